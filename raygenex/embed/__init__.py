@@ -1,0 +1,1 @@
+"""HyenaDNA, pooling, the embedding job and its store."""

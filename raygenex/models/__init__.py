@@ -1,0 +1,1 @@
+"""Torch models, called as ``model(sequence, halflife) -> logits``."""

@@ -1,0 +1,1 @@
+"""Half-life pretraining, DDP training and checkpoints."""
