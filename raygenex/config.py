@@ -242,6 +242,7 @@ class ClusterConfig(Section):
     local_cpus: PositiveInt | None = Field(
         None, description="logical CPUs of an embedded Ray; null: enough for the run"
     )
+    wait_s: Annotated[float, Field(ge=0.0)] = Field(0.0, description="seconds to let an autoscaler add what is missing")
     object_store_gib: PositiveFloat | None = Field(
         None, description="object store of an embedded Ray; null: Ray's choice"
     )

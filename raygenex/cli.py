@@ -1,0 +1,304 @@
+"""The command line: every verb loads a configuration, calls one function and prints one result."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raygenex import __version__
+from raygenex.config import RunConfig, load_config
+from raygenex.errors import ConfigError, RaygenexError
+
+app = typer.Typer(
+    name="raygenex",
+    help="Predict gene expression from promoter DNA and mRNA half-life features, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Check, describe and simulate data.", no_args_is_help=True)
+config_app = typer.Typer(help="Show the resolved configuration, or its schema.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML run configuration.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--override", "-o", metavar="KEY=VALUE", help="Change one value; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
+
+
+class _Session:
+    """What the options of the running command said; set once, before anything else happens."""
+
+    debug = False
+
+
+def _start(debug: bool) -> None:
+    _Session.debug = debug
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
+    )
+    logging.getLogger("raygenex").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _load(path: Path, overrides: list[str] | None, debug: bool) -> RunConfig:
+    _start(debug)
+    return load_config(path, overrides or ())
+
+
+def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
+    values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    typer.echo(json.dumps(values, default=str) if as_json else text())
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raygenex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Take options that come before the verb."""
+
+
+@app.command()
+def env(as_json: Json = False, debug: Debug = False) -> None:
+    """Show versions, processors, GPUs and the Ray address that a run would use."""
+    _start(debug)
+    from raygenex.environment import describe_environment
+
+    found = describe_environment()
+    _print(found, as_json, lambda: "\n".join(f"{key:<14} {value}" for key, value in found.items()))
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("raygenex.yaml"),
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented configuration to start from."""
+    _start(debug)
+    from raygenex.starter import STARTER
+
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists: pass --force to replace it, or name another file")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"the folder of {path} does not exist: make it first")
+    path.write_text(STARTER, encoding="utf-8")
+    typer.echo(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
+
+
+@data_app.command("check")
+def data_check(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Read every gene of every split and report what breaks the schema."""
+    settings = _load(config, override, debug)
+    from raygenex.data.check import check
+    from raygenex.progress import steps
+
+    with steps("checking genes") as on_progress:
+        report = check(settings.data, on_progress)
+    total = sum(split.rows for split in report.splits.values())
+    _print(report.as_dict(), as_json, lambda: f"ok: {total} genes in {len(report.splits)} splits, window {report.window}")
+
+
+@data_app.command("describe")
+def data_describe(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Show counts, label balance, base composition and features on one screen."""
+    settings = _load(config, override, debug)
+    from raygenex.data.check import check
+    from raygenex.data.describe import render
+    from raygenex.progress import steps
+
+    with steps("reading genes") as on_progress:
+        report = check(settings.data, on_progress)
+    _print(report.as_dict(), as_json, lambda: render(report))
+
+
+@data_app.command("simulate")
+def data_simulate(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the data set of the `simulate` section: planted motifs and half-life effects, with their truth."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+
+    result = pipeline.simulate_data(settings, force)
+    _print(result, as_json, lambda: pipeline.simulation_text(result))
+
+
+@app.command()
+def embed(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Embed the promoters with the backbone, once, into the embedding store."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+
+    if dry_run:
+        plan = pipeline.plan(settings, ("embed",))
+        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
+        return
+    from raygenex.embed.run import embed as run_embed
+
+    result = run_embed(settings, force)
+    _print(result, as_json, lambda: pipeline.embed_text(result))
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Pretrain the half-life encoder and train the model; continues a run that was interrupted."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+
+    if dry_run:
+        plan = pipeline.plan(settings, ("train",))
+        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
+        return
+    from raygenex.train.run import train as run_train
+
+    result = run_train(settings, force)
+    _print(result, as_json, lambda: pipeline.train_text(result))
+
+
+@app.command()
+def evaluate(
+    config: ConfigPath,
+    split: Annotated[str, typer.Option(help="valid or test.")] = "valid",
+    override: Overrides = None,
+    force: Force = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure the trained model on a split, with intervals and figures."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+    from raygenex.evaluate import evaluate as run_evaluate
+
+    if split not in ("valid", "test"):
+        raise ConfigError(f"--split {split} is no split to evaluate on: use valid or test")
+    result = run_evaluate(settings, split, force)
+    _print(result, as_json, lambda: pipeline.evaluate_text(result))
+
+
+@app.command()
+def register(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Register the trained model in MLflow and give it the alias `candidate`."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+    from raygenex.registry import register as run_register
+
+    result = run_register(settings)
+    _print(result, as_json, lambda: pipeline.register_text(result))
+
+
+@app.command()
+def predict(
+    config: ConfigPath,
+    inputs: Annotated[list[str], typer.Argument(metavar="HDF5...", help="Files, globs or URLs; labels not needed.")],
+    output: Annotated[str, typer.Option(help="A .parquet or .csv file to write.")],
+    model: Annotated[
+        str | None, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a checkpoint folder; default: this run's.")
+    ] = None,
+    override: Overrides = None,
+    force: Force = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score the genes of HDF5 files with a registered model or a checkpoint."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+    from raygenex.predict import predict as run_predict
+    from raygenex.registry import fetch_checkpoint
+
+    checkpoint = fetch_checkpoint(settings, model or f"{settings.folder}/checkpoint")
+    result = run_predict(settings, inputs, checkpoint, output, force)
+    _print(result, as_json, lambda: pipeline.predict_text(result))
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run the whole chain: simulate (if configured), check, embed, train, evaluate, register."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline
+
+    if dry_run:
+        plan = pipeline.plan(settings, pipeline.CHAIN)
+        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
+        return
+    result = pipeline.run(settings, force)
+    _print(result, as_json, lambda: pipeline.run_text(settings, result))
+
+
+@config_app.command("show")
+def config_show(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Print the configuration with every default filled in."""
+    settings = _load(config, override, debug)
+    import yaml
+
+    values = settings.dump()
+    header = f"# hash {settings.hash()}\n"
+    _print(values, as_json, lambda: header + yaml.safe_dump(values, sort_keys=False).rstrip())
+
+
+@config_app.command("schema")
+def config_schema(debug: Debug = False) -> None:
+    """Print the JSON schema of the configuration, for editors and checkers."""
+    _start(debug)
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+
+
+def main() -> None:
+    """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
+    try:
+        app()
+    except RaygenexError as error:
+        if _Session.debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: run the same command again to go on from here", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if _Session.debug:
+            raise
+        first = next(iter(str(error).strip().splitlines()), "no message")
+        typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
+        sys.exit(1)

@@ -1,0 +1,192 @@
+"""The one place that connects to Ray, and checks that a request fits before Ray would wait for it."""
+
+import contextlib
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raygenex.config import ClusterConfig
+from raygenex.errors import ClusterError, RaygenexError
+
+logger = logging.getLogger(__name__)
+
+# CPUs that stay free beside actors and workers, so that Ray Data's read tasks always run (see `READ_CPUS`).
+SPARE_CPUS = 1.0
+# Reads mostly wait for the disk: a small share lets several run beside busy workers.
+READ_CPUS = 0.25
+
+
+@dataclass(frozen=True)
+class Request:
+    """Processes that must run at the same time.
+
+    ``count`` processes of ``cpus`` logical CPUs and ``gpus`` GPUs each, for ``what`` (named in messages), whose size
+    the user sets by the config keys in ``keys``.
+    """
+
+    what: str
+    count: int
+    cpus: float
+    gpus: float
+    keys: str
+
+    @property
+    def total_cpus(self) -> float:
+        """Logical CPUs of all processes and of the reads beside them."""
+        return self.count * self.cpus + SPARE_CPUS
+
+
+@contextlib.contextmanager
+def connect(config: ClusterConfig, request: Request) -> Iterator[None]:
+    """Join the configured Ray cluster, or start an embedded one, and check that ``request`` fits.
+
+    A Ray that this call started ends with it; one that was already there is left running.
+
+    Raises
+    ------
+    ClusterError
+        If the address cannot be reached or the cluster cannot hold the request.
+    """
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        _initialise(config, request)
+    try:
+        preflight(request, config.wait_s)
+        _quieten_data()
+        with user_errors():
+            yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _initialise(config: ClusterConfig, request: Request) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"log_to_driver": False, "logging_level": logging.WARNING, "configure_logging": False}
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        logger.info("connecting to Ray at %s", address)
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"no Ray cluster answers at {address}: start one with `ray start --head`, or leave cluster.address "
+                f"empty for an embedded Ray ({_first_line(error)})"
+            ) from error
+        return
+    # Logical CPUs only schedule; on a small machine the waiting processes of one run may outnumber the cores.
+    cpus = config.local_cpus or max(os.cpu_count() or 1, math.ceil(request.total_cpus))
+    store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
+    logger.info("starting an embedded Ray with %d logical CPUs", cpus)
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, **store, **quiet)
+
+
+def _quieten_data() -> None:
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # Rows in order make a worker's data, and so its numbers, the same in every run.
+    context.execution_options.preserve_order = True
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Raise a user's error that happened inside a Ray process as itself, without Ray's wrapping."""
+    try:
+        yield
+    except Exception as error:
+        if (cause := find_cause(error)) is not None:
+            raise cause from None
+        raise
+
+
+def find_cause(error: BaseException | None) -> RaygenexError | None:
+    """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        # Ray raises a class made of its own and the user's; the plain one is behind `cause`.
+        if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
+            return current
+        pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        pending += getattr(current, "worker_failures", {}).values()
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def preflight(request: Request, wait_s: float = 0.0) -> None:
+    """Check that the cluster can hold a request, where Ray itself would wait for ever.
+
+    With ``wait_s`` above 0 the autoscaler is asked for the resources and given that many seconds.
+
+    Raises
+    ------
+    ClusterError
+        If the request does not fit; the sentence names what was asked for, what there is, and the keys to change.
+    """
+    import ray
+
+    if not (problem := misfit(request, _nodes())):
+        return
+    if wait_s > 0:
+        from ray.autoscaler.sdk import request_resources
+
+        bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
+        request_resources(bundles=[bundle] * request.count + [{"CPU": SPARE_CPUS}])
+        logger.info("waiting up to %.0f s for the cluster to grow: %s", wait_s, problem)
+        deadline = time.monotonic() + wait_s
+        while problem and time.monotonic() < deadline:
+            time.sleep(1.0)
+            problem = misfit(request, _nodes())
+        if not problem:
+            return
+    assert ray.is_initialized()
+    raise ClusterError(problem)
+
+
+def _nodes() -> list[dict[str, float]]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
+    """Return why a request does not fit the nodes, or None if it does.
+
+    Parameters
+    ----------
+    request
+        What must run at the same time.
+    nodes
+        Resources of each node, ``{"CPU": ..., "GPU": ...}``.
+    """
+    slots = 0
+    for node in nodes:
+        by_cpu = math.floor(node.get("CPU", 0.0) / request.cpus + 1e-9)
+        by_gpu = math.floor(node.get("GPU", 0.0) / request.gpus + 1e-9) if request.gpus else by_cpu
+        slots += min(by_cpu, by_gpu)
+    cpus = sum(node.get("CPU", 0.0) for node in nodes)
+    gpus = sum(node.get("GPU", 0.0) for node in nodes)
+    if slots >= request.count and cpus >= request.total_cpus:
+        return None
+    asked = f"{request.count} x {request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
+    return (
+        f"{request.what} needs {asked} and {SPARE_CPUS:g} CPU for reading, but the cluster has {cpus:g} CPU and "
+        f"{gpus:g} GPU on {len(nodes)} node{'s' if len(nodes) != 1 else ''}: lower {request.keys} or add nodes"
+    )

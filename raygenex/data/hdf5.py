@@ -1,0 +1,301 @@
+"""Promoter files in HDF5: inspecting, reading and creating them.
+
+A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
+one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
+``geneName`` and ``data`` are understood too. This is the only module that opens HDF5; a handle lives no longer than the
+call that opened it, so that everything else can travel between processes.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex import sequence
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.locate import is_url, local_copy
+from raygenex.data.schema import (
+    PromoterFile,
+    Table,
+    check_columns,
+    check_field,
+    check_unique,
+    find_fields,
+    one_hot_problem,
+)
+from raygenex.errors import DataError
+
+__all__ = ["PromoterFile", "Table", "create", "fingerprint", "inspect", "iter_rows", "read_rows", "read_table"]
+
+MIB = 2**20
+CONTIGUOUS_CHUNK_BYTES = 8 * MIB
+MAX_CACHE_BYTES = 256 * MIB
+SMALL_CHUNK_ROWS = 1024
+
+
+def inspect(path: str, require_label: bool = True) -> PromoterFile:
+    """Read the metadata of a promoter file and check names, shapes and types; no values are read.
+
+    Parameters
+    ----------
+    path
+        A local path or an fsspec URL.
+    require_label
+        Whether a file without labels is an error.
+
+    Returns
+    -------
+    What is known of the file, with an absolute path.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a folder, no HDF5 or truncated, a field is missing or of a wrong shape or type, fields
+        differ in rows, or there are no rows.
+    """
+    path = path if is_url(path) else local_copy(path)
+    with _open(path) as handle:
+        fields = find_fields(handle, path, require_label)
+        for field, name in fields.items():
+            check_field(path, field, name, handle[name].shape, handle[name].dtype)
+        counts = {name: handle[name].shape[0] for name in fields.values()}
+        promoter = handle[fields["promoter"]]
+        if len(set(counts.values())) > 1:
+            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row a gene")
+        rows, window = int(promoter.shape[0]), int(promoter.shape[1])
+        if rows == 0:
+            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
+        row_bytes = window * 4 * promoter.dtype.itemsize
+        chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
+        return PromoterFile(
+            path=path,
+            rows=rows,
+            window=window,
+            chunk_rows=min(int(chunk_rows), rows),
+            has_label="label" in fields,
+            fields=fields,
+            itemsize=promoter.dtype.itemsize,
+        )
+
+
+def read_table(file: PromoterFile) -> Table:
+    """Read and check the small columns of a whole file.
+
+    Parameters
+    ----------
+    file
+        As returned by `inspect`.
+
+    Returns
+    -------
+    Gene ids, half-life features and labels of all rows.
+
+    Raises
+    ------
+    DataError
+        If a value is not usable (an empty or repeated gene id, a half-life feature that is NaN or infinite, a label
+        other than 0 and 1), or the file is damaged.
+    """
+    with _open_known(file) as handle:
+        table = _read_columns(handle, file, 0, file.rows)
+    check_unique(file, table.gene_id)
+    return table
+
+
+def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = None) -> dict[str, NDArray[Any]]:
+    """Read and check some rows.
+
+    Parameters
+    ----------
+    file
+        As returned by `inspect`.
+    start, stop
+        First row and the one after the last, counted from 0.
+    window
+        Bases to keep around the centre, cut like `raygenex.sequence.centre_crop`; None keeps all.
+
+    Returns
+    -------
+    ``gene_id`` (n,) str objects, ``sequence`` (n, window) uint8 base indices, ``halflife`` (n, 8) float32 and, if the
+    file has labels, ``label`` (n,) uint8.
+
+    Raises
+    ------
+    DataError
+        If ``window`` is longer than the promoters, a value is not usable, or the file is damaged.
+    """
+    window = _checked_window(file, window)
+    with _open_known(file) as handle:
+        return _read_block(handle, file, start, stop, window)
+
+
+def iter_rows(
+    file: PromoterFile, start: int, stop: int, rows_per_block: int, window: int | None = None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Read some rows block by block with one handle; memory is bounded by a block and the chunks it touches.
+
+    Parameters
+    ----------
+    file, start, stop, window
+        As in `read_rows`.
+    rows_per_block
+        Rows to hold at once, at least 1; the last block may be shorter.
+
+    Yields
+    ------
+    What `read_rows` returns, for consecutive rows.
+
+    Raises
+    ------
+    DataError
+        As `read_rows` does.
+    """
+    assert rows_per_block >= 1, rows_per_block
+    window = _checked_window(file, window)
+    with _open_known(file) as handle:
+        for first in range(start, stop, rows_per_block):
+            yield _read_block(handle, file, first, min(first + rows_per_block, stop), window)
+
+
+def fingerprint(path: str) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits; ``path`` is a local path or an fsspec URL.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    try:
+        with open(local_copy(path), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from None
+
+
+def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
+    """Open a new promoter file without rows or labels, for `raygenex.data.writer.PromoterWriter` to fill and close.
+
+    Parameters
+    ----------
+    path
+        The local file to make; its folder must exist.
+    window
+        Bases a promoter.
+    chunk_rows
+        Rows compressed together.
+    attrs
+        Attributes of the file.
+
+    Returns
+    -------
+    A handle with the resizable datasets ``gene_id``, ``halflife`` and ``promoter``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made.
+    """
+    handle = h5py.File(path, "w", locking=False)
+    handle.attrs.update(attrs)
+    features = len(HALFLIFE_FEATURES)
+    handle.create_dataset("gene_id", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+    handle.create_dataset(
+        "halflife", (0, features), "float32", maxshape=(None, features), chunks=(SMALL_CHUNK_ROWS, features)
+    )
+    handle.create_dataset(
+        "promoter",
+        (0, window, 4),
+        bool,
+        maxshape=(None, window, 4),
+        chunks=(chunk_rows, window, 4),
+        compression="gzip",
+    )
+    return handle
+
+
+@contextmanager
+def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
+    try:
+        # Locks fail on many network file systems and protect nothing here: files are replaced, never changed in place.
+        handle = h5py.File(local_copy(path), "r", locking=False, rdcc_nbytes=cache_bytes, rdcc_nslots=10007)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; name an HDF5 file in it, or several with a glob: {path}/*.h5") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user; change its permissions") from None
+    except OSError as error:
+        if "truncated file" in str(error):
+            raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
+        if "signature not found" in str(error):
+            raise DataError(
+                f"{path} is not an HDF5 file; name a file with gene_id, halflife, promoter, label"
+            ) from None
+        raise DataError(f"{path} cannot be opened as HDF5 ({error}); copy or download it again") from None
+    with handle:
+        yield handle
+
+
+@contextmanager
+def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
+    # A chunk that does not fit the cache is decompressed again for every block that touches it.
+    band = file.stored_row_bytes * file.chunk_rows
+    with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
+        promoter = handle.get(file.fields["promoter"])
+        if promoter is None or promoter.shape != (file.rows, file.window, 4):
+            raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
+        yield handle
+
+
+def _checked_window(file: PromoterFile, window: int | None) -> int:
+    if window is None:
+        return file.window
+    if window > file.window:
+        raise DataError(f"{file.path}: a window of {window} bases is longer than its promoters of {file.window} bases")
+    return window
+
+
+def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> Table:
+    with _damage_named(file, start, stop):
+        gene_id = handle[file.fields["gene_id"]].asstr()[start:stop]
+        halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
+        label = handle[file.fields["label"]][start:stop] if file.has_label else None
+    table = Table(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
+    check_columns(file, start, table, label)
+    return table
+
+
+def _read_block(handle: h5py.File, file: PromoterFile, start: int, stop: int, window: int) -> dict[str, NDArray[Any]]:
+    assert 0 <= start <= stop <= file.rows, (start, stop, file.rows)
+    table = _read_columns(handle, file, start, stop)
+    # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
+    first = file.window // 2 - window // 2
+    with _damage_named(file, start, stop):
+        one_hot = handle[file.fields["promoter"]][start:stop, first : first + window]
+    try:
+        indices = sequence.from_one_hot(one_hot)
+    except ValueError:
+        raise DataError(one_hot_problem(file, table.gene_id, one_hot, first)) from None
+    block = {"gene_id": table.gene_id, "sequence": indices, "halflife": table.halflife}
+    if table.label is not None:
+        block["label"] = table.label
+    return block
+
+
+@contextmanager
+def _damage_named(file: PromoterFile, start: int, stop: int) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        name = file.fields["gene_id"]
+        raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
+    except OSError as error:
+        raise DataError(
+            f"{file.path} is damaged somewhere in rows {start} to {stop - 1} ({error}); copy or download it again"
+        ) from None

@@ -1,0 +1,117 @@
+"""Tables of genes that can be read by row range, and the pieces they are cut into.
+
+Promoters in HDF5 and embeddings in Parquet look the same from here on: a `Rows` knows its size from metadata and is cut
+into `Piece` objects, each a range that one task reads. Nothing here needs Ray.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from raygenex.data.hdf5 import PromoterFile, read_rows
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row range that one task reads as one block.
+
+    ``read`` is a picklable call that returns the columns; every piece of a dataset has the same ones, among them
+    ``row`` (int64), the gene's number in its split.
+    """
+
+    path: str
+    rows: int
+    size_bytes: int
+    read: Callable[[], Columns]
+
+
+class Rows(Protocol):
+    """A table of genes, numbered from 0, that can be cut into pieces anywhere."""
+
+    @property
+    def count(self) -> int:
+        """Genes in the table."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a gene in memory."""
+
+    def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
+        """Cut the rows ``start`` to ``stop`` (exclusive) into pieces of at most ``rows_per_piece`` rows."""
+
+
+@dataclass(frozen=True)
+class PromoterRows:
+    """The genes of one split in one or several HDF5 files, in order.
+
+    Its columns are ``gene_id``, ``row``, ``sequence`` (uint8 base indices, shape ``(n, window)``), ``halflife``
+    (float32, shape ``(n, 8)``), ``label`` (uint8) where every file has one, and ``split``.
+    """
+
+    files: tuple[PromoterFile, ...]
+    window: int
+    split: str
+
+    @property
+    def count(self) -> int:
+        """Genes in all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a gene in memory."""
+        return self.window + 8 * 4 + 48
+
+    @property
+    def has_label(self) -> bool:
+        """Whether every file carries labels."""
+        return all(file.has_label for file in self.files)
+
+    def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
+        """Cut rows into pieces that end on HDF5 chunk boundaries where they can, so that chunks are read once."""
+        pieces = []
+        for low, high, step in self._spans(start, stop, rows_per_piece):
+            while low < high:
+                end = min((low // step + 1) * step, high)
+                pieces.append(self.piece(low, end))
+                low = end
+        return pieces
+
+    def _spans(self, start: int, stop: int, rows_per_piece: int) -> Iterator[tuple[int, int, int]]:
+        first = 0
+        for file in self.files:
+            step = max(1, rows_per_piece // file.chunk_rows) * file.chunk_rows
+            low, high = max(start, first), min(stop, first + file.rows)
+            if low < high:
+                yield low, high, min(step, rows_per_piece)
+            first += file.rows
+
+    def piece(self, start: int, stop: int) -> Piece:
+        """Return exactly the rows ``start`` to ``stop`` as one piece, even across files."""
+        return Piece(
+            self.files[0].path, stop - start, (stop - start) * self.row_bytes, partial(self._read, start, stop)
+        )
+
+    def _read(self, start: int, stop: int) -> Columns:
+        parts: list[Columns] = []
+        first = 0
+        for file in self.files:
+            low, high = max(start - first, 0), min(stop - first, file.rows)
+            if low < high:
+                parts.append(read_rows(file, low, high, self.window))
+            first += file.rows
+        names = [name for name in parts[0] if name != "label" or self.has_label]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        columns["row"] = np.arange(start, stop, dtype=np.int64)
+        columns["split"] = np.full(stop - start, self.split)
+        return columns
+
+
+def shard_bounds(count: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Return the rows of one worker: contiguous, disjoint, complete, and no two workers differ by more than one."""
+    return rank * count // world_size, (rank + 1) * count // world_size

@@ -1,0 +1,77 @@
+"""Ray Data over row ranges: exact counts and schema from metadata, memory bounded by the block."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import ray.data
+from ray.data.block import BlockAccessor, BlockMetadata
+from ray.data.context import DataContext
+from ray.data.datasource import Datasource, ReadTask
+
+from raygenex.cluster import READ_CPUS
+from raygenex.data.rows import Piece, Rows
+
+# Small enough that a few blocks in flight never matter, large enough that a block outweighs the task that reads it.
+BLOCK_BYTES = 8 * 2**20
+# Reads of a small table still spread over several workers.
+MIN_PIECES = 8
+
+
+class RowRangeDatasource(Datasource):
+    """Ray Data source over pieces whose row counts and schema are known before anything is read."""
+
+    def __init__(self, pieces: Sequence[Piece], schema: Any) -> None:
+        super().__init__()
+        assert pieces, "a dataset needs at least one piece"
+        self._pieces = list(pieces)
+        self._schema = schema
+
+    def get_name(self) -> str:
+        """Return the name that Ray's progress and statistics show."""
+        return "GeneRows"
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Return the bytes of all blocks."""
+        return sum(piece.size_bytes for piece in self._pieces)
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
+    ) -> list[ReadTask]:
+        """Return one read task a piece; the number of pieces, not ``parallelism``, says how many."""
+        return [
+            ReadTask(
+                partial(_read_block, piece),
+                BlockMetadata(
+                    num_rows=piece.rows, size_bytes=piece.size_bytes, input_files=[piece.path], exec_stats=None
+                ),
+                schema=self._schema,
+                per_task_row_limit=per_task_row_limit,
+            )
+            for piece in self._pieces
+        ]
+
+
+def _read_block(piece: Piece) -> Iterator[Any]:
+    columns = piece.read()
+    assert len(columns["row"]) == piece.rows, "a piece must hold the rows that its metadata promise"
+    yield BlockAccessor.batch_to_block(columns)
+
+
+def to_dataset(pieces: Sequence[Piece], sample: Piece) -> ray.data.Dataset:
+    """Return a Ray Dataset whose blocks are the pieces, in order.
+
+    ``sample`` is a piece of one row with the same columns, read here to learn the schema.
+    """
+    schema = BlockAccessor.batch_to_block(sample.read()).schema
+    return ray.data.read_datasource(
+        RowRangeDatasource(pieces, schema), override_num_blocks=len(pieces), ray_remote_args={"num_cpus": READ_CPUS}
+    )
+
+
+def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None) -> ray.data.Dataset:
+    """Return a Ray Dataset over the rows ``start`` to ``stop``, cut into blocks of about 8 MiB."""
+    stop = rows.count if stop is None else stop
+    by_size = max(1, BLOCK_BYTES // rows.row_bytes)
+    by_count = max(64, -(-(stop - start) // MIN_PIECES))
+    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0])

@@ -1,0 +1,147 @@
+"""Writing promoter files: a stream of rows becomes a whole file, or none."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.hdf5 import SMALL_CHUNK_ROWS, create
+from raygenex.data.locate import is_url
+from raygenex.errors import DataError
+from raygenex.sequence import to_one_hot
+
+
+class PromoterWriter:
+    """Write a promoter file chunk by chunk; a context manager that leaves a whole file or none.
+
+    Rows go to a temporary file beside the target, which is renamed when the block ends well and removed when it does
+    not. At most ``chunk_rows`` rows and the block being appended are held in memory.
+
+    Parameters
+    ----------
+    path
+        The local file to write; its folder is made if needed.
+    window
+        Bases a promoter.
+    chunk_rows
+        Rows compressed together.
+    overwrite
+        Whether a file that exists is replaced.
+    attrs
+        Attributes to write on the file.
+
+    Raises
+    ------
+    DataError
+        If the file exists and may not be replaced, is a URL or cannot be written, or no rows were appended.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        window: int,
+        chunk_rows: int = 64,
+        *,
+        overwrite: bool = False,
+        attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        assert window >= 1, window
+        assert chunk_rows >= 1, chunk_rows
+        self.path = str(path)
+        self.window = window
+        self.chunk_rows = chunk_rows
+        self.rows = 0
+        self._overwrite = overwrite
+        self._attrs = dict(attrs or {})
+        self._pending: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> "PromoterWriter":
+        if is_url(self.path):
+            raise DataError(f"{self.path} is a URL: write to a local path, then copy the file there")
+        target = Path(self.path).absolute()
+        if target.exists() and not self._overwrite:
+            raise DataError(f"{self.path} exists already: give --force to replace it, or choose another path")
+        self._target = target
+        self._partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = create(self._partial, self.window, self.chunk_rows, self._attrs)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return self
+
+    def append(
+        self,
+        gene_id: Sequence[str] | NDArray[np.object_],
+        sequence: NDArray[np.uint8],
+        halflife: NDArray[np.floating[Any]],
+        label: NDArray[Any] | None,
+    ) -> None:
+        """Add a block of rows.
+
+        Parameters
+        ----------
+        gene_id
+            ``n`` gene ids.
+        sequence
+            Base indices, uint8, shape ``(n, window)``, values 0 to 4.
+        halflife
+            Half-life features, shape ``(n, 8)``.
+        label
+            0 or 1, shape ``(n,)``; None, for every block, writes a file without labels.
+        """
+        n = len(gene_id)
+        assert sequence.shape == (n, self.window), (sequence.shape, n, self.window)
+        assert halflife.shape == (n, len(HALFLIFE_FEATURES)), halflife.shape
+        assert label is None or label.shape == (n,), label
+        if self.rows == 0 and not self._pending and label is not None:
+            self._handle.require_dataset("label", (0,), "uint8", maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+        assert ("label" in self._handle) == (label is not None), "labels in some blocks only"
+        for row in range(n):
+            self._pending.append((gene_id[row], sequence[row], halflife[row], None if label is None else label[row]))
+            if len(self._pending) == self.chunk_rows:
+                try:
+                    self._flush()
+                except OSError as problem:
+                    raise self._unwritable(problem) from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            try:
+                if kind is None:
+                    self._flush()
+            finally:
+                self._handle.close()
+            if kind is None:
+                if self.rows == 0:
+                    raise DataError(f"there are no genes to write to {self.path}; check the input")
+                os.replace(self._partial, self._target)
+        except OSError as problem:
+            raise self._unwritable(problem) from None
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> DataError:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return DataError(f"{self.path} cannot be written ({reason}); make room there, or choose another path")
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        gene_id, sequences, halflife, label = zip(*self._pending, strict=True)
+        columns = {"gene_id": list(gene_id), "halflife": np.stack(halflife), "label": label}
+        columns["promoter"] = to_one_hot(np.stack(sequences))
+        stop = self.rows + len(self._pending)
+        for name, dataset in self._handle.items():
+            dataset.resize(stop, axis=0)
+            dataset[self.rows : stop] = columns[name]
+        self.rows = stop
+        self._pending = []

@@ -1,0 +1,40 @@
+"""Base indices through a frozen backbone into binned embeddings, a batch at a time."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from raygenex.embed.pooling import pool_bins
+
+
+def embed_sequences(
+    backbone: Any, sequence: np.ndarray, settings: dict[str, Any], device: str, batch_size: int
+) -> np.ndarray:
+    """Embed base indices and pool them into bins.
+
+    Parameters
+    ----------
+    backbone
+        A HyenaDNA in evaluation mode on ``device``.
+    sequence
+        Base indices, shape ``(n, window)``, uint8.
+    settings
+        ``bin_size``, ``pooling``, ``dtype`` and ``precision`` as in the ``embed`` section.
+    device
+        Torch device.
+    batch_size
+        Genes a forward pass.
+
+    Returns
+    -------
+    Shape ``(n, bins, d_model)`` in the configured number format.
+    """
+    pooled = []
+    lower = device.startswith("cuda") and settings["precision"] == "bf16"
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=lower):
+        for start in range(0, len(sequence), batch_size):
+            codes = torch.from_numpy(np.array(sequence[start : start + batch_size])).to(device)
+            bins = pool_bins(backbone.embed_bases(codes), settings["bin_size"], settings["pooling"])
+            pooled.append(bins.to(getattr(torch, settings["dtype"])).cpu().numpy())
+    return np.concatenate(pooled)

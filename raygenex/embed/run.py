@@ -1,0 +1,221 @@
+"""The embedding job: HDF5 -> Ray Data -> a pool of backbone actors -> the embedding store."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raygenex import __version__
+from raygenex.cluster import Request, connect
+from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.data.check import SplitData, open_splits
+from raygenex.data.hdf5 import fingerprint
+from raygenex.data.rows import Columns, PromoterRows
+from raygenex.data.source import to_dataset
+from raygenex.embed.inference import embed_sequences
+from raygenex.embed.pooling import bin_count
+from raygenex.embed.store import (
+    BACKBONE_FOLDER,
+    Manifest,
+    list_shards,
+    missing_ranges,
+    read_gene_ids,
+    read_manifest,
+    write_manifest,
+    write_shard,
+)
+from raygenex.errors import CheckpointError, ConfigError
+from raygenex.progress import progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What the job did: genes in the store, and how many of them this run embedded."""
+
+    store: str
+    rows: dict[str, int]
+    shape: tuple[int, int]
+    embedded: int
+    reused: int
+    seconds: float
+
+
+class Embedder:
+    """An actor that holds the backbone and turns one block of base indices into one shard of the store.
+
+    Parameters
+    ----------
+    store
+        Folder of the store; its ``backbone`` folder holds the weights.
+    settings
+        The ``embed`` section as plain values.
+    weights_sha256
+        What the weights must hash to.
+    """
+
+    def __init__(self, store: str, settings: dict[str, Any], weights_sha256: str) -> None:
+        import torch
+
+        from raygenex.embed.weights import load_backbone
+        from raygenex.embed.weights import weights_sha256 as hash_of
+
+        self.store = store
+        self.settings = settings
+        self.device = "cuda" if settings["gpus_per_actor"] > 0 else "cpu"
+        torch.set_num_threads(max(1, int(settings["cpus_per_actor"])))
+        backbone = load_backbone(str(Path(store, BACKBONE_FOLDER)), None)
+        if hash_of(backbone) != weights_sha256:
+            raise CheckpointError(f"the backbone in {store} changed while embedding: embed again with --force")
+        self.backbone = backbone.to(self.device).eval()
+
+    def __call__(self, batch: Columns) -> Columns:
+        """Embed and store one block; return how many genes of which split it held."""
+        embedding = embed_sequences(
+            self.backbone, batch["sequence"], self.settings, self.device, self.settings["batch_size"]
+        )
+        write_shard(self.store, str(batch["split"][0]), batch, embedding)
+        return {"split": batch["split"][:1], "rows": np.array([len(batch["row"])])}
+
+
+def store_identity(config: RunConfig, splits: dict[str, SplitData], weights_sha256: str, d_model: int) -> Manifest:
+    """Return the manifest that a store for this configuration and data has when it is complete."""
+    assert isinstance(config.backbone, HyenaBackbone)
+    window = next(iter(splits.values())).window
+    return Manifest(
+        package_version=__version__,
+        backbone=config.backbone.model_dump(mode="json"),
+        weights_sha256=weights_sha256,
+        revision=config.backbone.revision,
+        window=window,
+        bin_size=config.embed.bin_size,
+        pooling=config.embed.pooling,
+        dtype=config.embed.dtype,
+        shape=(bin_count(window, config.embed.bin_size), d_model),
+        fingerprints={name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()},
+        rows={name: split.rows for name, split in splits.items()},
+    )
+
+
+def configured_splits(config: RunConfig) -> tuple[str, ...]:
+    """Return the names of the splits that the config gives files for."""
+    return tuple(name for name in SPLITS if config.data.split(name))
+
+
+def embed(config: RunConfig, force: bool = False) -> EmbedResult:
+    """Embed every configured split into the store, continuing where an earlier run stopped.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone needs no embedding.
+    CheckpointError
+        If the weights cannot be used, or the store was made from something else (``force`` replaces it).
+    DataError
+        If a data file cannot be used.
+    """
+    from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
+
+    if not isinstance(config.backbone, HyenaBackbone):
+        raise ConfigError("backbone.kind is onehot, which needs no embeddings: set it to hyenadna, or go on with train")
+    if "://" in config.store:
+        raise ConfigError(f"embed.store {config.store} must be a folder that every node can reach, not a URL")
+    started = time.monotonic()
+    splits = open_splits(config.data, configured_splits(config) or ("train",))
+    window = next(iter(splits.values())).window
+    backbone = build_backbone(config.backbone, window)
+    manifest = store_identity(config, splits, weights_sha256(backbone), backbone.config.d_model)
+    existing = read_manifest(config.store)
+    if existing is not None:
+        if differences := existing.differences(manifest):
+            if not force:
+                raise CheckpointError(
+                    f"embedding store {config.store} was made from other {' and other '.join(differences)}: "
+                    "pass --force to replace it, or set embed.store to another folder"
+                )
+            shutil.rmtree(config.store)
+        else:
+            manifest.rows = existing.rows | manifest.rows
+            manifest.fingerprints = existing.fingerprints | manifest.fingerprints
+    gaps = {name: missing_ranges(config.store, name, split.rows) for name, split in splits.items()}
+    rows = {name: split.rows for name, split in splits.items()}
+    todo = sum(stop - start for ranges in gaps.values() for start, stop in ranges)
+    total = sum(rows.values())
+    if todo or not (existing and existing.complete):
+        write_manifest(config.store, manifest)
+        save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
+        if todo:
+            logger.info("embedding %d of %d genes into %s", todo, total, config.store)
+            _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)
+        _verify(config.store, splits)
+        manifest.complete = True
+        write_manifest(config.store, manifest)
+    return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)
+
+
+def _embed_gaps(
+    config: RunConfig,
+    splits: dict[str, SplitData],
+    gaps: dict[str, list[tuple[int, int]]],
+    weights_sha256: str,
+    total: int,
+) -> None:
+    import ray.data
+
+    options = config.embed
+    tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
+    pieces = [
+        tables[name].piece(low, high)
+        for name, ranges in gaps.items()
+        for start, stop in ranges
+        for low, high in _grid(start, stop, options.rows_per_file)
+    ]
+    sample = next(iter(tables.values())).piece(0, 1)
+    request = Request(
+        "embedding", options.min_actors, options.cpus_per_actor, options.gpus_per_actor, "embed.min_actors or its CPUs"
+    )
+    done = total - sum(piece.rows for piece in pieces)
+    with connect(config.cluster, request), progress("embedding genes", total, done) as advance:
+        results = to_dataset(pieces, sample).map_batches(
+            Embedder,
+            fn_constructor_args=(config.store, options.model_dump(mode="json"), weights_sha256),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(
+                min_size=options.min_actors, max_size=max(options.min_actors, min(options.max_actors, len(pieces)))
+            ),
+            num_cpus=options.cpus_per_actor,
+            num_gpus=options.gpus_per_actor or None,
+        )
+        for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
+            advance(int(batch["rows"].sum()), "")
+
+
+def _grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut a range at multiples of ``step``, so that shards keep their names whatever was missing."""
+    while start < stop:
+        end = min((start // step + 1) * step, stop)
+        yield start, end
+        start = end
+
+
+def _verify(store: str, splits: dict[str, SplitData]) -> None:
+    """Compare the finished store with the data, gene by gene."""
+    for name, split in splits.items():
+        found = [gene for shard in list_shards(store, name) for gene in read_gene_ids(shard)]
+        expected = [str(gene) for table in split.tables for gene in table.gene_id]
+        if len(found) != len(expected):
+            raise CheckpointError(
+                f"embedding store {store} holds {len(found)} {name} genes where the data have {len(expected)}: "
+                "run embed again, it adds what is missing"
+            )
+        if wrong := next((pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]), None):
+            raise CheckpointError(
+                f"embedding store {store} has gene {wrong[0]} where the {name} data have {wrong[1]}: embed with --force"
+            )

@@ -1,0 +1,168 @@
+"""Metrics with their uncertainty, and the figures that go with them, for one split."""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raygenex.config import RunConfig
+from raygenex.data.check import open_splits
+from raygenex.data.hdf5 import fingerprint
+from raygenex.data.rows import PromoterRows, Rows
+from raygenex.embed.store import open_store, read_manifest
+from raygenex.errors import ConfigError, DataError
+from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.predict import score_rows, write_predictions
+from raygenex.tracking import Tracker
+from raygenex.train.checkpoint import WEIGHTS, CheckpointInfo, file_sha256, read_info, replace_folder
+from raygenex.train.state import read_state
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Metrics of one split, each with its interval, and the folder with tables and figures."""
+
+    split: str
+    genes: int
+    threshold: float
+    metrics: dict[str, Interval]
+    calibration_error: float
+    confusion: list[list[int]]
+    folder: str
+    reused: bool
+
+
+def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResult:
+    """Score one split with the run's checkpoint and measure it.
+
+    The threshold is the checkpoint's, chosen on valid. A split that was measured with the same checkpoint before is not
+    scored again: the written numbers are returned.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError
+        If the split or the checkpoint cannot be used.
+    """
+    checkpoint = Path(config.folder, "checkpoint")
+    info = read_info(checkpoint)
+    assert info.threshold is not None, "a run's checkpoint is final"
+    weights = file_sha256(checkpoint / WEIGHTS)
+    folder = Path(config.folder, "evaluation", split)
+    prints, rows = _open_rows(config, split, info)
+    key = {"weights_sha256": weights, "fingerprints": prints, "evaluate": config.evaluate.model_dump(mode="json")}
+    if not force and (written := _read_report(folder)) is not None and written["key"] == key:
+        logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
+        return _result(written, folder, reused=True)
+    scored = score_rows(rows, str(checkpoint), config, "evaluation")
+    labels, probability = scored["label"].astype(np.uint8), scored["probability"]
+    options = config.evaluate
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"data.{split} has one class only, so nothing can be measured on it: add genes of the other")
+    intervals = bootstrap_intervals(
+        labels, probability, info.threshold, options.bootstrap, options.confidence, config.seed
+    )
+    report = {
+        "key": key,
+        "split": split,
+        "genes": len(labels),
+        "threshold": info.threshold,
+        "confidence": options.confidence,
+        "metrics": {name: interval._asdict() for name, interval in intervals.items()},
+        "calibration_error": calibration_error(labels, probability),
+        "confusion": confusion(labels, probability >= info.threshold).tolist(),
+    }
+    aside = folder.with_name(f".{split}.{os.getpid()}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(parents=True)
+    (aside / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    calls = (probability >= info.threshold).astype(np.int8)
+    write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
+    _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
+    replace_folder(aside, folder)
+    _track(config, split, folder, report)
+    return _result(report, folder, reused=False)
+
+
+def _open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list[str], Rows]:
+    """Open a split as the model reads it: from the embedding store where it is there, otherwise from HDF5."""
+    if not config.data.split(split):
+        raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
+    data = open_splits(config.data, (split,))[split]
+    if data.window != info.inputs.window:
+        raise DataError(
+            f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
+            f"set data.window to {info.inputs.window}, or train on this window"
+        )
+    prints = [fingerprint(file.path) for file in data.files]
+    if info.inputs.kind == "embedding":
+        manifest = read_manifest(config.store)
+        same = manifest is not None and manifest.complete and manifest.weights_sha256 == info.backbone_sha256
+        if manifest is not None and same and manifest.fingerprints.get(split) == prints:
+            return prints, open_store(config.store, split)
+    return prints, PromoterRows(data.files, data.window, split)
+
+
+def _read_report(folder: Path) -> dict[str, Any] | None:
+    path = folder / "metrics.json"
+    if not path.exists():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def _result(report: dict[str, Any], folder: Path, reused: bool) -> EvaluateResult:
+    return EvaluateResult(
+        report["split"],
+        report["genes"],
+        report["threshold"],
+        {name: Interval(**values) for name, values in report["metrics"].items()},
+        report["calibration_error"],
+        report["confusion"],
+        str(folder),
+        reused,
+    )
+
+
+def _draw(
+    folder: Path,
+    labels: np.ndarray,
+    probability: np.ndarray,
+    threshold: float,
+    intervals: dict[str, Interval],
+    confidence: float,
+) -> None:
+    from raygenex import figures
+
+    drawn = {
+        "roc": figures.roc_figure(labels, probability, intervals["auroc"], confidence),
+        "precision_recall": figures.precision_recall_figure(labels, probability, intervals["auprc"], confidence),
+        "calibration": figures.calibration_figure(labels, probability, confidence=confidence),
+        "confusion": figures.confusion_figure(labels, probability, threshold),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
+
+
+def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any]) -> None:
+    state = read_state(Path(config.folder))
+    tracker = Tracker(config)
+    if state is None or not tracker.exists(state.run_id):
+        logger.warning("the run is not in MLflow at %s any more: its evaluation is only in %s", tracker.uri, folder)
+        return
+    numbers = {f"{split}_calibration_error": report["calibration_error"]}
+    for name, interval in report["metrics"].items():
+        numbers |= {
+            f"{split}_{name}": interval["value"],
+            f"{split}_{name}_low": interval["low"],
+            f"{split}_{name}_high": interval["high"],
+        }
+    tracker.log_metrics(state.run_id, numbers, 0)
+    tracker.log_folder(state.run_id, folder, f"evaluation/{split}")

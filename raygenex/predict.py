@@ -1,0 +1,252 @@
+"""Scoring genes with a checkpoint: in one process, or through Ray Data on a cluster."""
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raygenex.cluster import Request, connect
+from raygenex.config import RunConfig
+from raygenex.data.hdf5 import PromoterFile, inspect, read_table
+from raygenex.data.locate import locate
+from raygenex.data.rows import Columns, PromoterRows, Rows
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.progress import progress
+from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint, read_info
+
+SUFFIXES = (".parquet", ".csv")
+
+
+class Predictor:
+    """A checkpoint ready to score base indices, or the embeddings that it was trained on.
+
+    Parameters
+    ----------
+    checkpoint
+        Folder of a trained model; if it reads embeddings, its ``backbone`` folder holds the network that makes them.
+    device
+        Torch device.
+    batch_size
+        Genes a forward pass.
+
+    Raises
+    ------
+    CheckpointError
+        If a part of the checkpoint is missing or damaged.
+    """
+
+    def __init__(self, checkpoint: str | Path, device: str = "cpu", batch_size: int = 32) -> None:
+        self.model, self.info = load_checkpoint(checkpoint)
+        self.model = self.model.to(device)
+        self.device = device
+        self.batch_size = batch_size
+        self.settings = self.info.run_config.embed.model_dump(mode="json")
+        self.backbone: Any = None
+        self._folder = Path(checkpoint, BACKBONE)
+        if self.info.threshold is None:
+            raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a gene is called high, chosen on valid."""
+        assert self.info.threshold is not None, "checked when loading"
+        return self.info.threshold
+
+    def score(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
+        """Return the probability of high expression.
+
+        Parameters
+        ----------
+        sequence
+            Base indices, shape ``(n, window)``, uint8; or embeddings, shape ``(n, bins, channels)``.
+        halflife
+            Features in their own units, shape ``(n, 8)``.
+
+        Returns
+        -------
+        Shape ``(n,)``, float64, in [0, 1].
+        """
+        import torch
+
+        from raygenex.embed.inference import embed_sequences
+
+        if self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna:
+            self._load_backbone()
+            sequence = embed_sequences(self.backbone, sequence, self.settings, self.device, self.settings["batch_size"])
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(sequence), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                logits = self.model(
+                    torch.from_numpy(np.array(sequence[rows])).to(self.device),
+                    torch.from_numpy(np.array(halflife[rows], dtype=np.float32)).to(self.device),
+                )
+                parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+        return np.concatenate(parts)
+
+    def _load_backbone(self) -> None:
+        from raygenex.embed.weights import load_backbone, weights_sha256
+
+        if self.backbone is not None:
+            return
+        backbone = load_backbone(str(self._folder), None)
+        if weights_sha256(backbone) != self.info.backbone_sha256:
+            raise CheckpointError(f"{self._folder} holds other weights than the model was trained on: restore the checkpoint")
+        self.backbone = backbone.to(self.device).eval()
+
+
+class Scorer:
+    """A Ray Data actor around a `Predictor`."""
+
+    def __init__(self, checkpoint: str, device: str, batch_size: int, cpus: float) -> None:
+        import torch
+
+        torch.set_num_threads(max(1, int(cpus)))
+        self._predictor = Predictor(checkpoint, device, batch_size)
+
+    def __call__(self, batch: Columns) -> Columns:
+        """Replace the inputs of a block by probabilities."""
+        kept = {name: batch[name] for name in ("gene_id", "row", "label") if name in batch}
+        return kept | {"probability": self._predictor.score(batch["sequence"], batch["halflife"])}
+
+
+def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Columns:
+    """Score a table of genes on the cluster.
+
+    Returns
+    -------
+    ``gene_id``, ``probability`` and, where the table has them, ``label``, in row order; one entry a gene.
+
+    Raises
+    ------
+    DataError
+        If the number of scored genes is not that of the table.
+    """
+    import ray.data
+
+    from raygenex.data.source import rows_dataset
+
+    options = config.predict
+    request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
+    parts: list[Columns] = []
+    with connect(config.cluster, request), progress(f"{what}, genes", rows.count) as advance:
+        scored = rows_dataset(rows).map_batches(
+            Scorer,
+            fn_constructor_args=(
+                checkpoint,
+                "cuda" if options.gpus_per_worker else "cpu",
+                options.batch_size,
+                options.cpus_per_worker,
+            ),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=options.workers),
+            num_cpus=options.cpus_per_worker,
+            num_gpus=options.gpus_per_worker or None,
+        )
+        for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
+            parts.append({name: np.array(column) for name, column in batch.items()})
+            advance(len(batch["row"]), "")
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(joined["row"], kind="stable")
+    if not np.array_equal(joined["row"][order], np.arange(rows.count)):
+        raise DataError(f"{what} returned {len(order)} of {rows.count} genes: run it again")
+    return {name: column[order] for name, column in joined.items() if name != "row"}
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """Where the predictions are, how many genes, and how many of them are called high."""
+
+    output: str
+    genes: int
+    high: int
+    threshold: float
+
+
+def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> PromoterRows:
+    """Open HDF5 files for a model, labels not needed.
+
+    Raises
+    ------
+    DataError
+        If a file breaks the schema, a gene stands in two files, or the window is not the model's.
+    """
+    files = tuple(inspect(path, require_label=False) for path in paths)
+    _check_unique(files)
+    wanted = info.inputs.window
+    for file in files:
+        given = min(window, file.window) if window else file.window
+        if given != wanted:
+            hint = f"set data.window to {wanted} to crop it" if file.window > wanted else "it cannot be stretched"
+            raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {given}: {hint}")
+    return PromoterRows(files, wanted, "predict")
+
+
+def _check_unique(files: tuple[PromoterFile, ...]) -> None:
+    owner: dict[str, str] = {}
+    for file in files:
+        for gene in read_table(file).gene_id:
+            if gene in owner:
+                raise DataError(f"gene {gene} stands in {owner[gene]} and in {file.path}: remove it from one of them")
+            owner[str(gene)] = file.path
+
+
+def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool = False) -> PredictResult:
+    """Score the genes of HDF5 files with a checkpoint and write ``gene_id``, ``probability`` and ``prediction``.
+
+    Parameters
+    ----------
+    config
+        Gives ``data.window``, the ``predict`` section and the cluster.
+    inputs
+        HDF5 paths, globs or URLs; labels are not needed and not read.
+    checkpoint
+        Folder of a trained model.
+    output
+        A ``.parquet`` or ``.csv`` file.
+    force
+        Whether an existing output may be replaced.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError
+        If the output, the data or the checkpoint cannot be used; nothing is written then.
+    """
+    target = Path(output)
+    if target.suffix not in SUFFIXES:
+        raise ConfigError(f"output {output} must end in {' or '.join(SUFFIXES)}")
+    if target.exists() and not force:
+        raise ConfigError(f"output {output} exists: pass --force to replace it")
+    if not target.absolute().parent.is_dir():
+        raise ConfigError(f"the folder of output {output} does not exist: make it first")
+    info = read_info(checkpoint)
+    rows = open_genes(locate(inputs, "the input"), info, config.data.window)
+    scored = score_rows(rows, str(Path(checkpoint).absolute()), config, "prediction")
+    assert info.threshold is not None, "the scorers checked it"
+    calls = (scored["probability"] >= info.threshold).astype(np.int8)
+    write_predictions(target, scored["gene_id"], scored["probability"], calls)
+    return PredictResult(str(target), len(calls), int(calls.sum()), info.threshold)
+
+
+def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray, prediction: np.ndarray) -> None:
+    """Write a prediction table as Parquet or CSV, aside first, then renamed into place."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    aside = target.absolute().with_name(f".{target.name}.{os.getpid()}")
+    if target.suffix == ".parquet":
+        columns = {"gene_id": [str(gene) for gene in gene_id], "probability": probability, "prediction": prediction}
+        pq.write_table(pa.table(columns), aside)
+    else:
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["gene_id", "probability", "prediction"])
+            # repr of a float reads back as the same float.
+            writer.writerows(
+                (gene, repr(float(p)), int(call)) for gene, p, call in zip(gene_id, probability, prediction, strict=True)
+            )
+    aside.replace(target)

@@ -1,0 +1,155 @@
+"""The MLflow model registry: log a checkpoint as a model of code, register it, and find it again by name."""
+
+import logging
+import os
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from raygenex import __version__
+from raygenex.config import RunConfig
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import CheckpointError
+from raygenex.tracking import Tracker, flatten, mlflow_errors
+from raygenex.train.checkpoint import WEIGHTS, CheckpointInfo, file_sha256, read_info
+from raygenex.train.state import read_state
+
+logger = logging.getLogger(__name__)
+
+CANDIDATE = "candidate"
+_PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class RegisterResult:
+    """A registered version and the ways to name it."""
+
+    name: str
+    version: str
+    uri: str
+    reused: bool
+
+
+def register(config: RunConfig) -> RegisterResult:
+    """Register the run's checkpoint and let the alias ``candidate`` point at it.
+
+    A checkpoint that is registered already keeps its version.
+
+    Raises
+    ------
+    CheckpointError, TrackingError
+        If there is no finished checkpoint, or MLflow refuses.
+    """
+    checkpoint = Path(config.folder, "checkpoint")
+    info = read_info(checkpoint)
+    digest = file_sha256(checkpoint / WEIGHTS)
+    tracker = Tracker(config)
+    name = config.tracking.model_name
+    uri = f"models:/{name}@{CANDIDATE}"
+    with mlflow_errors(tracker.uri):
+        if (version := _find_version(tracker.client, name, digest)) is not None:
+            tracker.client.set_registered_model_alias(name, CANDIDATE, version)
+            logger.info("this checkpoint is version %s of %s already", version, name)
+            return RegisterResult(name, version, uri, reused=True)
+        version = _log_and_register(tracker, config, checkpoint, info, digest)
+        tracker.client.set_registered_model_alias(name, CANDIDATE, version)
+    return RegisterResult(name, version, uri, reused=False)
+
+
+def _find_version(client: Any, name: str, digest: str) -> str | None:
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if version.tags.get("raygenex.weights_sha256") == digest:
+            return str(version.version)
+    return None
+
+
+def _log_and_register(
+    tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, digest: str
+) -> str:
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    columns = [ColSpec("string", "sequence"), *(ColSpec("double", feature) for feature in HALFLIFE_FEATURES)]
+    signature = ModelSignature(
+        inputs=Schema(columns), outputs=Schema([ColSpec("double", "probability"), ColSpec("long", "prediction")])
+    )
+    state = read_state(checkpoint.parent)
+    run_id = state.run_id if state and tracker.exists(state.run_id) else None
+    if run_id is None:
+        tags = {"raygenex.stage": "register", "raygenex.config_hash": info.config_hash}
+        run_id = tracker.start(f"{config.name}-register", flatten(info.config), tags)
+        tracker.end(run_id, "FINISHED")
+    mlflow.set_tracking_uri(tracker.uri)
+    mlflow.set_registry_uri(tracker.uri)
+    # Leaving the context marks the run as finished again.
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_PACKAGE / "pyfunc.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            code_paths=[str(_PACKAGE)],
+            pip_requirements=_requirements(),
+            signature=signature,
+            registered_model_name=config.tracking.model_name,
+            await_registration_for=60,
+        )
+    version = str(logged.registered_model_version)
+    tags = {
+        "raygenex.weights_sha256": digest,
+        "raygenex.config_hash": info.config_hash,
+        "raygenex.data_fingerprint": ",".join(info.fingerprints["train"]),
+        "raygenex.version": __version__,
+    }
+    tags |= {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
+    for key, value in tags.items():
+        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, value)
+    return version
+
+
+def _requirements() -> list[str]:
+    """Return what scoring needs, at the versions at hand; neither Ray nor a GPU is among it."""
+    packages = ("h5py", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
+    # A local build's suffix, such as +cpu, is not on the package index.
+    return [f"{package}=={metadata.version(package).split('+')[0]}" for package in packages]
+
+
+def fetch_checkpoint(config: RunConfig, model: str) -> str:
+    """Return a local checkpoint folder for ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder.
+
+    A registered model is downloaded once, into the output folder, where every node can read it.
+
+    Raises
+    ------
+    CheckpointError, TrackingError
+        If the name cannot be resolved, or is no model of raygenex.
+    """
+    if not model.startswith("models:/"):
+        return model
+    import mlflow
+
+    tracker = Tracker(config)
+    with mlflow_errors(tracker.uri):
+        version = _resolve(tracker.client, model)
+        digest = version.tags.get("raygenex.weights_sha256")
+        if digest is None:
+            raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
+        target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")
+        if not target.exists():
+            mlflow.set_registry_uri(tracker.uri)
+            aside = target.with_name(f".{target.name}.{os.getpid()}")
+            aside.mkdir(parents=True)
+            uri = f"models:/{version.name}/{version.version}"
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
+            aside.rename(target)
+    return str(target / "artifacts" / "checkpoint")
+
+
+def _resolve(client: Any, model: str) -> Any:
+    name = model.removeprefix("models:/")
+    if "@" in name:
+        return client.get_model_version_by_alias(*name.split("@", 1))
+    if "/" in name:
+        return client.get_model_version(*name.split("/", 1))
+    raise CheckpointError(f"{model} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION")

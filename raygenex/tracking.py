@@ -1,0 +1,176 @@
+"""MLflow runs: parameters, metrics an epoch, data lineage and files. Only the driver talks to MLflow."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raygenex.config import RunConfig
+from raygenex.errors import TrackingError
+
+logger = logging.getLogger(__name__)
+
+# The most that MLflow takes in one call.
+_PARAMS_A_CALL = 100
+
+
+def tracking_uri(config: RunConfig) -> str:
+    """Return the configured tracking URI, or that of a sqlite file in the output folder."""
+    return config.tracking.uri or f"sqlite:///{config.output_root}/mlflow.db"
+
+
+def ui_command(config: RunConfig) -> str:
+    """Return the shell command that opens the MLflow UI on these runs."""
+    uri = tracking_uri(config)
+    if uri.startswith("http"):
+        return f"open {uri}"
+    if config.tracking.uri is None:
+        uri = f"sqlite:///{os.path.relpath(config.output_root)}/mlflow.db"
+    return f"mlflow ui --backend-store-uri {uri}"
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Turn nested values into ``section.key`` -> text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = str(value)
+    return flat
+
+
+@contextlib.contextmanager
+def mlflow_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into one sentence."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise TrackingError(f"MLflow at {uri} refused: {first}") from error
+
+
+class Tracker:
+    """Runs of one experiment in one MLflow store.
+
+    Parameters
+    ----------
+    config
+        Gives the tracking URI, the experiment and, for the local default, the folder of artifacts.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached or made.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        self.uri = tracking_uri(config)
+        if self.uri.startswith("sqlite:///"):
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        with mlflow_errors(self.uri):
+            self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            found = self.client.get_experiment_by_name(config.tracking.experiment)
+            if found is None:
+                # A relative artifact folder would be taken from each process's own working directory.
+                local = Path(config.output_root, "mlartifacts").as_uri() if config.tracking.uri is None else None
+                experiment = self.client.create_experiment(config.tracking.experiment, artifact_location=local)
+            elif found.lifecycle_stage != "active":
+                raise TrackingError(
+                    f"MLflow experiment {config.tracking.experiment} is deleted: restore it or set tracking.experiment"
+                )
+            else:
+                experiment = found.experiment_id
+        self.experiment_id: str = experiment
+
+    def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
+        """Create a run, with its parameters, and return its id."""
+        from mlflow.entities import Param
+
+        if parent is not None:
+            tags = {**tags, "mlflow.parentRunId": parent}
+        with mlflow_errors(self.uri):
+            run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+            entries = [Param(key, value) for key, value in params.items()]
+            for start in range(0, len(entries), _PARAMS_A_CALL):
+                self.client.log_batch(run_id, params=entries[start : start + _PARAMS_A_CALL])
+        return run_id
+
+    def exists(self, run_id: str) -> bool:
+        """Whether the store still has a run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException:
+            return False
+
+    def reopen(self, run_id: str) -> None:
+        """Mark an ended run as running again."""
+        with mlflow_errors(self.uri):
+            self.client.update_run(run_id, status="RUNNING")
+
+    def log_metrics(self, run_id: str, metrics: dict[str, float], step: int) -> None:
+        """Log numbers of one step in one call."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with mlflow_errors(self.uri):
+            self.client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+
+    def log_dataset(self, run_id: str, context: str, source: list[str], fingerprints: list[str], rows: int) -> None:
+        """Record which data a run read: files, their sha256 and the number of genes, under a context such as a split."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        digest = fingerprints[0] if len(fingerprints) == 1 else "+".join(print_[:12] for print_ in fingerprints)
+        dataset = Dataset(
+            name=context,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"genes": rows, "sha256": fingerprints}),
+        )
+        with mlflow_errors(self.uri):
+            tag = InputTag("mlflow.data.context", context)
+            self.client.log_inputs(run_id, [DatasetInput(dataset=dataset, tags=[tag])])
+
+    def log_folder(self, run_id: str, folder: str | Path, artifact_path: str) -> None:
+        """Copy a folder's files to the run's artifacts."""
+        with mlflow_errors(self.uri):
+            self.client.log_artifacts(run_id, str(folder), artifact_path)
+
+    def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a run."""
+        with mlflow_errors(self.uri):
+            for key, value in tags.items():
+                self.client.set_tag(run_id, key, value)
+
+    def end(self, run_id: str, status: str) -> None:
+        """End a run as FINISHED, FAILED or KILLED."""
+        with mlflow_errors(self.uri):
+            self.client.set_terminated(run_id, status)
+
+    @contextlib.contextmanager
+    def ending(self, run_id: str) -> Iterator[None]:
+        """End a run as what happened inside: FINISHED, KILLED by an interrupt, or FAILED."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.end(run_id, "KILLED")
+            raise
+        except BaseException:
+            self.end(run_id, "FAILED")
+            raise
+        self.end(run_id, "FINISHED")

@@ -1,0 +1,167 @@
+"""The checkpoint folder: weights as safetensors, everything else as JSON, never a pickled module."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from raygenex import __version__
+from raygenex.config import RunConfig, parse_config
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import CheckpointError
+from raygenex.models import Cnn, InputShape, build_model
+
+SCHEMA_VERSION = 1
+WEIGHTS = "model.safetensors"
+INFO = "checkpoint.json"
+BACKBONE = "backbone"
+
+
+class InputInfo(BaseModel):
+    """What the model reads: the kind and shape of its DNA input, and the window of bases behind it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["bases", "embedding"]
+    length: int
+    channels: int
+    window: int
+
+    @property
+    def shape(self) -> InputShape:
+        """The input shape that sizes the model."""
+        return InputShape(self.kind, self.length, self.channels)
+
+
+class CheckpointInfo(BaseModel):
+    """Everything about a trained model but its weights."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    config: dict[str, Any]
+    config_hash: str
+    inputs: InputInfo
+    features: tuple[str, ...] = HALFLIFE_FEATURES
+    feature_scaler: dict[str, list[float]] | None = None
+    backbone_sha256: str | None = None
+    epoch: int = 0
+    threshold: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    history: list[dict[str, float]] = Field(default_factory=list)
+    fingerprints: dict[str, list[str]] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The resolved configuration that trained the model."""
+        return parse_config(self.config, "the checkpoint's configuration")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that make the numbers."""
+    import numpy
+    import ray
+
+    return {"raygenex": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "ray": ray.__version__}
+
+
+def scaler_values(model: Cnn) -> dict[str, list[float]] | None:
+    """Return the mean and scale of each half-life feature, or None for a model that uses none."""
+    if not model.uses_halflife:
+        return None
+    return {"mean": model.scaler.mean.tolist(), "scale": model.scaler.scale.tolist()}
+
+
+def save_checkpoint(folder: str | Path, model: nn.Module, info: CheckpointInfo) -> None:
+    """Write a checkpoint into ``folder``, which must exist."""
+    assert not isinstance(model, nn.parallel.DistributedDataParallel), "save the model inside DDP"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, Path(folder, WEIGHTS), metadata={"format": "pt"})
+    save_checkpoint_info(folder, info)
+
+
+def save_checkpoint_info(folder: str | Path, info: CheckpointInfo) -> None:
+    """Write the JSON part of a checkpoint."""
+    Path(folder, INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_info(folder: str | Path) -> CheckpointInfo:
+    """Read the JSON part of a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is no checkpoint, is damaged, or was written by a later version.
+    """
+    path = Path(folder, INFO)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise CheckpointError(
+                f"checkpoint {folder} has schema {version} and this raygenex reads up to {SCHEMA_VERSION}: upgrade it"
+            )
+        return CheckpointInfo.model_validate(values)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder} is no checkpoint: it has no {INFO}; train one with `raygenex train`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError):
+        raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
+
+
+def load_checkpoint(folder: str | Path) -> tuple[Cnn, CheckpointInfo]:
+    """Load a model in evaluation mode, on the CPU, and its description.
+
+    Raises
+    ------
+    CheckpointError
+        If a part is missing or damaged, or the weights do not fit the configuration.
+    """
+    info = read_info(folder)
+    config = info.run_config
+    model = build_model(config.model, config.halflife, info.inputs.shape)
+    load_weights(model, Path(folder, WEIGHTS))
+    return model.eval(), info
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a model, every tensor of it.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated or of another model.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: the checkpoint is incomplete, train again") from None
+    except (SafetensorError, OSError):
+        raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
+    except RuntimeError as error:
+        reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Put a finished folder in the place of another, so that the target is always one of the two, whole."""
+    old = target.with_name(f".{target.name}.old.{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    if old.exists():
+        shutil.rmtree(old)

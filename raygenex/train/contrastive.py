@@ -1,0 +1,73 @@
+"""Pretraining of the half-life encoder by a triplet loss, without labels."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from raygenex.config import HalflifeConfig
+from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, triplet_loss
+
+
+def pretrain_encoder(
+    halflife: Tensor,
+    config: HalflifeConfig,
+    seed: int,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    device: str = "cpu",
+) -> tuple[FeatureScaler, HalflifeEncoder]:
+    """Learn the encoder from the features alone.
+
+    A gene's positive is itself plus Gaussian noise, in units of each feature's standard deviation. Its negative is
+    another gene: an epoch draws one permutation of all genes, and within its batches every code is compared with the
+    next one's, so each gene is a negative once an epoch, never its own, and no code is computed twice.
+
+    Parameters
+    ----------
+    halflife
+        Features of the training genes, shape ``(N, 8)``, N at least 2, in their own units.
+    config
+        Sizes, margin, noise, learning rate, batch size and epochs.
+    seed
+        Seed of weights, permutations and noise.
+    on_epoch
+        Called after each epoch with ``epoch`` (from 0), ``triplet_loss`` and ``triplet_satisfied`` (a fraction).
+    device
+        Torch device.
+
+    Returns
+    -------
+    The fitted scaler and the encoder, on the CPU, in evaluation mode.
+    """
+    assert len(halflife) >= 2, "a negative needs a second gene"
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = HalflifeEncoder(config.channels).to(device)
+    scaler = FeatureScaler()
+    scaler.fit(halflife)
+    features = scaler(halflife.float()).to(device)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+    # No piece is smaller than the batch size, so no gene is left alone without a negative.
+    pieces = max(1, len(features) // config.batch_size)
+    for epoch in range(config.epochs):
+        loss_sum = satisfied_sum = 0.0
+        for rows in torch.randperm(len(features), generator=generator).tensor_split(pieces):
+            anchor = features[rows.to(device)]
+            noise = torch.randn(anchor.shape, generator=generator).to(device) * config.noise
+            code, positive = encoder(torch.cat([anchor, anchor + noise])).chunk(2)
+            loss, satisfied = triplet_loss(code, positive, code.roll(1, dims=0), config.margin)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(rows)
+            satisfied_sum += satisfied.item() * len(rows)
+        if on_epoch:
+            on_epoch(
+                {
+                    "epoch": epoch,
+                    "triplet_loss": loss_sum / len(features),
+                    "triplet_satisfied": satisfied_sum / len(features),
+                }
+            )
+    return scaler, encoder.cpu().eval()

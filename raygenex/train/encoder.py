@@ -1,0 +1,124 @@
+"""The half-life stage of a run: fit the scaler, pretrain the encoder in a Ray task, track it, keep its weights."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from safetensors.torch import load, save, save_file
+
+from raygenex.config import HalflifeConfig, RunConfig, canonical_hash
+from raygenex.data.check import SplitData
+from raygenex.progress import progress
+from raygenex.tracking import Tracker, flatten
+from raygenex.train.checkpoint import WEIGHTS, package_versions, replace_folder
+from raygenex.train.contrastive import pretrain_encoder
+from raygenex.train.inputs import Inputs
+from raygenex.train.progress import EpochLog, follow
+from raygenex.models.halflife import FeatureScaler
+
+logger = logging.getLogger(__name__)
+
+SCALER = "scaler.safetensors"
+INFO = "encoder.json"
+
+
+def prepare_halflife(
+    config: RunConfig, train: SplitData, tracker: Tracker, parent_run: str, inputs: Inputs
+) -> str | None:
+    """Make the folder that the model's half-life branch starts from, or reuse the one of the same making.
+
+    Returns
+    -------
+    A folder with ``scaler.safetensors`` and, for the encoded kinds, ``model.safetensors``; None for a model without
+    half-life features.
+    """
+    kind = config.model.kind
+    if kind == "cnn_dna_only":
+        return None
+    encoded = kind != "cnn_halflife_raw"
+    folder = Path(config.folder, "halflife_encoder")
+    identity = canonical_hash(
+        {
+            "seed": config.seed,
+            "train": inputs.fingerprints["train"],
+            "halflife": config.halflife.model_dump(mode="json", exclude={"finetune"}) if encoded else None,
+        }
+    )
+    if _identity_of(folder) == identity:
+        logger.info("half-life stage: reusing %s", folder)
+        return str(folder)
+    halflife = np.concatenate([table.halflife for table in train.tables])
+    history: list[dict[str, float]] = []
+    if encoded:
+        scaler, encoder = _pretrain(config, halflife, tracker, parent_run, history)
+    else:
+        fitted = FeatureScaler()
+        fitted.fit(torch.from_numpy(halflife))
+        scaler, encoder = fitted.state_dict(), None
+    aside = folder.with_name(f".halflife_encoder.{os.getpid()}")
+    aside.mkdir(parents=True, exist_ok=True)
+    save_file(scaler, aside / SCALER)
+    if encoder is not None:
+        save_file(encoder, aside / WEIGHTS)
+    described = {
+        "identity": identity,
+        "halflife": config.halflife.model_dump(mode="json"),
+        "history": history,
+        "versions": package_versions(),
+    }
+    (aside / INFO).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    replace_folder(aside, folder)
+    return str(folder)
+
+
+def _identity_of(folder: Path) -> str | None:
+    path = folder / INFO
+    if not path.exists():
+        return None
+    return str(json.loads(path.read_text(encoding="utf-8")).get("identity"))
+
+
+def _pretrain(
+    config: RunConfig, halflife: np.ndarray, tracker: Tracker, parent_run: str, history: list[dict[str, float]]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
+    params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
+    run_id = tracker.start(f"{config.name}-halflife", params, tags, parent_run)
+    log = EpochLog.remote()
+    gpus = 1 if config.train.use_gpu else 0
+    logger.info("pretraining the half-life encoder on %d genes", len(halflife))
+    with tracker.ending(run_id), progress("half-life epochs", config.halflife.epochs) as advance:
+
+        def show(metrics: dict[str, float]) -> None:
+            history.append(metrics)
+            numbers = {name: value for name, value in metrics.items() if name != "epoch"}
+            advance(1, f"triplet loss {metrics['triplet_loss']:.5f}")
+            tracker.log_metrics(run_id, numbers, int(metrics["epoch"]))
+
+        task = ray.remote(num_cpus=config.train.cpus_per_worker, num_gpus=gpus)(_pretrain_task)
+        with follow(log, show):
+            scaler, encoder = ray.get(
+                task.remote(halflife, config.halflife, config.seed, config.train.cpus_per_worker, gpus > 0, log)
+            )
+        last = history[-1]
+        logger.info("half-life encoder: triplet loss %.5f after %d epochs", last["triplet_loss"], len(history))
+    return load(scaler), load(encoder)
+
+
+def _pretrain_task(
+    halflife: np.ndarray, config: HalflifeConfig, seed: int, cpus: float, gpu: bool, log: Any
+) -> tuple[bytes, bytes]:
+    torch.set_num_threads(max(1, int(cpus)))
+    scaler, encoder = pretrain_encoder(
+        torch.from_numpy(np.array(halflife)),
+        config,
+        seed,
+        lambda metrics: ray.get(log.put.remote(metrics)),
+        "cuda" if gpu else "cpu",
+    )
+    return save(scaler.state_dict()), save(encoder.state_dict())

@@ -1,0 +1,101 @@
+"""What a run trains on: rows of each split, the model's input shape, and an identity that says when two runs are one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygenex.config import HyenaBackbone, RunConfig, canonical_hash
+from raygenex.data.check import SplitData
+from raygenex.data.hdf5 import fingerprint
+from raygenex.data.rows import PromoterRows, Rows
+from raygenex.embed.store import BACKBONE_FOLDER, open_store, read_manifest
+from raygenex.errors import CheckpointError
+from raygenex.train.checkpoint import InputInfo
+
+# Settings that change where and how fast a run happens, not what it computes.
+_INCIDENTAL = {"workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows of each split, what the model reads, and where the backbone's weights are (None for one-hot)."""
+
+    tables: dict[str, Rows]
+    info: InputInfo
+    fingerprints: dict[str, list[str]]
+    identity: str
+    backbone: Path | None
+    backbone_sha256: str | None
+
+
+def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
+    """Open the rows that a configuration trains on, from HDF5 (one-hot) or from its embedding store.
+
+    Raises
+    ------
+    CheckpointError
+        If the embedding store is absent, unfinished, or was made from other data or settings.
+    """
+    fingerprints = {name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()}
+    window = next(iter(splits.values())).window
+    tables: dict[str, Rows] = {}
+    if isinstance(config.backbone, HyenaBackbone):
+        tables = {name: open_store(config.store, name) for name in splits}
+        sha256 = _check_store(config, fingerprints, window)
+        bins, channels = _shape(config.store)
+        info = InputInfo(kind="embedding", length=bins, channels=channels, window=window)
+        backbone = Path(config.store, BACKBONE_FOLDER)
+    else:
+        tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
+        info = InputInfo(kind="bases", length=window, channels=4, window=window)
+        sha256, backbone = None, None
+    return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
+
+
+def _shape(store: str) -> tuple[int, int]:
+    manifest = read_manifest(store)
+    assert manifest is not None, "an open store has a manifest"
+    return manifest.shape
+
+
+def _check_store(config: RunConfig, fingerprints: dict[str, list[str]], window: int) -> str:
+    """Compare the store with what the configuration would make, short of loading the backbone; return its hash."""
+    manifest = read_manifest(config.store)
+    assert manifest is not None, "an open store has a manifest"
+    wanted = manifest.model_copy(
+        update={
+            "window": window,
+            "bin_size": config.embed.bin_size,
+            "pooling": config.embed.pooling,
+            "dtype": config.embed.dtype,
+            "fingerprints": fingerprints,
+        }
+    )
+    differences = manifest.differences(wanted)
+    if manifest.backbone != config.backbone.model_dump(mode="json"):
+        differences.append("backbone settings")
+    if differences:
+        raise CheckpointError(
+            f"embedding store {config.store} was made from other {' and other '.join(differences)}: "
+            "run `raygenex embed --force` with this config, or set embed.store to another folder"
+        )
+    return manifest.weights_sha256
+
+
+def _identity(
+    config: RunConfig, info: InputInfo, fingerprints: dict[str, list[str]], backbone_sha256: str | None
+) -> str:
+    train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in _INCIDENTAL}
+    embed = {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype")} if backbone_sha256 else None
+    return canonical_hash(
+        {
+            "seed": config.seed,
+            "inputs": info.model_dump(mode="json"),
+            "fingerprints": {name: fingerprints[name] for name in ("train", "valid")},
+            "backbone": backbone_sha256,
+            "embed": embed,
+            "model": config.model.model_dump(mode="json"),
+            "halflife": config.halflife.model_dump(mode="json"),
+            "train": train,
+            "threshold": config.evaluate.threshold_metric,
+        }
+    )

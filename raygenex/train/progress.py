@@ -1,0 +1,81 @@
+"""The way an epoch's numbers take from workers to the driver, which prints them and logs them to MLflow."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+import ray.train
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+
+
+@ray.remote(num_cpus=0)
+class EpochLog:
+    """A mailbox for finished epochs; it lives as long as the driver."""
+
+    def __init__(self) -> None:
+        self._pending: list[dict[str, float]] = []
+
+    def put(self, metrics: dict[str, float]) -> None:
+        """Add the numbers of an epoch."""
+        self._pending.append(metrics)
+
+    def take(self) -> list[dict[str, float]]:
+        """Return and forget what arrived since the last call."""
+        taken, self._pending = self._pending, []
+        return taken
+
+
+class ReportToLog(ray.train.UserCallback):
+    """Send rank 0's metrics of every report from Ray Train's controller to the mailbox."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Forward one report."""
+        self._log.put.remote(metrics[0])
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Forward the ranks that failed, so that the driver can say so."""
+        self._log.put.remote({"failed_ranks": sorted(worker_exceptions)})
+
+
+@contextlib.contextmanager
+def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[None]:
+    """Call ``on_epoch`` in a thread for every epoch that arrives in ``log``, and for the rest on leaving.
+
+    An epoch that a restarted worker repeats is passed on once. A failing ``on_epoch`` is logged and does not stop the
+    training.
+    """
+    stop = threading.Event()
+    seen: set[int] = set()
+
+    def deliver() -> None:
+        for metrics in ray.get(log.take.remote()):
+            if "failed_ranks" in metrics:
+                logger.warning("worker %s failed; going on from the last checkpoint", metrics["failed_ranks"])
+            elif int(metrics["epoch"]) not in seen:
+                seen.add(int(metrics["epoch"]))
+                on_epoch(metrics)
+
+    def poll() -> None:
+        while not stop.wait(POLL_S):
+            try:
+                deliver()
+            except Exception:
+                logger.exception("an epoch could not be shown or tracked; training goes on")
+
+    thread = threading.Thread(target=poll, name="epoch-log", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        deliver()

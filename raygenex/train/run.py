@@ -1,0 +1,292 @@
+"""Training on a cluster, from the driver: inputs, resume, the two stages, MLflow, and the final checkpoint."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+from safetensors.numpy import load_file
+
+from raygenex.cluster import Request, connect
+from raygenex.config import RunConfig
+from raygenex.data.check import SplitData, open_splits
+from raygenex.data.rows import Rows, shard_bounds
+from raygenex.data.source import rows_dataset
+from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.figures import loss_figure, save
+from raygenex.metrics import binary_metrics, choose_threshold
+from raygenex.progress import progress
+from raygenex.tracking import Tracker, flatten
+from raygenex.train.checkpoint import (
+    BACKBONE,
+    CheckpointInfo,
+    package_versions,
+    read_info,
+    replace_folder,
+    save_checkpoint_info,
+)
+from raygenex.train.encoder import prepare_halflife
+from raygenex.train.inputs import Inputs, open_inputs
+from raygenex.train.loop import STATE, VALID_SCORES, train_worker
+from raygenex.train.progress import EpochLog, ReportToLog, follow
+from raygenex.train.state import RunState, read_state, write_state
+
+logger = logging.getLogger(__name__)
+
+# Workers that cannot be placed are Ray's to retry; after this many tries the preflight's promise is broken, and we say so.
+CONTROLLER_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The trained model: its checkpoint folder, the best epoch, metrics on valid, and the MLflow run."""
+
+    checkpoint: str
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    threshold: float
+    run_id: str
+    reused: bool
+    seconds: float
+
+
+class RowShards(ray.train.DataConfig):
+    """Give every worker its own contiguous rows, so that each gene is read by exactly one worker.
+
+    Ray's own splitting makes shards equal by dropping rows, and deals blocks out as they come; this one drops nothing and
+    is the same in every run.
+
+    Parameters
+    ----------
+    tables
+        The rows of each dataset by name.
+    """
+
+    def __init__(self, tables: dict[str, Rows]) -> None:
+        super().__init__(datasets_to_split=[])
+        self._tables = tables
+
+    def configure(
+        self,
+        datasets: dict[str, Any],
+        world_size: int,
+        worker_handles: Any,
+        worker_node_ids: Any,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """Return one iterator a dataset for every worker."""
+        return [
+            {
+                name: rows_dataset(self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size)).iterator()
+                for name in datasets
+            }
+            for rank in range(world_size)
+        ]
+
+
+def train(config: RunConfig, force: bool = False) -> TrainResult:
+    """Pretrain the half-life encoder if the model has one, train the model, and keep the best epoch.
+
+    The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same folder
+    is refused unless ``force`` is given.
+
+    Raises
+    ------
+    DataError, CheckpointError, TrackingError, ClusterError
+        If data, embeddings, an earlier run, MLflow or the cluster do not allow the training.
+    """
+    started = time.monotonic()
+    splits = open_splits(config.data, ("train", "valid"))
+    inputs = open_inputs(config, splits)
+    _check_batch(config, inputs)
+    folder = Path(config.folder)
+    final = folder / "checkpoint"
+    state = read_state(folder)
+    if force:
+        _clear(folder)
+        state = None
+    if state is not None and state.identity != inputs.identity:
+        raise CheckpointError(
+            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
+            "give this one another name, or pass --force to replace it"
+        )
+    if state is not None and state.finished:
+        return _reuse(final, state.run_id, started)
+    tracker = Tracker(config)
+    state = _begin(tracker, config, splits, inputs, folder, state)
+    request = Request(
+        "training",
+        config.train.workers,
+        config.train.cpus_per_worker,
+        1.0 if config.train.use_gpu else 0.0,
+        "train.workers or train.cpus_per_worker",
+    )
+    with tracker.ending(state.run_id), connect(config.cluster, request):
+        encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
+        best = _fit(config, inputs, encoder, tracker, state.run_id, folder)
+        info = _finish(config, inputs, best, final)
+        tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
+        _log_files(tracker, state.run_id, final, info)
+    write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
+    shutil.rmtree(folder / "ray_train")
+    return _result(final, info, state.run_id, False, started)
+
+
+def _check_batch(config: RunConfig, inputs: Inputs) -> None:
+    for split, rows in inputs.tables.items():
+        if rows.count < config.train.workers:
+            raise CheckpointError(
+                f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
+            )
+
+
+def _clear(folder: Path) -> None:
+    for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    (folder / "run.json").unlink(missing_ok=True)
+
+
+def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
+    info = read_info(final)
+    logger.info("%s is trained already: reusing it", final)
+    return _result(final, info, run_id, True, started)
+
+
+def _result(final: Path, info: CheckpointInfo, run_id: str, reused: bool, started: float) -> TrainResult:
+    assert info.threshold is not None, "a final checkpoint carries its threshold"
+    return TrainResult(
+        str(final), info.epoch, len(info.history), info.metrics, info.threshold, run_id, reused, time.monotonic() - started
+    )
+
+
+def _begin(
+    tracker: Tracker,
+    config: RunConfig,
+    splits: dict[str, SplitData],
+    inputs: Inputs,
+    folder: Path,
+    state: RunState | None,
+) -> RunState:
+    if state is not None and tracker.exists(state.run_id):
+        logger.info("continuing the unfinished run in %s", folder)
+        tracker.reopen(state.run_id)
+        return state
+    tags = {"raygenex.stage": "train", "raygenex.config_hash": config.hash()}
+    run_id = tracker.start(config.name, flatten(config.dump()), tags)
+    for name, split in splits.items():
+        paths = [file.path for file in split.files]
+        tracker.log_dataset(run_id, name, paths, inputs.fingerprints[name], split.rows)
+    state = RunState(identity=inputs.identity, run_id=run_id, finished=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_state(folder, state)
+    return state
+
+
+def _fit(
+    config: RunConfig, inputs: Inputs, encoder: str | None, tracker: Tracker, run_id: str, folder: Path
+) -> ray.train.Checkpoint:
+    log = EpochLog.remote()
+    options = config.train
+    settings = {
+        "config": config.dump(),
+        "info": CheckpointInfo(
+            config=config.dump(),
+            config_hash=config.hash(),
+            inputs=inputs.info,
+            backbone_sha256=inputs.backbone_sha256,
+            fingerprints=inputs.fingerprints,
+            versions=package_versions(),
+        ).model_dump(mode="json"),
+        "encoder": encoder,
+        "counts": {name: rows.count for name, rows in inputs.tables.items()},
+        "row_bytes": inputs.tables["train"].row_bytes,
+    }
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=settings,
+        torch_config=TorchConfig(backend="nccl" if options.use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=options.workers,
+            use_gpu=options.use_gpu,
+            resources_per_worker={"CPU": options.cpus_per_worker} | ({"GPU": 1} if options.use_gpu else {}),
+        ),
+        run_config=ray.train.RunConfig(
+            name="ray_train",
+            storage_path=str(folder),
+            failure_config=ray.train.FailureConfig(
+                max_failures=options.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+            ),
+            checkpoint_config=ray.train.CheckpointConfig(
+                num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="valid_auroc"
+            ),
+            callbacks=[ReportToLog(log)],
+        ),
+        datasets={name: rows_dataset(rows) for name, rows in inputs.tables.items()},
+        dataset_config=RowShards(inputs.tables),
+    )
+    logger.info("training %s on %d genes with %d workers", config.model.kind, inputs.tables["train"].count, options.workers)
+    with progress("training epochs", options.epochs) as advance:
+        show = _epoch_shower(tracker, run_id, advance)
+        with follow(log, show):
+            result = trainer.fit()
+    kept = result.best_checkpoints
+    if not kept:
+        raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
+    return max(kept, key=lambda pair: (pair[1]["valid_auroc"], -pair[1]["epoch"]))[0]
+
+
+def _epoch_shower(
+    tracker: Tracker, run_id: str, advance: Callable[[int, str], None]
+) -> Callable[[dict[str, float]], None]:
+    def show(metrics: dict[str, float]) -> None:
+        epoch = int(metrics["epoch"])
+        numbers = {name: value for name, value in metrics.items() if name != "epoch"}
+        note = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+        logger.info("epoch %d: %s", epoch, note)
+        advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
+        tracker.log_metrics(run_id, numbers, epoch)
+
+    return show
+
+
+def _finish(config: RunConfig, inputs: Inputs, best: ray.train.Checkpoint, final: Path) -> CheckpointInfo:
+    """Choose the threshold on valid, and put the finished checkpoint in place."""
+    aside = final.with_name(f".checkpoint.{os.getpid()}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    best.to_directory(str(aside))
+    info = read_info(aside)
+    scores = load_file(aside / VALID_SCORES)
+    labels = scores["labels"].astype(np.uint8)
+    probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))
+    info.threshold = choose_threshold(labels, probability, config.evaluate.threshold_metric)
+    info.metrics = binary_metrics(labels, probability, info.threshold)
+    save_checkpoint_info(aside, info)
+    (aside / STATE).unlink()
+    (aside / VALID_SCORES).unlink()
+    if inputs.backbone is not None:
+        shutil.copytree(inputs.backbone, aside / BACKBONE)
+    replace_folder(aside, final)
+    return info
+
+
+def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"best_valid_{name}": value for name, value in metrics.items()}
+
+
+def _log_files(tracker: Tracker, run_id: str, final: Path, info: CheckpointInfo) -> None:
+    figures = final.parent / "figures"
+    figures.mkdir(exist_ok=True)
+    save(loss_figure(info.history), figures / "loss.png")
+    tracker.log_folder(run_id, final, "checkpoint")
+    tracker.log_folder(run_id, figures, "figures")

@@ -1,0 +1,94 @@
+"""A worker's share of a split: kept in memory when it fits, streamed through Ray Data when it does not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+COLUMNS = ("sequence", "halflife", "label")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Genes of one step on one worker.
+
+    ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` ``(n, 8)`` float32 and
+    ``label`` ``(n,)`` float32.
+    """
+
+    sequence: Tensor
+    halflife: Tensor
+    label: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(*(part.to(device, non_blocking=True) for part in (self.sequence, self.halflife, self.label)))
+
+
+def derive_seed(*parts: int) -> int:
+    """Mix integers, such as seed, epoch and rank, into one 63-bit seed."""
+    low, high = np.random.SeedSequence(parts).generate_state(2)
+    return (int(high) << 32 | int(low)) & (2**63 - 1)
+
+
+class WorkerShard:
+    """The rows of one worker, in a fixed order, each given exactly once a pass.
+
+    Parameters
+    ----------
+    stream
+        Called with a batch size and an optional shuffle seed; yields numpy column batches from Ray Data in row order, or
+        shuffled within a buffer.
+    count
+        Rows of the shard.
+    keep
+        Whether to hold the rows in memory after the first read.
+    """
+
+    def __init__(
+        self, stream: Callable[[int, int | None], Iterator[dict[str, Any]]], count: int, keep: bool
+    ) -> None:
+        self._stream = stream
+        self.count = count
+        self._kept: Batch | None = None
+        if keep:
+            parts = list(stream(4096, None))
+            self._kept = _to_batch({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
+            assert len(self._kept.label) == count, "a shard must hold the rows it was promised"
+
+    def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yield every row once, in an order drawn from ``seed``."""
+        if self._kept is None:
+            yield from map(_to_batch, self._stream(batch_size, seed % 2**31))
+            return
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
+        for rows in order.split(batch_size):
+            yield Batch(self._kept.sequence[rows], self._kept.halflife[rows], self._kept.label[rows])
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """Yield every row once, in row order."""
+        if self._kept is None:
+            yield from map(_to_batch, self._stream(batch_size, None))
+            return
+        for start in range(0, self.count, batch_size):
+            rows = slice(start, start + batch_size)
+            yield Batch(self._kept.sequence[rows], self._kept.halflife[rows], self._kept.label[rows])
+
+
+def _to_batch(columns: dict[str, Any]) -> Batch:
+    # Ray hands out read-only views of its object store; torch wants memory of its own.
+    sequence, halflife, label = (torch.from_numpy(np.array(columns[name])) for name in COLUMNS)
+    return Batch(sequence, halflife.float(), label.float())
+
+
+def ray_stream(iterator: Any, buffer: int) -> Callable[[int, int | None], Iterator[dict[str, Any]]]:
+    """Read a Ray Data iterator as `WorkerShard` wants it, shuffling within ``buffer`` rows."""
+
+    def stream(batch_size: int, seed: int | None) -> Iterator[dict[str, Any]]:
+        shuffle = {} if seed is None else {"local_shuffle_buffer_size": buffer, "local_shuffle_seed": seed}
+        return iter(iterator.iter_batches(batch_size=batch_size, batch_format="numpy", **shuffle))
+
+    return stream

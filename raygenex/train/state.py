@@ -1,0 +1,45 @@
+"""What a run's folder remembers between processes: what it is a run of, its MLflow run, and whether it finished."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from raygenex.errors import CheckpointError
+
+STATE_FILE = "run.json"
+
+
+class RunState(BaseModel):
+    """The memory of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: str
+    run_id: str
+    finished: bool
+
+
+def read_state(folder: Path) -> RunState | None:
+    """Read a run's state; None if nothing was started there.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    path = folder / STATE_FILE
+    try:
+        return RunState.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError):
+        raise CheckpointError(f"{path} is damaged: pass --force to start this run again") from None
+
+
+def write_state(folder: Path, state: RunState) -> None:
+    """Write a run's state aside and rename it into place."""
+    aside = folder / f".{STATE_FILE}.{os.getpid()}"
+    aside.write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    aside.replace(folder / STATE_FILE)

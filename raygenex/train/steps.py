@@ -1,0 +1,117 @@
+"""Exact optimisation steps and evaluation over any number of workers."""
+
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from raygenex.data.rows import shard_bounds
+from raygenex.train.shard import Batch, WorkerShard
+
+Autocast = Callable[[], torch.autocast]
+
+
+def shard_sizes(count: int, world_size: int) -> list[int]:
+    """Return how many rows each worker holds; the sizes differ by one at most."""
+    return [stop - start for start, stop in (shard_bounds(count, rank, world_size) for rank in range(world_size))]
+
+
+def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
+    """Return how many genes all workers together process in a step, the last steps being short."""
+    return sum(min(batch_size, max(0, size - step * batch_size)) for size in sizes)
+
+
+def backward(model: nn.Module, batch: Batch, genes: int, world_size: int, autocast: Autocast, weight: float = 1.0) -> Tensor:
+    """Add the gradient of the mean loss over the global batch, whatever each worker's share of it.
+
+    DDP averages gradients over workers, so each worker's summed loss is scaled by ``world_size / genes``: the average is
+    then the sum over all genes divided by their number, also when the shares differ.
+
+    Parameters
+    ----------
+    model
+        Called as ``model(sequence, halflife)``.
+    batch
+        This worker's genes.
+    genes
+        Genes in the global batch.
+    world_size
+        Number of workers.
+    autocast
+        Makes the context that the forward pass runs in.
+    weight
+        0 for a worker that has no gene left and only takes part in the averaging.
+
+    Returns
+    -------
+    The summed loss of this worker's genes, detached.
+    """
+    with autocast():
+        logits = model(batch.sequence, batch.halflife)
+    summed = binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum") * weight
+    (summed * (world_size / genes)).backward()
+    return summed.detach()
+
+
+def train_epoch(
+    model: nn.Module,
+    shard: WorkerShard,
+    optimizer: torch.optim.Optimizer,
+    sizes: list[int],
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    autocast: Autocast,
+) -> float:
+    """Pass once over the training genes of all workers; return the mean loss per gene.
+
+    Every worker takes the same number of steps. One that runs out of genes a step early repeats its last batch with
+    weight 0, so nobody waits and no gene counts twice.
+    """
+    model.train()
+    world_size = len(sizes)
+    steps = -(-max(sizes) // batch_size)
+    total = torch.zeros((), device=device, dtype=torch.float64)
+    batches = iter(shard.shuffled(batch_size, seed))
+    batch: Batch | None = None
+    for step in range(steps):
+        fresh = next(batches, None)
+        weight = 1.0 if fresh is not None else 0.0
+        if fresh is not None:
+            batch = fresh.to(device)
+        assert batch is not None, "a worker without genes cannot train"
+        optimizer.zero_grad(set_to_none=True)
+        total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight)
+        optimizer.step()
+    assert next(batches, None) is None, "a shard gave more genes than it was promised"
+    if world_size > 1:
+        dist.all_reduce(total)
+    return float(total) / sum(sizes)
+
+
+@torch.no_grad()
+def score_shard(
+    model: nn.Module, shard: WorkerShard, batch_size: int, device: torch.device, autocast: Autocast
+) -> tuple[Tensor, Tensor]:
+    """Return logits and labels of a shard in row order, float32, shape ``(count,)`` each."""
+    model.eval()
+    logits, labels = [], []
+    for batch in shard.in_order(batch_size):
+        moved = batch.to(device)
+        with autocast():
+            logits.append(model(moved.sequence, moved.halflife).float())
+        labels.append(moved.label)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def gather(values: Tensor, sizes: list[int]) -> Tensor:
+    """Join every worker's values, shape ``(sizes[rank],)``, in rank order; the result is the same on all workers."""
+    if len(sizes) == 1:
+        return values
+    padded = torch.zeros(max(sizes), device=values.device, dtype=values.dtype)
+    padded[: len(values)] = values
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

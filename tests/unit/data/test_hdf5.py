@@ -1,0 +1,440 @@
+import pickle
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+
+from raygenex.data.hdf5 import fingerprint, inspect, iter_rows, read_rows, read_table
+from raygenex.data.writer import PromoterWriter
+from raygenex.errors import DataError
+from raygenex.sequence import centre_crop, from_string, to_one_hot, to_string
+
+
+def test_inspect_reads_metadata(write):
+    file = inspect(write(n=5, window=7))
+    assert (file.rows, file.window, file.has_label, file.itemsize) == (5, 7, True, 1)
+    assert file.stored_row_bytes == 28
+    assert file.fields == {name: name for name in ("gene_id", "halflife", "promoter", "label")}
+
+
+def test_promoter_file_survives_pickling(write):
+    file = inspect(write())
+    assert pickle.loads(pickle.dumps(file)) == file
+
+
+def test_relative_path_becomes_absolute(write, tmp_path, monkeypatch):
+    write("a.h5")
+    monkeypatch.chdir(tmp_path)
+    assert inspect("a.h5").path == str(tmp_path / "a.h5")
+
+
+def test_chunk_rows_are_those_of_the_file(write):
+    assert inspect(write(n=9, chunk_rows=3)).chunk_rows == 3
+
+
+def test_contiguous_file_has_a_bounded_chunk(write):
+    file = inspect(write(n=40, window=20000, promoter=np.zeros((40, 20000, 4), np.float32)))
+    # 8 MiB are 26 rows of 20,000 x 4 x 4 bytes.
+    assert file.chunk_rows == 26
+    assert file.rows_within(1) == 1
+    assert file.rows_within(2**40) == 40
+
+
+def test_read_rows_gives_the_values_of_the_file(write, columns):
+    values = columns(4, 6)
+    block = read_rows(inspect(write()), 1, 3)
+    assert list(block["gene_id"]) == ["G1", "G2"]
+    assert [type(gene) for gene in block["gene_id"]] == [str, str]
+    assert [to_string(row) for row in block["sequence"]] == ["ACGTNC", "ACGTNC"]
+    np.testing.assert_array_equal(block["halflife"], values["halflife"][1:3])
+    assert block["label"].tolist() == [1, 0]
+    assert {name: array.dtype.str[1:] for name, array in block.items() if name != "gene_id"} == {
+        "sequence": "u1",
+        "halflife": "f4",
+        "label": "u1",
+    }
+
+
+def test_xpresso_names_are_understood(write, columns):
+    values = columns()
+    path = write(gene_id=None, halflife=None, geneName=values["gene_id"], data=values["halflife"])
+    file = inspect(path)
+    assert file.fields["gene_id"] == "geneName"
+    assert file.fields["halflife"] == "data"
+    np.testing.assert_array_equal(read_table(file).halflife, values["halflife"])
+    assert list(read_rows(file, 0, 1)["gene_id"]) == ["G0"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "float64"])
+def test_one_hot_of_any_type_is_equal(write, columns, dtype):
+    path = write(promoter=columns()["promoter"].astype(dtype))
+    np.testing.assert_array_equal(read_rows(inspect(path), 0, 4)["sequence"], np.tile(from_string("ACGTNC"), (4, 1)))
+
+
+def test_text_of_varying_length_and_wider_numbers_are_read(write, columns):
+    values = columns()
+    path = write(
+        gene_id=np.array(["a", "bb", "ä", "d"], dtype=object),
+        halflife=values["halflife"].astype(np.float64),
+        label=np.array([0.0, 1.0, 1.0, 0.0]),
+    )
+    table = read_table(inspect(path))
+    assert list(table.gene_id) == ["a", "bb", "ä", "d"]
+    assert table.halflife.dtype == np.float32
+    assert table.label is not None
+    assert table.label.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("window", [60, 20000])
+def test_any_window_length(write, window):
+    file = inspect(write(n=2, window=window))
+    assert file.window == window
+    assert read_rows(file, 0, 2)["sequence"].shape == (2, window)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "expected"),
+    [(6, 2, "GT"), (6, 3, "GTN"), (7, 3, "GTN"), (7, 2, "GT"), (6, 6, "ACGTNC"), (7, 1, "T")],
+)
+def test_centre_crop_by_hand(write, length, window, expected):
+    # The middle base, number length // 2, is T here; it becomes number window // 2.
+    file = inspect(write(window=length))
+    assert to_string(read_rows(file, 0, 1, window)["sequence"][0]) == expected
+
+
+@pytest.mark.parametrize(("length", "window"), [(20, 7), (21, 7), (20, 8), (21, 8), (21, 21)])
+def test_crop_while_reading_is_centre_crop(write, length, window):
+    file = inspect(write(window=length))
+    whole = read_rows(file, 0, 4)["sequence"]
+    np.testing.assert_array_equal(read_rows(file, 0, 4, window)["sequence"], centre_crop(whole, window))
+
+
+def test_window_longer_than_promoters(write, sentence):
+    path = write(window=6)
+    with pytest.raises(DataError) as info:
+        read_rows(inspect(path), 0, 1, window=7)
+    sentence(info, path, 7, 6)
+
+
+def test_iter_rows_are_read_rows(write):
+    file = inspect(write(n=10, chunk_rows=4))
+    blocks = list(iter_rows(file, 1, 9, 3, 4))
+    assert [len(block["label"]) for block in blocks] == [3, 3, 2]
+    whole = read_rows(file, 1, 9, 4)
+    for name, expected in whole.items():
+        np.testing.assert_array_equal(np.concatenate([block[name] for block in blocks]), expected)
+
+
+def test_iter_rows_memory_is_bounded_by_the_block(tmp_path):
+    path = str(tmp_path / "a.h5")
+    with PromoterWriter(path, window=4000, chunk_rows=8) as writer:
+        for first in range(0, 1600, 100):
+            names = [f"G{i}" for i in range(first, first + 100)]
+            writer.append(names, np.zeros((100, 4000), np.uint8), np.zeros((100, 8)), np.zeros(100))
+    file = inspect(path)
+    tracemalloc.start()
+    count = sum(len(block["sequence"]) for block in iter_rows(file, 0, file.rows, 8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 1600
+    # All sequences are 6.4 MB and their one-hot 25.6 MB; a block of 8 rows is 128 kB of one-hot.
+    assert peak < 2e6
+
+
+def test_handle_is_closed_when_iteration_stops_early(write):
+    path = write(n=10)
+    rows = iter_rows(inspect(path), 0, 10, 2)
+    next(rows)
+    rows.close()
+    with h5py.File(path, "r+") as handle:
+        assert handle["label"].shape == (10,)
+
+
+def test_file_without_labels(write, sentence):
+    path = write(label=None)
+    file = inspect(path, require_label=False)
+    assert not file.has_label
+    assert read_table(file).label is None
+    assert "label" not in read_rows(file, 0, 1)
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "label", "gene_id, halflife, promoter")
+
+
+def test_missing_file(tmp_path, sentence):
+    with pytest.raises(DataError) as info:
+        inspect(str(tmp_path / "no.h5"))
+    sentence(info, tmp_path / "no.h5", "does not exist")
+
+
+def test_folder(tmp_path, sentence):
+    with pytest.raises(DataError) as info:
+        inspect(str(tmp_path))
+    sentence(info, tmp_path, "is a folder", "*.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"gene_id,label\n" * 100])
+def test_not_hdf5(tmp_path, sentence, content):
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(DataError) as info:
+        inspect(str(tmp_path / "a.h5"))
+    sentence(info, tmp_path / "a.h5", "is not an HDF5 file")
+
+
+def test_truncated_hdf5(write, sentence):
+    path = write(n=200)
+    with open(path, "r+b") as stream:
+        stream.truncate(3000)
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "truncated", "download it again")
+
+
+def test_damaged_chunk_names_the_rows(write, sentence):
+    path = write(n=12, window=50, chunk_rows=4)
+    with h5py.File(path, "r") as handle:
+        chunk = handle["promoter"].id.get_chunk_info(1)
+    with open(path, "r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\0" * chunk.size)
+    file = inspect(path)
+    assert len(read_rows(file, 0, 4)["label"]) == 4
+    with pytest.raises(DataError) as info:
+        read_rows(file, 2, 8)
+    sentence(info, path, "rows 2 to 7", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"), [("promoter", "promoter"), ("gene_id", "geneName"), ("halflife", "halflife or data")]
+)
+def test_missing_key(write, sentence, field, accepted):
+    path = write(**{field: None})
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    present = sorted({"gene_id", "halflife", "promoter", "label"} - {field})
+    sentence(info, path, field, accepted, ", ".join(present))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("promoter", np.zeros((4, 4, 6), bool), "swap the last two axes"),
+        ("promoter", np.zeros((4, 24), bool), "(N, L, 4)"),
+        ("promoter", np.zeros((4, 6, 5), bool), "(N, L, 4)"),
+        ("promoter", np.zeros((4, 0, 4), bool), "no bases"),
+        ("halflife", np.zeros((4, 7)), "ORFEXONDENSITY"),
+        ("halflife", np.zeros(4), "(N, 8)"),
+        ("label", np.zeros((4, 1)), "(N,)"),
+        ("gene_id", np.full((4, 1), b"x"), "(N,)"),
+    ],
+)
+def test_wrong_shape(write, sentence, field, value, hint):
+    path = write(**{field: value})
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, field, value.shape, hint)
+
+
+def test_fields_that_differ_in_rows(write, sentence):
+    path = write(n=4, label=np.zeros(3))
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "label 3", "promoter 4")
+
+
+def test_empty_file(write, sentence):
+    path = write(n=0)
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "no genes")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("gene_id", np.arange(4)),
+        ("halflife", np.full((4, 8), b"1.0")),
+        ("label", np.array([b"high"] * 4)),
+        ("promoter", np.full((4, 6, 4), b"0")),
+    ],
+)
+def test_wrong_type(write, sentence, field, value):
+    path = write(**{field: value})
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, field, value.dtype)
+
+
+def test_two_bases_hot_at_once(write, columns, sentence):
+    one_hot = columns()["promoter"]
+    one_hot[2, 3] = [True, False, False, True]
+    path = write(promoter=one_hot)
+    with pytest.raises(DataError) as info:
+        read_rows(inspect(path), 0, 4)
+    sentence(info, path, "G2", "position 3", "two bases")
+    with pytest.raises(DataError) as info:
+        read_rows(inspect(path), 2, 3, window=2)
+    sentence(info, path, "G2", "position 3")
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, np.nan])
+def test_one_hot_of_other_values(write, columns, sentence, value):
+    one_hot = columns()["promoter"].astype(np.float32)
+    one_hot[1, 5, 2] = value
+    path = write(promoter=one_hot)
+    with pytest.raises(DataError) as info:
+        read_rows(inspect(path), 0, 4)
+    sentence(info, path, "G1", "position 5", value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_halflife(write, columns, sentence, value):
+    halflife = columns()["halflife"]
+    halflife[3, 5] = value
+    path = write(halflife=halflife)
+    with pytest.raises(DataError) as info:
+        read_table(inspect(path))
+    sentence(info, path, "G3", "CDSGC", value, "row 3")
+    with pytest.raises(DataError) as info:
+        read_rows(inspect(path), 2, 4)
+    sentence(info, "row 3")
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, np.nan])
+def test_label_other_than_0_and_1(write, sentence, value):
+    path = write(label=np.array([0, 1, value, 0]))
+    with pytest.raises(DataError) as info:
+        read_table(inspect(path))
+    sentence(info, path, "G2", value, "0 (low) or 1 (high)")
+
+
+def test_duplicate_gene_id(write, sentence):
+    path = write(gene_id=np.array([b"x", b"y", b"z", b"y"]))
+    with pytest.raises(DataError) as info:
+        read_table(inspect(path))
+    sentence(info, path, "gene y", "rows 1 and 3")
+
+
+def test_empty_gene_id(write, sentence):
+    path = write(gene_id=np.array([b"x", b"", b"z", b"y"]))
+    with pytest.raises(DataError) as info:
+        read_table(inspect(path))
+    sentence(info, path, "row 1", "empty")
+
+
+def test_gene_id_that_is_not_utf8(write, sentence):
+    path = write(gene_id=np.array([b"x", b"\xff", b"z", b"y"]))
+    with pytest.raises(DataError) as info:
+        read_table(inspect(path))
+    sentence(info, path, "UTF-8")
+
+
+def test_file_changed_after_inspection(write, sentence):
+    file = inspect(write(n=4))
+    write(n=3)
+    with pytest.raises(DataError) as info:
+        read_rows(file, 0, 4)
+    sentence(info, file.path, "changed")
+
+
+def test_writer_round_trip(tmp_path):
+    rng = np.random.default_rng(1)
+    sequences = rng.integers(0, 5, (150, 33)).astype(np.uint8)
+    halflife = rng.normal(size=(150, 8)).astype(np.float32)
+    label = rng.integers(0, 2, 150)
+    names = [f"gene-{i}-ü" for i in range(150)]
+    path = tmp_path / "deep" / "er" / "a.h5"
+    with PromoterWriter(path, 33, chunk_rows=16, attrs={"genome": "toy"}) as writer:
+        for first, last in [(0, 1), (1, 1), (1, 100), (100, 150)]:
+            rows = slice(first, last)
+            writer.append(names[rows], sequences[rows], halflife[rows], label[rows])
+    file = inspect(str(path))
+    assert (file.rows, file.chunk_rows) == (150, 16)
+    block = read_rows(file, 0, 150)
+    assert list(block["gene_id"]) == names
+    np.testing.assert_array_equal(block["sequence"], sequences)
+    np.testing.assert_array_equal(block["halflife"], halflife)
+    np.testing.assert_array_equal(block["label"], label)
+    with h5py.File(path, "r") as handle:
+        assert handle.attrs["genome"] == "toy"
+        assert handle["promoter"].dtype == bool
+        np.testing.assert_array_equal(handle["promoter"][:], to_one_hot(sequences))
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
+
+
+def test_writer_without_labels(tmp_path):
+    path = str(tmp_path / "a.h5")
+    with PromoterWriter(path, 3) as writer:
+        writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), None)
+    assert not inspect(path, require_label=False).has_label
+
+
+def test_writer_leaves_nothing_after_an_error(tmp_path):
+    def fail():
+        with PromoterWriter(tmp_path / "a.h5", 3) as writer:
+            writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), np.zeros(1))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_keeps_what_exists(write, sentence):
+    path = write()
+    before = fingerprint(path)
+    with pytest.raises(DataError) as info, PromoterWriter(path, 3):
+        pass
+    sentence(info, path, "--force")
+    assert fingerprint(path) == before
+    with PromoterWriter(path, 3, overwrite=True) as writer:
+        writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), np.zeros(1))
+    assert inspect(path).rows == 1
+
+
+def test_writer_with_no_rows(tmp_path, sentence):
+    with pytest.raises(DataError) as info, PromoterWriter(tmp_path / "a.h5", 3):
+        pass
+    sentence(info, "no genes", tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("path", "hint"), [("s3://bucket/a.h5", "is a URL"), ("a-file/a.h5", "cannot be written")])
+def test_writer_to_a_place_it_cannot_write(tmp_path, monkeypatch, sentence, path, hint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(DataError) as info, PromoterWriter(path, 3):
+        pass
+    sentence(info, path, hint)
+
+
+def test_fingerprint_is_the_sha256(tmp_path, sentence):
+    (tmp_path / "x").write_bytes(b"abc")
+    # The test vector of FIPS 180-2.
+    assert fingerprint(str(tmp_path / "x")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(DataError) as info:
+        fingerprint(str(tmp_path / "y"))
+    sentence(info, tmp_path / "y")
+
+
+@pytest.mark.parametrize(("name", "rows"), [("train", 12681), ("valid", 989)])
+def test_core60_counts(shared_data, name, rows):
+    file = inspect(str(shared_data / "core60" / f"{name}.h5"))
+    assert (file.rows, file.window) == (rows, 60)
+    assert len(read_table(file).gene_id) == rows
+
+
+def test_core60_first_gene(shared_data):
+    block = read_rows(inspect(str(shared_data / "core60" / "train.h5")), 0, 1)
+    assert block["gene_id"][0] == "ENSG00000000003"
+    assert to_string(block["sequence"][0]) == "GGACGCTCGTAAGTTTTCGGCAGTTTCCGGGGAGACTCGGGGACTCCGCGTCTCGCTCTC"
+    assert block["label"][0] == 1
+
+
+def test_human20k(shared_data):
+    file = inspect(str(shared_data / "human20k" / "promoters.h5"))
+    assert (file.rows, file.window) == (90, 20000)
+    block = read_rows(file, 0, 2, window=20)
+    assert to_string(block["sequence"][0]) == "AGCGGCCTTCAGTCCAATTC"
+    assert block["label"].tolist() == [1, 0]
