@@ -69,7 +69,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     """Take options that come before the verb."""
 
@@ -112,7 +114,7 @@ def data_check(config: ConfigPath, override: Overrides = None, as_json: Json = F
     with steps("checking genes") as on_progress:
         report = check(settings.data, on_progress)
     total = sum(split.rows for split in report.splits.values())
-    _print(report.as_dict(), as_json, lambda: f"ok: {total} genes in {len(report.splits)} splits, window {report.window}")
+    _print(report.as_dict(), as_json, lambda: f"ok: {total} genes in {len(report.splits)} splits pass every check")
 
 
 @data_app.command("describe")
@@ -138,10 +140,10 @@ def data_simulate(
 ) -> None:
     """Write the data set of the `simulate` section: planted motifs and half-life effects, with their truth."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import pipeline, text
 
     result = pipeline.simulate_data(settings, force)
-    _print(result, as_json, lambda: pipeline.simulation_text(result))
+    _print(result, as_json, lambda: text.simulation_text(result))
 
 
 @app.command()
@@ -178,7 +180,7 @@ def train(
 ) -> None:
     """Pretrain the half-life encoder and train the model; continues a run that was interrupted."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import pipeline, text
 
     if dry_run:
         plan = pipeline.plan(settings, ("train",))
@@ -187,7 +189,7 @@ def train(
     from raygenex.train.run import train as run_train
 
     result = run_train(settings, force)
-    _print(result, as_json, lambda: pipeline.train_text(result))
+    _print(result, as_json, lambda: text.train_text(result))
 
 
 @app.command()
@@ -201,24 +203,24 @@ def evaluate(
 ) -> None:
     """Measure the trained model on a split, with intervals and figures."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import text
     from raygenex.evaluate import evaluate as run_evaluate
 
     if split not in ("valid", "test"):
         raise ConfigError(f"--split {split} is no split to evaluate on: use valid or test")
     result = run_evaluate(settings, split, force)
-    _print(result, as_json, lambda: pipeline.evaluate_text(result))
+    _print(result, as_json, lambda: text.evaluate_text(result))
 
 
 @app.command()
 def register(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
     """Register the trained model in MLflow and give it the alias `candidate`."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import text
     from raygenex.registry import register as run_register
 
     result = run_register(settings)
-    _print(result, as_json, lambda: pipeline.register_text(result))
+    _print(result, as_json, lambda: text.register_text(result))
 
 
 @app.command()
@@ -227,7 +229,8 @@ def predict(
     inputs: Annotated[list[str], typer.Argument(metavar="HDF5...", help="Files, globs or URLs; labels not needed.")],
     output: Annotated[str, typer.Option(help="A .parquet or .csv file to write.")],
     model: Annotated[
-        str | None, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a checkpoint folder; default: this run's.")
+        str | None,
+        typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a checkpoint folder; default: this run's."),
     ] = None,
     override: Overrides = None,
     force: Force = False,
@@ -236,13 +239,13 @@ def predict(
 ) -> None:
     """Score the genes of HDF5 files with a registered model or a checkpoint."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import text
     from raygenex.predict import predict as run_predict
     from raygenex.registry import fetch_checkpoint
 
     checkpoint = fetch_checkpoint(settings, model or f"{settings.folder}/checkpoint")
     result = run_predict(settings, inputs, checkpoint, output, force)
-    _print(result, as_json, lambda: pipeline.predict_text(result))
+    _print(result, as_json, lambda: text.predict_text(result))
 
 
 @app.command()
@@ -256,14 +259,14 @@ def run(
 ) -> None:
     """Run the whole chain: simulate (if configured), check, embed, train, evaluate, register."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import pipeline, text
 
     if dry_run:
         plan = pipeline.plan(settings, pipeline.CHAIN)
         _print(plan, as_json, lambda: "\n".join(plan["steps"]))
         return
     result = pipeline.run(settings, force)
-    _print(result, as_json, lambda: pipeline.run_text(settings, result))
+    _print(result, as_json, lambda: text.run_text(settings, result))
 
 
 @config_app.command("show")

@@ -47,7 +47,9 @@ class Predictor:
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
         if self.info.threshold is None:
-            raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")
+            raise CheckpointError(
+                f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end"
+            )
 
     @property
     def threshold(self) -> float:
@@ -94,7 +96,9 @@ class Predictor:
             return
         backbone = load_backbone(str(self._folder), None)
         if weights_sha256(backbone) != self.info.backbone_sha256:
-            raise CheckpointError(f"{self._folder} holds other weights than the model was trained on: restore the checkpoint")
+            raise CheckpointError(
+                f"{self._folder} holds other weights than the model was trained on: restore the checkpoint"
+            )
         self.backbone = backbone.to(self.device).eval()
 
 
@@ -247,6 +251,7 @@ def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray
             writer.writerow(["gene_id", "probability", "prediction"])
             # repr of a float reads back as the same float.
             writer.writerows(
-                (gene, repr(float(p)), int(call)) for gene, p, call in zip(gene_id, probability, prediction, strict=True)
+                (gene, repr(float(p)), int(call))
+                for gene, p, call in zip(gene_id, probability, prediction, strict=True)
             )
     aside.replace(target)

@@ -29,4 +29,25 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done, note="")
-        yield lambda steps, note="": bar.update(task, advance=steps, note=note)
+
+        def advance(steps: int, note: str) -> None:
+            bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def steps(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for work that reports how far it is; yields ``report(done, total)``."""
+    with contextlib.ExitStack() as stack:
+        advance: Callable[[int, str], None] | None = None
+        reached = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal advance, reached
+            if advance is None:
+                advance = stack.enter_context(progress(what, total))
+            advance(done - reached, "")
+            reached = done
+
+        yield report

@@ -29,7 +29,8 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
         context
             MLflow's, not used after loading.
         model_input
-            Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown) and the eight half-life features.
+            Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown) and the eight half-life
+            features.
         params
             None are known.
 

@@ -1,11 +1,15 @@
 """The MLflow model registry: log a checkpoint as a model of code, register it, and find it again by name."""
 
+import contextlib
+import io
 import logging
 import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from raygenex import __version__
 from raygenex.config import RunConfig
@@ -64,9 +68,7 @@ def _find_version(client: Any, name: str, digest: str) -> str | None:
     return None
 
 
-def _log_and_register(
-    tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, digest: str
-) -> str:
+def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, digest: str) -> str:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -83,8 +85,9 @@ def _log_and_register(
         tracker.end(run_id, "FINISHED")
     mlflow.set_tracking_uri(tracker.uri)
     mlflow.set_registry_uri(tracker.uri)
-    # Leaving the context marks the run as finished again.
-    with mlflow.start_run(run_id=run_id):
+    # Leaving the run's context marks it as finished again. MLflow's notices and its bar for a local copy go nowhere; what
+    # goes wrong is raised.
+    with mlflow.start_run(run_id=run_id), contextlib.redirect_stderr(io.StringIO()):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(_PACKAGE / "pyfunc.py"),
@@ -92,6 +95,7 @@ def _log_and_register(
             code_paths=[str(_PACKAGE)],
             pip_requirements=_requirements(),
             signature=signature,
+            input_example=_example(info.inputs.window),
             registered_model_name=config.tracking.model_name,
             await_registration_for=60,
         )
@@ -108,9 +112,26 @@ def _log_and_register(
     return version
 
 
+def _example(window: int) -> pd.DataFrame:
+    """Return a table of one made-up gene, so that MLflow shows what the model takes."""
+    row = {"sequence": "ACGT" * (window // 4) + "ACGT"[: window % 4]} | dict.fromkeys(HALFLIFE_FEATURES, 0.5)
+    return pd.DataFrame([row])
+
+
 def _requirements() -> list[str]:
     """Return what scoring needs, at the versions at hand; neither Ray nor a GPU is among it."""
-    packages = ("h5py", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
+    packages = (
+        "h5py",
+        "mlflow",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "pyyaml",
+        "safetensors",
+        "torch",
+        "transformers",
+    )
     # A local build's suffix, such as +cpu, is not on the package index.
     return [f"{package}=={metadata.version(package).split('+')[0]}" for package in packages]
 
@@ -141,7 +162,8 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
             aside = target.with_name(f".{target.name}.{os.getpid()}")
             aside.mkdir(parents=True)
             uri = f"models:/{version.name}/{version.version}"
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
+            with contextlib.redirect_stderr(io.StringIO()):
+                mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
             aside.rename(target)
     return str(target / "artifacts" / "checkpoint")
 

@@ -69,9 +69,11 @@ class Tracker:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         from mlflow import MlflowClient
+
+        # After the import, which configures MLflow's loggers.
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
         self.uri = tracking_uri(config)
         if self.uri.startswith("sqlite:///"):
@@ -129,7 +131,7 @@ class Tracker:
             self.client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
 
     def log_dataset(self, run_id: str, context: str, source: list[str], fingerprints: list[str], rows: int) -> None:
-        """Record which data a run read: files, their sha256 and the number of genes, under a context such as a split."""
+        """Record which data a run read: files, their sha256 and the number of genes, under the name of a split."""
         import json
 
         from mlflow.entities import Dataset, DatasetInput, InputTag

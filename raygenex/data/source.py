@@ -65,7 +65,7 @@ def to_dataset(pieces: Sequence[Piece], sample: Piece) -> ray.data.Dataset:
     """
     schema = BlockAccessor.batch_to_block(sample.read()).schema
     return ray.data.read_datasource(
-        RowRangeDatasource(pieces, schema), override_num_blocks=len(pieces), ray_remote_args={"num_cpus": READ_CPUS}
+        RowRangeDatasource(pieces, schema), override_num_blocks=len(pieces), num_cpus=READ_CPUS
     )
 
 

@@ -13,13 +13,13 @@ from safetensors.torch import load, save, save_file
 
 from raygenex.config import HalflifeConfig, RunConfig, canonical_hash
 from raygenex.data.check import SplitData
+from raygenex.models.halflife import FeatureScaler
 from raygenex.progress import progress
 from raygenex.tracking import Tracker, flatten
 from raygenex.train.checkpoint import WEIGHTS, package_versions, replace_folder
 from raygenex.train.contrastive import pretrain_encoder
 from raygenex.train.inputs import Inputs
-from raygenex.train.progress import EpochLog, follow
-from raygenex.models.halflife import FeatureScaler
+from raygenex.train.progress import follow, open_epoch_log
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _pretrain(
     tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
     params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
     run_id = tracker.start(f"{config.name}-halflife", params, tags, parent_run)
-    log = EpochLog.remote()
+    log = open_epoch_log()
     gpus = 1 if config.train.use_gpu else 0
     logger.info("pretraining the half-life encoder on %d genes", len(halflife))
     with tracker.ending(run_id), progress("half-life epochs", config.halflife.epochs) as advance:

@@ -1,4 +1,4 @@
-"""What a run trains on: rows of each split, the model's input shape, and an identity that says when two runs are one."""
+"""What a run trains on: rows of each split, the input shape, and an identity that says when two runs are one."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -60,8 +60,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     Parameters
     ----------
     settings
-        ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder`` (folder
-        of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid) and ``row_bytes``.
+        ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
+        (folder of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid) and ``row_bytes``.
     """
     config = parse_config(settings["config"], "the run configuration")
     info = CheckpointInfo.model_validate(settings["info"])

@@ -14,9 +14,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 
 
-@ray.remote(num_cpus=0)
 class EpochLog:
-    """A mailbox for finished epochs; it lives as long as the driver."""
+    """A mailbox for finished epochs, run as an actor; it lives as long as the driver."""
 
     def __init__(self) -> None:
         self._pending: list[dict[str, float]] = []
@@ -29,6 +28,11 @@ class EpochLog:
         """Return and forget what arrived since the last call."""
         taken, self._pending = self._pending, []
         return taken
+
+
+def open_epoch_log() -> Any:
+    """Start a mailbox and return its actor handle."""
+    return ray.remote(num_cpus=0)(EpochLog).remote()
 
 
 class ReportToLog(ray.train.UserCallback):

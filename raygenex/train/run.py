@@ -36,12 +36,12 @@ from raygenex.train.checkpoint import (
 from raygenex.train.encoder import prepare_halflife
 from raygenex.train.inputs import Inputs, open_inputs
 from raygenex.train.loop import STATE, VALID_SCORES, train_worker
-from raygenex.train.progress import EpochLog, ReportToLog, follow
+from raygenex.train.progress import ReportToLog, follow, open_epoch_log
 from raygenex.train.state import RunState, read_state, write_state
 
 logger = logging.getLogger(__name__)
 
-# Workers that cannot be placed are Ray's to retry; after this many tries the preflight's promise is broken, and we say so.
+# Ray retries workers that cannot be placed; after this many tries the preflight's promise is broken, and we say so.
 CONTROLLER_FAILURES = 3
 
 
@@ -62,8 +62,8 @@ class TrainResult:
 class RowShards(ray.train.DataConfig):
     """Give every worker its own contiguous rows, so that each gene is read by exactly one worker.
 
-    Ray's own splitting makes shards equal by dropping rows, and deals blocks out as they come; this one drops nothing and
-    is the same in every run.
+    Ray's own splitting makes shards equal by dropping rows, and deals blocks out as they come; this one drops nothing
+    and is the same in every run.
 
     Parameters
     ----------
@@ -86,7 +86,9 @@ class RowShards(ray.train.DataConfig):
         """Return one iterator a dataset for every worker."""
         return [
             {
-                name: rows_dataset(self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size)).iterator()
+                name: rows_dataset(
+                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size)
+                ).iterator()
                 for name in datasets
             }
             for rank in range(world_size)
@@ -96,8 +98,8 @@ class RowShards(ray.train.DataConfig):
 def train(config: RunConfig, force: bool = False) -> TrainResult:
     """Pretrain the half-life encoder if the model has one, train the model, and keep the best epoch.
 
-    The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same folder
-    is refused unless ``force`` is given.
+    The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same
+    folder is refused unless ``force`` is given.
 
     Raises
     ------
@@ -132,8 +134,8 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
     )
     with tracker.ending(state.run_id), connect(config.cluster, request):
         encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
-        best = _fit(config, inputs, encoder, tracker, state.run_id, folder)
-        info = _finish(config, inputs, best, final)
+        best, latest = _fit(config, inputs, encoder, tracker, state.run_id, folder)
+        info = _finish(config, inputs, best, latest, final)
         tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
         _log_files(tracker, state.run_id, final, info)
     write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
@@ -165,7 +167,14 @@ def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
 def _result(final: Path, info: CheckpointInfo, run_id: str, reused: bool, started: float) -> TrainResult:
     assert info.threshold is not None, "a final checkpoint carries its threshold"
     return TrainResult(
-        str(final), info.epoch, len(info.history), info.metrics, info.threshold, run_id, reused, time.monotonic() - started
+        str(final),
+        info.epoch,
+        len(info.history),
+        info.metrics,
+        info.threshold,
+        run_id,
+        reused,
+        time.monotonic() - started,
     )
 
 
@@ -194,8 +203,9 @@ def _begin(
 
 def _fit(
     config: RunConfig, inputs: Inputs, encoder: str | None, tracker: Tracker, run_id: str, folder: Path
-) -> ray.train.Checkpoint:
-    log = EpochLog.remote()
+) -> tuple[ray.train.Checkpoint, ray.train.Checkpoint]:
+    """Run Ray Train; return the best and the latest checkpoint."""
+    log = open_epoch_log()
     options = config.train
     settings = {
         "config": config.dump(),
@@ -234,7 +244,9 @@ def _fit(
         datasets={name: rows_dataset(rows) for name, rows in inputs.tables.items()},
         dataset_config=RowShards(inputs.tables),
     )
-    logger.info("training %s on %d genes with %d workers", config.model.kind, inputs.tables["train"].count, options.workers)
+    logger.info(
+        "training %s on %d genes with %d workers", config.model.kind, inputs.tables["train"].count, options.workers
+    )
     with progress("training epochs", options.epochs) as advance:
         show = _epoch_shower(tracker, run_id, advance)
         with follow(log, show):
@@ -242,7 +254,8 @@ def _fit(
     kept = result.best_checkpoints
     if not kept:
         raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
-    return max(kept, key=lambda pair: (pair[1]["valid_auroc"], -pair[1]["epoch"]))[0]
+    best = max(kept, key=lambda pair: (pair[1]["valid_auroc"], -pair[1]["epoch"]))[0]
+    return best, result.checkpoint
 
 
 def _epoch_shower(
@@ -259,13 +272,21 @@ def _epoch_shower(
     return show
 
 
-def _finish(config: RunConfig, inputs: Inputs, best: ray.train.Checkpoint, final: Path) -> CheckpointInfo:
+def _finish(
+    config: RunConfig,
+    inputs: Inputs,
+    best: ray.train.Checkpoint,
+    latest: ray.train.Checkpoint,
+    final: Path,
+) -> CheckpointInfo:
     """Choose the threshold on valid, and put the finished checkpoint in place."""
     aside = final.with_name(f".checkpoint.{os.getpid()}")
     if aside.exists():
         shutil.rmtree(aside)
     best.to_directory(str(aside))
     info = read_info(aside)
+    with latest.as_directory() as folder:
+        info.history = read_info(folder).history
     scores = load_file(aside / VALID_SCORES)
     labels = scores["labels"].astype(np.uint8)
     probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))

@@ -15,8 +15,8 @@ COLUMNS = ("sequence", "halflife", "label")
 class Batch:
     """Genes of one step on one worker.
 
-    ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` ``(n, 8)`` float32 and
-    ``label`` ``(n,)`` float32.
+    ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` ``(n, 8)`` float32
+    and ``label`` ``(n,)`` float32.
     """
 
     sequence: Tensor
@@ -40,17 +40,15 @@ class WorkerShard:
     Parameters
     ----------
     stream
-        Called with a batch size and an optional shuffle seed; yields numpy column batches from Ray Data in row order, or
-        shuffled within a buffer.
+        Called with a batch size and an optional shuffle seed; yields numpy column batches from Ray Data in row order,
+        or shuffled within a buffer.
     count
         Rows of the shard.
     keep
         Whether to hold the rows in memory after the first read.
     """
 
-    def __init__(
-        self, stream: Callable[[int, int | None], Iterator[dict[str, Any]]], count: int, keep: bool
-    ) -> None:
+    def __init__(self, stream: Callable[[int, int | None], Iterator[dict[str, Any]]], count: int, keep: bool) -> None:
         self._stream = stream
         self.count = count
         self._kept: Batch | None = None

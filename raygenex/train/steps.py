@@ -23,11 +23,13 @@ def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
     return sum(min(batch_size, max(0, size - step * batch_size)) for size in sizes)
 
 
-def backward(model: nn.Module, batch: Batch, genes: int, world_size: int, autocast: Autocast, weight: float = 1.0) -> Tensor:
+def backward(
+    model: nn.Module, batch: Batch, genes: int, world_size: int, autocast: Autocast, weight: float = 1.0
+) -> Tensor:
     """Add the gradient of the mean loss over the global batch, whatever each worker's share of it.
 
-    DDP averages gradients over workers, so each worker's summed loss is scaled by ``world_size / genes``: the average is
-    then the sum over all genes divided by their number, also when the shares differ.
+    DDP averages gradients over workers, so each worker's summed loss is scaled by ``world_size / genes``: the average
+    is then the sum over all genes divided by their number, also when the shares differ.
 
     Parameters
     ----------

@@ -1,0 +1,77 @@
+"""What the command line prints for each result."""
+
+from pathlib import Path
+
+from raygenex.config import RunConfig
+from raygenex.data.simulate import SimulationResult
+from raygenex.evaluate import EvaluateResult
+from raygenex.metrics import METRICS
+from raygenex.pipeline import RunResult, embed_text
+from raygenex.predict import PredictResult
+from raygenex.registry import RegisterResult
+from raygenex.tracking import ui_command
+from raygenex.train.run import TrainResult
+
+
+def _short(path: str) -> str:
+    """Show a path from the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def simulation_text(result: SimulationResult) -> str:
+    """Say what was simulated, and the AUROC that no model can beat but by luck."""
+    counts = ", ".join(f"{name} {count}" for name, count in result.rows.items())
+    best = result.bayes_auroc["valid"]
+    ceiling = f"{best:.4f}" if best is not None else "undefined"
+    verb = "reusing" if result.reused else "simulated"
+    return f"data: {verb} {counts} genes in {_short(result.folder)}; best possible valid AUROC {ceiling}"
+
+
+def train_text(result: TrainResult) -> str:
+    """Say which epoch was kept and how good it is on valid."""
+    verb = "reusing" if result.reused else "trained"
+    return (
+        f"training: {verb} {_short(result.checkpoint)}, epoch {result.epoch} of {result.epochs} kept, "
+        f"valid AUROC {result.metrics['auroc']:.4f}, threshold {result.threshold:.4f}"
+    )
+
+
+def evaluate_text(result: EvaluateResult) -> str:
+    """Return a table of metrics with their intervals."""
+    lines = [f"{result.split}: {result.genes} genes, threshold {result.threshold:.4f}", ""]
+    lines.append(f"{'metric':<12}{'value':>8}   {'interval'}")
+    for name in METRICS:
+        interval = result.metrics[name]
+        lines.append(f"{name:<12}{interval.value:>8.4f}   {interval.low:.4f} to {interval.high:.4f}")
+    lines.append(f"{'calib. error':<12}{result.calibration_error:>8.4f}")
+    (tn, fp), (fn, tp) = result.confusion
+    lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
+    lines.append(f"figures and predictions: {_short(result.folder)}")
+    return "\n".join(lines)
+
+
+def register_text(result: RegisterResult) -> str:
+    """Say which version the model is, and how to load it."""
+    state = "is already" if result.reused else "registered as"
+    return f"model: {state} version {result.version} of {result.name}, loads as {result.uri}"
+
+
+def predict_text(result: PredictResult) -> str:
+    """Say where the predictions are."""
+    return (
+        f"predictions: {result.genes} genes in {_short(result.output)}, {result.high} high "
+        f"(probability >= {result.threshold:.4f})"
+    )
+
+
+def run_text(config: RunConfig, result: RunResult) -> str:
+    """Return the closing table of the chain."""
+    lines = []
+    if result.simulation:
+        lines.append(simulation_text(result.simulation))
+    if result.embeddings:
+        lines.append(embed_text(result.embeddings))
+    lines += [train_text(result.training), "", evaluate_text(result.evaluation), "", register_text(result.registered)]
+    lines += [f"open the runs: {ui_command(config)}", f"done in {result.seconds:.0f} s"]
+    return "\n".join(lines)
