@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -41,10 +41,15 @@ class _Session:
     """What the options of the running command said; set once, before anything else happens."""
 
     debug = False
+    out: TextIO | None = None
 
 
 def _start(debug: bool) -> None:
     _Session.debug = debug
+    if sys.stdout is not sys.stderr:
+        # Ray prints on standard output; that is for the result alone, which a program may read.
+        _Session.out = sys.stdout
+        sys.stdout = sys.stderr
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
     )
@@ -58,7 +63,11 @@ def _load(path: Path, overrides: list[str] | None, debug: bool) -> RunConfig:
 
 def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
     values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    typer.echo(json.dumps(values, default=str) if as_json else text())
+    _say(json.dumps(values, default=str) if as_json else text())
+
+
+def _say(text: str) -> None:
+    typer.echo(text, file=_Session.out)
 
 
 def _show_version(wanted: bool) -> None:
@@ -101,7 +110,7 @@ def init(
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist: make it first")
     path.write_text(STARTER, encoding="utf-8")
-    typer.echo(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
+    _say(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
 
 
 @data_app.command("check")
@@ -284,7 +293,7 @@ def config_show(config: ConfigPath, override: Overrides = None, as_json: Json = 
 def config_schema(debug: Debug = False) -> None:
     """Print the JSON schema of the configuration, for editors and checkers."""
     _start(debug)
-    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+    _say(json.dumps(RunConfig.model_json_schema(), indent=2))
 
 
 def main() -> None:
@@ -305,3 +314,6 @@ def main() -> None:
         first = next(iter(str(error).strip().splitlines()), "no message")
         typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
         sys.exit(1)
+    finally:
+        if _Session.out is not None:
+            sys.stdout, _Session.out = _Session.out, None

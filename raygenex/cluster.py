@@ -140,10 +140,15 @@ def _core_notices_hidden() -> Iterator[None]:
 def _quieten() -> None:
     """Keep Ray's notes on its own workings from the user's terminal; its warnings of trouble stay."""
     for handler in logging.getLogger("ray.data").handlers:
-        if type(handler) is not logging.FileHandler:
-            handler.setLevel(logging.WARNING)
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(_only_warnings)
     for name in ("ray.data._internal.progress", "ray._private.authentication"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _only_warnings(record: logging.LogRecord) -> bool:
+    """Pass warnings; what is an error is raised as well, and shown once, by whoever handles it."""
+    return record.levelno == logging.WARNING
 
 
 def _set_data_context() -> None:
@@ -178,7 +183,8 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         seen.add(id(current))
         # Ray raises a class made of its own and the user's; the plain one is behind `cause`.
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
-            return current
+            # Ray Data appends advice of its own to the message.
+            return type(current)(_first_line(current))
         pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()
     return None

@@ -85,8 +85,8 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
         tracker.end(run_id, "FINISHED")
     mlflow.set_tracking_uri(tracker.uri)
     mlflow.set_registry_uri(tracker.uri)
-    # Leaving the run's context marks it as finished again. MLflow's notices and its bar for a local copy go nowhere; what
-    # goes wrong is raised.
+    # Leaving the run's context marks it as finished again. MLflow's notices and bars go nowhere; what goes wrong is
+    # raised.
     with mlflow.start_run(run_id=run_id), contextlib.redirect_stderr(io.StringIO()):
         logged = mlflow.pyfunc.log_model(
             name="model",

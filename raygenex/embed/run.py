@@ -26,6 +26,7 @@ from raygenex.embed.store import (
     missing_ranges,
     read_gene_ids,
     read_manifest,
+    remove_leftovers,
     write_manifest,
     write_shard,
 )
@@ -154,6 +155,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
             logger.info("embedding %d of %d genes into %s", todo, total, config.store)
             _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)
         _verify(config.store, splits)
+        remove_leftovers(config.store)
         manifest.complete = True
         write_manifest(config.store, manifest)
     return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)

@@ -146,6 +146,12 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     _replace(folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet", sink.getvalue().to_pybytes())
 
 
+def remove_leftovers(store: str) -> None:
+    """Remove the unfinished files of actors that were killed while writing."""
+    for path in Path(store).glob("split=*/.rows-*"):
+        path.unlink()
+
+
 @dataclass(frozen=True)
 class Shard:
     """One file of a store and the rows it holds."""

@@ -79,11 +79,12 @@ def train_epoch(
     batches = iter(shard.shuffled(batch_size, seed))
     batch: Batch | None = None
     for step in range(steps):
-        fresh = next(batches, None)
-        weight = 1.0 if fresh is not None else 0.0
-        if fresh is not None:
-            batch = fresh.to(device)
+        mine = min(batch_size, max(0, shard.count - step * batch_size))
+        if mine:
+            batch = next(batches).to(device)
+            assert len(batch.label) == mine, "a shard gave fewer genes than it was promised"
         assert batch is not None, "a worker without genes cannot train"
+        weight = 1.0 if mine else 0.0
         optimizer.zero_grad(set_to_none=True)
         total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight)
         optimizer.step()

@@ -1,0 +1,72 @@
+"""One Ray instance and one simulated data set for all integration tests."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raygenex.config import RunConfig, SimulateConfig, parse_config
+from raygenex.data.simulate import simulate
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    import ray
+
+    from raygenex.cluster import _set_data_context
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=300 * 2**20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    _set_data_context()
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def promoters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated HDF5 files: 160, 81 and 40 genes of 200 bases."""
+    folder = tmp_path_factory.mktemp("promoters")
+    simulate(SimulateConfig(train=160, valid=81, test=40, window=200, seed=3), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, made once: a new one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, promoters: Path, mlflow_template: Path) -> Callable[..., RunConfig]:
+    """Build configurations over the simulated data, small and writing into the test's own folder."""
+    (tmp_path / "runs").mkdir()
+    shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
+
+    def make(**sections: Any) -> RunConfig:
+        values: dict[str, Any] = {
+            "name": "test",
+            "output": str(tmp_path / "runs"),
+            "data": {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")},
+            "halflife": {"channels": [8, 16], "epochs": 2, "batch_size": 32, "finetune": True},
+            "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
+            "train": {"epochs": 3, "global_batch_size": 16, "learning_rate": 1e-3, "workers": 2},
+            "evaluate": {"bootstrap": 200},
+        }
+        for name, section in sections.items():
+            values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
+        return parse_config(values, "the test's configuration")
+
+    return make

@@ -1,0 +1,123 @@
+"""The main job on Ray: train, evaluate, register, predict; the same seed gives the same numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from raygenex.cluster import Request, preflight
+from raygenex.config import RunConfig
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.hdf5 import inspect, read_rows
+from raygenex.embed.run import embed
+from raygenex.errors import CheckpointError, ClusterError, DataError
+from raygenex.evaluate import evaluate
+from raygenex.predict import predict
+from raygenex.registry import fetch_checkpoint, register
+from raygenex.sequence import to_string
+from raygenex.tracking import tracking_uri
+from raygenex.train.checkpoint import read_info
+from raygenex.train.run import train
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_chain_through_embeddings_agrees_with_itself_everywhere(
+    make_config: Callable[..., RunConfig], promoters: Path, tmp_path: Path
+):
+    config = make_config(
+        backbone={"kind": "hyenadna", "d_model": 16, "n_layer": 1},
+        embed={"bin_size": 20, "cpus_per_actor": 0.5},
+        predict={"cpus_per_worker": 0.5},
+    )
+    embed(config)
+    trained = train(config)
+    info = read_info(trained.checkpoint)
+    assert len(info.history) == trained.epochs == 3
+    assert trained.metrics["auroc"] == pytest.approx(info.history[trained.epoch]["valid_auroc"], abs=1e-12)
+
+    # MLflow holds the run, its parameters, every epoch, and the half-life stage as a child.
+    client = mlflow.MlflowClient(tracking_uri(config))
+    run = client.get_run(trained.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.kind"] == "cnn_halflife_encoded"
+    logged = client.get_metric_history(trained.run_id, "valid_auroc")
+    assert [metric.value for metric in logged] == [epoch["valid_auroc"] for epoch in info.history]
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"train", "valid"}
+    assert {item.path for item in client.list_artifacts(trained.run_id, "figures")} == {"figures/loss.png"}
+    child = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{trained.run_id}'")
+    assert [entry.info.run_name for entry in child] == ["test-halflife"]
+    assert len(client.get_metric_history(child[0].info.run_id, "triplet_loss")) == 2
+
+    # Evaluation scores anew through Ray Data and must find what training found.
+    measured = evaluate(config, "valid")
+    for name, interval in measured.metrics.items():
+        assert interval.value == pytest.approx(trained.metrics[name], abs=1e-6), name
+        assert interval.low <= interval.value <= interval.high
+    assert measured.genes == 81
+    pictures = {path.name for path in Path(measured.folder).glob("*.png")}
+    assert pictures == {"roc.png", "precision_recall.png", "calibration.png", "confusion.png"}
+    assert "valid_auroc_low" in client.get_run(trained.run_id).data.metrics
+    assert evaluate(config, "valid").reused
+
+    # A second training of the same thing is reused, of another thing refused.
+    assert train(config).reused
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(config.model_copy(update={"seed": 5}))
+
+    # The registered model, loaded by name, scores raw DNA as `predict` does, and as the embeddings did.
+    registered = register(config)
+    assert registered.uri == "models:/raygenex@candidate"
+    assert register(config).reused
+    output = tmp_path / "scores.csv"
+    result = predict(config, [str(promoters / "valid.h5")], fetch_checkpoint(config, registered.uri), str(output))
+    scores = pd.read_csv(output)
+    assert result.genes == len(scores) == 81
+    before = pd.read_parquet(Path(measured.folder, "predictions.parquet"))
+    assert scores["gene_id"].tolist() == before["gene_id"].tolist()
+    np.testing.assert_allclose(scores["probability"], before["probability"], atol=1e-5)
+
+    mlflow.set_registry_uri(tracking_uri(config))
+    mlflow.set_tracking_uri(tracking_uri(config))
+    model = mlflow.pyfunc.load_model(registered.uri)
+    genes = read_rows(inspect(str(promoters / "valid.h5")), 0, 4)
+    table = pd.DataFrame(genes["halflife"].astype(float), columns=list(HALFLIFE_FEATURES))
+    table["sequence"] = [to_string(codes) for codes in genes["sequence"]]
+    answer = model.predict(table)
+    np.testing.assert_allclose(answer["probability"], scores["probability"][:4], atol=1e-6)
+    assert answer["prediction"].tolist() == scores["prediction"][:4].tolist()
+
+    cropped = config.model_copy(update={"data": config.data.model_copy(update={"window": 100})})
+    with pytest.raises(DataError, match="reads 200 bases"):
+        predict(cropped, [str(promoters / "valid.h5")], trained.checkpoint, str(tmp_path / "other.csv"))
+    assert not (tmp_path / "other.csv").exists()
+
+
+def test_same_seed_gives_the_same_numbers_in_memory_and_streamed_shards_see_every_gene(
+    make_config: Callable[..., RunConfig],
+):
+    first = train(make_config(name="first"))
+    second = train(make_config(name="second"))
+    histories = [read_info(result.checkpoint).history for result in (first, second)]
+    assert json.dumps(histories[0]) == json.dumps(histories[1])
+
+    # With no memory allowed, shards are streamed in another order: other numbers, same genes, same kind of result.
+    streamed = train(make_config(name="streamed", train={"memory_gib": 0.0}))
+    history = read_info(streamed.checkpoint).history
+    assert len(history) == 3
+    assert history != histories[0]
+    assert history[0]["train_loss"] == pytest.approx(histories[0][0]["train_loss"], abs=0.1)
+
+
+def test_request_that_cannot_fit_is_refused_at_once(make_config: Callable[..., RunConfig]):
+    with pytest.raises(ClusterError, match=r"training needs 64 x 1 CPU .* but the cluster has 4 CPU .*train\.workers"):
+        preflight(Request("training", 64, 1.0, 0.0, "train.workers"))
+    with pytest.raises(ClusterError, match="needs 1 x 1 CPU \\+ 1 GPU"):
+        preflight(Request("training", 1, 1.0, 1.0, "train.workers"))
+    config = make_config(train={"workers": 8, "global_batch_size": 16})
+    with pytest.raises(ClusterError, match="8 x 1 CPU"):
+        train(config)

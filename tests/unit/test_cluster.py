@@ -1,0 +1,166 @@
+import pytest
+
+from raygenex.cluster import Request, find_cause, misfit, user_errors
+from raygenex.errors import ClusterError, ConfigError, DataError
+
+
+def request(count=2, cpus=1.0, gpus=0.0):
+    return Request("training", count, cpus, gpus, "train.workers or train.cpus_per_worker")
+
+
+def node(cpus, gpus=None):
+    return {"CPU": float(cpus)} | ({} if gpus is None else {"GPU": float(gpus)})
+
+
+@pytest.mark.parametrize(
+    ("count", "cpus", "total"), [(1, 1.0, 2.0), (4, 1.0, 5.0), (3, 0.5, 2.5), (2, 2.0, 5.0), (1, 0.25, 1.25)]
+)
+def test_total_cpus_leave_one_for_reading(count, cpus, total):
+    assert request(count, cpus).total_cpus == total
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes"),
+    [
+        (request(2, 1.0), [node(3)]),
+        (request(1, 1.0), [node(2)]),
+        (request(2, 1.0), [node(1), node(2)]),
+        (request(4, 0.5), [node(3)]),
+        (request(3, 0.1), [node(1.3)]),
+        (request(2, 2.0), [node(2), node(3)]),
+        (request(2, 1.0, 1.0), [node(4, 2)]),
+        (request(2, 1.0, 1.0), [node(2, 1), node(2, 1)]),
+        (request(4, 1.0, 0.5), [node(8, 2)]),
+        (request(3, 1.0, 1 / 3), [node(4, 1)]),
+        (request(10, 0.1, 0.1), [node(2, 1)]),
+    ],
+)
+def test_a_request_that_fits(asked, nodes):
+    assert misfit(asked, nodes) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes"),
+    [
+        pytest.param(request(2, 1.0), [node(2)], id="no CPU left for reading"),
+        pytest.param(request(8, 1.0), [node(4), node(4)], id="too few CPUs"),
+        pytest.param(request(1, 4.0), [node(3), node(3)], id="in total, but on no single node"),
+        pytest.param(request(2, 2.0), [node(3), node(1), node(1)], id="one of two on a node"),
+        pytest.param(request(1, 1.0, 1.0), [node(8)], id="no GPU"),
+        pytest.param(request(2, 1.0, 1.0), [node(8, 1)], id="too few GPUs"),
+        pytest.param(request(1, 1.0, 2.0), [node(8, 1), node(8, 1)], id="two GPUs, each on a node of its own"),
+        pytest.param(request(2, 1.0, 0.6), [node(8, 1)], id="fractions that do not share a GPU"),
+        pytest.param(request(2, 2.0, 1.0), [node(8), node(1, 4)], id="CPUs and GPUs on different nodes"),
+        pytest.param(request(1, 1.0), [], id="no node"),
+        pytest.param(request(1, 1.0), [{}], id="a node without resources"),
+    ],
+)
+def test_a_request_that_does_not_fit(asked, nodes):
+    assert misfit(asked, nodes) is not None
+
+
+@pytest.mark.xfail(strict=True, reason="0.6 of a GPU fits once on each of two GPUs, but floor(2 / 0.6) is 3")
+def test_fractions_of_a_gpu_do_not_span_gpus():
+    # Ray places a fraction on one GPU: of two GPUs, each has room for one actor of 0.6, and the third waits for ever.
+    assert misfit(request(3, 1.0, 0.6), [node(8, 2)]) is not None
+
+
+def test_the_sentence_names_the_request_the_cluster_and_the_keys():
+    assert misfit(request(8, 1.0), [node(4)]) == (
+        "training needs 8 x 1 CPU and 1 CPU for reading, but the cluster has 4 CPU and 0 GPU on 1 node: "
+        "lower train.workers or train.cpus_per_worker or add nodes"
+    )
+    assert misfit(request(2, 1.5, 0.5), [node(1), node(2, 1)]) == (
+        "training needs 2 x 1.5 CPU + 0.5 GPU and 1 CPU for reading, but the cluster has 3 CPU and 1 GPU on 2 nodes: "
+        "lower train.workers or train.cpus_per_worker or add nodes"
+    )
+
+
+# What Ray wraps around a user's error, in the shapes that it has
+
+
+class RayTaskError(Exception):
+    def __init__(self, cause):
+        super().__init__("RayTaskError")
+        self.cause = cause
+
+
+class WorkerGroupError(Exception):
+    def __init__(self, failures):
+        super().__init__("WorkerGroupError")
+        self.worker_failures = failures
+
+
+def dual(cause):
+    """Return an error that is of Ray's class and of the user's at once, as `ray.get` raises it."""
+    kind = type("RayTaskError(DataError)", (RayTaskError, type(cause)), {})
+    return kind(cause)
+
+
+def chained(outer, inner):
+    outer.__cause__ = inner
+    return outer
+
+
+def in_context(outer, inner):
+    outer.__context__ = inner
+    return outer
+
+
+MINE = DataError("gene G1 is in two files")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(MINE, id="bare"),
+        pytest.param(RayTaskError(MINE), id="cause attribute"),
+        pytest.param(dual(MINE), id="class of both"),
+        pytest.param(chained(RuntimeError("x"), MINE), id="raised from"),
+        pytest.param(in_context(RuntimeError("x"), MINE), id="raised while handling"),
+        pytest.param(WorkerGroupError({0: RuntimeError("x"), 1: MINE}), id="one of the workers"),
+        pytest.param(WorkerGroupError({3: dual(MINE)}), id="wrapped in a worker"),
+        pytest.param(chained(KeyError("k"), WorkerGroupError({0: RayTaskError(dual(MINE))})), id="four deep"),
+    ],
+)
+def test_the_users_error_is_found_at_the_bottom(error):
+    assert find_cause(error) is MINE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        RuntimeError("x"),
+        RayTaskError(ValueError("x")),
+        WorkerGroupError({}),
+        chained(RuntimeError("x"), KeyError("y")),
+    ],
+)
+def test_there_may_be_no_users_error(error):
+    assert find_cause(error) is None
+
+
+def test_a_ring_of_causes_ends():
+    first, second = RuntimeError("a"), RuntimeError("b")
+    chained(first, second), chained(second, first)
+    assert find_cause(first) is None
+
+
+def test_a_users_error_comes_out_as_itself():
+    with pytest.raises(DataError) as info, user_errors():
+        raise WorkerGroupError({0: dual(MINE)})
+    assert info.value is MINE
+    assert info.value.__suppress_context__
+
+
+def test_other_errors_come_out_as_they_are():
+    error = WorkerGroupError({0: RuntimeError("x")})
+    with pytest.raises(WorkerGroupError) as info, user_errors():
+        raise error
+    assert info.value is error
+
+
+def test_exit_codes_tell_input_from_failure():
+    assert ConfigError("x").exit_code == DataError("x").exit_code == 2
+    assert ClusterError("x").exit_code == 1
