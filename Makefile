@@ -3,22 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
-INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-slow lint docs clean
 
 # The main job on simulated data: embed, train with two workers, evaluate, register.
-demo: $(INSTALLED)
+demo: $(VENV)/.base
 	$(BIN)/raygenex run jobs/demo.yaml
 
-test: $(INSTALLED)
+test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow"
 
 # Kills workers, actors and drivers, and waits for the recovery.
-test-slow: $(INSTALLED)
+test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
-lint: $(INSTALLED)
+lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -27,14 +27,15 @@ docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W -b html docs docs/_build
 
 # torch goes first, so that no later package pulls another build of it.
-$(INSTALLED): pyproject.toml constraints.txt
+$(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH) -e '.[test,lint]'
+	@echo "installing into $(VENV), a few minutes the first time"
+	$(PIP) $(TORCH)
+	$(PIP) -c constraints.txt $(TORCH) -e .
 	touch $@
 
-$(VENV)/.docs: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH) -e '.[docs]'
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.base
+	$(PIP) -c constraints.txt $(TORCH) -e '.[$*]'
 	touch $@
 
 clean:

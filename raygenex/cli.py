@@ -299,15 +299,17 @@ def config_schema(debug: Debug = False) -> None:
 def main() -> None:
     """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
     try:
-        app()
+        app(prog_name="raygenex")
     except RaygenexError as error:
         if _Session.debug:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: run the same command again to go on from here", err=True)
-        sys.exit(130)
+    except SystemExit as leaving:
+        # Typer turns an interrupt into this code.
+        if leaving.code == 130:
+            typer.echo("interrupted: run the same command again to go on from here", err=True)
+        raise
     except Exception as error:
         if _Session.debug:
             raise

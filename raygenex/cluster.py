@@ -67,6 +67,7 @@ def open_cluster(config: ClusterConfig, cpus: float) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
+        _set_data_context()
         yield
         return
     _initialise(config, cpus)
@@ -185,7 +186,7 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
             # Ray Data appends advice of its own to the message.
             return type(current)(_first_line(current))
-        pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        pending += [current.__cause__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()
     return None
 
@@ -230,6 +231,13 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def _gpu_slots(gpus: float, each: float) -> int:
+    """Count the processes that fit; a fraction of a GPU never spans two."""
+    if each < 1.0:
+        return math.floor(1.0 / each + 1e-9) * math.floor(gpus)
+    return math.floor(gpus / each + 1e-9)
+
+
 def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
     """Return why a request does not fit the nodes, or None if it does.
 
@@ -243,7 +251,7 @@ def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
     slots = 0
     for node in nodes:
         by_cpu = math.floor(node.get("CPU", 0.0) / request.cpus + 1e-9)
-        by_gpu = math.floor(node.get("GPU", 0.0) / request.gpus + 1e-9) if request.gpus else by_cpu
+        by_gpu = _gpu_slots(node.get("GPU", 0.0), request.gpus) if request.gpus else by_cpu
         slots += min(by_cpu, by_gpu)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)

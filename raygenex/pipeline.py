@@ -10,13 +10,14 @@ from raygenex.cluster import SPARE_CPUS, open_cluster
 from raygenex.config import SPLITS, HyenaBackbone, RunConfig
 from raygenex.data.check import check, open_splits
 from raygenex.data.simulate import SimulationResult, simulate
-from raygenex.embed.run import EmbedResult, embed
+from raygenex.embed.run import EmbedResult, check_backbone, embed
 from raygenex.embed.store import missing_ranges, read_manifest
 from raygenex.errors import ConfigError
 from raygenex.evaluate import EvaluateResult, evaluate
 from raygenex.progress import steps
 from raygenex.registry import RegisterResult, register
-from raygenex.train.run import TrainResult, train
+from raygenex.train.inputs import open_inputs
+from raygenex.train.run import TrainResult, check_workers, known_state, train
 from raygenex.train.state import read_state
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,8 @@ def plan(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
         window = next(iter(splits.values())).window
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     lines.append(f"data: {shown} genes, {window} bases a promoter")
+    if stages == ("embed",):
+        check_backbone(config)
     if "embed" in stages and isinstance(config.backbone, HyenaBackbone):
         manifest = read_manifest(config.store)
         todo = sum(
@@ -131,7 +134,12 @@ def plan(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
         found = "no store yet" if manifest is None else "store found"
         lines.append(f"embed: {todo} of {sum(counts.values())} genes to do into {config.store} ({found})")
     if "train" in stages:
-        state = read_state(Path(config.folder))
+        if stages == ("train",):
+            inputs = open_inputs(config, {name: splits[name] for name in ("train", "valid")})
+            check_workers(config, inputs)
+            state = known_state(Path(config.folder), inputs)
+        else:
+            state = read_state(Path(config.folder))
         status = (
             "new run" if state is None else "finished run there" if state.finished else "unfinished run to continue"
         )

@@ -75,10 +75,10 @@ class Predictor:
 
         from raygenex.embed.inference import embed_sequences
 
-        if self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna:
+        if self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna and len(sequence):
             self._load_backbone()
             sequence = embed_sequences(self.backbone, sequence, self.settings, self.device, self.settings["batch_size"])
-        parts = []
+        parts = [np.empty(0)]
         with torch.inference_mode():
             for start in range(0, len(sequence), self.batch_size):
                 rows = slice(start, start + self.batch_size)
@@ -185,8 +185,11 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
     for file in files:
         given = min(window, file.window) if window else file.window
         if given != wanted:
+            cropped = f", cropped to {given} by data.window" if given < file.window else ""
             hint = f"set data.window to {wanted} to crop it" if file.window > wanted else "it cannot be stretched"
-            raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {given}: {hint}")
+            raise DataError(
+                f"the model reads {wanted} bases a promoter and {file.path} has {file.window}{cropped}: {hint}"
+            )
     return PromoterRows(files, wanted, "predict")
 
 
@@ -228,9 +231,10 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
     if not target.absolute().parent.is_dir():
         raise ConfigError(f"the folder of output {output} does not exist: make it first")
     info = read_info(checkpoint)
+    if info.threshold is None:
+        raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")
     rows = open_genes(locate(inputs, "the input"), info, config.data.window)
     scored = score_rows(rows, str(Path(checkpoint).absolute()), config, "prediction")
-    assert info.threshold is not None, "the scorers checked it"
     calls = (scored["probability"] >= info.threshold).astype(np.int8)
     write_predictions(target, scored["gene_id"], scored["probability"], calls)
     return PredictResult(str(target), len(calls), int(calls.sum()), info.threshold)

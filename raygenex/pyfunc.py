@@ -43,9 +43,13 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
         DataError
             If a sequence has another length or a letter that is not DNA, or a feature is missing.
         """
+        if missing := {"sequence", *HALFLIFE_FEATURES} - set(model_input.columns):
+            raise DataError(f"the table lacks the columns {', '.join(sorted(missing))}: add them")
         window = self.predictor.info.inputs.window
         codes = np.empty((len(model_input), window), dtype=np.uint8)
         for row, text in enumerate(model_input["sequence"]):
+            if not isinstance(text, str):
+                raise DataError(f"row {row}: the sequence is {text!r}, not a string of DNA letters")
             if len(text) != window:
                 raise DataError(f"row {row}: the model reads {window} bases and this sequence has {len(text)}")
             try:

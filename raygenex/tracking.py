@@ -166,10 +166,10 @@ class Tracker:
 
     @contextlib.contextmanager
     def ending(self, run_id: str) -> Iterator[None]:
-        """End a run as what happened inside: FINISHED, KILLED by an interrupt, or FAILED."""
+        """End a run as what happened inside: FINISHED, KILLED by a signal, or FAILED."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.end(run_id, "KILLED")
             raise
         except BaseException:

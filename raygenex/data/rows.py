@@ -4,7 +4,7 @@ Promoters in HDF5 and embeddings in Parquet look the same from here on: a `Rows`
 into `Piece` objects, each a range that one task reads. Nothing here needs Ray.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -75,21 +75,16 @@ class PromoterRows:
     def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
         """Cut rows into pieces that end on HDF5 chunk boundaries where they can, so that chunks are read once."""
         pieces = []
-        for low, high, step in self._spans(start, stop, rows_per_piece):
-            while low < high:
-                end = min((low // step + 1) * step, high)
-                pieces.append(self.piece(low, end))
-                low = end
-        return pieces
-
-    def _spans(self, start: int, stop: int, rows_per_piece: int) -> Iterator[tuple[int, int, int]]:
         first = 0
         for file in self.files:
-            step = max(1, rows_per_piece // file.chunk_rows) * file.chunk_rows
-            low, high = max(start, first), min(stop, first + file.rows)
-            if low < high:
-                yield low, high, min(step, rows_per_piece)
+            step = min(max(1, rows_per_piece // file.chunk_rows) * file.chunk_rows, rows_per_piece)
+            low, high = max(start - first, 0), min(stop - first, file.rows)
+            while low < high:
+                end = min((low // step + 1) * step, high)
+                pieces.append(self.piece(first + low, first + end))
+                low = end
             first += file.rows
+        return pieces
 
     def piece(self, start: int, stop: int) -> Piece:
         """Return exactly the rows ``start`` to ``stop`` as one piece, even across files."""

@@ -98,6 +98,7 @@ def store_identity(config: RunConfig, splits: dict[str, SplitData], weights_sha2
         bin_size=config.embed.bin_size,
         pooling=config.embed.pooling,
         dtype=config.embed.dtype,
+        precision=config.embed.effective_precision,
         shape=(bin_count(window, config.embed.bin_size), d_model),
         fingerprints={name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()},
         rows={name: split.rows for name, split in splits.items()},
@@ -107,6 +108,12 @@ def store_identity(config: RunConfig, splits: dict[str, SplitData], weights_sha2
 def configured_splits(config: RunConfig) -> tuple[str, ...]:
     """Return the names of the splits that the config gives files for."""
     return tuple(name for name in SPLITS if config.data.split(name))
+
+
+def check_backbone(config: RunConfig) -> None:
+    """Refuse, with a ConfigError, a backbone that needs no embedding."""
+    if not isinstance(config.backbone, HyenaBackbone):
+        raise ConfigError("backbone.kind is onehot, which needs no embeddings: set it to hyenadna, or go on with train")
 
 
 def embed(config: RunConfig, force: bool = False) -> EmbedResult:
@@ -123,11 +130,9 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     """
     from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
 
-    if not isinstance(config.backbone, HyenaBackbone):
-        raise ConfigError("backbone.kind is onehot, which needs no embeddings: set it to hyenadna, or go on with train")
-    if "://" in config.store:
-        raise ConfigError(f"embed.store {config.store} must be a folder that every node can reach, not a URL")
+    check_backbone(config)
     started = time.monotonic()
+    assert isinstance(config.backbone, HyenaBackbone), "checked above"
     splits = open_splits(config.data, configured_splits(config) or ("train",))
     window = next(iter(splits.values())).window
     backbone = build_backbone(config.backbone, window)

@@ -42,6 +42,7 @@ class Manifest(BaseModel):
     bin_size: int
     pooling: str
     dtype: str
+    precision: str
     shape: tuple[int, int]
     fingerprints: dict[str, list[str]]
     rows: dict[str, int]
@@ -55,6 +56,7 @@ class Manifest(BaseModel):
             "bin_size": "bin size",
             "pooling": "pooling",
             "dtype": "dtype",
+            "precision": "precision",
             "shape": "shape",
         }
         found = []
@@ -87,7 +89,7 @@ def read_manifest(store: str) -> Manifest | None:
         return Manifest.model_validate(values)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, ValidationError):
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError):
         raise CheckpointError(f"{path} is damaged: remove the folder {store} and embed again") from None
 
 
@@ -125,9 +127,9 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     """
     if not np.isfinite(embedding).all():
         gene = columns["gene_id"][~np.isfinite(embedding).all(axis=(1, 2))][0]
-        raise CheckpointError(
-            f"the embedding of gene {gene} does not fit {embedding.dtype}: set embed.dtype to float32"
-        )
+        overflow = embedding.dtype == np.float16 and not np.isnan(embedding).any()
+        advice = "set embed.dtype to float32" if overflow else "these backbone weights are not usable"
+        raise CheckpointError(f"the embedding of gene {gene} is not finite in {embedding.dtype}: {advice}")
     rows = columns["row"]
     assert (np.diff(rows) == 1).all(), "a shard holds consecutive rows"
     table = pa.table(
@@ -276,4 +278,7 @@ def open_store(store: str, split: str) -> EmbeddingRows:
     gaps = missing_ranges(store, split, manifest.rows[split])
     if not manifest.complete or gaps:
         raise CheckpointError(f"embedding store {store} is unfinished: run `raygenex embed` again, it continues")
-    return EmbeddingRows(tuple(list_shards(store, split)), manifest.shape, np.dtype(manifest.dtype).itemsize)
+    shards = list_shards(store, split)
+    if shards[-1].stop > manifest.rows[split]:
+        raise CheckpointError(f"{shards[-1].path} holds rows that the manifest of its store does not know: remove it")
+    return EmbeddingRows(tuple(shards), manifest.shape, np.dtype(manifest.dtype).itemsize)

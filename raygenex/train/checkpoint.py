@@ -16,7 +16,7 @@ from torch import nn
 from raygenex import __version__
 from raygenex.config import RunConfig, parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.errors import CheckpointError
+from raygenex.errors import CheckpointError, ConfigError
 from raygenex.models import Cnn, InputShape, build_model
 
 SCHEMA_VERSION = 1
@@ -63,7 +63,7 @@ class CheckpointInfo(BaseModel):
     @property
     def run_config(self) -> RunConfig:
         """The resolved configuration that trained the model."""
-        return parse_config(self.config, "the checkpoint's configuration")
+        return parse_config(self.config, "its configuration")
 
 
 def package_versions() -> dict[str, str]:
@@ -126,7 +126,10 @@ def load_checkpoint(folder: str | Path) -> tuple[Cnn, CheckpointInfo]:
         If a part is missing or damaged, or the weights do not fit the configuration.
     """
     info = read_info(folder)
-    config = info.run_config
+    try:
+        config = info.run_config
+    except ConfigError as error:
+        raise CheckpointError(f"checkpoint {folder} is of another raygenex, and cannot be used: {error}") from None
     model = build_model(config.model, config.halflife, info.inputs.shape)
     load_weights(model, Path(folder, WEIGHTS))
     return model.eval(), info

@@ -11,7 +11,7 @@ from raygenex.embed.store import BACKBONE_FOLDER, open_store, read_manifest
 from raygenex.errors import CheckpointError
 from raygenex.train.checkpoint import InputInfo
 
-# Settings that change where and how fast a run happens, not what it computes.
+# Settings that may change between the parts of one run: where and how fast it happens, and the order of the genes.
 _INCIDENTAL = {"workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
 
 
@@ -67,6 +67,7 @@ def _check_store(config: RunConfig, fingerprints: dict[str, list[str]], window: 
             "bin_size": config.embed.bin_size,
             "pooling": config.embed.pooling,
             "dtype": config.embed.dtype,
+            "precision": config.embed.effective_precision,
             "fingerprints": fingerprints,
         }
     )

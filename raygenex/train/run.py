@@ -3,11 +3,12 @@
 import logging
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray
@@ -18,9 +19,8 @@ from safetensors.numpy import load_file
 from raygenex.cluster import Request, connect
 from raygenex.config import RunConfig
 from raygenex.data.check import SplitData, open_splits
-from raygenex.data.rows import Rows, shard_bounds
-from raygenex.data.source import rows_dataset
-from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.data.source import RowShards, rows_dataset
+from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.figures import loss_figure, save
 from raygenex.metrics import binary_metrics, choose_threshold
 from raygenex.progress import progress
@@ -59,42 +59,6 @@ class TrainResult:
     seconds: float
 
 
-class RowShards(ray.train.DataConfig):
-    """Give every worker its own contiguous rows, so that each gene is read by exactly one worker.
-
-    Ray's own splitting makes shards equal by dropping rows, and deals blocks out as they come; this one drops nothing
-    and is the same in every run.
-
-    Parameters
-    ----------
-    tables
-        The rows of each dataset by name.
-    """
-
-    def __init__(self, tables: dict[str, Rows]) -> None:
-        super().__init__(datasets_to_split=[])
-        self._tables = tables
-
-    def configure(
-        self,
-        datasets: dict[str, Any],
-        world_size: int,
-        worker_handles: Any,
-        worker_node_ids: Any,
-        **kwargs: Any,
-    ) -> list[dict[str, Any]]:
-        """Return one iterator a dataset for every worker."""
-        return [
-            {
-                name: rows_dataset(
-                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size)
-                ).iterator()
-                for name in datasets
-            }
-            for rank in range(world_size)
-        ]
-
-
 def train(config: RunConfig, force: bool = False) -> TrainResult:
     """Pretrain the half-life encoder if the model has one, train the model, and keep the best epoch.
 
@@ -109,18 +73,12 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
     started = time.monotonic()
     splits = open_splits(config.data, ("train", "valid"))
     inputs = open_inputs(config, splits)
-    _check_batch(config, inputs)
+    check_workers(config, inputs)
     folder = Path(config.folder)
     final = folder / "checkpoint"
-    state = read_state(folder)
     if force:
         _clear(folder)
-        state = None
-    if state is not None and state.identity != inputs.identity:
-        raise CheckpointError(
-            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
-            "give this one another name, or pass --force to replace it"
-        )
+    state = known_state(folder, inputs)
     if state is not None and state.finished:
         return _reuse(final, state.run_id, started)
     tracker = Tracker(config)
@@ -143,10 +101,28 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
     return _result(final, info, state.run_id, False, started)
 
 
-def _check_batch(config: RunConfig, inputs: Inputs) -> None:
+def known_state(folder: Path, inputs: Inputs) -> RunState | None:
+    """Return the state of an earlier run of the same settings and data in a folder, or None.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds a run of something else.
+    """
+    state = read_state(folder)
+    if state is not None and state.identity != inputs.identity:
+        raise CheckpointError(
+            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
+            "give this one another name, or pass --force to replace it"
+        )
+    return state
+
+
+def check_workers(config: RunConfig, inputs: Inputs) -> None:
+    """Refuse, with a ConfigError, more workers than a split has genes."""
     for split, rows in inputs.tables.items():
         if rows.count < config.train.workers:
-            raise CheckpointError(
+            raise ConfigError(
                 f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
             )
 
@@ -250,12 +226,24 @@ def _fit(
     with progress("training epochs", options.epochs) as advance:
         show = _epoch_shower(tracker, run_id, advance)
         with follow(log, show):
-            result = trainer.fit()
+            result = _fit_until_done(trainer)
     kept = result.best_checkpoints
     if not kept:
         raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
     best = max(kept, key=lambda pair: (pair[1]["valid_auroc"], -pair[1]["epoch"]))[0]
     return best, result.checkpoint
+
+
+def _fit_until_done(trainer: TorchTrainer) -> ray.train.Result:
+    """Run the trainer; an interrupt raises KeyboardInterrupt, where Ray Train's own handler would end the process."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return trainer.fit()
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _epoch_shower(

@@ -1,0 +1,313 @@
+"""The sections of the run configuration: every key with its type, range, default and meaning."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SPLITS = ("train", "valid", "test")
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_a_url(value: str | None) -> str | None:
+    if value is not None and "://" in value:
+        raise ValueError(f"{value} must be a folder that every node can reach, not a URL")
+    return value
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Where the promoters of each split are: HDF5 paths, globs or fsspec URLs."""
+
+    train: Paths = Field((), description="HDF5 files to learn from")
+    valid: Paths = Field((), description="HDF5 files that choose the epoch, the settings and the threshold")
+    test: Paths = Field((), description="HDF5 files read once, by `evaluate --split test`")
+    window: PositiveInt | None = Field(None, description="bases to keep around the centre; null keeps all")
+
+    def split(self, name: str) -> tuple[str, ...]:
+        """Return the paths of one split, ``train``, ``valid`` or ``test``."""
+        assert name in SPLITS, name
+        return getattr(self, name)
+
+
+class SimulateConfig(Section):
+    """A small data set with planted motifs and half-life effects, made by `data simulate`."""
+
+    train: PositiveInt = Field(768, description="genes in the training split")
+    valid: PositiveInt = Field(256, description="genes in the validation split")
+    test: PositiveInt = Field(256, description="genes in the test split")
+    window: Annotated[int, Field(ge=100)] = Field(512, description="bases a promoter, the TSS in the middle")
+    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of motif score")
+    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
+    seed: int = Field(0, description="seed of the draw")
+
+
+class OneHotBackbone(Section):
+    """No pretrained network: the CNN reads the bases themselves."""
+
+    kind: Literal["onehot"] = "onehot"
+
+
+class HyenaBackbone(Section):
+    """A frozen HyenaDNA, from weights or (without weights) freshly initialised from the sizes below."""
+
+    kind: Literal["hyenadna"] = "hyenadna"
+    weights: str | None = Field(None, description="a folder or .ckpt file, or a hub id; null: random weights")
+    revision: str | None = Field(None, description="commit of the hub repository; needed with a hub id")
+    d_model: PositiveInt = Field(128, description="width of a randomly initialised network")
+    n_layer: PositiveInt = Field(2, description="layers of a randomly initialised network")
+    seed: int = Field(0, description="seed of a random initialisation")
+
+    @model_validator(mode="after")
+    def _hub_needs_revision(self) -> "HyenaBackbone":
+        if self.revision is not None and self.weights is None:
+            raise ValueError("revision is given but weights is not")
+        return self
+
+    @property
+    def is_hub_id(self) -> bool:
+        """Whether ``weights`` names a hub repository (``owner/name``) and no local path."""
+        return self.weights is not None and self.revision is not None
+
+
+def _default_kind(kind: str) -> BeforeValidator:
+    """Let a section that names no kind be of the default one."""
+    return BeforeValidator(lambda value: {"kind": kind, **value} if isinstance(value, dict) else value)
+
+
+Backbone = Annotated[OneHotBackbone | HyenaBackbone, Field(discriminator="kind"), _default_kind("onehot")]
+
+
+class EmbedConfig(Section):
+    """How promoters become binned embeddings, and how many actors share the work."""
+
+    store: Folder | None = Field(None, description="folder of the embedding store; null: OUTPUT/NAME/embeddings")
+    bin_size: PositiveInt = Field(128, description="bases averaged into one bin; 1 keeps every base")
+    pooling: Literal["mean", "max"] = Field("mean", description="how the bases of a bin are joined")
+    dtype: Literal["float16", "float32"] = Field("float16", description="number format in the store")
+    batch_size: PositiveInt = Field(8, description="genes a forward pass")
+    rows_per_file: PositiveInt = Field(64, description="genes a Parquet shard: the unit of work that is kept")
+    min_actors: PositiveInt = Field(1, description="actors to start with")
+    max_actors: PositiveInt = Field(4, description="actors to grow to")
+    cpus_per_actor: PositiveFloat = Field(1.0, description="logical CPUs each actor reserves")
+    gpus_per_actor: Annotated[float, Field(ge=0.0)] = Field(0.0, description="GPUs, or a fraction of one, each")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic on a GPU; CPUs use fp32")
+
+    @model_validator(mode="after")
+    def _actors_in_order(self) -> "EmbedConfig":
+        if self.max_actors < self.min_actors:
+            raise ValueError(f"max_actors ({self.max_actors}) is below min_actors ({self.min_actors})")
+        return self
+
+    @property
+    def effective_precision(self) -> str:
+        """The arithmetic that the actors use: ``precision`` on a GPU, fp32 without one."""
+        return self.precision if self.gpus_per_actor else "fp32"
+
+
+class HalflifeConfig(Section):
+    """The half-life encoder and its pretraining by a triplet loss."""
+
+    channels: tuple[PositiveInt, ...] = Field((128, 256, 256), description="channels of the convolutions", min_length=1)
+    epochs: PositiveInt = Field(20, description="passes over the training genes")
+    batch_size: Annotated[int, Field(ge=2)] = Field(256, description="genes a step")
+    learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size")
+    margin: PositiveFloat = Field(1.0, description="margin of the triplet loss")
+    noise: PositiveFloat = Field(0.1, description="standard deviation of the noise that makes a positive")
+    finetune: bool = Field(False, description="let the CNN's training move the encoder's weights")
+
+
+class CnnConfig(Section):
+    """Sizes shared by the four CNN models."""
+
+    width: PositiveInt = Field(256, description="channels that enter the convolutions")
+    stem_kernel: PositiveInt = Field(11, description="bases seen by the first layer when the input is bases (odd)")
+    channels: tuple[PositiveInt, ...] = Field(
+        (128, 64, 16, 4), description="channels of the convolutions", min_length=1
+    )
+    kernel_size: PositiveInt = Field(3, description="positions seen by a convolution (odd)")
+    pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined by max-pooling after each")
+    dense: tuple[PositiveInt, ...] = Field((256, 64), description="sizes of the dense layers before the logit")
+    dropout: Fraction = Field(0.5, description="dropout after each dense layer")
+    join: Literal["positions", "dense"] = Field(
+        "positions", description="half-life joins the DNA along positions (as published) or at the first dense layer"
+    )
+
+    @model_validator(mode="after")
+    def _odd_kernels(self) -> "CnnConfig":
+        for name in ("stem_kernel", "kernel_size"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be odd, so that positions stay aligned")
+        return self
+
+
+class CnnHalflifeEncoded(CnnConfig):
+    """DNA and the pretrained half-life code (the paper's CNNWithHFEncode)."""
+
+    kind: Literal["cnn_halflife_encoded"] = "cnn_halflife_encoded"
+
+
+class CnnHalflifeRaw(CnnConfig):
+    """DNA and the half-life features as they are (the paper's CNNOnly)."""
+
+    kind: Literal["cnn_halflife_raw"] = "cnn_halflife_raw"
+
+
+class CnnDnaOnly(CnnConfig):
+    """DNA alone (the paper's CNNWithOnlyDNA)."""
+
+    kind: Literal["cnn_dna_only"] = "cnn_dna_only"
+
+
+class CnnHalflifeOnly(CnnConfig):
+    """The pretrained half-life code alone (the paper's CNNWithOnlyHF)."""
+
+    kind: Literal["cnn_halflife_only"] = "cnn_halflife_only"
+
+
+ModelSection = Annotated[
+    CnnHalflifeEncoded | CnnHalflifeRaw | CnnDnaOnly | CnnHalflifeOnly,
+    Field(discriminator="kind"),
+    _default_kind("cnn_halflife_encoded"),
+]
+
+
+class TrainConfig(Section):
+    """The supervised training and its workers."""
+
+    epochs: PositiveInt = Field(50, description="passes over the training genes at most")
+    global_batch_size: PositiveInt = Field(32, description="genes a step, over all workers")
+    learning_rate: PositiveFloat = Field(1e-4, description="step size")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="decoupled weight decay (AdamW); 0 is Adam")
+    patience: PositiveInt | None = Field(None, description="stop after this many epochs without a better valid AUROC")
+    workers: PositiveInt = Field(1, description="DDP workers")
+    cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each worker reserves")
+    use_gpu: bool = Field(False, description="one GPU a worker, NCCL between them; otherwise CPUs and gloo")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic on a GPU; CPUs use fp32")
+    memory_gib: Annotated[float, Field(ge=0.0)] = Field(
+        2.0, description="a shard up to this size stays in a worker's memory; a larger one is streamed every epoch"
+    )
+    shuffle_buffer: PositiveInt = Field(2048, description="genes shuffled together when a shard is streamed")
+    max_failures: Annotated[int, Field(ge=0)] = Field(3, description="worker failures to recover from")
+    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(2, description="best epochs kept on disk during training")
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> "TrainConfig":
+        if self.global_batch_size % self.workers:
+            raise ValueError(f"global_batch_size ({self.global_batch_size}) must divide by workers ({self.workers})")
+        return self
+
+
+class EvaluateConfig(Section):
+    """Metrics and their uncertainty."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.95, description="coverage of the intervals")
+    threshold_metric: Literal["mcc", "f1", "accuracy"] = Field(
+        "mcc", description="what the threshold maximises on valid"
+    )
+
+
+class PredictConfig(Section):
+    """Scoring genes with a trained model."""
+
+    batch_size: PositiveInt = Field(32, description="genes a forward pass")
+    workers: PositiveInt = Field(1, description="scoring actors")
+    cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each actor reserves")
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] = Field(0.0, description="GPUs, or a fraction of one, each")
+
+
+class TrackingConfig(Section):
+    """MLflow: where runs are written, and the name of the registered model."""
+
+    uri: str | None = Field(None, description="tracking URI; null: a sqlite file in OUTPUT")
+    experiment: str = Field("raygenex", description="MLflow experiment", min_length=1)
+    model_name: str = Field("raygenex", description="registered model", min_length=1)
+
+
+class ClusterConfig(Section):
+    """The Ray cluster to use."""
+
+    address: str | None = Field(None, description="Ray address; null: RAY_ADDRESS if set, else an embedded local Ray")
+    local_cpus: PositiveInt | None = Field(
+        None, description="logical CPUs of an embedded Ray; null: enough for the run"
+    )
+    wait_s: Annotated[float, Field(ge=0.0)] = Field(0.0, description="seconds to let an autoscaler add what is missing")
+    object_store_gib: PositiveFloat | None = Field(
+        None, description="object store of an embedded Ray; null: Ray's choice"
+    )
+
+
+def canonical_hash(value: object) -> str:
+    """Return 12 hex digits of the sha256 of a JSON value, the same whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
+class RunConfig(Section):
+    """Everything that defines a run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
+        "run", description="name of the run and of its folder in `output`"
+    )
+    output: Folder = Field("runs", description="folder for everything that is written, reached by every node")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of weights, shuffles and noise")
+    data: DataConfig = DataConfig()
+    simulate: SimulateConfig | None = Field(None, description="let `run` make the data first")
+    backbone: Backbone = OneHotBackbone()
+    embed: EmbedConfig = EmbedConfig()
+    halflife: HalflifeConfig = HalflifeConfig()
+    model: ModelSection = CnnHalflifeEncoded()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    predict: PredictConfig = PredictConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections_are_absent(cls, values: Any) -> Any:
+        """Let a section whose keys are all commented out, null in YAML, have its defaults."""
+        return (
+            {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
+        )
+
+    @property
+    def folder(self) -> str:
+        """The run's own folder, ``OUTPUT/NAME``, absolute."""
+        return f"{self.output_root}/{self.name}"
+
+    @property
+    def output_root(self) -> str:
+        """``output`` as an absolute path."""
+        return str(Path(self.output).absolute())
+
+    @property
+    def store(self) -> str:
+        """The folder of the embedding store, absolute."""
+        return str(Path(self.embed.store).absolute()) if self.embed.store else f"{self.folder}/embeddings"
+
+    def dump(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """Return the first 12 hex digits of the sha256 of the resolved configuration."""
+        return canonical_hash(self.dump())

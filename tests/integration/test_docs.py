@@ -1,0 +1,218 @@
+"""README and documentation: every command parses, every configuration is valid, the quickstart and the snippets run."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from raygenex.cli import app
+from raygenex.config import RunConfig, load_config
+from raygenex.embed.store import Manifest, write_manifest, write_shard
+from raygenex.starter import STARTER
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
+COMMAND = re.compile(r"^\$ (?:.* -- python -m )?raygenex (.*)$", re.M)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    caption: str
+    text: str
+
+
+def read_blocks(page: Path) -> list[Block]:
+    return [Block(found[1], found[2] or "", found[3]) for found in FENCE.finditer(page.read_text(encoding="utf-8"))]
+
+
+def find_commands(page: Path) -> list[list[str]]:
+    console = [block.text for block in read_blocks(page) if block.language == "console"]
+    return [shlex.split(line) for text in console for line in COMMAND.findall(text)]
+
+
+def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
+    """Parse a command as the command line does, without running it; an unknown verb or option raises."""
+    command: Any = typer.main.get_command(app)
+    context = None
+    name = "raygenex"
+    while hasattr(command, "commands"):
+        verb, *words = words
+        assert verb in command.commands, f"{name} has no verb {verb}"
+        context = command.make_context(name, [verb], parent=context) if context is None else context
+        command, name = command.commands[verb], f"{name} {verb}"
+    return name, command.make_context(name, words, parent=context).params
+
+
+def made_by(page: Path) -> dict[str, str]:
+    """The configurations that a page itself shows or makes, by file name."""
+    made = {block.caption: block.text for block in read_blocks(page) if block.caption}
+    made |= {words[1]: STARTER for words in find_commands(page) if words[0] == "init"}
+    return made
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_parse_and_their_configurations_are_valid(page: Path, tmp_path: Path):
+    made = made_by(page)
+    for words in find_commands(page):
+        verb, params = parse(words)
+        if "config" not in params:
+            continue
+        name = str(params["config"])
+        path = ROOT / name
+        if name in made:
+            path = tmp_path / name
+            path.write_text(made[name], encoding="utf-8")
+        assert path.is_file(), f"{verb} {name}: no such file, and the page does not make it"
+        load_config(path, params["override"] or ())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_yaml_on_a_page_fits_the_schema(page: Path, tmp_path: Path):
+    for block in read_blocks(page):
+        if block.language == "yaml":
+            path = tmp_path / "block.yaml"
+            path.write_text(block.text, encoding="utf-8")
+            load_config(path)
+
+
+def test_there_are_commands_to_check():
+    verbs = {parse(words)[0].removeprefix("raygenex ") for page in PAGES for words in find_commands(page)}
+    wanted = {"env", "init", "run", "embed", "train", "evaluate", "register", "predict", "config show", "config schema"}
+    assert wanted | {"data check", "data describe", "data simulate"} <= verbs
+
+
+def test_parsing_refuses_what_the_command_line_would():
+    with pytest.raises(AssertionError, match="no verb fly"):
+        parse(["data", "fly"])
+    with pytest.raises(Exception, match="No such option"):
+        parse(["run", "a.yaml", "--fast"])
+
+
+def test_configuration_page_has_every_section():
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    tables = set(re.findall(r"^```\{config-section\} (\w+)$", text, re.M))
+    plain = {"name", "output", "seed"}
+    assert tables == (set(RunConfig.model_fields) - plain) | {"run"}
+
+
+def test_error_table_quotes_messages_that_exist():
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "raygenex" / "data").glob("*.py")))
+    # Long sentences are split over lines of source.
+    joined = re.sub(r"\"\s*\n\s*f?\"", "", sources)
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    table = page.split("| message contains | cause |\n|---|---|\n")[1].split("\n\n")[0]
+    quotes = [quote for line in table.splitlines() for quote in re.findall(r"`([^`]+)`", line.split("|")[1])]
+    assert len(quotes) > 20
+    for quote in quotes:
+        if quote in ("is nan", "is inf"):
+            continue
+        for part in quote.split(" ... "):
+            assert part in joined, quote
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
+def test_shipped_jobs_are_valid_and_listed(path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("RAYGENEX_DATA", "RAYGENEX_SHARED_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert load_config(path).name == path.stem
+    listing = (ROOT / "jobs" / "README.md").read_text(encoding="utf-8")
+    assert f"| `{path.name}` |" in listing
+    assert f"raygenex run jobs/{path.name} -o output=$OUT" in listing
+
+
+def test_paper_job_has_the_papers_settings(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAYGENEX_DATA", "/data")
+    config = load_config(ROOT / "jobs" / "paper.yaml")
+    assert config.data.train == ("/data/GM12878/train.h5",)
+    backbone = config.backbone
+    assert backbone.kind == "hyenadna"
+    assert backbone.weights == "LongSafari/hyenadna-small-32k-seqlen-hf"
+    assert backbone.revision == "8fe770c78eb13fe33bf81501612faeddf4d6f331"
+    assert config.halflife.channels == (128, 256, 256)
+    assert (config.halflife.margin, config.halflife.noise) == (1.0, 0.1)
+    model = config.model
+    assert model.kind == "cnn_halflife_encoded"
+    assert (model.channels, model.kernel_size, model.pool) == ((128, 64, 16, 4), 3, 2)
+    assert (model.dense, model.dropout, model.join) == ((256, 64), 0.5, "positions")
+    train = config.train
+    assert (train.epochs, train.global_batch_size, train.learning_rate, train.weight_decay) == (50, 32, 1e-4, 0.0)
+    assert (train.workers, train.use_gpu, config.embed.gpus_per_actor) == (4, True, 1.0)
+
+
+@pytest.mark.timeout(480)
+def test_quickstart_and_snippets_run(tmp_path: Path, mlflow_template: Path):
+    page = ROOT / "docs" / "quickstart.md"
+    for block in read_blocks(page):
+        if block.caption:
+            (tmp_path / block.caption).write_text(block.text, encoding="utf-8")
+    (tmp_path / "runs").mkdir()
+    shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
+    outputs = {}
+    for words in find_commands(page):
+        if (tmp_path / words[1]).is_file() and words[1].endswith("quick.yaml"):
+            outputs[" ".join(words)] = execute(["-m", "raygenex", *words], tmp_path)
+    assert len(outputs) == 3
+    assert "embed" not in outputs["run quick.yaml --dry-run"]
+    assert "loads as models:/raygenex@candidate" in outputs["run quick.yaml"]
+    assert "predictions: 100 genes in scores.csv" in next(reversed(outputs.values()))
+
+    # The page shows numbers of this very run.
+    shown = re.search(r"valid AUROC 0\.\d{4}, threshold 0\.\d{4}", page.read_text(encoding="utf-8"))
+    assert shown is not None
+    assert shown[0] in outputs["run quick.yaml"]
+
+    write_small_store(tmp_path / "runs" / "demo" / "embeddings")
+    snippets = [block.text for page in PAGES for block in read_blocks(page) if block.language == "python"]
+    assert len(snippets) >= 4
+    said = execute(["-c", "\n".join(f"exec({snippet!r}, {{}})" for snippet in snippets)], tmp_path)
+    assert "['gene_id', 'probability', 'prediction'] 100" in said
+    assert "(4, 3, 2) float16" in said
+    assert "'low'" in said
+    assert "probability  prediction" in said
+
+
+def execute(arguments: list[str], folder: Path) -> str:
+    """Run Python in a folder and return its standard output; fail with everything it said if it fails."""
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{arguments[:4]}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def write_small_store(store: Path) -> None:
+    columns = {
+        "gene_id": np.array(["A", "B", "C", "D"], dtype=object),
+        "row": np.arange(4),
+        "halflife": np.zeros((4, 8), dtype=np.float32),
+        "label": np.array([0, 1, 0, 1], dtype=np.uint8),
+    }
+    write_shard(str(store), "train", columns, np.zeros((4, 3, 2), dtype=np.float16))
+    made = Manifest(
+        package_version="0",
+        backbone={},
+        weights_sha256="0" * 64,
+        revision=None,
+        window=6,
+        bin_size=2,
+        pooling="mean",
+        dtype="float16",
+        shape=(3, 2),
+        fingerprints={},
+        rows={"train": 4},
+        complete=True,
+    )
+    write_manifest(str(store), made)

@@ -1,0 +1,350 @@
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from toy_models import columns, write_promoters
+
+from raygenex import __version__, cli
+from raygenex.config import RunConfig, load_config
+
+
+@pytest.fixture
+def raygenex(capsys, monkeypatch, tmp_path):
+    """Return a function that runs the command line in this process: exit code, standard output, standard error."""
+    root, package = logging.getLogger(), logging.getLogger("raygenex")
+    before = root.handlers[:], root.level, package.level
+    monkeypatch.setattr(cli._Session, "debug", False)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["raygenex", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    yield call
+    root.handlers[:], root.level = before[:2]
+    package.setLevel(before[2])
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Return a function that writes two small data files and a configuration that uses them."""
+
+    def make(extra="", train=None, valid=None):
+        for name, prefix in (("train", "T"), ("valid", "V")):
+            write_promoters(tmp_path / f"{name}.h5", columns(6, 20, prefix=prefix))
+        path = tmp_path / "run.yaml"
+        path.write_text(
+            f"name: small\noutput: {tmp_path}/runs\n"
+            f"data: {{train: {train or tmp_path / 'train.h5'}, valid: {valid or tmp_path / 'valid.h5'}}}\n{extra}"
+        )
+        return path
+
+    return make
+
+
+def one_sentence(err, *words):
+    """Check that standard error is one line: the error, without a traceback."""
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for word in words:
+        assert str(word) in err, err
+
+
+# Bad input
+
+
+def test_a_missing_config(raygenex, tmp_path):
+    code, out, err = raygenex("train", tmp_path / "no.yaml")
+    assert (code, out) == (2, "")
+    one_sentence(err, tmp_path / "no.yaml", "does not exist", "raygenex init")
+
+
+def test_an_unknown_key(raygenex, config):
+    code, out, err = raygenex("config", "show", config("train: {epoch: 3}\n"))
+    assert (code, out) == (2, "")
+    one_sentence(err, "train.epoch is not a known key; did you mean epochs?")
+
+
+def test_an_override_that_does_not_fit(raygenex, config):
+    path = config()
+    code, out, err = raygenex("train", path, "--dry-run", "-o", "train.workers=0")
+    assert (code, out) == (2, "")
+    one_sentence(err, "train.workers", "greater than or equal to 1, not 0")
+    code, _, err = raygenex("train", path, "-o", "workers")
+    assert code == 2
+    one_sentence(err, "'workers' is not of the form section.key=value")
+
+
+@pytest.mark.parametrize("command", [("data", "check"), ("data", "describe"), ("train", "--dry-run")])
+def test_a_missing_data_file(raygenex, config, tmp_path, command):
+    path = config(train=tmp_path / "no.h5")
+    code, out, err = raygenex(*command, path)
+    assert (code, out) == (2, "")
+    one_sentence(err, "data.train", tmp_path / "no.h5")
+
+
+@pytest.mark.parametrize("command", [("data", "check"), ("train", "--dry-run")])
+def test_a_file_that_is_no_hdf5(raygenex, config, tmp_path, command):
+    (tmp_path / "text.h5").write_text("gene_id,label\n")
+    code, out, err = raygenex(*command, config(valid=tmp_path / "text.h5"))
+    assert (code, out) == (2, "")
+    one_sentence(err, tmp_path / "text.h5")
+
+
+@pytest.mark.parametrize("command", [("data", "check"), ("train", "--dry-run")])
+def test_a_feature_that_is_no_number(raygenex, config, tmp_path, command):
+    genes = columns(6, 20, prefix="N")
+    genes["halflife"][3, 4] = np.nan
+    write_promoters(tmp_path / "nan.h5", genes)
+    code, out, err = raygenex(*command, config(train=tmp_path / "nan.h5"))
+    assert (code, out) == (2, "")
+    one_sentence(err, tmp_path / "nan.h5", "UTR5GC of gene N3 (row 3) is nan")
+
+
+def test_no_data_at_all(raygenex, tmp_path):
+    (tmp_path / "run.yaml").write_text("name: a\n")
+    code, out, err = raygenex("data", "check", "run.yaml")
+    assert (code, out) == (2, "")
+    one_sentence(err, "data.train is not set")
+
+
+def test_a_split_that_is_not_for_evaluation(raygenex, config):
+    code, out, err = raygenex("evaluate", config(), "--split", "train")
+    assert (code, out) == (2, "")
+    one_sentence(err, "--split train", "valid or test")
+
+
+def test_prediction_into_an_odd_file(raygenex, config):
+    code, out, err = raygenex("predict", config(), "train.h5", "--output", "out.txt")
+    assert (code, out) == (2, "")
+    one_sentence(err, "out.txt", ".parquet or .csv")
+
+
+def test_prediction_without_a_model(raygenex, config, tmp_path):
+    code, out, err = raygenex("predict", config(), "train.h5", "--output", "out.csv")
+    assert (code, out) == (2, "")
+    one_sentence(err, tmp_path / "runs" / "small" / "checkpoint", "is no checkpoint")
+
+
+def test_simulation_without_its_section(raygenex, config):
+    code, out, err = raygenex("data", "simulate", config())
+    assert (code, out) == (2, "")
+    one_sentence(err, "simulate section")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("trian",), ("train",), ("train", "a.yaml", "--epochs", "3"), ("data",), ("config", "shw")]
+)
+def test_wrong_usage(raygenex, arguments):
+    code, out, err = raygenex(*arguments)
+    assert code == 2
+    assert "Traceback" not in out + err
+    assert "Usage: raygenex" in out + err
+
+
+# Failures
+
+
+def test_debug_shows_where_it_happened(raygenex, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["raygenex", "config", "show", str(tmp_path / "no.yaml"), "--debug"])
+    with pytest.raises(ValueError, match="does not exist"):
+        cli.main()
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Return a function that makes loading a configuration raise an error."""
+
+    def make(error):
+        def fail(path, overrides):
+            raise error
+
+        monkeypatch.setattr(cli, "load_config", fail)
+
+    return make
+
+
+def test_a_failure_is_one_line_and_exit_code_1(raygenex, broken):
+    broken(RuntimeError("first\nsecond"))
+    code, out, err = raygenex("config", "show", "a.yaml")
+    assert (code, out) == (1, "")
+    assert err == "failed: RuntimeError: first (--debug shows the traceback)\n"
+
+
+def test_a_failure_without_words_is_named(raygenex, broken):
+    broken(AssertionError())
+    code, _, err = raygenex("config", "show", "a.yaml")
+    assert code == 1
+    assert err == "failed: AssertionError: no message (--debug shows the traceback)\n"
+
+
+def test_an_interrupt_is_exit_code_130_and_says_how_to_go_on(raygenex, broken):
+    broken(KeyboardInterrupt())
+    code, out, err = raygenex("config", "show", "a.yaml")
+    assert (code, out) == (130, "")
+    assert "Traceback" not in err
+    assert err.endswith("interrupted: run the same command again to go on from here\n")
+
+
+# What works
+
+
+def test_version(raygenex):
+    assert raygenex("--version") == (0, f"raygenex {__version__}\n", "")
+
+
+def test_the_module_runs_as_a_program(tmp_path):
+    command = [sys.executable, "-m", "raygenex", "config", "show", str(tmp_path / "no.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    one_sentence(done.stderr, tmp_path / "no.yaml")
+
+
+def verbs(group, *names):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, *names, name)
+        else:
+            yield *names, name
+
+
+VERBS = list(verbs(typer.main.get_command(cli.app)))
+
+
+def test_the_verbs_are_those_of_the_design():
+    assert {" ".join(verb) for verb in VERBS} >= {
+        "env",
+        "init",
+        "data simulate",
+        "data check",
+        "data describe",
+        "embed",
+        "train",
+        "evaluate",
+        "register",
+        "predict",
+        "run",
+        "config show",
+        "config schema",
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_has_help(raygenex, verb):
+    code, out, err = raygenex(*verb, "--help")
+    assert (code, err) == (0, "")
+    assert f"Usage: raygenex {' '.join(verb)}" in out
+    assert "--debug" in out
+
+
+def test_init_writes_a_config_that_loads_and_never_replaces_one(raygenex, tmp_path):
+    code, out, err = raygenex("init", "mine.yaml")
+    assert (code, err) == (0, "")
+    assert "mine.yaml" in out
+    assert load_config(tmp_path / "mine.yaml").data.train == ("data/train.h5",)
+    (tmp_path / "mine.yaml").write_text("name: kept\n")
+    code, out, err = raygenex("init", "mine.yaml")
+    assert (code, out) == (2, "")
+    one_sentence(err, "mine.yaml exists", "--force")
+    assert (tmp_path / "mine.yaml").read_text() == "name: kept\n"
+    assert raygenex("init", "mine.yaml", "--force")[0] == 0
+    assert load_config(tmp_path / "mine.yaml").name == "first"
+
+
+def test_init_into_no_folder(raygenex):
+    code, _, err = raygenex("init", "no/such.yaml")
+    assert code == 2
+    one_sentence(err, "no/such.yaml", "does not exist")
+
+
+def test_config_show_prints_a_config_that_is_the_same(raygenex, config, tmp_path):
+    path = config("model: {kind: cnn_dna_only}\n")
+    code, out, err = raygenex("config", "show", path, "-o", "train.epochs=3", "--override", "seed=4")
+    assert (code, err) == (0, "")
+    (tmp_path / "shown.yaml").write_text(out)
+    shown = load_config(tmp_path / "shown.yaml")
+    assert shown == load_config(path, ["train.epochs=3", "seed=4"])
+    assert out.startswith(f"# hash {shown.hash()}\n")
+    assert list(yaml.safe_load(out)) == list(RunConfig.model_fields)
+
+
+def test_config_schema_is_json_and_explains_every_key(raygenex):
+    code, out, err = raygenex("config", "schema")
+    assert (code, err) == (0, "")
+    schema = json.loads(out)
+    keys = schema["$defs"]["TrainConfig"]["properties"]
+    assert keys["epochs"]["description"] == "passes over the training genes at most"
+    assert all("description" in key for key in keys.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (("config", "show"), "train"),
+        (("data", "check"), None),
+        (("data", "describe"), None),
+        (("train", "--dry-run"), "steps"),
+        (("embed", "--dry-run", "-o", "backbone.kind=hyenadna"), "config_hash"),
+        (("run", "--dry-run"), "steps"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_json_is_one_line_on_standard_output(raygenex, config, command, key):
+    code, out, _ = raygenex(*command[:2], config(), *command[2:], "--json")
+    assert code == 0
+    assert out.count("\n") == 1
+    values = json.loads(out)
+    assert key is None or key in values
+
+
+def test_env_as_json(raygenex):
+    code, out, _ = raygenex("env", "--json")
+    assert code == 0
+    assert json.loads(out)["raygenex"] == __version__
+    assert out.count("\n") == 1
+
+
+def test_data_check_says_how_many_genes_pass(raygenex, config):
+    code, out, err = raygenex("data", "check", config())
+    assert (code, err) == (0, "")
+    assert out == "ok: 12 genes in 2 splits pass every check\n"
+
+
+def test_a_dry_run_of_train_says_what_it_would_do_and_writes_nothing(raygenex, config, tmp_path):
+    path = config("train: {workers: 2, epochs: 7}\n")
+    before = sorted(tmp_path.iterdir())
+    code, out, err = raygenex("train", path, "--dry-run")
+    assert (code, err) == (0, "")
+    assert "data: train 6, valid 6 genes, 20 bases a promoter" in out
+    assert f"7 epochs at most, 2 x 1 CPU into {tmp_path}/runs/small (new run)" in out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):
+    code, out, _ = raygenex("embed", config("backbone: {kind: hyenadna}\n"), "--dry-run")
+    assert code == 0
+    assert f"embed: 12 of 12 genes to do into {tmp_path}/runs/small/embeddings (no store yet)" in out
+
+
+def test_a_dry_run_of_embed_refuses_what_embed_would_refuse(raygenex, config):
+    code, _, err = raygenex("embed", config(), "--dry-run")
+    assert code == 2
+    one_sentence(err, "backbone.kind is onehot")
+
+
+def test_a_dry_run_of_train_refuses_a_store_that_is_not_there(raygenex, config):
+    code, _, err = raygenex("train", config("backbone: {kind: hyenadna}\n"), "--dry-run")
+    assert code == 2
+    one_sentence(err, "there is no embedding store")

@@ -1,0 +1,270 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from toy_models import columns, save_toy, small_config, write_promoters
+
+from raygenex.data.rows import PromoterRows
+from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.inference import embed_sequences
+from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.predict import Predictor, open_genes, predict, write_predictions
+from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
+
+WINDOW = 20
+BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
+# Twenty bases in bins of eight.
+BINS = InputInfo(kind="embedding", length=3, channels=8, window=WINDOW)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Keep tiny networks from waiting for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def sentence(info, *words):
+    """Check that an error is one sentence that names what it must."""
+    text = str(info.value)
+    assert "\n" not in text
+    assert ". " not in text
+    for word in words:
+        assert str(word) in text, text
+
+
+@pytest.fixture(scope="module")
+def bases_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bases") / "checkpoint"
+    save_toy(folder, small_config(), BASES, threshold=0.25)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedding_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedding") / "checkpoint"
+    backbone = random_hyenadna(8, 1, WINDOW + 2, seed=3).eval()
+    save_toy(folder, small_config(), BINS, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    return folder
+
+
+def genes(n=11, window=WINDOW):
+    found = columns(n, window)
+    return found["sequence"], found["halflife"]
+
+
+# Scores
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11, 100])
+@pytest.mark.parametrize("which", ["bases_checkpoint", "embedding_checkpoint"])
+def test_scores_do_not_depend_on_the_batch_size(request, which, batch_size):
+    checkpoint = request.getfixturevalue(which)
+    expected = Predictor(checkpoint, batch_size=4).score(*genes())
+    found = Predictor(checkpoint, batch_size=batch_size).score(*genes())
+    assert found.shape == (11,)
+    assert found.dtype == np.float64
+    assert ((found > 0) & (found < 1)).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_scores_are_sigmoids_of_the_logits(bases_checkpoint):
+    predictor = Predictor(bases_checkpoint)
+    sequence, halflife = genes()
+    with torch.inference_mode():
+        logits = predictor.model(torch.from_numpy(sequence), torch.from_numpy(halflife)).double().numpy()
+    np.testing.assert_allclose(predictor.score(sequence, halflife), 1 / (1 + np.exp(-logits)), rtol=1e-12)
+
+
+def test_bases_are_embedded_on_the_way(embedding_checkpoint):
+    predictor = Predictor(embedding_checkpoint)
+    sequence, halflife = genes()
+    backbone = load_backbone(str(embedding_checkpoint / BACKBONE), None).eval()
+    embedding = embed_sequences(backbone, sequence, predictor.settings, "cpu", 5)
+    assert embedding.shape == (11, 3, 8)
+    assert embedding.dtype == np.float16
+    np.testing.assert_allclose(predictor.score(sequence, halflife), predictor.score(embedding, halflife), rtol=1e-3)
+
+
+def test_embeddings_need_no_backbone(embedding_checkpoint):
+    predictor = Predictor(embedding_checkpoint)
+    predictor.score(np.zeros((2, 3, 8), np.float16), genes(2)[1])
+    assert predictor.backbone is None
+
+
+def test_inputs_may_be_read_only_and_of_other_number_formats(bases_checkpoint):
+    predictor = Predictor(bases_checkpoint)
+    sequence, halflife = genes()
+    expected = predictor.score(sequence, halflife)
+    wide = halflife.astype(np.float64)
+    for array in (sequence, wide):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(predictor.score(sequence, wide), expected)
+
+
+def test_no_genes_have_no_scores(bases_checkpoint):
+    assert Predictor(bases_checkpoint).score(*genes(0)).shape == (0,)
+
+
+def test_the_threshold_is_the_checkpoints(bases_checkpoint):
+    assert Predictor(bases_checkpoint).threshold == 0.25
+
+
+# Checkpoints that cannot score
+
+
+def test_an_unfinished_epoch_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BASES, threshold=None)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a")
+    sentence(info, tmp_path / "a", "has no threshold", "train to the end")
+
+
+def test_another_backbone_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    save_backbone(random_hyenadna(8, 1, WINDOW + 2, seed=3), tmp_path / "a" / BACKBONE)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a").score(*genes())
+    sentence(info, tmp_path / "a" / BACKBONE, "other weights than the model was trained on")
+
+
+def test_a_missing_backbone_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a").score(*genes())
+    sentence(info, tmp_path / "a" / BACKBONE)
+
+
+# Genes to score
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a promoter file without labels."""
+
+    def make(name, n=3, window=WINDOW, prefix="G", label=False):
+        return write_promoters(tmp_path / name, columns(n, window, prefix=prefix), label=label)
+
+    return make
+
+
+@pytest.fixture
+def info(bases_checkpoint):
+    return read_info(bases_checkpoint)
+
+
+def test_genes_need_no_labels(write, info):
+    rows = open_genes([write("a.h5", prefix="A"), write("b.h5", prefix="B", label=True)], info, None)
+    assert isinstance(rows, PromoterRows)
+    assert (rows.count, rows.window, rows.has_label) == (6, WINDOW, False)
+    assert rows.piece(0, 6).read()["gene_id"].tolist() == ["A0", "A1", "A2", "B0", "B1", "B2"]
+
+
+def test_longer_promoters_are_cut_when_asked(write, info):
+    path = write("a.h5", window=30)
+    rows = open_genes([path], info, WINDOW)
+    np.testing.assert_array_equal(rows.piece(0, 3).read()["sequence"], columns(3, 30)["sequence"][:, 5:25])
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "words"),
+    [
+        (30, None, ["reads 20 bases", "has 30", "set data.window to 20 to crop it"]),
+        (30, 25, ["reads 20 bases", "set data.window to 20 to crop it"]),
+        (30, 10, ["reads 20 bases", "set data.window to 20 to crop it"]),
+        (16, None, ["reads 20 bases", "has 16", "it cannot be stretched"]),
+        (16, 20, ["reads 20 bases", "has 16", "it cannot be stretched"]),
+    ],
+)
+def test_promoters_of_another_length_are_refused(write, info, length, window, words):
+    path = write("a.h5", window=length)
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, window)
+    sentence(found, path, *words)
+
+
+def test_a_gene_in_two_files_is_refused(write, info):
+    first, second = write("a.h5", n=2), write("b.h5", n=1)
+    with pytest.raises(DataError) as found:
+        open_genes([first, second], info, None)
+    sentence(found, "gene G0", first, second, "remove it from one of them")
+
+
+# The output
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz", "out.CSV"])
+def test_an_output_of_another_kind_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / name))
+    sentence(info, tmp_path / name, "must end in .parquet or .csv")
+
+
+def test_an_output_that_exists_is_kept(tmp_path):
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / "out.csv"))
+    sentence(info, tmp_path / "out.csv", "exists", "--force")
+    assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+def test_an_output_in_no_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / "no" / "out.csv"))
+    sentence(info, tmp_path / "no" / "out.csv", "does not exist", "make it first")
+
+
+def test_no_checkpoint_and_no_input_are_refused_before_anything_starts(tmp_path, bases_checkpoint):
+    output = str(tmp_path / "out.csv")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        predict(small_config(), [], str(tmp_path / "nothing"), output)
+    with pytest.raises(DataError, match="nothing matches"):
+        predict(small_config(), [str(tmp_path / "*.h5")], str(bases_checkpoint), output)
+    assert list(tmp_path.iterdir()) == []
+
+
+PREDICTIONS = (
+    np.array(["G1", 'odd, "name"', "G\u00e9"], dtype=object),
+    np.array([1 / 3, 1e-300, np.nextafter(1.0, 0.0)]),
+    np.array([0, 0, 1], dtype=np.int8),
+)
+
+
+def test_csv_reads_back_exactly(tmp_path):
+    write_predictions(tmp_path / "out.csv", *PREDICTIONS)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["gene_id", "probability", "prediction"]
+    assert [row["gene_id"] for row in rows] == list(PREDICTIONS[0])
+    assert [float(row["probability"]) for row in rows] == PREDICTIONS[1].tolist()
+    assert [row["prediction"] for row in rows] == ["0", "0", "1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_parquet_reads_back_exactly(tmp_path):
+    write_predictions(tmp_path / "out.parquet", *PREDICTIONS)
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["gene_id", "probability", "prediction"]
+    assert table["gene_id"].to_pylist() == list(PREDICTIONS[0])
+    assert table["probability"].to_pylist() == PREDICTIONS[1].tolist()
+    assert table["prediction"].to_pylist() == [0, 0, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_an_output_that_could_not_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out.csv").write_text("mine")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_predictions(tmp_path / "out.csv", *PREDICTIONS)
+    assert (tmp_path / "out.csv").read_text() == "mine"
