@@ -1,5 +1,4 @@
 import json
-import logging
 import subprocess
 import sys
 
@@ -11,28 +10,6 @@ from toy_models import columns, write_promoters
 
 from raygenex import __version__, cli
 from raygenex.config import RunConfig, load_config
-
-
-@pytest.fixture
-def raygenex(capsys, monkeypatch, tmp_path):
-    """Return a function that runs the command line in this process: exit code, standard output, standard error."""
-    root, package = logging.getLogger(), logging.getLogger("raygenex")
-    before = root.handlers[:], root.level, package.level
-    monkeypatch.setattr(cli._Session, "debug", False)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["raygenex", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    yield call
-    root.handlers[:], root.level = before[:2]
-    package.setLevel(before[2])
 
 
 @pytest.fixture

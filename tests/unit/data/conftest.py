@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -59,11 +56,3 @@ def sentence():
             assert str(name) in text, f"{name!r} is not in: {text}"
 
     return check
-
-
-@pytest.fixture
-def shared_data():
-    folder = os.environ.get("RAYGENEX_SHARED_DATA")
-    if not folder:
-        pytest.skip("RAYGENEX_SHARED_DATA is not set")
-    return Path(folder)
