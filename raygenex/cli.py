@@ -166,7 +166,7 @@ def embed(
 ) -> None:
     """Embed the promoters with the backbone, once, into the embedding store."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline
+    from raygenex import pipeline, text
 
     if dry_run:
         plan = pipeline.plan(settings, ("embed",))
@@ -175,7 +175,7 @@ def embed(
     from raygenex.embed.run import embed as run_embed
 
     result = run_embed(settings, force)
-    _print(result, as_json, lambda: pipeline.embed_text(result))
+    _print(result, as_json, lambda: text.embed_text(result))
 
 
 @app.command()

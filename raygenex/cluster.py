@@ -20,6 +20,8 @@ SPARE_CPUS = 1.0
 # Reads mostly wait for the disk: a small share lets several run beside busy workers.
 READ_CPUS = 0.25
 
+# How often to look whether the autoscaler has added a node.
+GROW_POLL_S = 1.0
 # Set before Ray starts, unless the user set them.
 _RAY_DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -205,24 +207,30 @@ def preflight(request: Request, wait_s: float = 0.0) -> None:
     ClusterError
         If the request does not fit; the sentence names what was asked for, what there is, and the keys to change.
     """
-    import ray
+    problem = misfit(request, _nodes())
+    if problem and wait_s > 0:
+        problem = _grow(request, problem, wait_s)
+    if problem:
+        raise ClusterError(problem)
 
-    if not (problem := misfit(request, _nodes())):
-        return
-    if wait_s > 0:
-        from ray.autoscaler.sdk import request_resources
 
-        bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
-        request_resources(bundles=[bundle] * request.count + [{"CPU": SPARE_CPUS}])
-        logger.info("waiting up to %.0f s for the cluster to grow: %s", wait_s, problem)
+def _grow(request: Request, problem: str, wait_s: float) -> str | None:
+    """Let the autoscaler add nodes until the request fits; return what is still wrong when the time is up."""
+    from ray.autoscaler.sdk import request_resources
+
+    bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
+    request_resources(bundles=[bundle] * request.count + [{"CPU": SPARE_CPUS}])
+    logger.info("waiting up to %.0f s for the cluster to grow: %s", wait_s, problem)
+    still: str | None = problem
+    try:
         deadline = time.monotonic() + wait_s
-        while problem and time.monotonic() < deadline:
-            time.sleep(1.0)
-            problem = misfit(request, _nodes())
-        if not problem:
-            return
-    assert ray.is_initialized()
-    raise ClusterError(problem)
+        while still and time.monotonic() < deadline:
+            time.sleep(GROW_POLL_S)
+            still = misfit(request, _nodes())
+    finally:
+        # A standing request would keep the nodes, and their cost, after this run.
+        request_resources(bundles=[])
+    return still
 
 
 def _nodes() -> list[dict[str, float]]:

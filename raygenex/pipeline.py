@@ -16,6 +16,7 @@ from raygenex.errors import ConfigError
 from raygenex.evaluate import EvaluateResult, evaluate
 from raygenex.progress import steps
 from raygenex.registry import RegisterResult, register
+from raygenex.text import embed_text, simulation_text
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import TrainResult, check_workers, known_state, train
 from raygenex.train.state import read_state
@@ -86,7 +87,7 @@ def _most_cpus(config: RunConfig) -> float:
 def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     simulation = simulate_data(config, force=False) if config.simulate else None
     if simulation:
-        logger.info("data: %s %s", "reusing" if simulation.reused else "simulated", simulation.folder)
+        logger.info("%s", simulation_text(simulation))
     with steps("checking genes") as on_progress:
         report = check(config.data, on_progress)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
@@ -153,13 +154,3 @@ def plan(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
     if "register" in stages:
         lines.append(f"register: {config.tracking.model_name}@candidate")
     return {"config_hash": config.hash(), "steps": lines}
-
-
-def embed_text(result: EmbedResult) -> str:
-    """Say in one line what the embedding job did."""
-    total = sum(result.rows.values())
-    shape = " x ".join(str(size) for size in result.shape)
-    if result.embedded == 0:
-        return f"embeddings: all {total} genes are in {result.store} already, nothing to do"
-    kept = f", {result.reused} were there" if result.reused else ""
-    return f"embeddings: {result.embedded} genes embedded{kept}, {shape} each, in {result.store}"

@@ -1,16 +1,20 @@
 """What the command line prints for each result."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raygenex.config import RunConfig
 from raygenex.data.simulate import SimulationResult
+from raygenex.embed.run import EmbedResult
 from raygenex.evaluate import EvaluateResult
 from raygenex.metrics import METRICS
-from raygenex.pipeline import RunResult, embed_text
 from raygenex.predict import PredictResult
 from raygenex.registry import RegisterResult
 from raygenex.tracking import ui_command
 from raygenex.train.run import TrainResult
+
+if TYPE_CHECKING:
+    from raygenex.pipeline import RunResult
 
 
 def _short(path: str) -> str:
@@ -26,6 +30,16 @@ def simulation_text(result: SimulationResult) -> str:
     ceiling = f"{best:.4f}" if best is not None else "undefined"
     verb = "reusing" if result.reused else "simulated"
     return f"data: {verb} {counts} genes in {_short(result.folder)}; best possible valid AUROC {ceiling}"
+
+
+def embed_text(result: EmbedResult) -> str:
+    """Say in one line what the embedding job did."""
+    total = sum(result.rows.values())
+    shape = " x ".join(str(size) for size in result.shape)
+    if result.embedded == 0:
+        return f"embeddings: all {total} genes are in {_short(result.store)} already, nothing to do"
+    kept = f", {result.reused} were there" if result.reused else ""
+    return f"embeddings: {result.embedded} genes embedded{kept}, {shape} each, in {_short(result.store)}"
 
 
 def train_text(result: TrainResult) -> str:
@@ -65,7 +79,7 @@ def predict_text(result: PredictResult) -> str:
     )
 
 
-def run_text(config: RunConfig, result: RunResult) -> str:
+def run_text(config: RunConfig, result: "RunResult") -> str:
     """Return the closing table of the chain."""
     lines = []
     if result.simulation:

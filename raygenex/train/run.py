@@ -76,13 +76,10 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
     check_workers(config, inputs)
     folder = Path(config.folder)
     final = folder / "checkpoint"
-    if force:
-        _clear(folder)
-    state = known_state(folder, inputs)
+    state = None if force else known_state(folder, inputs)
     if state is not None and state.finished:
         return _reuse(final, state.run_id, started)
     tracker = Tracker(config)
-    state = _begin(tracker, config, splits, inputs, folder, state)
     request = Request(
         "training",
         config.train.workers,
@@ -90,12 +87,17 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
         1.0 if config.train.use_gpu else 0.0,
         "train.workers or train.cpus_per_worker",
     )
-    with tracker.ending(state.run_id), connect(config.cluster, request):
-        encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
-        best, latest = _fit(config, inputs, encoder, tracker, state.run_id, folder)
-        info = _finish(config, inputs, best, latest, final)
-        tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
-        _log_files(tracker, state.run_id, final, info)
+    # Whatever could refuse has been asked before anything is removed or begun.
+    with connect(config.cluster, request):
+        if force:
+            _clear(folder)
+        state = _begin(tracker, config, splits, inputs, folder, state)
+        with tracker.ending(state.run_id):
+            encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
+            best, latest = _fit(config, inputs, encoder, tracker, state.run_id, folder)
+            info = _finish(config, inputs, best, latest, final)
+            tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
+            _log_files(tracker, state.run_id, final, info)
     write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
     shutil.rmtree(folder / "ray_train")
     return _result(final, info, state.run_id, False, started)

@@ -121,3 +121,4 @@ def test_request_that_cannot_fit_is_refused_at_once(make_config: Callable[..., R
     config = make_config(train={"workers": 8, "global_batch_size": 16})
     with pytest.raises(ClusterError, match="8 x 1 CPU"):
         train(config)
+    assert not Path(config.folder).exists(), "nothing was begun"

@@ -1,6 +1,7 @@
 import pytest
 
-from raygenex.cluster import Request, find_cause, misfit, user_errors
+from raygenex import cluster
+from raygenex.cluster import Request, find_cause, misfit, preflight, user_errors
 from raygenex.errors import ClusterError, ConfigError, DataError
 
 
@@ -175,3 +176,37 @@ def test_other_errors_come_out_as_they_are():
 def test_exit_codes_tell_input_from_failure():
     assert ConfigError("x").exit_code == DataError("x").exit_code == 2
     assert ClusterError("x").exit_code == 1
+
+
+@pytest.fixture
+def growing(monkeypatch):
+    """A cluster without nodes that gets one of 8 CPUs at the third look; returns what the autoscaler was asked for."""
+    import ray.autoscaler.sdk
+
+    looks, asked = [], []
+
+    def nodes():
+        looks.append(1)
+        return [{"CPU": 8.0}] if len(looks) >= 3 else []
+
+    monkeypatch.setattr(cluster, "_nodes", nodes)
+    monkeypatch.setattr(cluster, "GROW_POLL_S", 0.0)
+    monkeypatch.setattr(ray.autoscaler.sdk, "request_resources", lambda bundles: asked.append(bundles))
+    return asked
+
+
+def test_an_autoscaler_is_asked_waited_for_and_let_go(growing):
+    preflight(Request("training", 2, 3.0, 0.0, "train.workers"), wait_s=60.0)
+    assert growing == [[{"CPU": 3.0}, {"CPU": 3.0}, {"CPU": 1.0}], []]
+
+
+def test_an_autoscaler_that_cannot_is_let_go_too(growing):
+    with pytest.raises(ClusterError, match="training needs 3 x 3 CPU"):
+        preflight(Request("training", 3, 3.0, 0.0, "train.workers"), wait_s=0.05)
+    assert growing[-1] == []
+
+
+def test_without_waiting_nobody_is_asked(growing):
+    with pytest.raises(ClusterError, match=r"the cluster has 0 CPU"):
+        preflight(Request("training", 2, 3.0, 0.0, "train.workers"))
+    assert growing == []
