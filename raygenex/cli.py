@@ -70,6 +70,10 @@ def _say(text: str) -> None:
     typer.echo(text, file=_Session.out)
 
 
+def _print_plan(config: RunConfig, as_json: bool, steps: list[str]) -> None:
+    _print({"config_hash": config.hash(), "steps": steps}, as_json, lambda: "\n".join(steps))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"raygenex {__version__}")
@@ -87,7 +91,7 @@ def _common(
 
 @app.command()
 def env(as_json: Json = False, debug: Debug = False) -> None:
-    """Show versions, processors, GPUs and the Ray address that a run would use."""
+    """Show versions, processors, GPUs and Ray's address."""
     _start(debug)
     from raygenex.environment import describe_environment
 
@@ -101,7 +105,7 @@ def init(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Write a commented configuration to start from."""
+    """Write a configuration to start from."""
     _start(debug)
     from raygenex.starter import STARTER
 
@@ -115,7 +119,7 @@ def init(
 
 @data_app.command("check")
 def data_check(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Read every gene of every split and report what breaks the schema."""
+    """Read every gene and name what breaks the schema."""
     settings = _load(config, override, debug)
     from raygenex.data.check import check
     from raygenex.progress import steps
@@ -128,7 +132,7 @@ def data_check(config: ConfigPath, override: Overrides = None, as_json: Json = F
 
 @data_app.command("describe")
 def data_describe(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Show counts, label balance, base composition and features on one screen."""
+    """Show what the data hold, on one screen."""
     settings = _load(config, override, debug)
     from raygenex.data.check import check
     from raygenex.data.describe import render
@@ -144,13 +148,17 @@ def data_simulate(
     config: ConfigPath,
     override: Overrides = None,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write the data set of the `simulate` section: planted motifs and half-life effects, with their truth."""
+    """Write simulated data whose truth is known."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, text
+    from raygenex import pipeline, plan, text
 
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_simulate(settings, force)])
+        return
     result = pipeline.simulate_data(settings, force)
     _print(result, as_json, lambda: text.simulation_text(result))
 
@@ -164,16 +172,14 @@ def embed(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Embed the promoters with the backbone, once, into the embedding store."""
+    """Embed the promoters once, into the store."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, text
-
-    if dry_run:
-        plan = pipeline.plan(settings, ("embed",))
-        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
-        return
+    from raygenex import plan, text
     from raygenex.embed.run import embed as run_embed
 
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_embed(settings)])
+        return
     result = run_embed(settings, force)
     _print(result, as_json, lambda: text.embed_text(result))
 
@@ -187,16 +193,14 @@ def train(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Pretrain the half-life encoder and train the model; continues a run that was interrupted."""
+    """Train the model, or continue an interrupted run."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, text
-
-    if dry_run:
-        plan = pipeline.plan(settings, ("train",))
-        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
-        return
+    from raygenex import plan, text
     from raygenex.train.run import train as run_train
 
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_train(settings, force)])
+        return
     result = run_train(settings, force)
     _print(result, as_json, lambda: text.train_text(result))
 
@@ -207,27 +211,41 @@ def evaluate(
     split: Annotated[str, typer.Option(help="valid or test.")] = "valid",
     override: Overrides = None,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure the trained model on a split, with intervals and figures."""
+    """Measure the model on a split, with intervals."""
     settings = _load(config, override, debug)
-    from raygenex import text
+    from raygenex import plan, text
     from raygenex.evaluate import evaluate as run_evaluate
 
     if split not in ("valid", "test"):
         raise ConfigError(f"--split {split} is no split to evaluate on: use valid or test")
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_evaluate(settings, split)])
+        return
     result = run_evaluate(settings, split, force)
-    _print(result, as_json, lambda: text.evaluate_text(result))
+    values = asdict(result) | {"metrics": {name: interval._asdict() for name, interval in result.metrics.items()}}
+    _print(values, as_json, lambda: text.evaluate_text(result))
 
 
 @app.command()
-def register(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Register the trained model in MLflow and give it the alias `candidate`."""
+def register(
+    config: ConfigPath,
+    override: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Register the model in MLflow as `candidate`."""
     settings = _load(config, override, debug)
-    from raygenex import text
+    from raygenex import plan, text
     from raygenex.registry import register as run_register
 
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_register(settings)])
+        return
     result = run_register(settings)
     _print(result, as_json, lambda: text.register_text(result))
 
@@ -243,16 +261,20 @@ def predict(
     ] = None,
     override: Overrides = None,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Score the genes of HDF5 files with a registered model or a checkpoint."""
+    """Score the genes of HDF5 files with a model."""
     settings = _load(config, override, debug)
-    from raygenex import text
+    from raygenex import plan, text
     from raygenex.predict import predict as run_predict
     from raygenex.registry import fetch_checkpoint
 
     checkpoint = fetch_checkpoint(settings, model or f"{settings.folder}/checkpoint")
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_predict(settings, inputs, checkpoint, output, force)])
+        return
     result = run_predict(settings, inputs, checkpoint, output, force)
     _print(result, as_json, lambda: text.predict_text(result))
 
@@ -266,13 +288,12 @@ def run(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run the whole chain: simulate (if configured), check, embed, train, evaluate, register."""
+    """Run everything, from data to registered model."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, text
+    from raygenex import pipeline, plan, text
 
     if dry_run:
-        plan = pipeline.plan(settings, pipeline.CHAIN)
-        _print(plan, as_json, lambda: "\n".join(plan["steps"]))
+        _print_plan(settings, as_json, plan.plan_run(settings))
         return
     result = pipeline.run(settings, force)
     _print(result, as_json, lambda: text.run_text(settings, result))
@@ -280,7 +301,7 @@ def run(
 
 @config_app.command("show")
 def config_show(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Print the configuration with every default filled in."""
+    """Print the configuration with its defaults."""
     settings = _load(config, override, debug)
     import yaml
 
@@ -291,7 +312,7 @@ def config_show(config: ConfigPath, override: Overrides = None, as_json: Json = 
 
 @config_app.command("schema")
 def config_schema(debug: Debug = False) -> None:
-    """Print the JSON schema of the configuration, for editors and checkers."""
+    """Print the configuration's JSON schema."""
     _start(debug)
     _say(json.dumps(RunConfig.model_json_schema(), indent=2))
 

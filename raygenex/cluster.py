@@ -109,8 +109,8 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
                 ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"no Ray cluster answers at {address}: start one with `ray start --head`, or leave cluster.address "
-                f"empty for an embedded Ray ({_first_line(error)})"
+                f"no Ray cluster answers at {address}: start it, set RAY_AUTH_MODE=token and its token if it asks for "
+                f"one, or leave cluster.address empty for an embedded Ray ({_first_line(error)})"
             ) from error
     else:
         # Logical CPUs only schedule; on a small machine the waiting processes of one run may outnumber the cores.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from raygenex.config import RunConfig
+from raygenex.config import SPLITS, RunConfig
 from raygenex.data.check import open_splits
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.rows import PromoterRows, Rows
@@ -55,7 +55,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     assert info.threshold is not None, "a run's checkpoint is final"
     weights = file_sha256(checkpoint / WEIGHTS)
     folder = Path(config.folder, "evaluation", split)
-    prints, rows = _open_rows(config, split, info)
+    prints, rows = open_rows(config, split, info)
     key = {"weights_sha256": weights, "fingerprints": prints, "evaluate": config.evaluate.model_dump(mode="json")}
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
@@ -91,11 +91,17 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     return _result(report, folder, reused=False)
 
 
-def _open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list[str], Rows]:
-    """Open a split as the model reads it: from the embedding store where it is there, otherwise from HDF5."""
+def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list[str], Rows]:
+    """Open a split as the model reads it: from the embedding store where it is there, otherwise from HDF5.
+
+    Returns
+    -------
+    The sha256 of each of its files, and its rows.
+    """
     if not config.data.split(split):
         raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
-    data = open_splits(config.data, (split,))[split]
+    # All splits, so that a gene that stands in two of them is found before anything is measured.
+    data = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name)))[split]
     if data.window != info.inputs.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "

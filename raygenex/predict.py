@@ -224,6 +224,19 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
         If the output, the data or the checkpoint cannot be used; nothing is written then.
     """
     target = Path(output)
+    rows, info = open_prediction(config, inputs, checkpoint, target, force)
+    scored = score_rows(rows, str(Path(checkpoint).absolute()), config, "prediction")
+    assert info.threshold is not None, "checked when opening"
+    calls = (scored["probability"] >= info.threshold).astype(np.int8)
+    write_predictions(target, scored["gene_id"], scored["probability"], calls)
+    return PredictResult(str(target), len(calls), int(calls.sum()), info.threshold)
+
+
+def open_prediction(
+    config: RunConfig, inputs: list[str], checkpoint: str, target: Path, force: bool
+) -> tuple[PromoterRows, CheckpointInfo]:
+    """Check everything that `predict` needs; return the genes to score and the model's description."""
+    output = str(target)
     if target.suffix not in SUFFIXES:
         raise ConfigError(f"output {output} must end in {' or '.join(SUFFIXES)}")
     if target.exists() and not force:
@@ -233,11 +246,7 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
     info = read_info(checkpoint)
     if info.threshold is None:
         raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")
-    rows = open_genes(locate(inputs, "the input"), info, config.data.window)
-    scored = score_rows(rows, str(Path(checkpoint).absolute()), config, "prediction")
-    calls = (scored["probability"] >= info.threshold).astype(np.int8)
-    write_predictions(target, scored["gene_id"], scored["probability"], calls)
-    return PredictResult(str(target), len(calls), int(calls.sum()), info.threshold)
+    return open_genes(locate(inputs, "the input"), info, config.data.window), info
 
 
 def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray, prediction: np.ndarray) -> None:

@@ -25,7 +25,7 @@ def _not_a_url(value: str | None) -> str | None:
 
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
 
 
 class Section(BaseModel):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raygenex.pipeline import RunResult
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """Show a path from the working directory where it lies below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
@@ -29,7 +29,7 @@ def simulation_text(result: SimulationResult) -> str:
     best = result.bayes_auroc["valid"]
     ceiling = f"{best:.4f}" if best is not None else "undefined"
     verb = "reusing" if result.reused else "simulated"
-    return f"data: {verb} {counts} genes in {_short(result.folder)}; best possible valid AUROC {ceiling}"
+    return f"data: {verb} {counts} genes in {short_path(result.folder)}; best possible valid AUROC {ceiling}"
 
 
 def embed_text(result: EmbedResult) -> str:
@@ -37,16 +37,16 @@ def embed_text(result: EmbedResult) -> str:
     total = sum(result.rows.values())
     shape = " x ".join(str(size) for size in result.shape)
     if result.embedded == 0:
-        return f"embeddings: all {total} genes are in {_short(result.store)} already, nothing to do"
+        return f"embeddings: all {total} genes are in {short_path(result.store)} already, nothing to do"
     kept = f", {result.reused} were there" if result.reused else ""
-    return f"embeddings: {result.embedded} genes embedded{kept}, {shape} each, in {_short(result.store)}"
+    return f"embeddings: {result.embedded} genes embedded{kept}, {shape} each, in {short_path(result.store)}"
 
 
 def train_text(result: TrainResult) -> str:
     """Say which epoch was kept and how good it is on valid."""
     verb = "reusing" if result.reused else "trained"
     return (
-        f"training: {verb} {_short(result.checkpoint)}, epoch {result.epoch} of {result.epochs} kept, "
+        f"training: {verb} {short_path(result.checkpoint)}, epoch {result.epoch} of 0 to {result.epochs - 1} kept, "
         f"valid AUROC {result.metrics['auroc']:.4f}, threshold {result.threshold:.4f}"
     )
 
@@ -61,7 +61,7 @@ def evaluate_text(result: EvaluateResult) -> str:
     lines.append(f"{'calib. error':<12}{result.calibration_error:>8.4f}")
     (tn, fp), (fn, tp) = result.confusion
     lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
-    lines.append(f"figures and predictions: {_short(result.folder)}")
+    lines.append(f"figures and predictions: {short_path(result.folder)}")
     return "\n".join(lines)
 
 
@@ -74,7 +74,7 @@ def register_text(result: RegisterResult) -> str:
 def predict_text(result: PredictResult) -> str:
     """Say where the predictions are."""
     return (
-        f"predictions: {result.genes} genes in {_short(result.output)}, {result.high} high "
+        f"predictions: {result.genes} genes in {short_path(result.output)}, {result.high} high "
         f"(probability >= {result.threshold:.4f})"
     )
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ def ui_command(config: RunConfig) -> str:
     uri = tracking_uri(config)
     if uri.startswith("http"):
         return f"open {uri}"
-    if config.tracking.uri is None:
-        uri = f"sqlite:///{os.path.relpath(config.output_root)}/mlflow.db"
+    root = Path(config.output_root)
+    if config.tracking.uri is None and root.is_relative_to(Path.cwd()):
+        uri = f"sqlite:///{root.relative_to(Path.cwd())}/mlflow.db"
     return f"mlflow ui --backend-store-uri {uri}"
 
 

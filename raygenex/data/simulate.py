@@ -110,15 +110,8 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
     """
     folder = Path(folder).absolute()
     values = config.model_dump(mode="json")
-    if not overwrite:
-        if (found := _reusable(folder, values)) is not None:
-            return _result(folder, found, reused=True)
-        present = [name for name in (*_FILES.values(), "simulation.json") if (folder / name).exists()]
-        if present:
-            raise DataError(
-                f"{folder} holds {present[0]} of another data set or configuration: "
-                "give --force to replace it, or choose another folder"
-            )
+    if not overwrite and (found := find_simulation(config, folder)) is not None:
+        return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".simulate-", dir=folder) as partial:
@@ -133,6 +126,24 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another folder") from None
     return _result(folder, record, reused=False)
+
+
+def find_simulation(config: SimulateConfig, folder: Path) -> SimulationResult | None:
+    """Return the data set of this configuration that a folder holds already; None if it holds none.
+
+    Raises
+    ------
+    DataError
+        If it holds other data.
+    """
+    if (record := _reusable(folder, config.model_dump(mode="json"))) is not None:
+        return _result(folder, record, reused=True)
+    if present := [name for name in (*_FILES.values(), "simulation.json") if (folder / name).exists()]:
+        raise DataError(
+            f"{folder} holds {present[0]} of another data set or configuration: "
+            "give --force to replace it, or choose another folder"
+        )
+    return None
 
 
 def _write(config: SimulateConfig, values: dict[str, Any], folder: Path) -> dict[str, Any]:

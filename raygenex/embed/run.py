@@ -185,7 +185,7 @@ def _embed_gaps(
     ]
     sample = next(iter(tables.values())).piece(0, 1)
     request = Request(
-        "embedding", options.min_actors, options.cpus_per_actor, options.gpus_per_actor, "embed.min_actors or its CPUs"
+        "embedding", options.min_actors, options.cpus_per_actor, options.gpus_per_actor, "embed.min_actors"
     )
     done = total - sum(piece.rows for piece in pieces)
     with connect(config.cluster, request), progress("embedding genes", total, done) as advance:

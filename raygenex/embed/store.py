@@ -57,9 +57,8 @@ class Manifest(BaseModel):
             "pooling": "pooling",
             "dtype": "dtype",
             "precision": "precision",
-            "shape": "shape",
         }
-        found = []
+        found: list[str] = []
         for field, word in words.items():
             mine, theirs = getattr(self, field), getattr(other, field)
             if mine != theirs:

@@ -85,7 +85,7 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
         config.train.workers,
         config.train.cpus_per_worker,
         1.0 if config.train.use_gpu else 0.0,
-        "train.workers or train.cpus_per_worker",
+        "train.workers",
     )
     # Whatever could refuse has been asked before anything is removed or begun.
     with connect(config.cluster, request):

@@ -304,15 +304,41 @@ def test_a_dry_run_of_train_says_what_it_would_do_and_writes_nothing(raygenex, c
     before = sorted(tmp_path.iterdir())
     code, out, err = raygenex("train", path, "--dry-run")
     assert (code, err) == (0, "")
-    assert "data: train 6, valid 6 genes, 20 bases a promoter" in out
-    assert f"7 epochs at most, 2 x 1 CPU into {tmp_path}/runs/small (new run)" in out
+    assert out == "train: cnn_halflife_encoded, 7 epochs at most, 2 x 1 CPU, into runs/small (new run)\n"
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):
     code, out, _ = raygenex("embed", config("backbone: {kind: hyenadna}\n"), "--dry-run")
     assert code == 0
-    assert f"embed: 12 of 12 genes to do into {tmp_path}/runs/small/embeddings (no store yet)" in out
+    assert out == "embed: 12 of 12 genes to do into runs/small/embeddings (no store yet)\n"
+
+
+def test_a_dry_run_of_everything_says_every_step(raygenex, config):
+    code, out, _ = raygenex("run", config("backbone: {kind: hyenadna}\n"), "--dry-run")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == ["check", "embed", "train", "evaluate", "register"]
+    assert "check: train 6, valid 6 genes, 20 bases a promoter" in out
+
+
+def test_a_dry_run_of_what_needs_a_model_refuses_without_one(raygenex, config):
+    path = config()
+    for verb in ("evaluate", "register"):
+        code, out, err = raygenex(verb, path, "--dry-run")
+        assert (code, out) == (2, "")
+        one_sentence(err, "runs/small/checkpoint", "raygenex train")
+
+
+def test_a_dry_run_of_simulate_makes_nothing_and_refuses_what_simulate_would(raygenex, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("simulate: {train: 8}\ndata: {train: made/train.h5, valid: made/valid.h5, test: made/test.h5}\n")
+    code, out, _ = raygenex("data", "simulate", path, "--dry-run")
+    assert (code, out) == (0, "simulate: make the data set in made\n")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "train.h5").write_text("mine")
+    code, _, err = raygenex("data", "simulate", path, "--dry-run")
+    assert code == 2
+    one_sentence(err, "made", "--force")
 
 
 def test_a_dry_run_of_embed_refuses_what_embed_would_refuse(raygenex, config):

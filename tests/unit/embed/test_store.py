@@ -324,7 +324,6 @@ def test_manifest_round_trip(store):
         ({"bin_size": 4}, "bin size (8 there, 4 here)"),
         ({"pooling": "max"}, "pooling (mean there, max here)"),
         ({"dtype": "float32"}, "dtype (float16 there, float32 here)"),
-        ({"shape": (3, 8)}, "shape ((3, 4) there, (3, 8) here)"),
         ({"fingerprints": {"train": ["other"]}}, "data of the train split"),
         ({"fingerprints": {"train": ["f1", "more"], "valid": ["f2"]}}, "data of the train split"),
     ],

@@ -1,0 +1,105 @@
+"""What `--dry-run` says: each verb's checks, as far as they need no cluster, and what it would do then."""
+
+from pathlib import Path
+
+from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.data.check import open_splits
+from raygenex.data.simulate import find_simulation
+from raygenex.embed.run import check_backbone
+from raygenex.embed.store import missing_ranges, read_manifest
+from raygenex.errors import ConfigError
+from raygenex.evaluate import open_rows
+from raygenex.pipeline import simulation_folder
+from raygenex.predict import open_prediction
+from raygenex.text import short_path
+from raygenex.train.checkpoint import read_info
+from raygenex.train.inputs import open_inputs
+from raygenex.train.run import check_workers, known_state
+from raygenex.train.state import RunState, read_state
+
+
+def plan_simulate(config: RunConfig, force: bool) -> str:
+    """Say whether the data set would be made or reused; refuse where `data simulate` would."""
+    if config.simulate is None:
+        raise ConfigError("the config has no simulate section: add one, or use data of your own")
+    folder = simulation_folder(config)
+    found = None if force else find_simulation(config.simulate, folder)
+    return f"simulate: {'reuse' if found else 'make'} the data set in {short_path(str(folder))}"
+
+
+def plan_embed(config: RunConfig) -> str:
+    """Say how many genes there are to embed."""
+    check_backbone(config)
+    splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name)) or ("train",))
+    return _embed_sentence(config, {name: split.rows for name, split in splits.items()})
+
+
+def _embed_sentence(config: RunConfig, counts: dict[str, int]) -> str:
+    todo = sum(
+        stop - start for name, count in counts.items() for start, stop in missing_ranges(config.store, name, count)
+    )
+    found = "no store yet" if read_manifest(config.store) is None else "store found"
+    return f"embed: {todo} of {sum(counts.values())} genes to do into {short_path(config.store)} ({found})"
+
+
+def plan_train(config: RunConfig, force: bool) -> str:
+    """Say what would be trained where, and whether it continues or reuses a run."""
+    inputs = open_inputs(config, open_splits(config.data, ("train", "valid")))
+    check_workers(config, inputs)
+    return _train_sentence(config, None if force else known_state(Path(config.folder), inputs))
+
+
+def _train_sentence(config: RunConfig, state: RunState | None) -> str:
+    status = "new run"
+    if state is not None:
+        status = "finished run to reuse" if state.finished else "unfinished run to continue"
+    options = config.train
+    each = "GPU" if options.use_gpu else f"{options.cpus_per_worker:g} CPU"
+    return (
+        f"train: {config.model.kind}, {options.epochs} epochs at most, {options.workers} x {each}, "
+        f"into {short_path(config.folder)} ({status})"
+    )
+
+
+def plan_evaluate(config: RunConfig, split: str) -> str:
+    """Say how many genes would be measured."""
+    info = read_info(Path(config.folder, "checkpoint"))
+    _, rows = open_rows(config, split, info)
+    return f"evaluate: {rows.count} genes of {split} with {short_path(config.folder)}/checkpoint"
+
+
+def plan_register(config: RunConfig) -> str:
+    """Say what would be registered under which name."""
+    read_info(Path(config.folder, "checkpoint"))
+    return f"register: {short_path(config.folder)}/checkpoint as {config.tracking.model_name}@candidate"
+
+
+def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool) -> str:
+    """Say how many genes would be scored."""
+    rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force)
+    return f"predict: {rows.count} genes into {output}"
+
+
+def plan_run(config: RunConfig) -> list[str]:
+    """Say what every stage of the chain would do."""
+    steps = []
+    made = True
+    if config.simulate is not None:
+        steps.append(plan_simulate(config, force=False))
+        made = find_simulation(config.simulate, simulation_folder(config)) is not None
+    if made:
+        splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name) or name != "test"))
+        counts = {name: split.rows for name, split in splits.items()}
+        window = next(iter(splits.values())).window
+    else:
+        assert config.simulate is not None, "only simulated data may still be missing"
+        counts = {name: getattr(config.simulate, name) for name in SPLITS}
+        window = config.data.window or config.simulate.window
+    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+    steps.append(f"check: {shown} genes, {window} bases a promoter")
+    if isinstance(config.backbone, HyenaBackbone):
+        steps.append(_embed_sentence(config, counts))
+    steps.append(_train_sentence(config, read_state(Path(config.folder))))
+    steps.append(f"evaluate: {counts['valid']} genes of valid")
+    steps.append(f"register: as {config.tracking.model_name}@candidate")
+    return steps
