@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from raygenex.config import RunConfig, parse_config
@@ -67,3 +68,12 @@ def save_toy(folder: Path, config: RunConfig, inputs: InputInfo, threshold: floa
         ),
     )
     return model
+
+
+def sentence(info: pytest.ExceptionInfo, *words: object) -> None:
+    """Check that an error is one sentence that names what it must."""
+    text = str(info.value)
+    assert "\n" not in text
+    assert ". " not in text
+    for word in words:
+        assert str(word) in text, text

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from toy_models import columns, save_toy, small_config, write_promoters
+from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna import random_hyenadna
@@ -19,24 +19,6 @@ WINDOW = 20
 BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
 # Twenty bases in bins of eight.
 BINS = InputInfo(kind="embedding", length=3, channels=8, window=WINDOW)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep tiny networks from waiting for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def sentence(info, *words):
-    """Check that an error is one sentence that names what it must."""
-    text = str(info.value)
-    assert "\n" not in text
-    assert ". " not in text
-    for word in words:
-        assert str(word) in text, text
 
 
 @pytest.fixture(scope="module")

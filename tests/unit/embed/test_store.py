@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toy_models import columns
+from toy_models import columns, sentence
 
 from raygenex.embed.store import (
     MANIFEST,
@@ -30,15 +30,6 @@ BINS, WIDTH = 3, 4
 @pytest.fixture
 def store(tmp_path):
     return str(tmp_path / "store")
-
-
-def sentence(info, *words):
-    """Check that an error is one sentence that names what it must."""
-    text = str(info.value)
-    assert "\n" not in text
-    assert ". " not in text
-    for word in words:
-        assert str(word) in text, text
 
 
 def manifest(**values):

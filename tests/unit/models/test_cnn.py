@@ -67,15 +67,6 @@ def fill(layer, weight, bias):
         layer.bias.copy_(torch.tensor(bias, dtype=torch.float32).reshape(layer.bias.shape))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep tiny networks from waiting for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # Shapes
 
 

@@ -9,15 +9,6 @@ from raygenex.train.contrastive import pretrain_encoder
 SMALL = HalflifeConfig(channels=(4, 6), epochs=3, batch_size=8)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep tiny networks from waiting for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def genes(n=40, seed=0):
     """Return features of genes that fall into four groups."""
     generator = torch.Generator().manual_seed(seed)

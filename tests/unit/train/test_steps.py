@@ -23,15 +23,6 @@ BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
 SHARES = [(3, 2), (1, 4), (5, 0)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep tiny networks from waiting for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def no_autocast():
     return torch.autocast("cpu", torch.bfloat16, enabled=False)
 
