@@ -178,7 +178,7 @@ def embed(
     from raygenex.embed.run import embed as run_embed
 
     if dry_run:
-        _print_plan(settings, as_json, [plan.plan_embed(settings)])
+        _print_plan(settings, as_json, [plan.plan_embed(settings, force)])
         return
     result = run_embed(settings, force)
     _print(result, as_json, lambda: text.embed_text(result))
@@ -293,7 +293,7 @@ def run(
     from raygenex import pipeline, plan, text
 
     if dry_run:
-        _print_plan(settings, as_json, plan.plan_run(settings))
+        _print_plan(settings, as_json, plan.plan_run(settings, force))
         return
     result = pipeline.run(settings, force)
     _print(result, as_json, lambda: text.run_text(settings, result))
@@ -326,6 +326,12 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if _Session.debug or error.filename is None:
+            raise
+        advice = "check the path, its rights and the disk"
+        typer.echo(f"error: {error.filename} cannot be used ({error.strerror}): {advice}", err=True)
+        sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
         if leaving.code == 130:

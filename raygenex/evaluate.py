@@ -19,7 +19,7 @@ from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.predict import score_rows, write_predictions
 from raygenex.tracking import Tracker
-from raygenex.train.checkpoint import WEIGHTS, CheckpointInfo, file_sha256, read_info, replace_folder
+from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
 from raygenex.train.state import read_state
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,13 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     checkpoint = Path(config.folder, "checkpoint")
     info = read_info(checkpoint)
     assert info.threshold is not None, "a run's checkpoint is final"
-    weights = file_sha256(checkpoint / WEIGHTS)
     folder = Path(config.folder, "evaluation", split)
     prints, rows = open_rows(config, split, info)
-    key = {"weights_sha256": weights, "fingerprints": prints, "evaluate": config.evaluate.model_dump(mode="json")}
+    key = {
+        "checkpoint_sha256": checkpoint_sha256(checkpoint),
+        "fingerprints": prints,
+        "evaluate": config.evaluate.model_dump(mode="json"),
+    }
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
         return _result(written, folder, reused=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 from raygenex.config import SPLITS, HyenaBackbone, RunConfig
 from raygenex.data.check import open_splits
 from raygenex.data.simulate import find_simulation
-from raygenex.embed.run import check_backbone
-from raygenex.embed.store import missing_ranges, read_manifest
+from raygenex.embed.run import check_backbone, data_fingerprints
+from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.errors import ConfigError
 from raygenex.evaluate import open_rows
 from raygenex.pipeline import simulation_folder
@@ -27,10 +27,15 @@ def plan_simulate(config: RunConfig, force: bool) -> str:
     return f"simulate: {'reuse' if found else 'make'} the data set in {short_path(str(folder))}"
 
 
-def plan_embed(config: RunConfig) -> str:
+def plan_embed(config: RunConfig, force: bool) -> str:
     """Say how many genes there are to embed."""
     check_backbone(config)
     splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name)) or ("train",))
+    if (manifest := read_manifest(config.store)) is not None and not force:
+        window = next(iter(splits.values())).window
+        refuse_differences(
+            config.store, settings_differences(manifest, config, window, data_fingerprints(splits), paths=False)
+        )
     return _embed_sentence(config, {name: split.rows for name, split in splits.items()})
 
 
@@ -80,7 +85,7 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
     return f"predict: {rows.count} genes into {output}"
 
 
-def plan_run(config: RunConfig) -> list[str]:
+def plan_run(config: RunConfig, force: bool) -> list[str]:
     """Say what every stage of the chain would do."""
     steps = []
     made = True
@@ -97,9 +102,15 @@ def plan_run(config: RunConfig) -> list[str]:
         window = config.data.window or config.simulate.window
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     steps.append(f"check: {shown} genes, {window} bases a promoter")
+    embedded = True
     if isinstance(config.backbone, HyenaBackbone):
-        steps.append(_embed_sentence(config, counts))
-    steps.append(_train_sentence(config, read_state(Path(config.folder))))
+        steps.append(plan_embed(config, force=False) if made else _embed_sentence(config, counts))
+        manifest = read_manifest(config.store)
+        embedded = manifest is not None and manifest.complete
+    if made and embedded:
+        steps.append(plan_train(config, force))
+    else:
+        steps.append(_train_sentence(config, read_state(Path(config.folder))))
     steps.append(f"evaluate: {counts['valid']} genes of valid")
     steps.append(f"register: as {config.tracking.model_name}@candidate")
     return steps

@@ -16,7 +16,7 @@ from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
 from raygenex.tracking import Tracker, flatten, mlflow_errors
-from raygenex.train.checkpoint import WEIGHTS, CheckpointInfo, file_sha256, read_info
+from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def register(config: RunConfig) -> RegisterResult:
     """
     checkpoint = Path(config.folder, "checkpoint")
     info = read_info(checkpoint)
-    digest = file_sha256(checkpoint / WEIGHTS)
+    digest = checkpoint_sha256(checkpoint)
     tracker = Tracker(config)
     name = config.tracking.model_name
     uri = f"models:/{name}@{CANDIDATE}"
@@ -63,7 +63,7 @@ def register(config: RunConfig) -> RegisterResult:
 
 def _find_version(client: Any, name: str, digest: str) -> str | None:
     for version in client.search_model_versions(f"name = '{name}'"):
-        if version.tags.get("raygenex.weights_sha256") == digest:
+        if version.tags.get("raygenex.checkpoint_sha256") == digest:
             return str(version.version)
     return None
 
@@ -101,7 +101,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
         )
     version = str(logged.registered_model_version)
     tags = {
-        "raygenex.weights_sha256": digest,
+        "raygenex.checkpoint_sha256": digest,
         "raygenex.config_hash": info.config_hash,
         "raygenex.data_fingerprint": ",".join(info.fingerprints["train"]),
         "raygenex.version": __version__,
@@ -153,7 +153,7 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
     tracker = Tracker(config)
     with mlflow_errors(tracker.uri):
         version = _resolve(tracker.client, model)
-        digest = version.tags.get("raygenex.weights_sha256")
+        digest = version.tags.get("raygenex.checkpoint_sha256")
         if digest is None:
             raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
         target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")

@@ -26,11 +26,14 @@ from raygenex.embed.store import (
     missing_ranges,
     read_gene_ids,
     read_manifest,
+    refuse_differences,
     remove_leftovers,
+    settings_differences,
     write_manifest,
     write_shard,
 )
 from raygenex.errors import CheckpointError, ConfigError
+from raygenex.locking import exclusive
 from raygenex.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -85,10 +88,21 @@ class Embedder:
         return {"split": batch["split"][:1], "rows": np.array([len(batch["row"])])}
 
 
-def store_identity(config: RunConfig, splits: dict[str, SplitData], weights_sha256: str, d_model: int) -> Manifest:
-    """Return the manifest that a store for this configuration and data has when it is complete."""
-    assert isinstance(config.backbone, HyenaBackbone)
-    window = next(iter(splits.values())).window
+def data_fingerprints(splits: dict[str, SplitData]) -> dict[str, list[str]]:
+    """Return the sha256 of every file of every split."""
+    return {name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()}
+
+
+def store_identity(
+    config: RunConfig,
+    window: int,
+    fingerprints: dict[str, list[str]],
+    splits: dict[str, SplitData],
+    weights_sha256: str,
+    d_model: int,
+) -> Manifest:
+    """Return the manifest that a store for this configuration and data has."""
+    assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
     return Manifest(
         package_version=__version__,
         backbone=config.backbone.model_dump(mode="json"),
@@ -100,7 +114,7 @@ def store_identity(config: RunConfig, splits: dict[str, SplitData], weights_sha2
         dtype=config.embed.dtype,
         precision=config.embed.effective_precision,
         shape=(bin_count(window, config.embed.bin_size), d_model),
-        fingerprints={name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()},
+        fingerprints=fingerprints,
         rows={name: split.rows for name, split in splits.items()},
     )
 
@@ -135,34 +149,36 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     assert isinstance(config.backbone, HyenaBackbone), "checked above"
     splits = open_splits(config.data, configured_splits(config) or ("train",))
     window = next(iter(splits.values())).window
-    backbone = build_backbone(config.backbone, window)
-    manifest = store_identity(config, splits, weights_sha256(backbone), backbone.config.d_model)
+    fingerprints = data_fingerprints(splits)
     existing = read_manifest(config.store)
-    if existing is not None:
-        if differences := existing.differences(manifest):
+    if existing is not None and not force:
+        refuse_differences(config.store, settings_differences(existing, config, window, fingerprints, paths=False))
+    backbone = build_backbone(config.backbone, window)
+    manifest = store_identity(config, window, fingerprints, splits, weights_sha256(backbone), backbone.config.d_model)
+    with exclusive(config.store, "embedding"):
+        if existing is not None and (differences := existing.differences(manifest)):
             if not force:
-                raise CheckpointError(
-                    f"embedding store {config.store} was made from other {' and other '.join(differences)}: "
-                    "pass --force to replace it, or set embed.store to another folder"
-                )
+                refuse_differences(config.store, differences)
             shutil.rmtree(config.store)
-        else:
+        elif existing is not None:
             manifest.rows = existing.rows | manifest.rows
             manifest.fingerprints = existing.fingerprints | manifest.fingerprints
-    gaps = {name: missing_ranges(config.store, name, split.rows) for name, split in splits.items()}
-    rows = {name: split.rows for name, split in splits.items()}
-    todo = sum(stop - start for ranges in gaps.values() for start, stop in ranges)
-    total = sum(rows.values())
-    if todo or not (existing and existing.complete):
-        write_manifest(config.store, manifest)
-        save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
+        gaps = {name: missing_ranges(config.store, name, split.rows) for name, split in splits.items()}
+        rows = {name: split.rows for name, split in splits.items()}
+        todo = sum(stop - start for ranges in gaps.values() for start, stop in ranges)
+        total = sum(rows.values())
+        manifest.complete = not todo and existing is not None and existing.complete
+        if existing != manifest:
+            write_manifest(config.store, manifest)
+            save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
         if todo:
             logger.info("embedding %d of %d genes into %s", todo, total, config.store)
             _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)
-        _verify(config.store, splits)
-        remove_leftovers(config.store)
-        manifest.complete = True
-        write_manifest(config.store, manifest)
+        if not manifest.complete:
+            _verify(config.store, splits)
+            remove_leftovers(config.store)
+            manifest.complete = True
+            write_manifest(config.store, manifest)
     return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raygenex.config import RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError
 
@@ -68,6 +69,38 @@ class Manifest(BaseModel):
             if split in other.fingerprints and prints != other.fingerprints[split]:
                 found.append(f"data of the {split} split")
         return found
+
+
+def settings_differences(
+    manifest: Manifest, config: RunConfig, window: int, fingerprints: dict[str, list[str]], paths: bool
+) -> list[str]:
+    """Name what a store was made from otherwise, as far as the configuration tells without loading the backbone.
+
+    ``paths`` says whether weights at another place count as other weights, since nobody will look into them.
+    """
+    wanted = manifest.model_copy(
+        update={
+            "window": window,
+            "bin_size": config.embed.bin_size,
+            "pooling": config.embed.pooling,
+            "dtype": config.embed.dtype,
+            "precision": config.embed.effective_precision,
+            "fingerprints": fingerprints,
+        }
+    )
+    found = manifest.differences(wanted)
+    if paths and manifest.backbone != config.backbone.model_dump(mode="json"):
+        found.append("backbone settings")
+    return found
+
+
+def refuse_differences(store: str, differences: list[str]) -> None:
+    """Raise a CheckpointError that names what a store was made from otherwise, if anything."""
+    if differences:
+        raise CheckpointError(
+            f"embedding store {store} was made from other {' and other '.join(differences)}: "
+            "pass --force to `raygenex embed` to replace it, or set embed.store to another folder"
+        )
 
 
 def read_manifest(store: str) -> Manifest | None:

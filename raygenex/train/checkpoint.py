@@ -154,6 +154,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None
 
 
+def checkpoint_sha256(folder: str | Path) -> str:
+    """Return a sha256 of a checkpoint: its weights and its description, the threshold among it."""
+    return hashlib.sha256((file_sha256(Path(folder, WEIGHTS)) + file_sha256(Path(folder, INFO))).encode()).hexdigest()
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:

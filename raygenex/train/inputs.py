@@ -5,10 +5,15 @@ from pathlib import Path
 
 from raygenex.config import HyenaBackbone, RunConfig, canonical_hash
 from raygenex.data.check import SplitData
-from raygenex.data.hdf5 import fingerprint
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.store import BACKBONE_FOLDER, open_store, read_manifest
-from raygenex.errors import CheckpointError
+from raygenex.embed.run import data_fingerprints
+from raygenex.embed.store import (
+    BACKBONE_FOLDER,
+    open_store,
+    read_manifest,
+    refuse_differences,
+    settings_differences,
+)
 from raygenex.train.checkpoint import InputInfo
 
 # Settings that may change between the parts of one run: where and how fast it happens, and the order of the genes.
@@ -35,13 +40,16 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     CheckpointError
         If the embedding store is absent, unfinished, or was made from other data or settings.
     """
-    fingerprints = {name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()}
+    fingerprints = data_fingerprints(splits)
     window = next(iter(splits.values())).window
     tables: dict[str, Rows] = {}
     if isinstance(config.backbone, HyenaBackbone):
         tables = {name: open_store(config.store, name) for name in splits}
-        sha256 = _check_store(config, fingerprints, window)
-        bins, channels = _shape(config.store)
+        manifest = read_manifest(config.store)
+        assert manifest is not None, "an open store has a manifest"
+        refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=True))
+        sha256 = manifest.weights_sha256
+        bins, channels = manifest.shape
         info = InputInfo(kind="embedding", length=bins, channels=channels, window=window)
         backbone = Path(config.store, BACKBONE_FOLDER)
     else:
@@ -49,37 +57,6 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         info = InputInfo(kind="bases", length=window, channels=4, window=window)
         sha256, backbone = None, None
     return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
-
-
-def _shape(store: str) -> tuple[int, int]:
-    manifest = read_manifest(store)
-    assert manifest is not None, "an open store has a manifest"
-    return manifest.shape
-
-
-def _check_store(config: RunConfig, fingerprints: dict[str, list[str]], window: int) -> str:
-    """Compare the store with what the configuration would make, short of loading the backbone; return its hash."""
-    manifest = read_manifest(config.store)
-    assert manifest is not None, "an open store has a manifest"
-    wanted = manifest.model_copy(
-        update={
-            "window": window,
-            "bin_size": config.embed.bin_size,
-            "pooling": config.embed.pooling,
-            "dtype": config.embed.dtype,
-            "precision": config.embed.effective_precision,
-            "fingerprints": fingerprints,
-        }
-    )
-    differences = manifest.differences(wanted)
-    if manifest.backbone != config.backbone.model_dump(mode="json"):
-        differences.append("backbone settings")
-    if differences:
-        raise CheckpointError(
-            f"embedding store {config.store} was made from other {' and other '.join(differences)}: "
-            "run `raygenex embed --force` with this config, or set embed.store to another folder"
-        )
-    return manifest.weights_sha256
 
 
 def _identity(

@@ -22,6 +22,7 @@ from raygenex.data.check import SplitData, open_splits
 from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.figures import loss_figure, save
+from raygenex.locking import exclusive
 from raygenex.metrics import binary_metrics, choose_threshold
 from raygenex.progress import progress
 from raygenex.tracking import Tracker, flatten
@@ -88,7 +89,7 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
         "train.workers",
     )
     # Whatever could refuse has been asked before anything is removed or begun.
-    with connect(config.cluster, request):
+    with connect(config.cluster, request), exclusive(folder, "training"):
         if force:
             _clear(folder)
         state = _begin(tracker, config, splits, inputs, folder, state)
@@ -98,8 +99,8 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
             info = _finish(config, inputs, best, latest, final)
             tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
             _log_files(tracker, state.run_id, final, info)
-    write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
-    shutil.rmtree(folder / "ray_train")
+        write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
+        shutil.rmtree(folder / "ray_train")
     return _result(final, info, state.run_id, False, started)
 
 

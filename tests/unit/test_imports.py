@@ -14,7 +14,14 @@ PACKAGE = Path(raygenex.__file__).parent
 # From left to right; a module may import its own room and those before it.
 ROOMS = (
     ("raygenex", "raygenex.errors", "raygenex.sequence", "raygenex.config", "raygenex.sections"),
-    ("raygenex.cluster", "raygenex.progress", "raygenex.metrics", "raygenex.figures", "raygenex.tracking"),
+    (
+        "raygenex.cluster",
+        "raygenex.locking",
+        "raygenex.progress",
+        "raygenex.metrics",
+        "raygenex.figures",
+        "raygenex.tracking",
+    ),
     ("raygenex.data",),
     ("raygenex.embed",),
     ("raygenex.models",),

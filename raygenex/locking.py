@@ -1,0 +1,32 @@
+"""One process at a time for each folder that a job writes."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from raygenex.errors import RaygenexError
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | Path, what: str) -> Iterator[None]:
+    """Hold a folder, which need not exist, for this process; the lock ends with the process, however it ends.
+
+    Raises
+    ------
+    RaygenexError
+        If another process holds it.
+    """
+    # Beside the folder, so that the folder can be replaced while it is held.
+    path = Path(folder).with_name(f".{Path(folder).name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RaygenexError(f"another process is {what} in {folder}: wait for it, or use another name") from None
+    try:
+        yield
+    finally:
+        lock.release()
