@@ -327,10 +327,11 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        if _Session.debug or error.filename is None:
+        if _Session.debug:
             raise
+        what = error.filename or "a file or a connection"
         advice = "check the path, its rights and the disk"
-        typer.echo(f"error: {error.filename} cannot be used ({error.strerror}): {advice}", err=True)
+        typer.echo(f"error: {what} cannot be used ({error.strerror or error}): {advice}", err=True)
         sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ READ_CPUS = 0.25
 
 # How often to look whether the autoscaler has added a node.
 GROW_POLL_S = 1.0
+# How long a cluster may take to accept a connection.
+PROBE_S = 10.0
 # Set before Ray starts, unless the user set them.
 _RAY_DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -105,9 +108,10 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
     if address:
         logger.info("connecting to Ray at %s", address)
         try:
+            _probe(address)
             with _core_notices_hidden():
                 ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address}: start it, set RAY_AUTH_MODE=token and its token if it asks for "
                 f"one, or leave cluster.address empty for an embedded Ray ({_first_line(error)})"
@@ -122,19 +126,22 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
     _set_data_context()
 
 
+def _probe(address: str) -> None:
+    """Knock once at ``host:port``, where Ray would knock for a quarter of an hour; other forms are Ray's to resolve."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=PROBE_S).close()
+
+
 @contextlib.contextmanager
 def _core_notices_hidden() -> Iterator[None]:
-    """Keep what Ray's C++ core writes to standard error while it starts, and show it only if starting fails."""
+    """Keep what Ray's C++ core writes to standard error while it starts; what goes wrong is raised."""
     sys.stderr.flush()
     shown = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(shown, hidden.read())
-            raise
         finally:
             os.dup2(shown, 2)
             os.close(shown)

@@ -17,7 +17,7 @@ from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.store import open_store, read_manifest
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
-from raygenex.predict import score_rows, write_predictions
+from raygenex.predict import Predictor, score_rows, write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
 from raygenex.train.state import read_state
@@ -59,10 +59,13 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "fingerprints": prints,
         "evaluate": config.evaluate.model_dump(mode="json"),
+        "seed": config.seed,
     }
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
         return _result(written, folder, reused=True)
+    # Loaded here as well, so that a damaged checkpoint is named before a cluster is started.
+    Predictor(checkpoint)
     scored = score_rows(rows, str(checkpoint), config, "evaluation")
     labels, probability = scored["label"].astype(np.uint8), scored["probability"]
     options = config.evaluate
@@ -90,7 +93,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
     _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
     replace_folder(aside, folder)
-    _track(config, split, folder, report)
+    _track(config, split, folder, report, prints)
     return _result(report, folder, reused=False)
 
 
@@ -123,7 +126,11 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     if not path.exists():
         return None
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        logger.warning("%s is damaged: measuring again", path)
+        return None
     return report
 
 
@@ -160,7 +167,7 @@ def _draw(
         figures.save(figure, folder / f"{name}.png")
 
 
-def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any]) -> None:
+def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any], prints: list[str]) -> None:
     state = read_state(Path(config.folder))
     tracker = Tracker(config)
     if state is None or not tracker.exists(state.run_id):
@@ -174,4 +181,7 @@ def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any]) 
             f"{split}_{name}_high": interval["high"],
         }
     tracker.log_metrics(state.run_id, numbers, 0)
+    if split == "test":
+        # Train and valid were recorded when training began.
+        tracker.log_dataset(state.run_id, split, list(config.data.test), prints, report["genes"])
     tracker.log_folder(state.run_id, folder, f"evaluation/{split}")

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from raygenex.data.locate import locate
 from raygenex.data.rows import Columns, PromoterRows, Rows
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.progress import progress
-from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint, read_info
+from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint
 
 SUFFIXES = (".parquet", ".csv")
 
@@ -43,7 +44,8 @@ class Predictor:
         self.model = self.model.to(device)
         self.device = device
         self.batch_size = batch_size
-        self.settings = self.info.run_config.embed.model_dump(mode="json")
+        embed = self.info.run_config.embed
+        self.settings = embed.model_dump(mode="json") | {"precision": embed.effective_precision}
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
         if self.info.threshold is None:
@@ -76,7 +78,7 @@ class Predictor:
         from raygenex.embed.inference import embed_sequences
 
         if self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna and len(sequence):
-            self._load_backbone()
+            self.load_backbone()
             sequence = embed_sequences(self.backbone, sequence, self.settings, self.device, self.settings["batch_size"])
         parts = [np.empty(0)]
         with torch.inference_mode():
@@ -89,7 +91,8 @@ class Predictor:
                 parts.append(torch.sigmoid(logits.double()).cpu().numpy())
         return np.concatenate(parts)
 
-    def _load_backbone(self) -> None:
+    def load_backbone(self) -> None:
+        """Load the network that embeds bases, once, and check that it is the one that the model was trained with."""
         from raygenex.embed.weights import load_backbone, weights_sha256
 
         if self.backbone is not None:
@@ -243,10 +246,14 @@ def open_prediction(
         raise ConfigError(f"output {output} exists: pass --force to replace it")
     if not target.absolute().parent.is_dir():
         raise ConfigError(f"the folder of output {output} does not exist: make it first")
-    info = read_info(checkpoint)
-    if info.threshold is None:
-        raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")
-    return open_genes(locate(inputs, "the input"), info, config.data.window), info
+    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
+    predictor = Predictor(checkpoint)
+    rows = open_genes(locate(inputs, "the input"), predictor.info, config.data.window)
+    if predictor.info.inputs.kind == "embedding":
+        predictor.load_backbone()
+    with tempfile.TemporaryFile(dir=target.absolute().parent):
+        pass
+    return rows, predictor.info
 
 
 def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray, prediction: np.ndarray) -> None:

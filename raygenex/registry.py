@@ -158,6 +158,7 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
             raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
         target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")
         if not target.exists():
+            mlflow.set_tracking_uri(tracker.uri)
             mlflow.set_registry_uri(tracker.uri)
             aside = target.with_name(f".{target.name}.{os.getpid()}")
             aside.mkdir(parents=True)

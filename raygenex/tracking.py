@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,25 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def mlflow_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one sentence."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise TrackingError(f"MLflow at {uri} refused: {first}") from error
+
+
+def _check_writable(folder: Path) -> None:
+    """Make a folder and a file in it, since MLflow would retry a database that it cannot open for minutes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrackingError(
+            f"the folder {folder} of MLflow's database cannot be written ({error.strerror}): set output or tracking.uri"
+        ) from None
 
 
 class Tracker:
@@ -77,7 +91,7 @@ class Tracker:
 
         self.uri = tracking_uri(config)
         if self.uri.startswith("sqlite:///"):
-            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(Path(self.uri.removeprefix("sqlite:///")).parent)
         with mlflow_errors(self.uri):
             self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             found = self.client.get_experiment_by_name(config.tracking.experiment)
@@ -129,6 +143,11 @@ class Tracker:
         now = int(time.time() * 1000)
         with mlflow_errors(self.uri):
             self.client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+
+    def logged_steps(self, run_id: str, metric: str) -> set[int]:
+        """Return the steps at which a run has a metric."""
+        with mlflow_errors(self.uri):
+            return {entry.step for entry in self.client.get_metric_history(run_id, metric)}
 
     def log_dataset(self, run_id: str, context: str, source: list[str], fingerprints: list[str], rows: int) -> None:
         """Record which data a run read: files, their sha256 and the number of genes, under the name of a split."""

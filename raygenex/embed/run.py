@@ -156,6 +156,8 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     backbone = build_backbone(config.backbone, window)
     manifest = store_identity(config, window, fingerprints, splits, weights_sha256(backbone), backbone.config.d_model)
     with exclusive(config.store, "embedding"):
+        # Another process may have finished this store while this one loaded the backbone.
+        existing = read_manifest(config.store)
         if existing is not None and (differences := existing.differences(manifest)):
             if not force:
                 refuse_differences(config.store, differences)

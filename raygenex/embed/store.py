@@ -5,10 +5,12 @@ aside and renamed, so a shard is whole or absent; which genes are done is read f
 twice.
 """
 
+import contextlib
 import itertools
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError
 
 SCHEMA_VERSION = 1
+BLOCK_BYTES = 8 * 2**20
 MANIFEST = "manifest.json"
 BACKBONE_FOLDER = "backbone"
 _SHARD = re.compile(r"^rows-(\d+)-(\d+)\.parquet$")
@@ -176,7 +179,9 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     folder = Path(store, f"split={split}")
     folder.mkdir(parents=True, exist_ok=True)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_statistics=False)
+    # Row groups of one block each: a reader of a few genes decompresses no more than those.
+    rows_per_group = max(1, BLOCK_BYTES // (embedding[0].nbytes + 80))
+    pq.write_table(table, sink, compression="zstd", write_statistics=False, row_group_size=rows_per_group)
     _replace(folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet", sink.getvalue().to_pybytes())
 
 
@@ -265,22 +270,36 @@ class EmbeddingRows:
 
 def read_gene_ids(shard: Shard) -> list[str]:
     """Return the gene ids of one shard, in row order."""
-    return _open_shard(shard, ["gene_id"])["gene_id"].to_pylist()
+    with _shard_file(shard) as file:
+        return file.read(columns=["gene_id"])["gene_id"].to_pylist()
 
 
-def _open_shard(shard: Shard, columns: list[str] | None = None) -> pa.Table:
+@contextlib.contextmanager
+def _shard_file(shard: Shard) -> Iterator[pq.ParquetFile]:
+    """Open a shard and turn what is wrong with it into one sentence."""
     try:
-        table = pq.read_table(shard.path, columns=columns, partitioning=None, memory_map=True)
+        with pq.ParquetFile(shard.path, memory_map=True) as file:
+            held = file.metadata.num_rows
+            if held != shard.stop - shard.start:
+                raise CheckpointError(f"{shard.path} holds {held} rows, not {shard.stop - shard.start}: remove it")
+            yield file
     except (OSError, pa.ArrowInvalid) as error:
         raise CheckpointError(f"{shard.path} cannot be read ({error}): remove that file and embed again") from None
-    if table.num_rows != shard.stop - shard.start:
-        raise CheckpointError(f"{shard.path} holds {table.num_rows} rows, not {shard.stop - shard.start}: remove it")
-    return table
+
+
+def _read_groups(shard: Shard, start: int, stop: int) -> tuple[pa.Table, int]:
+    """Read the row groups that hold some rows; return them and the first row that they hold."""
+    with _shard_file(shard) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = shard.start + np.cumsum(sizes)
+        starts = ends - sizes
+        wanted = [group for group in range(len(sizes)) if starts[group] < stop and ends[group] > start]
+        return file.read_row_groups(wanted), int(starts[wanted[0]])
 
 
 def _read_shard(shard: Shard, start: int, stop: int) -> Columns:
-    table = _open_shard(shard)
-    table = table.slice(start - shard.start, stop - start).combine_chunks()
+    table, first = _read_groups(shard, start, stop)
+    table = table.slice(start - first, stop - start).combine_chunks()
 
     def tensor(name: str) -> np.ndarray:
         return table[name].chunk(0).to_numpy_ndarray()

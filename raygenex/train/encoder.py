@@ -80,7 +80,11 @@ def _identity_of(folder: Path) -> str | None:
     path = folder / INFO
     if not path.exists():
         return None
-    return str(json.loads(path.read_text(encoding="utf-8")).get("identity"))
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("identity"))
+    except ValueError:
+        # Damaged is as good as absent: the stage is made again.
+        return None
 
 
 def _pretrain(

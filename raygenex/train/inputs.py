@@ -16,7 +16,7 @@ from raygenex.embed.store import (
 )
 from raygenex.train.checkpoint import InputInfo
 
-# Settings that may change between the parts of one run: where and how fast it happens, and the order of the genes.
+# Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
 _INCIDENTAL = {"workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
 
 
@@ -63,7 +63,11 @@ def _identity(
     config: RunConfig, info: InputInfo, fingerprints: dict[str, list[str]], backbone_sha256: str | None
 ) -> str:
     train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in _INCIDENTAL}
-    embed = {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype")} if backbone_sha256 else None
+    embed = (
+        {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype", "effective_precision")}
+        if backbone_sha256
+        else None
+    )
     return canonical_hash(
         {
             "seed": config.seed,

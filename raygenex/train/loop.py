@@ -183,4 +183,6 @@ def _report(
             save_file({name: values.cpu() for name, values in valid.items()}, Path(folder, VALID_SCORES))
             torch.save({"optimizer": optimizer.state_dict(), "history": progress.history}, Path(folder, STATE))
             checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")
+        # Ray keeps the later of equal scores; the first of equal epochs shall win. No two AUROCs are this close.
+        score = metrics["valid_auroc"] - 1e-12 * epoch
+        ray.train.report({**metrics, "score": score}, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")

@@ -68,12 +68,16 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
                 seen.add(int(metrics["epoch"]))
                 on_epoch(metrics)
 
+    def try_to_deliver() -> None:
+        try:
+            deliver()
+        except Exception as error:  # noqa: BLE001
+            # Whatever MLflow or the mailbox's node does, the training is worth more; its history is logged at the end.
+            logger.warning("an epoch could not be shown or tracked (%s); training goes on", error)
+
     def poll() -> None:
         while not stop.wait(POLL_S):
-            try:
-                deliver()
-            except Exception:
-                logger.exception("an epoch could not be shown or tracked; training goes on")
+            try_to_deliver()
 
     thread = threading.Thread(target=poll, name="epoch-log", daemon=True)
     thread.start()
@@ -82,4 +86,4 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
     finally:
         stop.set()
         thread.join()
-        deliver()
+        try_to_deliver()

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 # Ray retries workers that cannot be placed; after this many tries the preflight's promise is broken, and we say so.
 CONTROLLER_FAILURES = 3
+EPOCH_METRICS = ("train_loss", "valid_loss", "valid_auroc")
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,14 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
         config.train.workers,
         config.train.cpus_per_worker,
         1.0 if config.train.use_gpu else 0.0,
-        "train.workers",
+        "train.workers" if not config.train.use_gpu else "train.workers, set train.use_gpu to false",
     )
     # Whatever could refuse has been asked before anything is removed or begun.
     with connect(config.cluster, request), exclusive(folder, "training"):
+        # Another process may have finished this run while this one waited for the cluster.
+        state = None if force else known_state(folder, inputs)
+        if state is not None and state.finished:
+            return _reuse(final, state.run_id, started)
         if force:
             _clear(folder)
         state = _begin(tracker, config, splits, inputs, folder, state)
@@ -97,6 +102,7 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
             encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
             best, latest = _fit(config, inputs, encoder, tracker, state.run_id, folder)
             info = _finish(config, inputs, best, latest, final)
+            _complete_series(tracker, state.run_id, info.history)
             tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
             _log_files(tracker, state.run_id, final, info)
         write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
@@ -138,6 +144,10 @@ def _clear(folder: Path) -> None:
 
 
 def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
+    if not final.exists():
+        raise CheckpointError(
+            f"the run in {final.parent} finished, but its checkpoint is gone: pass --force to train again"
+        )
     info = read_info(final)
     logger.info("%s is trained already: reusing it", final)
     return _result(final, info, run_id, True, started)
@@ -216,7 +226,7 @@ def _fit(
                 max_failures=options.max_failures, controller_failure_limit=CONTROLLER_FAILURES
             ),
             checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="valid_auroc"
+                num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
             ),
             callbacks=[ReportToLog(log)],
         ),
@@ -233,7 +243,7 @@ def _fit(
     kept = result.best_checkpoints
     if not kept:
         raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
-    best = max(kept, key=lambda pair: (pair[1]["valid_auroc"], -pair[1]["epoch"]))[0]
+    best = max(kept, key=lambda pair: pair[1]["score"])[0]
     return best, result.checkpoint
 
 
@@ -254,13 +264,26 @@ def _epoch_shower(
 ) -> Callable[[dict[str, float]], None]:
     def show(metrics: dict[str, float]) -> None:
         epoch = int(metrics["epoch"])
-        numbers = {name: value for name, value in metrics.items() if name != "epoch"}
-        note = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+        note = "  ".join(f"{name} {metrics[name]:.4f}" for name in EPOCH_METRICS)
         logger.info("epoch %d: %s", epoch, note)
         advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
-        tracker.log_metrics(run_id, numbers, epoch)
+        _log_epoch(tracker, run_id, metrics)
 
     return show
+
+
+def _log_epoch(tracker: Tracker, run_id: str, metrics: dict[str, float]) -> None:
+    """Log an epoch under names of their own: ``valid_auroc`` is what `evaluate` measures."""
+    numbers = {f"epoch_{name}": metrics[name] for name in EPOCH_METRICS}
+    tracker.log_metrics(run_id, numbers, int(metrics["epoch"]))
+
+
+def _complete_series(tracker: Tracker, run_id: str, history: list[dict[str, float]]) -> None:
+    """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
+    logged = tracker.logged_steps(run_id, f"epoch_{EPOCH_METRICS[0]}")
+    for metrics in history:
+        if int(metrics["epoch"]) not in logged:
+            _log_epoch(tracker, run_id, metrics)
 
 
 def _finish(

@@ -45,7 +45,7 @@ def test_chain_through_embeddings_agrees_with_itself_everywhere(
     run = client.get_run(trained.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["model.kind"] == "cnn_halflife_encoded"
-    logged = client.get_metric_history(trained.run_id, "valid_auroc")
+    logged = client.get_metric_history(trained.run_id, "epoch_valid_auroc")
     assert [metric.value for metric in logged] == [epoch["valid_auroc"] for epoch in info.history]
     assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"train", "valid"}
     assert {item.path for item in client.list_artifacts(trained.run_id, "figures")} == {"figures/loss.png"}

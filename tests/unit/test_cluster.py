@@ -1,7 +1,10 @@
+import socket
+
 import pytest
 
 from raygenex import cluster
 from raygenex.cluster import Request, find_cause, misfit, preflight, user_errors
+from raygenex.config import ClusterConfig
 from raygenex.errors import ClusterError, ConfigError, DataError
 
 
@@ -210,3 +213,12 @@ def test_without_waiting_nobody_is_asked(growing):
     with pytest.raises(ClusterError, match=r"the cluster has 0 CPU"):
         preflight(Request("training", 2, 3.0, 0.0, "train.workers"))
     assert growing == []
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        refused = pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: start it")
+        with refused, cluster.open_cluster(ClusterConfig(address=address), 1.0):
+            pass

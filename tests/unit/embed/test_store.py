@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from toy_models import columns, sentence
 
+from raygenex.embed import store as store_module
 from raygenex.embed.store import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -78,6 +79,18 @@ def read_all(pieces):
 
 
 # Shards
+
+
+@pytest.mark.parametrize("block_bytes", [1, 250])
+@pytest.mark.parametrize(("start", "stop", "size"), [(0, 10, 1), (3, 9, 2), (4, 5, 4), (0, 10, 100)])
+def test_a_piece_reads_its_row_groups_alone(store, monkeypatch, block_bytes, start, stop, size):
+    monkeypatch.setattr(store_module, "BLOCK_BYTES", block_bytes)
+    rows = complete_store(store, 0, 4, 10)
+    groups = pq.ParquetFile(rows.shards[1].path).num_row_groups
+    assert groups == (6 if block_bytes == 1 else 3)
+    found = read_all(rows.pieces(start, stop, size))
+    assert found["row"].tolist() == list(range(start, stop))
+    np.testing.assert_array_equal(found["sequence"], embeddings(start, stop))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
