@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from raygenex.config import SPLITS, RunConfig
+from raygenex.config import RunConfig
 from raygenex.data.check import open_splits
-from raygenex.data.hdf5 import fingerprint
 from raygenex.data.rows import PromoterRows, Rows
+from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import open_store, read_manifest
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
@@ -107,13 +107,13 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     if not config.data.split(split):
         raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
     # All splits, so that a gene that stands in two of them is found before anything is measured.
-    data = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name)))[split]
+    data = open_splits(config.data, config.data.configured)[split]
     if data.window != info.inputs.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
-    prints = [fingerprint(file.path) for file in data.files]
+    prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding":
         manifest = read_manifest(config.store)
         same = manifest is not None and manifest.complete and manifest.weights_sha256 == info.backbone_sha256

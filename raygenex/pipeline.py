@@ -40,9 +40,9 @@ def simulate_data(config: RunConfig, force: bool) -> SimulationResult:
     ConfigError
         If there is no such section, or the data section does not name the files that simulation writes.
     """
-    if config.simulate is None:
-        raise ConfigError("the config has no simulate section: add one, or use data of your own")
-    return simulate(config.simulate, simulation_folder(config), force)
+    folder = simulation_folder(config)
+    assert config.simulate is not None, "checked with the folder"
+    return simulate(config.simulate, folder, force)
 
 
 def simulation_folder(config: RunConfig) -> Path:
@@ -51,8 +51,10 @@ def simulation_folder(config: RunConfig) -> Path:
     Raises
     ------
     ConfigError
-        If the data section names other files.
+        If there is no simulate section, or the data section names other files.
     """
+    if config.simulate is None:
+        raise ConfigError("the config has no simulate section: add one, or use data of your own")
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
         raise ConfigError("simulate writes one file a split: set data.train, data.valid and data.test to one path each")

@@ -7,7 +7,6 @@ from raygenex.data.check import open_splits
 from raygenex.data.simulate import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
-from raygenex.errors import ConfigError
 from raygenex.evaluate import open_rows
 from raygenex.pipeline import simulation_folder
 from raygenex.predict import open_prediction
@@ -20,9 +19,8 @@ from raygenex.train.state import RunState, read_state
 
 def plan_simulate(config: RunConfig, force: bool) -> str:
     """Say whether the data set would be made or reused; refuse where `data simulate` would."""
-    if config.simulate is None:
-        raise ConfigError("the config has no simulate section: add one, or use data of your own")
     folder = simulation_folder(config)
+    assert config.simulate is not None, "checked with the folder"
     found = None if force else find_simulation(config.simulate, folder)
     return f"simulate: {'reuse' if found else 'make'} the data set in {short_path(str(folder))}"
 
@@ -30,7 +28,7 @@ def plan_simulate(config: RunConfig, force: bool) -> str:
 def plan_embed(config: RunConfig, force: bool) -> str:
     """Say how many genes there are to embed."""
     check_backbone(config)
-    splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name)) or ("train",))
+    splits = open_splits(config.data, config.data.configured or ("train",))
     if (manifest := read_manifest(config.store)) is not None and not force:
         window = next(iter(splits.values())).window
         refuse_differences(

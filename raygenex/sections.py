@@ -42,6 +42,11 @@ class DataConfig(Section):
     test: Paths = Field((), description="HDF5 files read once, by `evaluate --split test`")
     window: PositiveInt | None = Field(None, description="bases to keep around the centre; null keeps all")
 
+    @property
+    def configured(self) -> tuple[str, ...]:
+        """The splits that have files, in the order train, valid, test."""
+        return tuple(name for name in SPLITS if self.split(name))
+
     def split(self, name: str) -> tuple[str, ...]:
         """Return the paths of one split, ``train``, ``valid`` or ``test``."""
         assert name in SPLITS, name

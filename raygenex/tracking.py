@@ -172,12 +172,6 @@ class Tracker:
         with mlflow_errors(self.uri):
             self.client.log_artifacts(run_id, str(folder), artifact_path)
 
-    def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
-        """Set tags of a run."""
-        with mlflow_errors(self.uri):
-            for key, value in tags.items():
-                self.client.set_tag(run_id, key, value)
-
     def end(self, run_id: str, status: str) -> None:
         """End a run as FINISHED, FAILED or KILLED."""
         with mlflow_errors(self.uri):

@@ -107,7 +107,7 @@ def check(data: DataConfig, on_progress: Callable[[int, int], None] | None = Non
     DataError
         As `open_splits` does, and if a promoter holds values other than 0 and 1, or two bases hot at one position.
     """
-    splits = open_splits(data, tuple(name for name in SPLITS if data.split(name)) or ("train",))
+    splits = open_splits(data, data.configured or ("train",))
     total = sum(split.rows for split in splits.values())
     reports: dict[str, SplitReport] = {}
     done = 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from raygenex import __version__
 from raygenex.cluster import Request, connect
-from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.check import SplitData, open_splits
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.rows import Columns, PromoterRows
@@ -119,11 +119,6 @@ def store_identity(
     )
 
 
-def configured_splits(config: RunConfig) -> tuple[str, ...]:
-    """Return the names of the splits that the config gives files for."""
-    return tuple(name for name in SPLITS if config.data.split(name))
-
-
 def check_backbone(config: RunConfig) -> None:
     """Refuse, with a ConfigError, a backbone that needs no embedding."""
     if not isinstance(config.backbone, HyenaBackbone):
@@ -147,7 +142,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     check_backbone(config)
     started = time.monotonic()
     assert isinstance(config.backbone, HyenaBackbone), "checked above"
-    splits = open_splits(config.data, configured_splits(config) or ("train",))
+    splits = open_splits(config.data, config.data.configured or ("train",))
     window = next(iter(splits.values())).window
     fingerprints = data_fingerprints(splits)
     existing = read_manifest(config.store)
