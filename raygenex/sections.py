@@ -5,64 +5,21 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-SPLITS = ("train", "valid", "test")
-
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_a_url(value: str | None) -> str | None:
-    if value is not None and "://" in value:
-        raise ValueError(f"{value} must be a folder that every node can reach, not a URL")
-    return value
-
-
-Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors and values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
-
-
-class DataConfig(Section):
-    """Where the promoters of each split are: HDF5 paths, globs or fsspec URLs."""
-
-    train: Paths = Field((), description="HDF5 files to learn from")
-    valid: Paths = Field((), description="HDF5 files that choose the epoch, the settings and the threshold")
-    test: Paths = Field((), description="HDF5 files read once, by `evaluate --split test`")
-    window: PositiveInt | None = Field(None, description="bases to keep around the centre; null keeps all")
-
-    @property
-    def configured(self) -> tuple[str, ...]:
-        """The splits that have files, in the order train, valid, test."""
-        return tuple(name for name in SPLITS if self.split(name))
-
-    def split(self, name: str) -> tuple[str, ...]:
-        """Return the paths of one split, ``train``, ``valid`` or ``test``."""
-        assert name in SPLITS, name
-        return getattr(self, name)
-
-
-class SimulateConfig(Section):
-    """A small data set with planted motifs and half-life effects, made by `data simulate`."""
-
-    train: PositiveInt = Field(768, description="genes in the training split")
-    valid: PositiveInt = Field(256, description="genes in the validation split")
-    test: PositiveInt = Field(256, description="genes in the test split")
-    window: Annotated[int, Field(ge=100)] = Field(512, description="bases a promoter, the TSS in the middle")
-    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of motif score")
-    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
-    seed: int = Field(0, description="seed of the draw")
+from raygenex.data_sections import (
+    BuildConfig,
+    CheckConfig,
+    ChromosomeSplit,
+    DataConfig,
+    Folder,
+    Fraction,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    SimulateConfig,
+    Split,
+)
 
 
 class OneHotBackbone(Section):
@@ -276,6 +233,9 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of weights, shuffles and noise")
     data: DataConfig = DataConfig()
     simulate: SimulateConfig | None = Field(None, description="let `run` make the data first")
+    build: BuildConfig | None = Field(None, description="let `run` build the data from a genome first")
+    split: Split = ChromosomeSplit()
+    check: CheckConfig = CheckConfig()
     backbone: Backbone = OneHotBackbone()
     embed: EmbedConfig = EmbedConfig()
     halflife: HalflifeConfig = HalflifeConfig()
@@ -285,6 +245,12 @@ class RunConfig(Section):
     predict: PredictConfig = PredictConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "RunConfig":
+        if self.build is not None and self.simulate is not None:
+            raise ValueError("build and simulate both make the data: keep one of the two sections")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,7 @@ PACKAGE = Path(raygenex.__file__).parent
 
 # From left to right; a module may import its own room and those before it.
 ROOMS = (
-    ("raygenex", "raygenex.errors", "raygenex.sequence", "raygenex.config", "raygenex.sections"),
+    ("raygenex", "raygenex.errors", "raygenex.sequence", "raygenex.config", "raygenex.data_sections", "raygenex.sections"),
     (
         "raygenex.cluster",
         "raygenex.locking",

@@ -1,0 +1,214 @@
+"""The sections of the run configuration that say where data come from, how they are split and what they must pass."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SPLITS = ("train", "valid", "test")
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_a_url(value: str | None) -> str | None:
+    if value is not None and "://" in value:
+        raise ValueError(f"{value} must be a folder that every node can reach, not a URL")
+    return value
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Where the promoters of each split are: HDF5 paths, globs or fsspec URLs."""
+
+    train: Paths = Field((), description="HDF5 files to learn from")
+    valid: Paths = Field((), description="HDF5 files that choose the epoch, the settings and the threshold")
+    test: Paths = Field((), description="HDF5 files read once, by `evaluate --split test`")
+    window: PositiveInt | None = Field(None, description="bases to keep around the centre; null keeps all")
+
+    @property
+    def configured(self) -> tuple[str, ...]:
+        """The splits that have files, in the order train, valid, test."""
+        return tuple(name for name in SPLITS if self.split(name))
+
+    def split(self, name: str) -> tuple[str, ...]:
+        """Return the paths of one split, ``train``, ``valid`` or ``test``."""
+        assert name in SPLITS, name
+        return getattr(self, name)
+
+
+class SimulateConfig(Section):
+    """A small data set with planted motifs and half-life effects, made by `data simulate`."""
+
+    train: PositiveInt = Field(768, description="genes in the training split")
+    valid: PositiveInt = Field(256, description="genes in the validation split")
+    test: PositiveInt = Field(256, description="genes in the test split")
+    window: Annotated[int, Field(ge=100)] = Field(512, description="bases a promoter, the TSS in the middle")
+    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of motif score")
+    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
+    seed: int = Field(0, description="seed of the draw")
+
+
+class LabelConfig(Section):
+    """The expression table, and the rule that makes a label of it."""
+
+    table: str | None = Field(None, description="TSV, CSV or Parquet, a row a gene; null: the features' own labels")
+    gene_column: str = Field("gene_id", description="column of the gene ids")
+    columns: Paths = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
+    aggregate: Literal["median", "mean"] = Field("median", description="how several samples become one value")
+    threshold: float | Literal["median"] = Field(
+        "median", description="a gene above it is high: a number, or the median over the genes that are kept"
+    )
+
+
+class ExtraConfig(Section):
+    """More columns to carry along with the genes, such as measured half-lives; models do not read them."""
+
+    table: str = Field(description="TSV, CSV or Parquet, a row a gene")
+    gene_column: str = Field("gene_id", description="column of the gene ids")
+    columns: Paths = Field(description="columns to add, numbers or text")
+
+
+class BuildConfig(Section):
+    """From a genome, an annotation and an expression table to the files of `data`, by `data build`."""
+
+    genome: str | None = Field(None, description="FASTA, plain, gzip or bgzip")
+    genome_build: str | None = Field(None, description="name to record; null: what the annotation's header says")
+    annotation: str | None = Field(None, description="GTF or GFF3, plain or gzip")
+    features: str | None = Field(
+        None, description="a table of the eight features (as Xpresso and EPInformer publish it) in place of annotation"
+    )
+    windows: str | None = Field(
+        None, description="with features: a BED of windows on the genome, or a FASTA of one window a gene"
+    )
+    window: tuple[int, int] = Field(
+        (-10_000, 10_000), description="first base and the one after the last, from the TSS, on the gene's strand"
+    )
+    out_of_bounds: Literal["drop", "pad"] = Field(
+        "drop", description="a window that leaves its chromosome: leave the gene out, or fill with unknown bases"
+    )
+    chromosomes: Paths = Field((), description="chromosomes to keep, names or globs of the annotation; empty: all")
+    chromosome_names: Literal["as_is", "add_chr", "strip_chr"] = Field(
+        "as_is", description="how the annotation's chromosome names become those of the genome"
+    )
+    biotypes: Paths = Field(("protein_coding",), description="gene biotypes to keep; empty: all")
+    transcript: tuple[Literal["canonical", "mane", "appris", "longest_cds"], ...] = Field(
+        ("canonical", "mane", "appris", "longest_cds"),
+        description="what chooses a gene's transcript, the first that can decide",
+        min_length=1,
+    )
+    tss_peaks: str | None = Field(None, description="BED of CAGE peaks: the highest near the annotated TSS moves it")
+    tss_distance: Annotated[int, Field(ge=0)] = Field(500, description="how far a peak may lie from the annotated TSS")
+    missing_utr: Literal["zero", "drop"] = Field(
+        "zero", description="a gene without an annotated UTR: length 0 and GC 0, or leave the gene out"
+    )
+    strip_versions: bool = Field(False, description="compare gene ids without version suffixes (.12)")
+    label: LabelConfig = LabelConfig()
+    extra: tuple[ExtraConfig, ...] = Field((), description="more columns to carry along with the genes")
+    genes_per_task: PositiveInt = Field(256, description="genes of one chromosome that a Ray task extracts")
+    cpus_per_task: PositiveFloat = Field(1.0, description="logical CPUs a task reserves")
+
+    @model_validator(mode="after")
+    def _sources_agree(self) -> "BuildConfig":
+        first, stop = self.window
+        if first >= stop:
+            raise ValueError(f"window [{first}, {stop}] holds no base: the second number must be above the first")
+        if (self.annotation is None) == (self.features is None):
+            raise ValueError("set one of annotation (a GTF or GFF3) and features (a table of the eight features)")
+        if self.annotation is not None and self.genome is None:
+            raise ValueError("annotation needs genome, the FASTA it describes")
+        if self.annotation is not None and self.label.table is None:
+            raise ValueError("annotation needs label.table, the expression of the genes")
+        return self
+
+
+class SplitBase(Section):
+    """What every rule that splits genes shares."""
+
+    fractions: tuple[PositiveFloat, Annotated[float, Field(ge=0.0)], Annotated[float, Field(ge=0.0)]] = Field(
+        (0.8, 0.1, 0.1), description="shares of train, valid and test, to be met as nearly as the rule allows"
+    )
+    seed: int = Field(0, description="seed of the draw")
+
+    @model_validator(mode="after")
+    def _fractions_add_up(self) -> "SplitBase":
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise ValueError(f"fractions {list(self.fractions)} add up to {sum(self.fractions):g}, not 1")
+        return self
+
+
+class RandomSplit(SplitBase):
+    """Genes at random: neighbours and paralogs end on both sides."""
+
+    rule: Literal["random"] = "random"
+
+
+class ChromosomeSplit(SplitBase):
+    """Whole chromosomes."""
+
+    rule: Literal["chromosome"] = "chromosome"
+    valid: Paths = Field((), description="chromosomes of valid; empty (with test empty): drawn to meet the fractions")
+    test: Paths = Field((), description="chromosomes of test")
+
+
+class GroupSplit(SplitBase):
+    """Whole groups of a column of the user's, such as gene families."""
+
+    rule: Literal["group"] = "group"
+    table: str | None = Field(None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files")
+    gene_column: str = Field("gene_id", description="column of the gene ids")
+    column: str = Field(description="column of the groups; a gene without one is its own")
+    valid: Paths = Field((), description="groups of valid; empty (with test empty): drawn to meet the fractions")
+    test: Paths = Field((), description="groups of test")
+
+
+class SimilaritySplit(SplitBase):
+    """Whole clusters of genes whose windows overlap, or whose promoters or proteins are alike."""
+
+    rule: Literal["similarity"] = "similarity"
+    promoter: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.3, description="share of common 16-mers (Jaccard) from which two promoters are alike"
+    )
+    protein: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        0.2, description="the same for 5-mers of the proteins, known to `data build`; null: not looked at"
+    )
+
+
+class FileSplit(Section):
+    """The split of a file that `data split` or `data build` wrote, or of any table with gene_id and split."""
+
+    rule: Literal["file"] = "file"
+    file: str = Field(description="TSV, CSV or Parquet with the columns gene_id and split")
+
+
+Split = Annotated[
+    RandomSplit | ChromosomeSplit | GroupSplit | SimilaritySplit | FileSplit,
+    Field(discriminator="rule"),
+    BeforeValidator(lambda value: {"rule": "chromosome", **value} if isinstance(value, dict) else value),
+]
+
+
+class CheckConfig(Section):
+    """What counts as a leak between splits, and how much of it is too much."""
+
+    neighbours: Annotated[int, Field(ge=0)] = Field(1000, description="TSSs within so many bases are neighbours")
+    promoter: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="share of common 16-mers (Jaccard) from which two promoters are near-duplicates"
+    )
+    max_leaked: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.01,
+        description="share of the genes of valid or test with a leak above which `train` warns, or stops if strict",
+    )
