@@ -40,6 +40,12 @@ def value_text(schema: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(value_text(option) for option in schema["anyOf"])
+    if "$ref" in schema:
+        return "keys of their own, below"
+    if "prefixItems" in schema:
+        return f"list of {', '.join(value_text(item) for item in schema['prefixItems'])}"
+    if schema.get("type") == "array" and "$ref" in schema["items"]:
+        return "list of sections, keys below"
     if schema.get("type") == "array":
         items = value_text(schema["items"])
         return f"list of {items.replace('whole number', 'whole numbers')}"
@@ -60,12 +66,17 @@ def config_table(section: str) -> str:
         found = schema["$defs"][name]
         keys = found["properties"]
         parts.append(found.get("description", ""))
+        tag = "rule" if "rule" in keys else "kind"
         if len(options) > 1:
-            keys = {"kind": keys["kind"]} | {key: value for key, value in keys.items() if key != "kind"}
+            keys = {tag: keys[tag]} | {key: value for key, value in keys.items() if key != tag}
         if section == "model" and name != options[0]:
             # The four kinds share their sizes.
             keys = {"kind": keys["kind"]}
         parts.append(_table(keys))
+        for key, value in keys.items():
+            for nested in _references(value) + _references(value.get("items", {})):
+                parts += [f"`{section}.{key}`: " + schema["$defs"][nested]["description"]]
+                parts.append(_table(schema["$defs"][nested]["properties"]))
     return "\n\n".join(parts)
 
 
@@ -78,6 +89,7 @@ def _table(keys: dict[str, dict[str, Any]]) -> str:
     lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for name, value in keys.items():
         default = value.get("default")
+        default = "the defaults below" if isinstance(default, dict) else default
         shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
         meaning = value.get("description", "which of the kinds this is")
         lines.append(f"| `{name}` | {value_text(value)} | `{shown}` | {meaning} |")

@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Check, describe and simulate data.", no_args_is_help=True)
+data_app = typer.Typer(help="Build, simulate, split, check and describe data.", no_args_is_help=True)
 config_app = typer.Typer(help="Show the resolved configuration, or its schema.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
@@ -119,15 +119,36 @@ def init(
 
 @data_app.command("check")
 def data_check(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Read every gene and name what breaks the schema."""
+    """Read every gene, name what breaks the schema, and report leaks between splits."""
     settings = _load(config, override, debug)
     from raygenex.data.check import check
+    from raygenex.data.describe import render_check
     from raygenex.progress import steps
 
     with steps("checking genes") as on_progress:
-        report = check(settings.data, on_progress)
-    total = sum(split.rows for split in report.splits.values())
-    _print(report.as_dict(), as_json, lambda: f"ok: {total} genes in {len(report.splits)} splits pass every check")
+        report = check(settings.data, settings.check, on_progress)
+    _print(report.as_dict(), as_json, lambda: render_check(report, settings.check))
+
+
+@data_app.command("split")
+def data_split(
+    config: ConfigPath,
+    output: Annotated[str, typer.Option(help="The split file to write (.tsv).")] = "split.tsv",
+    write: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write train.h5, valid.h5 and test.h5 of the split there.")
+    ] = None,
+    override: Overrides = None,
+    force: Force = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Split all genes of the data anew, by the rule of the split section."""
+    settings = _load(config, override, debug)
+    from raygenex import text
+    from raygenex.data.resplit import resplit
+
+    result = resplit(settings, output, write, force)
+    _print(result, as_json, lambda: text.split_text(result))
 
 
 @data_app.command("describe")
@@ -139,8 +160,28 @@ def data_describe(config: ConfigPath, override: Overrides = None, as_json: Json 
     from raygenex.progress import steps
 
     with steps("reading genes") as on_progress:
-        report = check(settings.data, on_progress)
+        report = check(settings.data, settings.check, on_progress)
     _print(report.as_dict(), as_json, lambda: render(report))
+
+
+@data_app.command("build")
+def data_build(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the data from a genome, an annotation and an expression table."""
+    settings = _load(config, override, debug)
+    from raygenex import pipeline, plan, text
+
+    if dry_run:
+        _print_plan(settings, as_json, [plan.plan_build(settings, force)])
+        return
+    result = pipeline.build_data(settings, force)
+    _print(result, as_json, lambda: text.build_text(result))
 
 
 @data_app.command("simulate")
@@ -190,6 +231,7 @@ def train(
     override: Overrides = None,
     force: Force = False,
     dry_run: DryRun = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop if more leaks than check.max_leaked.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -201,7 +243,7 @@ def train(
     if dry_run:
         _print_plan(settings, as_json, [plan.plan_train(settings, force)])
         return
-    result = run_train(settings, force)
+    result = run_train(settings, force, strict)
     _print(result, as_json, lambda: text.train_text(result))
 
 

@@ -85,6 +85,14 @@ __all__ = [
 ]
 
 
+_TAGGED: dict[str, tuple[str, list[type[Section]]]] = {
+    "model": ("kind", list(CnnConfig.__subclasses__())),
+    "backbone": ("kind", [OneHotBackbone, HyenaBackbone]),
+    "split": ("rule", [RandomSplit, ChromosomeSplit, GroupSplit, SimilaritySplit, FileSplit]),
+}
+"""The sections that come in several kinds: the key that says which, and the kinds."""
+
+
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     """Check plain values against the schema.
 
@@ -199,17 +207,17 @@ def _explain(error: ValidationError, where: str) -> str:
 
 def _without_tags(location: list[str]) -> str:
     """Drop the tag that pydantic puts after a discriminated section (``model.cnn_dna_only.dropout``)."""
-    tagged = {"model", "backbone"}
-    parts = [part for i, part in enumerate(location) if not (i == 1 and location[0] in tagged)]
-    return ".".join(parts)
+    return ".".join(part for i, part in enumerate(location) if not (i == 1 and location[0] in _TAGGED))
 
 
 def _known_keys(location: list[str]) -> list[str]:
     section: Any = RunConfig
     for i, part in enumerate(location):
-        if i == 1 and location[0] in {"model", "backbone"}:
-            kinds: list[type[Section]] = [OneHotBackbone, HyenaBackbone, *CnnConfig.__subclasses__()]
-            section = next(kind for kind in kinds if kind.model_fields["kind"].default == part)
+        if i == 1 and location[0] in _TAGGED:
+            tag, kinds = _TAGGED[location[0]]
+            section = next(kind for kind in kinds if kind.model_fields[tag].default == part)
+            continue
+        if part.isdigit():
             continue
         annotation = section.model_fields[part].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]

@@ -57,8 +57,21 @@ class SimulateConfig(Section):
     valid: PositiveInt = Field(256, description="genes in the validation split")
     test: PositiveInt = Field(256, description="genes in the test split")
     window: Annotated[int, Field(ge=100)] = Field(512, description="bases a promoter, the TSS in the middle")
-    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of motif score")
+    background_order: Annotated[int, Field(ge=0, le=5)] = Field(
+        1, description="order of the background's Markov chain: bases that the next one depends on"
+    )
+    gc: Annotated[float, Field(ge=0.1, le=0.9)] = Field(0.40, description="GC content outside CpG islands")
+    cpg_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.25, description="CG dinucleotides over those expected of the GC content, outside CpG islands; not in order 0"
+    )
+    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of DNA score")
     halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
+    interaction: Annotated[float, Field(ge=0.0)] = Field(
+        0.4, description="weight of products of half-life features in their score; 0 leaves it linear"
+    )
+    label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        0.0, description="share of the labels that are turned at random"
+    )
     seed: int = Field(0, description="seed of the draw")
 
 

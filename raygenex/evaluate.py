@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from raygenex.config import RunConfig
-from raygenex.data.check import open_splits
+from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import open_store, read_manifest
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
-from raygenex.predict import Predictor, score_rows, write_predictions
+from raygenex.predict import Predictor, refuse_other_scale, score_rows, write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
 from raygenex.train.state import read_state
@@ -113,6 +113,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
+    refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding":
         manifest = read_manifest(config.store)

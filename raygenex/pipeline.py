@@ -1,4 +1,4 @@
-"""The chain of `raygenex run`: simulate, check, embed, train, evaluate, register; what is done already is reused."""
+"""The chain of `raygenex run`: simulate or build, check, embed, train, evaluate, register; what is done is reused."""
 
 import logging
 import time
@@ -7,14 +7,16 @@ from pathlib import Path
 
 from raygenex.cluster import SPARE_CPUS, open_cluster
 from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.data.build import BuildResult, build
 from raygenex.data.check import check
+from raygenex.data.guard import keep_verdict
 from raygenex.data.simulate import SimulationResult, simulate
 from raygenex.embed.run import EmbedResult, embed
 from raygenex.errors import ConfigError
 from raygenex.evaluate import EvaluateResult, evaluate
 from raygenex.progress import steps
 from raygenex.registry import RegisterResult, register
-from raygenex.text import embed_text, simulation_text
+from raygenex.text import build_text, embed_text, simulation_text
 from raygenex.train.run import TrainResult, train
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ class RunResult:
     """What each stage of the chain gave; None for stages that the configuration leaves out."""
 
     simulation: SimulationResult | None
+    built: BuildResult | None
     embeddings: EmbedResult | None
     training: TrainResult
     evaluation: EvaluateResult
@@ -40,28 +43,39 @@ def simulate_data(config: RunConfig, force: bool) -> SimulationResult:
     ConfigError
         If there is no such section, or the data section does not name the files that simulation writes.
     """
-    folder = simulation_folder(config)
+    folder = made_folder(config, "simulate")
     assert config.simulate is not None, "checked with the folder"
     return simulate(config.simulate, folder, force)
 
 
-def simulation_folder(config: RunConfig) -> Path:
-    """Return the folder that simulation writes into: that of the configured splits, named as it names them.
+def build_data(config: RunConfig, force: bool) -> BuildResult:
+    """Build the data set of the ``build`` section in the folder of ``data.train``.
 
     Raises
     ------
     ConfigError
-        If there is no simulate section, or the data section names other files.
+        If there is no such section, or the data section does not name the files that are built.
     """
-    if config.simulate is None:
-        raise ConfigError("the config has no simulate section: add one, or use data of your own")
+    return build(config, made_folder(config, "build"), force)
+
+
+def made_folder(config: RunConfig, verb: str) -> Path:
+    """Return the folder that ``simulate`` or ``build`` writes into: that of the splits, named as it names them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no section of that name, or the data section names other files.
+    """
+    if getattr(config, verb) is None:
+        raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
-        raise ConfigError("simulate writes one file a split: set data.train, data.valid and data.test to one path each")
+        raise ConfigError(f"{verb} writes one file a split: set data.train, data.valid and data.test to one path each")
     folder = Path(paths["train"][0]).absolute().parent
     for name, found in paths.items():
         if found and Path(found[0]).absolute() != folder / f"{name}.h5":
-            raise ConfigError(f"simulate writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
+            raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
     return folder
 
 
@@ -91,8 +105,12 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     simulation = simulate_data(config, force=False) if config.simulate else None
     if simulation:
         logger.info("%s", simulation_text(simulation))
+    built = build_data(config, force=False) if config.build else None
+    if built:
+        logger.info("%s", build_text(built))
     with steps("checking genes") as on_progress:
-        report = check(config.data, on_progress)
+        report = check(config.data, config.check, on_progress)
+    keep_verdict(config, report.leakage)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None
     if isinstance(config.backbone, HyenaBackbone):
@@ -101,4 +119,4 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     training = train(config, force)
     evaluation = evaluate(config, "valid", force)
     registered = register(config)
-    return RunResult(simulation, embeddings, training, evaluation, registered, time.monotonic() - started)
+    return RunResult(simulation, built, embeddings, training, evaluation, registered, time.monotonic() - started)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from raygenex.config import SPLITS, HyenaBackbone, RunConfig
-from raygenex.data.check import open_splits
+from raygenex.data.build import find_build
+from raygenex.data.opening import open_splits
+from raygenex.data.origin import read_origin
 from raygenex.data.simulate import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.evaluate import open_rows
-from raygenex.pipeline import simulation_folder
+from raygenex.pipeline import made_folder
 from raygenex.predict import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info
@@ -19,10 +21,23 @@ from raygenex.train.state import RunState, read_state
 
 def plan_simulate(config: RunConfig, force: bool) -> str:
     """Say whether the data set would be made or reused; refuse where `data simulate` would."""
-    folder = simulation_folder(config)
+    folder = made_folder(config, "simulate")
     assert config.simulate is not None, "checked with the folder"
     found = None if force else find_simulation(config.simulate, folder)
     return f"simulate: {'reuse' if found else 'make'} the data set in {short_path(str(folder))}"
+
+
+def plan_build(config: RunConfig, force: bool) -> str:
+    """Say how many genes would be built where; the inputs are read and checked, but for the genome's bases."""
+    folder = made_folder(config, "build")
+    assert config.build is not None, "checked with the folder"
+    if not force and find_build(config, folder) is not None:
+        return f"build: reuse the data set in {short_path(str(folder))}"
+    origin = read_origin(config.build)
+    return (
+        f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
+        f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"
+    )
 
 
 def plan_embed(config: RunConfig, force: bool) -> str:
@@ -83,13 +98,27 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
     return f"predict: {rows.count} genes into {output}"
 
 
+def _later_steps(config: RunConfig) -> list[str]:
+    """Say what would follow a build."""
+    steps = ["check: every gene that was built"]
+    if isinstance(config.backbone, HyenaBackbone):
+        steps.append(f"embed: every gene, into {short_path(config.store)}")
+    steps.append(_train_sentence(config, read_state(Path(config.folder))))
+    return [*steps, "evaluate: the genes of valid", f"register: as {config.tracking.model_name}@candidate"]
+
+
 def plan_run(config: RunConfig, force: bool) -> list[str]:
     """Say what every stage of the chain would do."""
     steps = []
     made = True
     if config.simulate is not None:
         steps.append(plan_simulate(config, force=False))
-        made = find_simulation(config.simulate, simulation_folder(config)) is not None
+        made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
+    elif config.build is not None:
+        steps.append(plan_build(config, force=False))
+        if find_build(config, made_folder(config, "build")) is None:
+            # Which genes a build keeps is known when it is done.
+            return [*steps, *_later_steps(config)]
     if made:
         splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name) or name != "test"))
         counts = {name: split.rows for name, split in splits.items()}

@@ -193,7 +193,17 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
             raise DataError(
                 f"the model reads {wanted} bases a promoter and {file.path} has {file.window}{cropped}: {hint}"
             )
+        refuse_other_scale(file.path, file.halflife_scale, info)
     return PromoterRows(files, wanted, "predict")
+
+
+def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
+    """Raise a DataError if the half-life features of ``what`` are scaled otherwise than those of the model."""
+    if scale != info.inputs.halflife_scale:
+        raise DataError(
+            f"the model was trained on lengths that are {info.inputs.halflife_scale}, and those of {what} are {scale}: "
+            "use a model and data whose half-life features were made in one way"
+        )
 
 
 def _check_unique(files: tuple[PromoterFile, ...]) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygenex.config import RunConfig
+from raygenex.data.build import BuildResult
+from raygenex.data.resplit import SplitResult
 from raygenex.data.simulate import SimulationResult
 from raygenex.embed.run import EmbedResult
 from raygenex.evaluate import EvaluateResult
@@ -30,6 +32,31 @@ def simulation_text(result: SimulationResult) -> str:
     ceiling = f"{best:.4f}" if best is not None else "undefined"
     verb = "reusing" if result.reused else "simulated"
     return f"data: {verb} {counts} genes in {short_path(result.folder)}; best possible valid AUROC {ceiling}"
+
+
+def build_text(result: BuildResult) -> str:
+    """Say what was built, from how many genes, and which stay out."""
+    counts = ", ".join(
+        f"{name} {count} ({100 * result.positives[name] / count:.0f} % high)" for name, count in result.rows.items()
+    )
+    verb = "reusing" if result.reused else "built"
+    limit = "" if result.threshold is None else f"; high is above {result.threshold:g}"
+    lines = [f"data: {verb} {counts} in {short_path(result.folder)}{limit}"]
+    if result.dropped:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items())
+        lines.append(f"left out: {sum(result.dropped.values())} genes ({reasons}), each listed in genes.tsv")
+    return "\n".join(lines)
+
+
+def split_text(result: SplitResult) -> str:
+    """Say how many genes each split has, and where the split is."""
+    total = sum(result.counts.values())
+    counts = ", ".join(f"{name} {count} ({100 * count / total:.1f} %)" for name, count in result.counts.items())
+    lines = [f"split: {counts} by {result.rule['rule']}, in {short_path(result.output)}"]
+    if result.left_out:
+        lines.append(f"left out: {result.left_out} genes that the split file does not name")
+    lines += [f"{name}: {short_path(path)}" for name, path in result.files.items()]
+    return "\n".join(lines)
 
 
 def embed_text(result: EmbedResult) -> str:
@@ -84,6 +111,8 @@ def run_text(config: RunConfig, result: "RunResult") -> str:
     lines = []
     if result.simulation:
         lines.append(simulation_text(result.simulation))
+    if result.built:
+        lines.append(build_text(result.built))
     if result.embeddings:
         lines.append(embed_text(result.embeddings))
     lines += [train_text(result.training), "", evaluate_text(result.evaluation), "", register_text(result.registered)]

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from raygenex.config import CheckConfig
+from raygenex.data.leakage import LeakageReport, sentence
+from raygenex.data.leakage import render as render_leakage
+
 GC_BINS = 10
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -49,6 +53,12 @@ class SplitReport:
     """Share of genes of label 1, 0 to 1."""
     unknown_fraction: float
     """Share of unknown bases, 0 to 1."""
+    with_unknown: int
+    """Genes with at least one unknown base."""
+    genome_build: str | None
+    """The genome that the promoters come from; None if the files do not say."""
+    halflife_scale: str
+    """How the lengths among the half-life features are scaled."""
     gc: float | None
     """Share of G and C among known bases, 0 to 1; None if none is known."""
     gc_profile: tuple[float | None, ...]
@@ -65,6 +75,10 @@ class DataReport:
 
     splits: Mapping[str, SplitReport]
     """The configured splits, in the order train, valid, test."""
+    leakage: LeakageReport
+    """What the splits give away about each other."""
+    warnings: tuple[str, ...]
+    """What is allowed but strange, a sentence each."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values that fit JSON."""
@@ -83,13 +97,7 @@ def render(report: DataReport) -> str:
     -------
     Lines of at most 100 characters, about 30 for three splits.
     """
-    lines = [f"{'split':<7}{'genes':>9}{'high':>9}{'low':>9}{'high %':>9}{'bases':>9}{'unknown %':>11}{'GC %':>7}"]
-    for name, split in report.splits.items():
-        lines.append(
-            f"{name:<7}{split.rows:>9,}{split.positives:>9,}{split.rows - split.positives:>9,}"
-            f"{100 * split.positive_fraction:>9.1f}{split.window:>9,}{100 * split.unknown_fraction:>11.2f}"
-            f"{_percent(split.gc):>7}"
-        )
+    lines = _counts(report)
     edges = next(iter(report.splits.values())).gc_profile_edges
     lines += ["", f"GC content from {edges[0]:+,} to {edges[-1] - 1:+,} of the middle (the TSS in a centred window)"]
     for name, split in report.splits.items():
@@ -104,6 +112,17 @@ def render(report: DataReport) -> str:
     return "\n".join(lines)
 
 
+def render_check(report: DataReport, config: CheckConfig) -> str:
+    """Lay the outcome of a check out for a person: counts, leaks between splits, warnings, and the verdict."""
+    total = sum(split.rows for split in report.splits.values())
+    lines = [*_counts(report), "", *render_leakage(report.leakage), ""]
+    lines += [f"warning: {text}" for text in report.warnings]
+    if report.leakage.exceeds(config.max_leaked):
+        lines.append(f"warning: {sentence(report.leakage, config)}")
+    lines.append(f"ok: the schema of {total} genes in {len(report.splits)} splits")
+    return "\n".join(lines)
+
+
 def sparkline(values: tuple[float | None, ...]) -> str:
     """Draw values as a row of bars from the lowest to the highest; None is a blank."""
     known = [value for value in values if value is not None]
@@ -112,6 +131,17 @@ def sparkline(values: tuple[float | None, ...]) -> str:
         return "".join(" " if value is None else _BARS[0] for value in values)
     top = len(_BARS) - 1
     return "".join(" " if value is None else _BARS[round(top * (value - low) / span)] for value in values)
+
+
+def _counts(report: DataReport) -> list[str]:
+    lines = [f"{'split':<7}{'genes':>9}{'high':>9}{'low':>9}{'high %':>9}{'bases':>9}{'unknown %':>11}{'GC %':>7}"]
+    for name, split in report.splits.items():
+        lines.append(
+            f"{name:<7}{split.rows:>9,}{split.positives:>9,}{split.rows - split.positives:>9,}"
+            f"{100 * split.positive_fraction:>9.1f}{split.window:>9,}{100 * split.unknown_fraction:>11.2f}"
+            f"{_percent(split.gc):>7}"
+        )
+    return lines
 
 
 def _percent(value: float | None) -> str:

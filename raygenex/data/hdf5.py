@@ -2,8 +2,9 @@
 
 A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
 one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
-``geneName`` and ``data`` are understood too. This is the only module that opens HDF5; a handle lives no longer than the
-call that opened it, so that everything else can travel between processes.
+``geneName`` and ``data`` are understood too. Files that `data build` wrote also say where each gene lies (``chrom``,
+``tss``, ``strand``), and hold the user's own columns in the group ``extra``. This is the only module that opens HDF5; a
+handle lives no longer than the call that opened it, so that everything else can travel between processes.
 """
 
 import hashlib
@@ -20,6 +21,10 @@ from raygenex import sequence
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.locate import is_url, local_copy
 from raygenex.data.schema import (
+    EXTRA_GROUP,
+    HALFLIFE_SCALES,
+    LOCATION_FIELDS,
+    Locations,
     PromoterFile,
     Table,
     check_columns,
@@ -30,7 +35,20 @@ from raygenex.data.schema import (
 )
 from raygenex.errors import DataError
 
-__all__ = ["PromoterFile", "Table", "create", "fingerprint", "inspect", "iter_rows", "read_rows", "read_table"]
+__all__ = [
+    "Locations",
+    "PromoterFile",
+    "Table",
+    "add_column",
+    "create",
+    "fingerprint",
+    "inspect",
+    "iter_rows",
+    "read_extra",
+    "read_locations",
+    "read_rows",
+    "read_table",
+]
 
 MIB = 2**20
 CONTIGUOUS_CHUNK_BYTES = 8 * MIB
@@ -73,6 +91,8 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
             raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
         row_bytes = window * 4 * promoter.dtype.itemsize
         chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
+        first = handle.attrs.get("window_first")
+        build = handle.attrs.get("genome_build")
         return PromoterFile(
             path=path,
             rows=rows,
@@ -81,6 +101,11 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
             has_label="label" in fields,
             fields=fields,
             itemsize=promoter.dtype.itemsize,
+            has_locations=_has_locations(handle, path, rows),
+            extra=_extra_names(handle, rows),
+            first=None if first is None else int(first),
+            genome_build=None if build is None else str(build),
+            halflife_scale=_halflife_scale(handle, path),
         )
 
 
@@ -106,6 +131,38 @@ def read_table(file: PromoterFile) -> Table:
         table = _read_columns(handle, file, 0, file.rows)
     check_unique(file, table.gene_id)
     return table
+
+
+def read_locations(file: PromoterFile) -> Locations | None:
+    """Read where the genes of a file lie; None if the file does not say.
+
+    Raises
+    ------
+    DataError
+        If a strand is neither + nor -, or the file is damaged.
+    """
+    if not file.has_locations:
+        return None
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows):
+        chrom, strand = (handle[name].asstr()[:] for name in ("chrom", "strand"))
+        tss = handle["tss"][:].astype(np.int64)
+    if (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
+        raise DataError(f"{file.path}: the strand in row {wrong[0]} is {strand[wrong[0]]!r}; write + or -")
+    return Locations(chrom, tss, strand)
+
+
+def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
+    """Read a column that the user added: float64 or str objects, shape ``(N,)``; ``name`` is one of ``file.extra``.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    assert name in file.extra, name
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows):
+        dataset = handle[f"{EXTRA_GROUP}/{name}"]
+        return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:].astype(np.float64)
 
 
 def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = None) -> dict[str, NDArray[Any]]:
@@ -217,6 +274,39 @@ def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | i
         compression="gzip",
     )
     return handle
+
+
+def add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> None:
+    """Add an empty resizable column to a file made by `create`; ``dtype`` is numeric, or object for text."""
+    stored = h5py.string_dtype() if np.dtype(dtype) == object else dtype
+    handle.create_dataset(name, (0,), stored, maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+
+
+def _has_locations(handle: h5py.File, path: str, rows: int) -> bool:
+    found = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
+    if not found:
+        return False
+    if missing := [name for name in LOCATION_FIELDS if name not in found]:
+        raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
+    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in ("chrom", "strand"))
+    if not texts or handle["tss"].dtype.kind not in "iu":
+        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
+    return True
+
+
+def _extra_names(handle: h5py.File, rows: int) -> tuple[str, ...]:
+    group = handle.get(EXTRA_GROUP)
+    if not isinstance(group, h5py.Group):
+        return ()
+    return tuple(name for name, column in group.items() if getattr(column, "shape", None) == (rows,))
+
+
+def _halflife_scale(handle: h5py.File, path: str) -> str:
+    scale = handle.attrs.get("halflife_scale", HALFLIFE_SCALES[0])
+    if scale not in HALFLIFE_SCALES:
+        known = " or ".join(HALFLIFE_SCALES)
+        raise DataError(f"{path}: the attribute halflife_scale is {scale!r}; it must be {known}")
+    return str(scale)
 
 
 @contextmanager

@@ -28,6 +28,15 @@ SHAPES: Mapping[str, str] = {
     "label": "(N,)",
 }
 
+LOCATION_FIELDS = ("chrom", "tss", "strand")
+"""Optional fields, one value a gene: all of them or none."""
+
+EXTRA_GROUP = "extra"
+"""The group that holds the columns the user added, one dataset each."""
+
+HALFLIFE_SCALES = ("z-score", "log10")
+"""Values of the file attribute ``halflife_scale``; a file without it is taken for ``z-score``, as published."""
+
 _KINDS: Mapping[str, str] = {"halflife": "fiu", "promoter": "biuf", "label": "biuf"}
 
 
@@ -49,6 +58,16 @@ class PromoterFile:
     """The name in the file of each field that it has."""
     itemsize: int
     """Bytes a stored one-hot value."""
+    has_locations: bool = False
+    """Whether the file says where its genes lie (`Locations`)."""
+    extra: tuple[str, ...] = ()
+    """Names of the columns that the user added."""
+    first: int | None = None
+    """Offset of a promoter's first base from the TSS, in bases on the gene's strand; None if the file does not say."""
+    genome_build: str | None = None
+    """The genome that the promoters come from; None if the file does not say."""
+    halflife_scale: str = "z-score"
+    """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
 
     @property
     def stored_row_bytes(self) -> int:
@@ -58,6 +77,18 @@ class PromoterFile:
     def rows_within(self, n_bytes: int) -> int:
         """Return how many rows (at least 1, at most all) can be read at once in about ``n_bytes`` of memory."""
         return max(1, min(self.rows, n_bytes // self.stored_row_bytes))
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Where genes lie on the genome; one value a gene."""
+
+    chrom: NDArray[np.object_]
+    """Chromosome names of the genome, str."""
+    tss: NDArray[np.int64]
+    """Transcription start sites, counted from 1 as in annotations."""
+    strand: NDArray[np.object_]
+    """``+`` or ``-``."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import SMALL_CHUNK_ROWS, create
+from raygenex.data.hdf5 import add_column, create
 from raygenex.data.locate import is_url
 from raygenex.errors import DataError
 from raygenex.sequence import to_one_hot
@@ -60,6 +60,7 @@ class PromoterWriter:
         self._overwrite = overwrite
         self._attrs = dict(attrs or {})
         self._pending: list[tuple[Any, ...]] = []
+        self._names: tuple[str, ...] = ()
 
     def __enter__(self) -> "PromoterWriter":
         if is_url(self.path):
@@ -82,6 +83,7 @@ class PromoterWriter:
         sequence: NDArray[np.uint8],
         halflife: NDArray[np.floating[Any]],
         label: NDArray[Any] | None,
+        columns: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         """Add a block of rows.
 
@@ -95,16 +97,26 @@ class PromoterWriter:
             Half-life features, shape ``(n, 8)``.
         label
             0 or 1, shape ``(n,)``; None, for every block, writes a file without labels.
+        columns
+            More columns by their name in the file, shape ``(n,)`` each, numbers or str objects: ``chrom``, ``tss`` and
+            ``strand``, and ``extra/NAME``; the same names for every block.
         """
         n = len(gene_id)
         assert sequence.shape == (n, self.window), (sequence.shape, n, self.window)
         assert halflife.shape == (n, len(HALFLIFE_FEATURES)), halflife.shape
         assert label is None or label.shape == (n,), label
-        if self.rows == 0 and not self._pending and label is not None:
-            self._handle.require_dataset("label", (0,), "uint8", maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
-        assert ("label" in self._handle) == (label is not None), "labels in some blocks only"
+        more = dict(columns or {}) | ({} if label is None else {"label": label})
+        if n == 0:
+            return
+        if self.rows == 0 and not self._pending:
+            for name, values in more.items():
+                add_column(self._handle, name, np.uint8 if name == "label" else values.dtype)
+            self._names = tuple(more)
+        assert tuple(more) == self._names, "columns in some blocks only"
         for row in range(n):
-            self._pending.append((gene_id[row], sequence[row], halflife[row], None if label is None else label[row]))
+            self._pending.append(
+                (gene_id[row], sequence[row], halflife[row], *(more[name][row] for name in self._names))
+            )
             if len(self._pending) == self.chunk_rows:
                 try:
                     self._flush()
@@ -136,12 +148,14 @@ class PromoterWriter:
     def _flush(self) -> None:
         if not self._pending:
             return
-        gene_id, sequences, halflife, label = zip(*self._pending, strict=True)
-        columns = {"gene_id": list(gene_id), "halflife": np.stack(halflife), "label": label}
+        gene_id, sequences, halflife, *more = zip(*self._pending, strict=True)
+        columns: dict[str, Any] = {"gene_id": list(gene_id), "halflife": np.stack(halflife)}
+        columns |= {name: list(values) for name, values in zip(self._names, more, strict=True)}
         columns["promoter"] = to_one_hot(np.stack(sequences))
         stop = self.rows + len(self._pending)
-        for name, dataset in self._handle.items():
+        for name, values in columns.items():
+            dataset = self._handle[name]
             dataset.resize(stop, axis=0)
-            dataset[self.rows : stop] = columns[name]
+            dataset[self.rows : stop] = values
         self.rows = stop
         self._pending = []

@@ -13,8 +13,8 @@ import numpy as np
 from raygenex import __version__
 from raygenex.cluster import Request, connect
 from raygenex.config import HyenaBackbone, RunConfig
-from raygenex.data.check import SplitData, open_splits
 from raygenex.data.hdf5 import fingerprint
+from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
 from raygenex.data.source import to_dataset
 from raygenex.embed.inference import embed_sequences

@@ -34,6 +34,8 @@ class InputInfo(BaseModel):
     length: int
     channels: int
     window: int
+    halflife_scale: str = "z-score"
+    """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
 
     @property
     def shape(self) -> InputShape:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save, save_file
 
 from raygenex.config import HalflifeConfig, RunConfig, canonical_hash
-from raygenex.data.check import SplitData
+from raygenex.data.opening import SplitData
 from raygenex.models.halflife import FeatureScaler
 from raygenex.progress import progress
 from raygenex.tracking import Tracker, flatten

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenex.config import HyenaBackbone, RunConfig, canonical_hash
-from raygenex.data.check import SplitData
+from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
@@ -42,6 +42,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     """
     fingerprints = data_fingerprints(splits)
     window = next(iter(splits.values())).window
+    scale = next(iter(splits.values())).halflife_scale
     tables: dict[str, Rows] = {}
     if isinstance(config.backbone, HyenaBackbone):
         tables = {name: open_store(config.store, name) for name in splits}
@@ -50,11 +51,11 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=True))
         sha256 = manifest.weights_sha256
         bins, channels = manifest.shape
-        info = InputInfo(kind="embedding", length=bins, channels=channels, window=window)
+        info = InputInfo(kind="embedding", length=bins, channels=channels, window=window, halflife_scale=scale)
         backbone = Path(config.store, BACKBONE_FOLDER)
     else:
         tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
-        info = InputInfo(kind="bases", length=window, channels=4, window=window)
+        info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
         sha256, backbone = None, None
     return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
 
@@ -71,7 +72,8 @@ def _identity(
     return canonical_hash(
         {
             "seed": config.seed,
-            "inputs": info.model_dump(mode="json"),
+            # What older runs did not say has its default, and they stay the same runs.
+            "inputs": info.model_dump(mode="json", exclude_defaults=True),
             "fingerprints": {name: fingerprints[name] for name in ("train", "valid")},
             "backbone": backbone_sha256,
             "embed": embed,

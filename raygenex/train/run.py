@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 
 from raygenex.cluster import Request, connect
 from raygenex.config import RunConfig
-from raygenex.data.check import SplitData, open_splits
+from raygenex.data.guard import guard
+from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.figures import loss_figure, save
@@ -61,11 +62,12 @@ class TrainResult:
     seconds: float
 
 
-def train(config: RunConfig, force: bool = False) -> TrainResult:
+def train(config: RunConfig, force: bool = False, strict: bool = False) -> TrainResult:
     """Pretrain the half-life encoder if the model has one, train the model, and keep the best epoch.
 
     The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same
-    folder is refused unless ``force`` is given.
+    folder is refused unless ``force`` is given. Leaks between the splits beyond ``check.max_leaked`` are warned of, or
+    refused if ``strict``.
 
     Raises
     ------
@@ -81,6 +83,7 @@ def train(config: RunConfig, force: bool = False) -> TrainResult:
     state = None if force else known_state(folder, inputs)
     if state is not None and state.finished:
         return _reuse(final, state.run_id, started)
+    guard(config, strict)
     tracker = Tracker(config)
     request = Request(
         "training",

@@ -455,12 +455,75 @@ OTHERS = {
     ("train", "workers"): 2,
     ("model", "kind"): "cnn_dna_only",
     ("model", "join"): "dense",
+    ("split", "fractions"): [0.7, 0.2, 0.1],
     ("evaluate", "threshold_metric"): "f1",
     ("backbone", "weights"): "folder",
     ("embed", "min_actors"): 2,
 }
 # A revision alone, or another backbone with the sizes of this one, does not fit the schema.
-ALONE = {("backbone", "revision"), ("backbone", "kind")}
+ALONE = {("backbone", "revision"), ("backbone", "kind"), ("build",), ("split", "rule")}
+
+
+def full_build():
+    """Return a configuration whose data come from a genome."""
+    label = {"table": "e.tsv", "columns": ["a"], "threshold": 1.5}
+    extra = [{"table": "h.tsv", "columns": ["h"]}]
+    build = {"genome": "g.fa", "annotation": "a.gtf", "label": label, "extra": extra, "chromosomes": ["I"]}
+    return parse_config({"build": build}, "test")
+
+
+BUILD_OTHERS = {
+    ("build", "annotation"): "b.gff3",
+    ("build", "window"): [-50, 50],
+    ("build", "out_of_bounds"): "pad",
+    ("build", "chromosome_names"): "add_chr",
+    ("build", "transcript"): ["longest_cds"],
+    ("build", "missing_utr"): "drop",
+    ("build", "label", "aggregate"): "mean",
+    ("build", "label", "threshold"): "median",
+    ("build", "extra"): [],
+}
+# Features replace the annotation, and windows come with features.
+BUILD_ALONE = {("build", "features"), ("build", "windows"), ("build", "extra")}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, _ in leaves(full_build().dump()) if path[0] == "build" and path not in BUILD_ALONE]
+)
+def test_the_hash_changes_with_every_value_of_build(path):
+    config = full_build()
+    value = dict(leaves(config.dump()))[path]
+    other = BUILD_OTHERS.get(path, "other" if value is None else another(value))
+    changed = parse_config(
+        replaced(config.dump(), path, f"{value}x" if isinstance(value, str) and other is None else other), "here"
+    )
+    assert changed.hash() != config.hash()
+
+
+def test_a_build_section_says_what_it_needs(refusal):
+    both = "build: {genome: g.fa, annotation: a.gtf, features: f.tsv}"
+    assert refusal(both) == (
+        "config run.yaml: build: set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
+    )
+    assert "annotation needs genome, the FASTA" in refusal("build: {annotation: a.gtf}")
+    assert "annotation needs label.table" in refusal("build: {genome: g.fa, annotation: a.gtf}")
+    assert refusal("build: {features: f.tsv, window: [5, 5]}") == (
+        "config run.yaml: build: window [5, 5] holds no base: the second number must be above the first"
+    )
+    assert refusal("build: {features: f.tsv, extra: [{table: t, columns: c, colums: d}]}") == (
+        "config run.yaml: build.extra.0.colums is not a known key; did you mean columns?"
+    )
+
+
+def test_data_have_one_maker(refusal):
+    assert "build and simulate both make the data" in refusal("simulate: {}\nbuild: {features: f.tsv}")
+
+
+def test_fractions_of_a_split_add_up(refusal):
+    assert refusal("split: {fractions: [0.5, 0.1, 0.1]}") == (
+        "config run.yaml: split: fractions [0.5, 0.1, 0.1] add up to 0.7, not 1"
+    )
+    assert "split.qqq is not a known key; known keys are" in refusal("split: {rule: random, qqq: 1}")
 
 
 @pytest.mark.parametrize("path", [path for path, _ in leaves(full().dump()) if path not in ALONE], ids=".".join)

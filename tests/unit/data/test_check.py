@@ -1,12 +1,15 @@
+"""The full check of a data set."""
+
 import json
 
 import numpy as np
 import pytest
 
-from raygenex.config import DataConfig
-from raygenex.data.check import check, open_splits
+from raygenex.config import CheckConfig, DataConfig
+from raygenex.data.check import check
 from raygenex.data.describe import render, sparkline
 from raygenex.data.hdf5 import fingerprint
+from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
 from raygenex.sequence import from_string, to_one_hot
 
@@ -15,101 +18,10 @@ def config(**values):
     return DataConfig.model_validate(values)
 
 
-def test_open_splits(write):
-    train = (write("a.h5", prefix="A"), write("b.h5", n=2, prefix="B"))
-    valid = write("v.h5", prefix="V")
-    splits = open_splits(config(train=train, valid=valid, test="not-there.h5"), ("train", "valid"))
-    assert list(splits) == ["train", "valid"]
-    assert (splits["train"].rows, splits["train"].window, len(splits["train"].files)) == (6, 6, 2)
-    assert list(splits["train"].gene_id) == ["A0", "A1", "A2", "A3", "B0", "B1"]
-    assert splits["train"].label.tolist() == [0, 1, 0, 1, 0, 1]
-    assert splits["train"].halflife.shape == (6, 8)
-
-
-def test_split_not_set(sentence):
-    with pytest.raises(DataError) as info:
-        open_splits(config(train="a.h5"), ("valid",))
-    sentence(info, "data.valid is not set")
-
-
 def test_no_split_set(sentence):
     with pytest.raises(DataError) as info:
-        check(config())
+        check(config(), CheckConfig())
     sentence(info, "data.train is not set")
-
-
-def test_file_not_there_names_the_key(sentence):
-    with pytest.raises(DataError) as info:
-        open_splits(config(train="none.h5"), ("train",))
-    sentence(info, "data.train", "none.h5")
-
-
-def test_splits_of_different_window_length(write, sentence):
-    train, valid = write("a.h5", window=6), write("b.h5", window=8, prefix="V")
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=train, valid=valid), ("train", "valid"))
-    sentence(info, train, valid, 6, 8)
-
-
-def test_files_of_a_split_of_different_window_length(write, sentence):
-    files = (write("a.h5", window=6), write("b.h5", window=8, prefix="V"))
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=files), ("train",))
-    sentence(info, *files, 6, 8)
-
-
-def test_window_cuts_different_lengths_to_one(write):
-    data = config(train=write("a.h5", window=6), valid=write("b.h5", window=8, prefix="V"), window=4)
-    splits = open_splits(data, ("train", "valid"))
-    assert [split.window for split in splits.values()] == [4, 4]
-    assert check(data).splits["valid"].window == 4
-
-
-def test_window_longer_than_the_promoters(write, sentence):
-    path = write(window=6)
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=path, window=7), ("train",))
-    sentence(info, path, "data.window is 7", 6)
-
-
-def test_duplicate_gene_across_files(write, sentence):
-    files = (write("a.h5"), write("b.h5"))
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=files), ("train",))
-    sentence(info, *files, "gene G0")
-
-
-def test_duplicate_gene_across_splits(write, sentence):
-    train, test = write("a.h5"), write("b.h5", gene_id=np.array([b"x", b"y", b"G2", b"z"]))
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=train, test=test), ("train", "test"))
-    sentence(info, train, test, "gene G2", "leaks", "data.train", "data.test")
-
-
-def test_same_file_in_two_splits(write, sentence):
-    path = write()
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=path, valid=path), ("train", "valid"))
-    sentence(info, path, "leaks")
-
-
-def test_empty_split(write, sentence):
-    path = write("b.h5", n=0)
-    with pytest.raises(DataError) as info:
-        open_splits(config(train=write(), valid=path), ("train", "valid"))
-    sentence(info, path, "no genes")
-
-
-@pytest.mark.parametrize("split", ["train", "valid"])
-@pytest.mark.parametrize("label", [0, 1])
-def test_one_class_only(write, sentence, split, label):
-    with pytest.raises(DataError) as info:
-        open_splits(config(**{split: write(label=np.full(4, label))}), (split,))
-    sentence(info, f"data.{split} has only label {label}", "4 genes")
-
-
-def test_one_class_is_enough_to_test(write):
-    assert open_splits(config(test=write(label=np.ones(4))), ("test",))["test"].rows == 4
 
 
 def test_check_counts_by_hand(write):
@@ -118,7 +30,7 @@ def test_check_counts_by_hand(write):
     halflife[:, 0] = [1, 3]
     path = write(n=2, promoter=sequences, halflife=halflife)
     seen = []
-    report = check(config(train=path), on_progress=lambda done, total: seen.append((done, total)))
+    report = check(config(train=path), CheckConfig(), on_progress=lambda done, total: seen.append((done, total)))
     train = report.splits["train"]
     assert seen == [(2, 2)]
     assert (train.rows, train.window, train.positives, train.positive_fraction) == (2, 6, 1, 0.5)
@@ -138,12 +50,12 @@ def test_check_finds_what_the_cheap_checks_leave(write, columns, sentence):
     path = write(promoter=one_hot)
     assert open_splits(config(train=path), ("train",))["train"].rows == 4
     with pytest.raises(DataError) as info:
-        check(config(train=path))
+        check(config(train=path), CheckConfig())
     sentence(info, path, "G1", "position 2", "four bases")
 
 
 def test_region_of_unknown_bases_has_no_gc(write):
-    report = check(config(train=write(promoter=np.zeros((4, 6, 4), bool))))
+    report = check(config(train=write(promoter=np.zeros((4, 6, 4), bool))), CheckConfig())
     assert report.splits["train"].gc is None
     assert report.splits["train"].unknown_fraction == 1
     assert "-" in render(report)
@@ -151,7 +63,7 @@ def test_region_of_unknown_bases_has_no_gc(write):
 
 def test_render_fits_one_screen(write):
     paths = {name: write(f"{name}.h5", prefix=name, window=60) for name in ("train", "valid", "test")}
-    lines = render(check(config(**paths))).splitlines()
+    lines = render(check(config(**paths), CheckConfig())).splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
     assert "-30 to +29" in "\n".join(lines)
@@ -165,6 +77,6 @@ def test_sparkline():
 
 def test_core60_is_sound(shared_data):
     folder = shared_data / "core60"
-    report = check(config(train=str(folder / "train.h5"), valid=str(folder / "valid.h5")))
+    report = check(config(train=str(folder / "train.h5"), valid=str(folder / "valid.h5")), CheckConfig())
     assert [split.rows for split in report.splits.values()] == [12681, 989]
     assert report.splits["valid"].positives == 544

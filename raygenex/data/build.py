@@ -1,0 +1,281 @@
+"""From a genome, an annotation and an expression table to train, valid and test files, with nothing lost silently."""
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex import __version__
+from raygenex.config import SPLITS, FileSplit, GroupSplit, RunConfig, SimilaritySplit
+from raygenex.data.assemble import GeneRows, rule_counts, split_counts, write_genes, write_splits
+from raygenex.data.candidates import count_reasons
+from raygenex.data.extract import Extracted, extract
+from raygenex.data.extras import ExtraColumn, groups_of, read_extras
+from raygenex.data.hdf5 import fingerprint
+from raygenex.data.labels import label_genes, threshold_of
+from raygenex.data.origin import Origin, read_origin
+from raygenex.data.splits import Genes, apply_split, assign, read_split, write_split
+from raygenex.errors import DataError
+from raygenex.progress import progress
+
+MANIFEST = "build.json"
+_FILES = {**{name: f"{name}.h5" for name in SPLITS}, "genes": "genes.tsv", "split": "split.tsv"}
+
+MIN_CODING_GENES = 20
+"""Fewer coding sequences than this say nothing about whether annotation and genome agree."""
+
+MIN_START_CODONS = 0.5
+"""Least share of coding sequences that start with ATG; by chance it is 1 in 64."""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A built data set."""
+
+    folder: str
+    """Absolute path of the folder."""
+    files: dict[str, str]
+    """Absolute path of each split (HDF5), of ``genes`` (every gene of the annotation), ``split`` and ``manifest``."""
+    rows: dict[str, int]
+    """Genes of each split."""
+    positives: dict[str, int]
+    """Genes of label 1 (high) of each split."""
+    dropped: dict[str, int]
+    """Genes that stay out, by reason."""
+    threshold: float | None
+    """Expression above which a gene is high; None if the labels come from the table of features."""
+    seconds: float
+    reused: bool
+    """Whether the folder held this data set already, and nothing was done."""
+
+
+def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> BuildResult:
+    """Write ``train.h5``, ``valid.h5``, ``test.h5``, ``genes.tsv``, ``split.tsv`` and ``build.json``.
+
+    The rows of a file are in the order of the genome. The same inputs and settings give the same values, whatever the
+    number of workers. ``genes.tsv`` has every gene of the annotation, those that stay out with the reason.
+
+    Parameters
+    ----------
+    config
+        Its sections build, split and cluster.
+    folder
+        Where to write; made if needed, and reached by every node of the cluster.
+    overwrite
+        Whether a data set made otherwise is replaced.
+
+    Returns
+    -------
+    Paths and counts. A folder that holds this very data set is left as it is.
+
+    Raises
+    ------
+    DataError
+        If an input cannot be used, no gene is left, or the folder holds other data and ``overwrite`` is false.
+    ClusterError
+        If the cluster cannot hold the work.
+    """
+    assert config.build is not None, "checked by the caller"
+    started = time.monotonic()
+    folder = Path(folder).absolute()
+    if not overwrite and (found := find_build(config, folder)) is not None:
+        return found
+    inputs = _inputs(config)
+    extras = read_extras(config.build.extra, config.build.strip_versions)
+    origin = read_origin(config.build)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as partial:
+            record = _write(config, origin, extras, Path(partial))
+            record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
+            # The manifest goes first and comes last: it never stands beside files that it does not describe.
+            (folder / MANIFEST).unlink(missing_ok=True)
+            for name in _FILES.values():
+                if Path(partial, name).exists():
+                    os.replace(Path(partial, name), folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+            Path(partial, MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            os.replace(Path(partial, MANIFEST), folder / MANIFEST)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from None
+    return _result(folder, record, reused=False)
+
+
+def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
+    """Return the data set of these settings and inputs that a folder holds already; None if it holds none.
+
+    Raises
+    ------
+    DataError
+        If it holds other data, or an input is missing.
+    """
+    try:
+        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = None
+    if record is not None and record.get("settings") == _settings(config) and record.get("inputs") == _inputs(config):
+        result = _result(folder, record, reused=True)
+        if all(Path(path).exists() for path in result.files.values()):
+            return result
+    if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
+        raise DataError(
+            f"{folder} holds {present[0]} made from other inputs or settings: give --force to replace it, or choose "
+            "another folder"
+        )
+    return None
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    assert config.build is not None, "checked by the caller"
+    values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
+    return {"build": values, "split": config.split.model_dump(mode="json")}
+
+
+def _inputs(config: RunConfig) -> dict[str, str]:
+    """Return the sha256 of every file that goes in."""
+    options, split = config.build, config.split
+    assert options is not None, "checked by the caller"
+    paths = [options.genome, options.annotation, options.features, options.windows, options.tss_peaks]
+    paths += [options.label.table, *(extra.table for extra in options.extra)]
+    paths += [split.file] if isinstance(split, FileSplit) else []
+    paths += [split.table] if isinstance(split, GroupSplit) else []
+    return {path: fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
+
+
+def _write(config: RunConfig, origin: Origin, extras: list[ExtraColumn], folder: Path) -> dict[str, Any]:
+    """Write everything but the manifest, and return what the manifest says of it."""
+    options = config.build
+    assert options is not None, "checked by the caller"
+    fixed = read_split(config.split.file) if isinstance(config.split, FileSplit) else None
+    if fixed is not None:
+        ids = np.array([gene.gene_id for gene in origin.genes], dtype=object)
+        inside = apply_split(fixed, ids)
+        origin = origin.without({gene for gene, name in zip(ids, inside, strict=True) if name is None}, "no split")
+    expression = np.array([origin.value[gene.gene_id] for gene in origin.genes])
+    if options.label.table is None:
+        threshold, label = None, expression.astype(np.uint8)
+    else:
+        threshold = threshold_of(options.label, expression)
+        label = label_genes(expression, threshold, options.label.table)
+    similar = config.split if isinstance(config.split, SimilaritySplit) else None
+    sketches = (similar is not None, similar is not None and similar.protein is not None and origin.table is None)
+    batches = extract(origin.genome.path, origin.genes, folder, options, config.cluster, sketches)
+    start_codons = _check_start_codons(origin, batches)
+    rows = _rows(origin, batches, expression, label, extras)
+    table = fixed or assign(_split_genes(config, rows, batches), config.split)
+    splits = apply_split(table, rows.gene_id)
+    write_split(table, folder / "split.tsv", overwrite=True)
+    first, stop = options.window
+    attrs: dict[str, str | int | float] = {"window_first": first, "halflife_scale": origin.halflife_scale}
+    if origin.genome_build:
+        attrs["genome_build"] = origin.genome_build
+    with progress("writing genes", len(rows.gene_id)) as advance:
+        write_splits(folder, rows, splits, batches, attrs, advance)
+    write_genes(folder / "genes.tsv", rows, splits, origin.dropped)
+    unknown = np.concatenate([batch.unknown for batch in batches])
+    return {
+        "version": __version__,
+        "genome_build": origin.genome_build,
+        "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first},
+        "halflife_scale": origin.halflife_scale,
+        "genes": {
+            "found": len(rows.gene_id) + len(origin.dropped),
+            "kept": len(rows.gene_id),
+            "dropped": count_reasons(origin.dropped),
+        },
+        "transcript_rules": rule_counts(rows),
+        "label": {
+            "columns": list(origin.columns),
+            "aggregate": options.label.aggregate,
+            "rule": options.label.threshold if options.label.table else "the labels of the table",
+            "threshold": threshold,
+        },
+        "splits": split_counts(rows, splits),
+        "split": table.rule,
+        "start_codons": start_codons,
+        "unknown_bases": {
+            "genes": int((unknown > 0).sum()),
+            "share": float(unknown.sum() / unknown.size / (stop - first)),
+        },
+        "sha256": {name: fingerprint(str(folder / name)) for name in _FILES.values() if (folder / name).exists()},
+    }
+
+
+def _rows(
+    origin: Origin,
+    batches: list[Extracted],
+    expression: NDArray[np.float64],
+    label: NDArray[np.uint8],
+    extras: list[ExtraColumn],
+) -> GeneRows:
+    genes = origin.genes
+    ids = np.array([gene.gene_id for gene in genes], dtype=object)
+    halflife = np.concatenate([batch.halflife for batch in batches])
+    if origin.table is not None:
+        row = {gene: i for i, gene in enumerate(origin.table.gene_id)}
+        halflife = origin.table.halflife[[row[gene] for gene in ids]]
+    return GeneRows(
+        gene_id=ids,
+        locations=origin.locations(),
+        transcript_id=np.array(
+            [gene.transcript.transcript_id if gene.transcript else "" for gene in genes], dtype=object
+        ),
+        rule=np.array([gene.rule for gene in genes], dtype=object),
+        expression=expression,
+        label=label,
+        halflife=halflife,
+        extra={column.name: column.of(ids.tolist()) for column in extras},
+    )
+
+
+def _split_genes(config: RunConfig, rows: GeneRows, batches: list[Extracted]) -> Genes:
+    assert config.build is not None, "checked by the caller"
+    promoters = [batch.promoter_sketch for batch in batches if batch.promoter_sketch is not None]
+    proteins = [batch.protein_sketch for batch in batches if batch.protein_sketch is not None]
+    places = rows.locations
+    return Genes(
+        gene_id=rows.gene_id,
+        chrom=None if places is None else places.chrom,
+        tss=None if places is None else places.tss,
+        strand=None if places is None else places.strand,
+        first=config.build.window[0],
+        stop=config.build.window[1],
+        group=groups_of(config.split, rows.gene_id, rows.extra) if isinstance(config.split, GroupSplit) else None,
+        promoter_sketch=np.concatenate(promoters) if promoters else None,
+        protein_sketch=np.concatenate(proteins) if proteins else None,
+    )
+
+
+def _check_start_codons(origin: Origin, batches: list[Extracted]) -> float | None:
+    """Return the share of coding sequences that start with ATG; a small one means another genome than annotated."""
+    if origin.table is not None:
+        return None
+    starts = np.concatenate([batch.starts for batch in batches])
+    share = float(starts.mean())
+    if len(starts) >= MIN_CODING_GENES and share < MIN_START_CODONS:
+        raise DataError(
+            f"only {100 * share:.0f} % of the coding sequences of {origin.where} start with ATG in "
+            f"{origin.genome.path}: use the annotation and the genome of one build"
+        )
+    return share
+
+
+def _result(folder: Path, record: dict[str, Any], reused: bool) -> BuildResult:
+    return BuildResult(
+        folder=str(folder),
+        files={name: str(folder / file) for name, file in _FILES.items() if file in record["sha256"]}
+        | {"manifest": str(folder / MANIFEST)},
+        rows={name: counts["genes"] for name, counts in record["splits"].items()},
+        positives={name: counts["high"] for name, counts in record["splits"].items()},
+        dropped=record["genes"]["dropped"],
+        threshold=record["label"]["threshold"],
+        seconds=record["seconds"],
+        reused=reused,
+    )

@@ -1,0 +1,131 @@
+"""Opening the data of a run: cheap checks of every file before any work starts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config import SPLITS, DataConfig
+from raygenex.data.hdf5 import PromoterFile, Table, inspect, read_table
+from raygenex.data.locate import locate
+from raygenex.errors import DataError
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """One split: its files and their small columns, without the promoters."""
+
+    name: str
+    """``train``, ``valid`` or ``test``."""
+    files: tuple[PromoterFile, ...]
+    """The files, in the order of the configuration."""
+    tables: tuple[Table, ...]
+    """The small columns of each file."""
+    window: int
+    """Bases a promoter as the run uses it: ``data.window``, or all of them."""
+    rows: int
+    """Genes in all files."""
+
+    @property
+    def halflife_scale(self) -> str:
+        """How the lengths among the half-life features are scaled, the same in all files."""
+        return self.files[0].halflife_scale
+
+    @property
+    def gene_id(self) -> NDArray[np.object_]:
+        """Gene ids of all files, shape ``(rows,)``."""
+        return np.concatenate([table.gene_id for table in self.tables])
+
+    @property
+    def halflife(self) -> NDArray[np.float32]:
+        """Half-life features of all files, shape ``(rows, 8)``."""
+        return np.concatenate([table.halflife for table in self.tables])
+
+    @property
+    def label(self) -> NDArray[np.uint8]:
+        """Labels of all files, shape ``(rows,)``, 0 or 1."""
+        return np.concatenate([table.label for table in self.tables if table.label is not None])
+
+
+def open_splits(data: DataConfig, needed: tuple[str, ...]) -> dict[str, SplitData]:
+    """Check the splits that a run needs by their metadata and small columns; promoters are not read.
+
+    Parameters
+    ----------
+    data
+        Where the files are.
+    needed
+        Names of splits, of ``train``, ``valid`` and ``test``.
+
+    Returns
+    -------
+    The splits, in the order of ``needed``.
+
+    Raises
+    ------
+    DataError
+        If a split is not configured, a file breaks the schema, lengths of promoters differ or are below
+        ``data.window``, a gene is in two files, or train or valid have labels of one class only.
+    """
+    assert set(needed) <= set(SPLITS), needed
+    found: dict[str, list[PromoterFile]] = {}
+    for name in needed:
+        if not data.split(name):
+            raise DataError(f"data.{name} is not set: name its HDF5 files, as in `-o data.{name}={name}.h5`")
+        found[name] = [inspect(path) for path in locate(data.split(name), f"data.{name}")]
+    window = _common_window(data, [file for files in found.values() for file in files])
+    _check_one_scale([file for files in found.values() for file in files])
+    splits = {}
+    for name, files in found.items():
+        tables = tuple(read_table(file) for file in files)
+        splits[name] = SplitData(name, tuple(files), tables, window, sum(file.rows for file in files))
+    _check_no_leak(splits)
+    for name in ("train", "valid"):
+        if name in splits and len(classes := np.unique(splits[name].label)) == 1:
+            raise DataError(
+                f"data.{name} has only label {classes[0]} in its {splits[name].rows} genes: add some of the other class"
+            )
+    return splits
+
+
+def _common_window(data: DataConfig, files: list[PromoterFile]) -> int:
+    shortest = min(files, key=lambda file: file.window)
+    longest = max(files, key=lambda file: file.window)
+    if data.window is not None:
+        if data.window > shortest.window:
+            raise DataError(
+                f"data.window is {data.window}, but the promoters in {shortest.path} have {shortest.window} bases: "
+                f"set data.window to {shortest.window} or less"
+            )
+        return data.window
+    if shortest.window != longest.window:
+        raise DataError(
+            f"the promoters have {longest.window} bases in {longest.path} but {shortest.window} in {shortest.path}: "
+            f"use files of one length, or set data.window to {shortest.window} or less to cut all around the centre"
+        )
+    return shortest.window
+
+
+def _check_one_scale(files: list[PromoterFile]) -> None:
+    first = files[0]
+    if other := next((file for file in files if file.halflife_scale != first.halflife_scale), None):
+        raise DataError(
+            f"the lengths among the half-life features are {first.halflife_scale} in {first.path} but "
+            f"{other.halflife_scale} in {other.path}: use files that were made in one way"
+        )
+
+
+def _check_no_leak(splits: dict[str, SplitData]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for name, split in splits.items():
+        for file, table in zip(split.files, split.tables, strict=True):
+            for gene in table.gene_id:
+                other, path = seen.setdefault(gene, (name, file.path))
+                if path == file.path and other == name:
+                    continue
+                if other == name:
+                    raise DataError(f"data.{name}: gene {gene} is in both {path} and {file.path}; keep one of them")
+                raise DataError(
+                    f"gene {gene} leaks between splits: it is in {path} (data.{other}) and in {file.path} "
+                    f"(data.{name}); keep it in one of them"
+                )

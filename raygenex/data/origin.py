@@ -1,0 +1,120 @@
+"""Where the genes of a data set come from: an annotation and its genome, or a published table of features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raygenex.config import BuildConfig
+from raygenex.data.annotation import read_annotation
+from raygenex.data.candidates import Candidate, count_reasons, find_candidates
+from raygenex.data.feature_table import FeatureTable, is_bed, place_windows, read_features
+from raygenex.data.genome import Genome, open_genome
+from raygenex.data.labels import match_genes, read_expression
+from raygenex.data.schema import Locations
+from raygenex.errors import DataError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The genes that are wanted, before anything is cut from the genome."""
+
+    where: str
+    """The annotation or the table of features."""
+    genome: Genome
+    """What windows are cut from."""
+    genes: list[Candidate]
+    """In the order of the genome."""
+    dropped: dict[str, str]
+    """Why each other gene stays out, by gene id."""
+    genome_build: str | None
+    table: FeatureTable | None
+    """The published features; None if they are computed from the annotation."""
+    value: Mapping[str, float]
+    """Expression by gene id; the labels of the table of features if there is no expression table."""
+    columns: tuple[str, ...]
+    """The columns behind the values."""
+    on_genome: bool
+    """Whether the windows were found on a genome; else they are the records of a FASTA."""
+
+    @property
+    def halflife_scale(self) -> str:
+        """How lengths are scaled: ``log10`` or ``z-score``."""
+        return self.table.scale if self.table is not None else "log10"
+
+    def locations(self) -> Locations | None:
+        """Return where the genes lie; None if only a FASTA of windows is known."""
+        chrom, tss, strand = zip(*((gene.chrom, gene.tss, gene.strand) for gene in self.genes), strict=True)
+        if self.table is not None and not self.on_genome:
+            return self.table.locations([gene.gene_id for gene in self.genes])
+        return Locations(np.array(chrom, dtype=object), np.array(tss, dtype=np.int64), np.array(strand, dtype=object))
+
+    def without(self, genes: set[str], reason: str) -> "Origin":
+        """Return the same without some genes.
+
+        Raises
+        ------
+        DataError
+            If no gene is left.
+        """
+        kept = [gene for gene in self.genes if gene.gene_id not in genes]
+        left = replace(self, genes=kept, dropped=self.dropped | dict.fromkeys(sorted(genes), reason))
+        left.check_not_empty()
+        return left
+
+    def check_not_empty(self) -> None:
+        """Raise a DataError that gives the reasons if there is no gene."""
+        if not self.genes:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.dropped).items())
+            raise DataError(f"no gene of {self.where} is left ({reasons}): loosen the settings of build")
+
+
+def read_origin(config: BuildConfig) -> Origin:
+    """Read the inputs of a build, but not the genome's bases, and choose the genes.
+
+    Raises
+    ------
+    DataError
+        If an input cannot be used, inputs do not fit each other, or no gene is left.
+    """
+    origin = _from_annotation(config) if config.annotation is not None else _from_table(config)
+    origin.check_not_empty()
+    unmeasured = {gene.gene_id for gene in origin.genes if gene.gene_id not in origin.value}
+    return origin.without(unmeasured, "no expression") if unmeasured else origin
+
+
+def _from_annotation(config: BuildConfig) -> Origin:
+    assert config.genome is not None, "checked with the section"
+    assert config.annotation is not None, "checked by the caller"
+    # The small files first: what is wrong with them is said within seconds.
+    expression = read_expression(config.label, config.strip_versions)
+    genome = open_genome(config.genome)
+    annotation = read_annotation(config.annotation)
+    genes, dropped = find_candidates(annotation, genome, config)
+    match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)
+    build = config.genome_build or annotation.genome_build
+    return Origin(config.annotation, genome, genes, dropped, build, None, expression.value, expression.columns, True)
+
+
+def _from_table(config: BuildConfig) -> Origin:
+    table = read_features(config)
+    fasta = config.windows if config.windows is not None and not is_bed(config.windows) else config.genome
+    if fasta is None:
+        raise DataError(
+            f"{table.path} has no promoters: name a genome in build.genome, or a FASTA of windows in build.windows"
+        )
+    if config.label.table is not None:
+        expression = read_expression(config.label, config.strip_versions)
+        value, columns = expression.value, expression.columns
+        match_genes(table.gene_id.tolist(), value, table.path, expression.path)
+    elif table.label is not None:
+        known = ~np.isnan(table.label)
+        value = dict(zip(table.gene_id[known].tolist(), table.label[known].tolist(), strict=True))
+        columns = ("label",)
+    else:
+        raise DataError(f"{table.path} has no label column: add one, or name an expression table in build.label.table")
+    genome = open_genome(fasta)
+    genes, dropped = place_windows(table, genome, config)
+    return Origin(
+        table.path, genome, genes, dropped, config.genome_build, table, value, columns, fasta == config.genome
+    )

@@ -1,0 +1,171 @@
+"""Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config import SPLITS, GroupSplit, RunConfig, SimilaritySplit
+from raygenex.data.extras import groups_of
+from raygenex.data.hdf5 import iter_rows
+from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
+from raygenex.data.schema import EXTRA_GROUP
+from raygenex.data.splits import Genes, SplitTable, apply_split, assign, write_split
+from raygenex.data.writer import PromoterWriter
+from raygenex.errors import DataError
+from raygenex.progress import progress
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """A new split."""
+
+    output: str
+    """Absolute path of the split file."""
+    counts: dict[str, int]
+    """Genes of train, valid and test."""
+    left_out: int
+    """Genes that a split file does not name."""
+    rule: dict[str, Any]
+    """The rule as it was applied."""
+    files: dict[str, str]
+    """Absolute paths of the promoter files that were written, by split."""
+
+
+def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool = False) -> SplitResult:
+    """Split all genes of the configured files by the section ``split``.
+
+    Parameters
+    ----------
+    config
+        Its sections data (all files count, whatever split they are in) and split.
+    output
+        The split file to write.
+    folder
+        Where to write train.h5, valid.h5 and test.h5 of the new split; None writes none.
+    overwrite
+        Whether files that exist are replaced.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or written, or the genes lack what the rule needs.
+    """
+    target = Path(output).absolute()
+    targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
+    for path in (target, *targets.values()):
+        if path.exists() and not overwrite:
+            raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
+    splits = open_splits(config.data, config.data.configured or ("train",))
+    _refuse_own_input(splits, list(targets.values()))
+    genes = _genes(config, splits)
+    table = assign(genes, config.split)
+    known = np.array([name is not None for name in table.split])
+    if not known.any():
+        raise DataError("the split file names none of the genes: use the split of these genes")
+    kept = SplitTable(table.gene_id[known], table.chrom[known], table.group[known], table.split[known], table.rule)
+    written = _write(splits, kept, targets, overwrite) if targets else {}
+    write_split(kept, target, overwrite)
+    return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
+
+
+def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
+    found = list(splits.values())
+    gene_id = np.concatenate([split.gene_id for split in found])
+    places = [locations(split) for split in found]
+    offsets = {window_offsets(split) for split in found}
+    offset = offsets.pop() if len(offsets) == 1 else None
+    sketches = None
+    if isinstance(config.split, SimilaritySplit):
+        with progress("comparing promoters", len(gene_id)) as advance:
+            sketches = np.concatenate([scan(split, lambda rows: advance(rows, "")).sketches for split in found])
+    group = None
+    if isinstance(config.split, GroupSplit):
+        tables = [extra_columns(split) for split in found]
+        common = [name for name in tables[0] if all(name in table for table in tables)]
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in common}
+        group = groups_of(config.split, gene_id, columns)
+    known = [place for place in places if place is not None]
+    placed = len(known) == len(places)
+    return Genes(
+        gene_id=gene_id,
+        chrom=np.concatenate([place.chrom for place in known]) if placed else None,
+        tss=np.concatenate([place.tss for place in known]) if placed else None,
+        strand=np.concatenate([place.strand for place in known]) if placed else None,
+        first=None if offset is None else offset[0],
+        stop=None if offset is None else offset[1],
+        group=group,
+        promoter_sketch=sketches,
+    )
+
+
+def _write(
+    splits: dict[str, SplitData], table: SplitTable, targets: dict[str, Path], overwrite: bool
+) -> dict[str, str]:
+    """Copy every gene, whole, into the file of its new split."""
+    wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
+    first = next(iter(splits.values())).files[0]
+    attrs: dict[str, str | int | float] = {"halflife_scale": first.halflife_scale}
+    offsets = {file.first for split in splits.values() for file in split.files}
+    builds = {file.genome_build for split in splits.values() for file in split.files}
+    stored = {file.window for split in splits.values() for file in split.files}
+    if len(stored) > 1:
+        raise DataError(f"the files hold promoters of {sorted(stored)} bases: split files of one length")
+    if len(offsets) == 1 and first.first is not None:
+        attrs["window_first"] = first.first
+    if len(builds) == 1 and first.genome_build is not None:
+        attrs["genome_build"] = first.genome_build
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(PromoterWriter(path, first.window, overwrite=overwrite, attrs=attrs))
+            for name, path in wanted.items()
+        }
+        advance = stack.enter_context(progress("writing genes", sum(split.rows for split in splits.values())))
+        columns = _common_columns(splits)
+        start = 0
+        for split in splits.values():
+            for file in split.files:
+                for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES)):
+                    stop = start + len(block["gene_id"])
+                    _append(writers, block, apply_split(table, block["gene_id"]), columns, start)
+                    advance(stop - start, "")
+                    start = stop
+    return {name: str(path) for name, path in wanted.items()}
+
+
+def _append(
+    writers: dict[str, PromoterWriter],
+    block: dict[str, NDArray[Any]],
+    places: NDArray[np.object_],
+    columns: dict[str, NDArray[Any]],
+    start: int,
+) -> None:
+    for name, writer in writers.items():
+        rows = np.flatnonzero(places == name)
+        more = {column: values[start + rows] for column, values in columns.items()}
+        writer.append(
+            block["gene_id"][rows], block["sequence"][rows], block["halflife"][rows], block["label"][rows], more
+        )
+
+
+def _common_columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
+    """Return the optional columns that every file has, over all genes in their order."""
+    found: list[dict[str, NDArray[Any]]] = []
+    for split in splits.values():
+        places = locations(split)
+        columns: dict[str, NDArray[Any]] = (
+            {} if places is None else {"chrom": places.chrom, "tss": places.tss, "strand": places.strand}
+        )
+        found.append(columns | {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()})
+    names = [name for name in found[0] if all(name in columns for columns in found)]
+    return {name: np.concatenate([columns[name] for columns in found]) for name in names}
+
+
+def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path]) -> None:
+    sources = {file.path for split in splits.values() for file in split.files}
+    if clash := next((path for path in targets if str(path) in sources), None):
+        raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")

@@ -1,0 +1,189 @@
+"""Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.data.locate import local_copy
+from raygenex.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = 8
+_MISSING = ("", "NA", "N/A", "NaN", "nan", "na", "NULL", "null", "None", ".")
+
+
+def read_table_file(path: str) -> "pd.DataFrame":
+    """Read a whole table; every value stays text, but in Parquet.
+
+    Parameters
+    ----------
+    path
+        A local path or fsspec URL whose name ends in .parquet, .csv or .tsv (also .txt), the last three also with .gz.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, no such table, truncated or empty, or a column stands in it twice.
+    """
+    import pandas as pd
+    from pandas.errors import EmptyDataError, ParserError
+    from pyarrow import ArrowInvalid
+
+    name = path.lower().removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            table = pd.read_parquet(local_copy(path))
+        elif name.endswith((".csv", ".tsv", ".txt")):
+            separator = "," if name.endswith(".csv") else "\t"
+            # Lines that start with # before the header are comments; a later # may belong to a value.
+            skipped = _comment_lines(path)
+            table = pd.read_csv(local_copy(path), sep=separator, dtype=str, skiprows=skipped, keep_default_na=False)
+        else:
+            raise DataError(f"{path} is no table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the path") from None
+    except EOFError:
+        raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
+    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
+        raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
+    repeated = [name for name in table.columns if str(name).endswith(".1") and str(name)[:-2] in table.columns]
+    if repeated and _header(path, name).count(str(repeated[0])[:-2]) > 1:
+        raise DataError(f"{path} has the column {str(repeated[0])[:-2]} twice; rename one of them")
+    if table.empty:
+        raise DataError(f"{path} has no rows; check the file")
+    return table
+
+
+def gene_column(table: "pd.DataFrame", path: str, column: str) -> NDArray[np.object_]:
+    """Return the gene ids of a table, str, shape ``(N,)``.
+
+    Raises
+    ------
+    DataError
+        If the column is missing, or an id is empty or there twice.
+    """
+    if column not in table.columns:
+        raise DataError(f"{path} has no column {column} of gene ids; it has {shown(list(table.columns))}: name the one")
+    gene_id = table[column].fillna("").astype(str).str.strip().to_numpy(dtype=object)
+    if (empty := np.flatnonzero(gene_id == "")).size:
+        raise DataError(f"{path}: the gene id of row {empty[0] + 1} is empty; give every gene an id or remove the row")
+    check_unique_ids(gene_id, path)
+    return gene_id
+
+
+def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
+    """Refuse gene ids that are there twice, by a `DataError` that names ``where``, the gene and both rows (from 1)."""
+    first: dict[str, int] = {}
+    for row, gene in enumerate(gene_id):
+        if (other := first.setdefault(gene, row)) != row:
+            raise DataError(
+                f"{where}: gene {gene} is in rows {other + 1} and {row + 1}; keep one, or join them into one row"
+            )
+
+
+def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str) -> list[str]:
+    """Return the columns that match names or globs, in the table's order; without patterns, the numeric ones.
+
+    Parameters
+    ----------
+    table, path
+        The table and where it comes from.
+    patterns
+        Names or globs such as ``E*``.
+    but
+        A column that is never meant: that of the gene ids.
+
+    Raises
+    ------
+    DataError
+        If a pattern matches no column, or no column is numeric.
+    """
+    names = [str(name) for name in table.columns if name != but]
+    if not patterns:
+        numeric = [name for name in names if _parse(table[name])[1] is None and not _all_missing(table[name])]
+        if not numeric:
+            raise DataError(f"{path} has no numeric column; it has {shown(names)}: name the columns that hold numbers")
+        return numeric
+    for pattern in patterns:
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+            raise DataError(f"{path} has no column {pattern}; it has {shown(names)}: correct the name")
+    return [name for name in names if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return a column as numbers, shape ``(N,)``; NaN where the table says nothing (empty, NA, NaN, null, None, .).
+
+    Raises
+    ------
+    DataError
+        If a value is no finite number; the sentence names the gene, the column and the value.
+    """
+    values, wrong = _parse(table[column])
+    if wrong is not None:
+        raise DataError(
+            f"{path}: {column} of gene {gene_id[wrong]} (row {wrong + 1}) is {table[column].iloc[wrong]!r}, "
+            "not a number; correct it, leave it empty, or name other columns"
+        )
+    return values
+
+
+def text(table: "pd.DataFrame", column: str) -> NDArray[np.object_]:
+    """Return a column as str objects, shape ``(N,)``; empty where the table says nothing."""
+    values = table[column].fillna("").astype(str).str.strip().to_numpy(dtype=object)
+    values[np.isin(values.astype(str), _MISSING)] = ""
+    return values
+
+
+def is_numeric(table: "pd.DataFrame", column: str) -> bool:
+    """Whether every value of a column is a finite number or missing."""
+    return _parse(table[column])[1] is None
+
+
+def shown(names: Sequence[Any]) -> str:
+    """Join names for a sentence: the first eight, and how many more."""
+    first = ", ".join(str(name) for name in names[:_SHOWN]) or "none"
+    return first if len(names) <= _SHOWN else f"{first} and {len(names) - _SHOWN} more"
+
+
+def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
+    """Return the numbers of a column and the first row that holds no finite number, None if there is none."""
+    import pandas as pd
+
+    raw = column.where(~column.isin(_MISSING), None) if column.dtype.kind not in "fiub" else column
+    values = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.flatnonzero((np.isnan(values) & raw.notna().to_numpy()) | np.isinf(values))
+    return values, int(wrong[0]) if wrong.size else None
+
+
+def _all_missing(column: "pd.Series[Any]") -> bool:
+    return bool(np.isnan(_parse(column)[0]).all())
+
+
+def _comment_lines(path: str) -> int:
+    with _open_text(path) as stream:
+        for number, line in enumerate(stream):
+            if not line.startswith("#"):
+                return number
+    return 0
+
+
+def _header(path: str, name: str) -> list[str]:
+    if name.endswith(".parquet"):
+        return []
+    with _open_text(path) as stream:
+        line = next(line for line in stream if not line.startswith("#"))
+    return line.rstrip("\r\n").split("," if name.endswith(".csv") else "\t")
+
+
+def _open_text(path: str) -> Any:
+    import gzip
+
+    local = Path(local_copy(path))
+    return gzip.open(local, "rt", encoding="utf-8") if local.suffix == ".gz" else open(local, encoding="utf-8")

@@ -1,0 +1,134 @@
+"""Reading the tables of users."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, read_table_file, shown, text
+from raygenex.errors import DataError
+
+TSV = "gene_id\tname\ta1\ta2\tb\nG1\tone\t1\t2.5\tx\nG2\ttwo\tNA\t1e3\ty\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that writes a table and returns its path."""
+
+    def write(content=TSV, name="t.tsv"):
+        path = tmp_path / name
+        data = content.encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.txt", "t.tsv.gz", "t.csv", "t.csv.gz", "T.TSV"])
+def test_every_format_reads_alike(table, name):
+    path = table(TSV.replace("\t", ",") if "csv" in name else TSV, name)
+    found = read_table_file(path)
+    assert list(found.columns) == ["gene_id", "name", "a1", "a2", "b"]
+    assert gene_column(found, path, "gene_id").tolist() == ["G1", "G2"]
+    np.testing.assert_array_equal(numbers(found, path, "a1", found["gene_id"]), [1, np.nan])
+    np.testing.assert_array_equal(numbers(found, path, "a2", found["gene_id"]), [2.5, 1000])
+
+
+def test_parquet_keeps_its_types(tmp_path):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"gene_id": ["G1", "G2"], "a": [1.5, np.nan], "n": [1, 2]}).to_parquet(path)
+    found = read_table_file(str(path))
+    np.testing.assert_array_equal(numbers(found, "t", "a", found["gene_id"].to_numpy()), [1.5, np.nan])
+    assert choose_columns(found, "t", (), "gene_id") == ["a", "n"]
+
+
+def test_comments_before_the_header_are_skipped(table):
+    assert "gene_id" in read_table_file(table("# one\n# two\n" + TSV)).columns
+
+
+def test_ids_that_look_like_numbers_stay_as_written(table):
+    path = table("gene_id\tv\n007\t1\n1e5\t2\n")
+    assert gene_column(read_table_file(path), path, "gene_id").tolist() == ["007", "1e5"]
+
+
+def test_columns_by_name_and_glob(table):
+    found = read_table_file(table())
+    assert choose_columns(found, "t", ("a*",), "gene_id") == ["a1", "a2"]
+    assert choose_columns(found, "t", ("b", "a2"), "gene_id") == ["a2", "b"]
+    assert choose_columns(found, "t", (), "gene_id") == ["a1", "a2"]
+    assert is_numeric(found, "a1")
+    assert not is_numeric(found, "b")
+    assert text(found, "a1").tolist() == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "names"),
+    [
+        (TSV, "t.xlsx", ("t.xlsx", ".parquet")),
+        ("", "t.tsv", ("t.tsv", "cannot be read")),
+        ("gene_id\tv\n", "t.tsv", ("has no rows",)),
+        ("gene_id\tv\tv\nG\t1\t2\n", "t.tsv", ("column v twice",)),
+        ("no parquet", "t.parquet", ("t.parquet", "cannot be read")),
+        ("a\tb\n1\t2\n1\t2\t3\n", "t.tsv", ("cannot be read",)),
+    ],
+)
+def test_what_is_no_table_is_refused(table, sentence, content, name, names):
+    with pytest.raises(DataError) as info:
+        read_table_file(table(content, name))
+    sentence(info, *names)
+
+
+def test_a_missing_file_is_named(sentence, tmp_path):
+    with pytest.raises(DataError) as info:
+        read_table_file(str(tmp_path / "no.tsv"))
+    sentence(info, "no.tsv", "does not exist")
+
+
+def test_a_truncated_gzip_is_named(tmp_path, sentence):
+    path = tmp_path / "t.tsv.gz"
+    rows = "".join(f"G{i}\t{i * 7919 % 1000}\n" for i in range(5000))
+    path.write_bytes(gzip.compress(("gene_id\tv\n" + rows).encode())[:-500])
+    with pytest.raises(DataError) as info:
+        read_table_file(str(path))
+    sentence(info, "t.tsv.gz", "truncated")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("id\tv\nG\t1\n", ("no column gene_id", "id, v")),
+        ("gene_id\tv\nG\t1\nG\t2\n", ("gene G", "rows 1 and 2")),
+        ("gene_id\tv\nG\t1\n \t2\n", ("row 2", "empty")),
+    ],
+)
+def test_gene_ids_are_there_once(table, sentence, content, names):
+    path = table(content)
+    with pytest.raises(DataError) as info:
+        gene_column(read_table_file(path), path, "gene_id")
+    sentence(info, path, *names)
+
+
+@pytest.mark.parametrize("value", ["high", "1,5", "inf", "-Infinity", "1 2"])
+def test_what_is_no_number_is_named_with_its_gene(table, sentence, value):
+    path = table(f"gene_id\tv\nG1\t1\nG2\t{value}\n")
+    found = read_table_file(path)
+    with pytest.raises(DataError) as info:
+        numbers(found, path, "v", found["gene_id"])
+    sentence(info, path, "v of gene G2", value, "not a number")
+
+
+def test_columns_that_are_not_there_are_named(table, sentence):
+    path = table()
+    with pytest.raises(DataError) as info:
+        choose_columns(read_table_file(path), path, ("z*",), "gene_id")
+    sentence(info, "no column z*", "name, a1, a2, b")
+    with pytest.raises(DataError) as info:
+        choose_columns(read_table_file(table("gene_id\tv\nG\tx\n")), path, (), "gene_id")
+    sentence(info, "no numeric column")
+
+
+def test_long_lists_are_cut():
+    assert shown(["a", "b"]) == "a, b"
+    assert shown([str(i) for i in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert shown([]) == "none"
