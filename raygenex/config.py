@@ -26,19 +26,27 @@ from raygenex.data_sections import (
     Split,
 )
 from raygenex.errors import ConfigError
-from raygenex.sections import (
-    Backbone,
-    ClusterConfig,
+from raygenex.model_sections import (
+    AutoencoderXgboost,
     CnnConfig,
     CnnDnaOnly,
     CnnHalflifeEncoded,
     CnnHalflifeOnly,
     CnnHalflifeRaw,
+    HalflifeConfig,
+    KmerConfig,
+    Logistic,
+    LstmConfig,
+    ModelSection,
+    TreesConfig,
+    XgboostKmer,
+)
+from raygenex.sections import (
+    Backbone,
+    ClusterConfig,
     EmbedConfig,
     EvaluateConfig,
-    HalflifeConfig,
     HyenaBackbone,
-    ModelSection,
     OneHotBackbone,
     PredictConfig,
     RunConfig,
@@ -49,6 +57,7 @@ from raygenex.sections import (
 
 __all__ = [
     "SPLITS",
+    "AutoencoderXgboost",
     "Backbone",
     "BuildConfig",
     "CheckConfig",
@@ -67,7 +76,10 @@ __all__ = [
     "GroupSplit",
     "HalflifeConfig",
     "HyenaBackbone",
+    "KmerConfig",
     "LabelConfig",
+    "Logistic",
+    "LstmConfig",
     "ModelSection",
     "OneHotBackbone",
     "PredictConfig",
@@ -79,6 +91,8 @@ __all__ = [
     "Split",
     "TrackingConfig",
     "TrainConfig",
+    "TreesConfig",
+    "XgboostKmer",
     "canonical_hash",
     "load_config",
     "parse_config",
@@ -86,7 +100,7 @@ __all__ = [
 
 
 _TAGGED: dict[str, tuple[str, list[type[Section]]]] = {
-    "model": ("kind", list(CnnConfig.__subclasses__())),
+    "model": ("kind", [*CnnConfig.__subclasses__(), LstmConfig, AutoencoderXgboost, XgboostKmer, Logistic]),
     "backbone": ("kind", [OneHotBackbone, HyenaBackbone]),
     "split": ("rule", [RandomSplit, ChromosomeSplit, GroupSplit, SimilaritySplit, FileSplit]),
 }

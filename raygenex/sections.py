@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from raygenex.data_sections import (
     BuildConfig,
@@ -13,13 +13,13 @@ from raygenex.data_sections import (
     ChromosomeSplit,
     DataConfig,
     Folder,
-    Fraction,
     PositiveFloat,
     PositiveInt,
     Section,
     SimulateConfig,
     Split,
 )
+from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, ModelSection, default_kind
 
 
 class OneHotBackbone(Section):
@@ -50,12 +50,7 @@ class HyenaBackbone(Section):
         return self.weights is not None and self.revision is not None
 
 
-def _default_kind(kind: str) -> BeforeValidator:
-    """Let a section that names no kind be of the default one."""
-    return BeforeValidator(lambda value: {"kind": kind, **value} if isinstance(value, dict) else value)
-
-
-Backbone = Annotated[OneHotBackbone | HyenaBackbone, Field(discriminator="kind"), _default_kind("onehot")]
+Backbone = Annotated[OneHotBackbone | HyenaBackbone, Field(discriminator="kind"), default_kind("onehot")]
 
 
 class EmbedConfig(Section):
@@ -83,73 +78,6 @@ class EmbedConfig(Section):
     def effective_precision(self) -> str:
         """The arithmetic that the actors use: ``precision`` on a GPU, fp32 without one."""
         return self.precision if self.gpus_per_actor else "fp32"
-
-
-class HalflifeConfig(Section):
-    """The half-life encoder and its pretraining by a triplet loss."""
-
-    channels: tuple[PositiveInt, ...] = Field((128, 256, 256), description="channels of the convolutions", min_length=1)
-    epochs: PositiveInt = Field(20, description="passes over the training genes")
-    batch_size: Annotated[int, Field(ge=2)] = Field(256, description="genes a step")
-    learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size")
-    margin: PositiveFloat = Field(1.0, description="margin of the triplet loss")
-    noise: PositiveFloat = Field(0.1, description="standard deviation of the noise that makes a positive")
-    finetune: bool = Field(False, description="let the CNN's training move the encoder's weights")
-
-
-class CnnConfig(Section):
-    """Sizes shared by the four CNN models."""
-
-    width: PositiveInt = Field(256, description="channels that enter the convolutions")
-    stem_kernel: PositiveInt = Field(11, description="bases seen by the first layer when the input is bases (odd)")
-    channels: tuple[PositiveInt, ...] = Field(
-        (128, 64, 16, 4), description="channels of the convolutions", min_length=1
-    )
-    kernel_size: PositiveInt = Field(3, description="positions seen by a convolution (odd)")
-    pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined by max-pooling after each")
-    dense: tuple[PositiveInt, ...] = Field((256, 64), description="sizes of the dense layers before the logit")
-    dropout: Fraction = Field(0.5, description="dropout after each dense layer")
-    join: Literal["positions", "dense"] = Field(
-        "positions", description="half-life joins the DNA along positions (as published) or at the first dense layer"
-    )
-
-    @model_validator(mode="after")
-    def _odd_kernels(self) -> "CnnConfig":
-        for name in ("stem_kernel", "kernel_size"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be odd, so that positions stay aligned")
-        return self
-
-
-class CnnHalflifeEncoded(CnnConfig):
-    """DNA and the pretrained half-life code (the paper's CNNWithHFEncode)."""
-
-    kind: Literal["cnn_halflife_encoded"] = "cnn_halflife_encoded"
-
-
-class CnnHalflifeRaw(CnnConfig):
-    """DNA and the half-life features as they are (the paper's CNNOnly)."""
-
-    kind: Literal["cnn_halflife_raw"] = "cnn_halflife_raw"
-
-
-class CnnDnaOnly(CnnConfig):
-    """DNA alone (the paper's CNNWithOnlyDNA)."""
-
-    kind: Literal["cnn_dna_only"] = "cnn_dna_only"
-
-
-class CnnHalflifeOnly(CnnConfig):
-    """The pretrained half-life code alone (the paper's CNNWithOnlyHF)."""
-
-    kind: Literal["cnn_halflife_only"] = "cnn_halflife_only"
-
-
-ModelSection = Annotated[
-    CnnHalflifeEncoded | CnnHalflifeRaw | CnnDnaOnly | CnnHalflifeOnly,
-    Field(discriminator="kind"),
-    _default_kind("cnn_halflife_encoded"),
-]
 
 
 class TrainConfig(Section):

@@ -13,7 +13,15 @@ PACKAGE = Path(raygenex.__file__).parent
 
 # From left to right; a module may import its own room and those before it.
 ROOMS = (
-    ("raygenex", "raygenex.errors", "raygenex.sequence", "raygenex.config", "raygenex.data_sections", "raygenex.sections"),
+    (
+        "raygenex",
+        "raygenex.errors",
+        "raygenex.sequence",
+        "raygenex.config",
+        "raygenex.data_sections",
+        "raygenex.model_sections",
+        "raygenex.sections",
+    ),
     (
         "raygenex.cluster",
         "raygenex.locking",
