@@ -322,6 +322,27 @@ def predict(
 
 
 @app.command()
+def benchmark(
+    config: ConfigPath,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train every model over several seeds, and write the tables that compare them."""
+    settings = _load(config, override, debug)
+    from raygenex import plan, text
+    from raygenex.benchmark import benchmark as run_benchmark
+
+    if dry_run:
+        _print_plan(settings, as_json, plan.plan_benchmark(settings))
+        return
+    result = run_benchmark(settings, force)
+    _print(text.benchmark_values(result), as_json, lambda: text.benchmark_text(result))
+
+
+@app.command()
 def run(
     config: ConfigPath,
     override: Overrides = None,

@@ -27,6 +27,7 @@ from raygenex.data_sections import (
 )
 from raygenex.errors import ConfigError
 from raygenex.model_sections import (
+    CNN_KINDS,
     AutoencoderXgboost,
     CnnConfig,
     CnnDnaOnly,
@@ -43,6 +44,8 @@ from raygenex.model_sections import (
 )
 from raygenex.sections import (
     Backbone,
+    BenchmarkConfig,
+    BenchmarkModel,
     ClusterConfig,
     EmbedConfig,
     EvaluateConfig,
@@ -56,9 +59,12 @@ from raygenex.sections import (
 )
 
 __all__ = [
+    "CNN_KINDS",
     "SPLITS",
     "AutoencoderXgboost",
     "Backbone",
+    "BenchmarkConfig",
+    "BenchmarkModel",
     "BuildConfig",
     "CheckConfig",
     "ChromosomeSplit",

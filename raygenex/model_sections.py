@@ -73,12 +73,12 @@ class CnnHalflifeOnly(CnnConfig):
 
 
 class LstmConfig(Section):
-    """A recurrent network along the positions, its last states and the half-life features into dense layers."""
+    """A recurrent network along the positions; its mean state and the half-life features into dense layers."""
 
     kind: Literal["lstm"] = "lstm"
     width: PositiveInt = Field(64, description="channels that enter the recurrence")
     stem_kernel: PositiveInt = Field(11, description="bases seen by the first layer when the input is bases (odd)")
-    pool: PositiveInt = Field(4, description="positions averaged into one step; 1 keeps every position")
+    pool: PositiveInt = Field(8, description="positions averaged into one step; 1 keeps every position")
     hidden: PositiveInt = Field(64, description="size of the recurrent state, in each direction")
     layers: PositiveInt = Field(1, description="recurrent layers")
     bidirectional: bool = Field(True, description="read the promoter from both ends")
@@ -119,15 +119,21 @@ class AutoencoderXgboost(Section):
     learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size for the autoencoder")
     trees: TreesConfig = TreesConfig()
 
+    @model_validator(mode="after")
+    def _odd_kernel(self) -> "AutoencoderXgboost":
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size ({self.kernel_size}) must be odd, so that positions stay aligned")
+        return self
+
 
 class KmerConfig(Section):
     """What boosted trees and logistic regression read of the bases."""
 
     k: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
-        (1, 2, 3, 4), description="lengths of the k-mers that are counted", min_length=1
+        (1, 2, 3, 4, 5), description="lengths of the k-mers that are counted", min_length=1
     )
     regions: PositiveInt = Field(4, description="equal regions whose k-mers (up to region_k) are counted apart")
-    region_k: Annotated[int, Field(ge=1, le=6)] = Field(3, description="longest k-mer counted by region")
+    region_k: Annotated[int, Field(ge=1, le=6)] = Field(2, description="longest k-mer counted by region")
     onehot_bases: Annotated[int, Field(ge=0)] = Field(
         100, description="bases around the TSS that are read one by one; 0: none"
     )
@@ -139,7 +145,7 @@ class XgboostKmer(KmerConfig):
 
     kind: Literal["xgboost_kmer"] = "xgboost_kmer"
     trees: TreesConfig = TreesConfig(
-        trees=1000, depth=5, learning_rate=0.03, subsample=0.8, colsample=0.3, early_stopping=50
+        trees=1000, depth=3, learning_rate=0.05, subsample=0.8, colsample=0.1, early_stopping=50
     )
 
 
@@ -147,7 +153,9 @@ class Logistic(KmerConfig):
     """Logistic regression on the same: the cheapest reference."""
 
     kind: Literal["logistic"] = "logistic"
-    l2: PositiveFloat = Field(1.0, description="strength of the L2 penalty; larger is simpler")
+    l2: PositiveFloat = Field(
+        3000.0, description="strength of the L2 penalty (1 / C of scikit-learn); larger is simpler"
+    )
 
 
 CNN_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only", "cnn_dna_only", "cnn_halflife_raw")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenex.cluster import SPARE_CPUS, open_cluster
-from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.config import SPLITS, RunConfig
 from raygenex.data.build import BuildResult, build
 from raygenex.data.check import check
 from raygenex.data.guard import keep_verdict
@@ -113,7 +113,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     keep_verdict(config, report.leakage)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None
-    if isinstance(config.backbone, HyenaBackbone):
+    if config.reads_embeddings:
         embeddings = embed(config)
         logger.info("%s", embed_text(embeddings))
     training = train(config, force)

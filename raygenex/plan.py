@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from raygenex.config import SPLITS, HyenaBackbone, RunConfig
+from raygenex.benchmark import plan_jobs
+from raygenex.config import SPLITS, AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.build import find_build
 from raygenex.data.opening import open_splits
 from raygenex.data.origin import read_origin
@@ -15,7 +16,7 @@ from raygenex.predict import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
-from raygenex.train.run import check_workers, known_state
+from raygenex.train.run import check_workers, known_state, needs_ray, uses_gpu
 from raygenex.train.state import RunState, read_state
 
 
@@ -72,11 +73,21 @@ def _train_sentence(config: RunConfig, state: RunState | None) -> str:
     if state is not None:
         status = "finished run to reuse" if state.finished else "unfinished run to continue"
     options = config.train
-    each = "GPU" if options.use_gpu else f"{options.cpus_per_worker:g} CPU"
-    return (
-        f"train: {config.model.kind}, {options.epochs} epochs at most, {options.workers} x {each}, "
-        f"into {short_path(config.folder)} ({status})"
-    )
+    each = "GPU" if uses_gpu(config) else f"{options.cpus_per_worker:g} CPU"
+    where = f"{options.workers} x {each}" if needs_ray(config) else f"{options.cpus_per_worker:g} CPU of this process"
+    return f"train: {config.model.kind}, {_amount(config)}, {where}, into {short_path(config.folder)} ({status})"
+
+
+def _amount(config: RunConfig) -> str:
+    """Say how long a training may last."""
+    model = config.model
+    if isinstance(model, Logistic):
+        return "up to its optimum"
+    if isinstance(model, XgboostKmer):
+        return f"{model.trees.trees} trees at most"
+    if isinstance(model, AutoencoderXgboost):
+        return f"{model.epochs} epochs and {model.trees.trees} trees at most"
+    return f"{config.train.epochs} epochs at most"
 
 
 def plan_evaluate(config: RunConfig, split: str) -> str:
@@ -98,10 +109,23 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
     return f"predict: {rows.count} genes into {output}"
 
 
+def plan_benchmark(config: RunConfig) -> list[str]:
+    """Say which models would be trained, and which are trained already."""
+    jobs = plan_jobs(config)
+    splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
+    counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
+    steps = [f"check: {counts} genes"]
+    for job in jobs:
+        state = read_state(Path(job.config.folder))
+        status = "finished" if state is not None and state.finished else "to do"
+        steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
+    return [*steps, f"compare: on {config.benchmark.split}, into {short_path(config.folder)}/benchmark"]
+
+
 def _later_steps(config: RunConfig) -> list[str]:
     """Say what would follow a build."""
     steps = ["check: every gene that was built"]
-    if isinstance(config.backbone, HyenaBackbone):
+    if config.reads_embeddings:
         steps.append(f"embed: every gene, into {short_path(config.store)}")
     steps.append(_train_sentence(config, read_state(Path(config.folder))))
     return [*steps, "evaluate: the genes of valid", f"register: as {config.tracking.model_name}@candidate"]
@@ -130,7 +154,7 @@ def plan_run(config: RunConfig, force: bool) -> list[str]:
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     steps.append(f"check: {shown} genes, {window} bases a promoter")
     embedded = True
-    if isinstance(config.backbone, HyenaBackbone):
+    if config.reads_embeddings:
         steps.append(plan_embed(config, force=False) if made else _embed_sentence(config, counts))
         manifest = read_manifest(config.store)
         embedded = manifest is not None and manifest.complete

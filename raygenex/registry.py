@@ -93,7 +93,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
             python_model=str(_PACKAGE / "pyfunc.py"),
             artifacts={"checkpoint": str(checkpoint)},
             code_paths=[str(_PACKAGE)],
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(info),
             signature=signature,
             input_example=_example(info.inputs.window),
             registered_model_name=config.tracking.model_name,
@@ -118,9 +118,9 @@ def _example(window: int) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def _requirements() -> list[str]:
+def _requirements(info: CheckpointInfo) -> list[str]:
     """Return what scoring needs, at the versions at hand; neither Ray nor a GPU is among it."""
-    packages = (
+    packages = [
         "h5py",
         "mlflow",
         "numpy",
@@ -131,9 +131,20 @@ def _requirements() -> list[str]:
         "safetensors",
         "torch",
         "transformers",
-    )
+    ]
+    if "xgboost" in info.versions:
+        # One package under two names; the one without GPUs is enough, where it is what there is.
+        packages += [name for name in ("xgboost", "xgboost-cpu") if _installed(name)][:1]
     # A local build's suffix, such as +cpu, is not on the package index.
     return [f"{package}=={metadata.version(package).split('+')[0]}" for package in packages]
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def fetch_checkpoint(config: RunConfig, model: str) -> str:

@@ -19,7 +19,7 @@ from raygenex.data_sections import (
     SimulateConfig,
     Split,
 )
-from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, ModelSection, default_kind
+from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, KmerConfig, ModelSection, default_kind
 
 
 class OneHotBackbone(Section):
@@ -125,6 +125,50 @@ class PredictConfig(Section):
     gpus_per_worker: Annotated[float, Field(ge=0.0)] = Field(0.0, description="GPUs, or a fraction of one, each")
 
 
+class BenchmarkModel(Section):
+    """One row of the benchmark's tables."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")] = Field(description="name of the row")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="section.key: value, changed for this row; at least model.kind"
+    )
+
+
+def _one_each(kinds: tuple[str, ...]) -> tuple[BenchmarkModel, ...]:
+    return tuple(BenchmarkModel(name=kind, set={"model.kind": kind}) for kind in kinds)
+
+
+class BenchmarkConfig(Section):
+    """Which models are compared, over which seeds, on which split."""
+
+    models: tuple[BenchmarkModel, ...] = Field(
+        _one_each(
+            (
+                "cnn_halflife_encoded",
+                "cnn_halflife_raw",
+                "cnn_dna_only",
+                "cnn_halflife_only",
+                "lstm",
+                "autoencoder_xgboost",
+                "xgboost_kmer",
+                "logistic",
+            )
+        ),
+        description="rows of the tables",
+        min_length=1,
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), description="trainings of each", min_length=1)
+    split: Literal["valid", "test"] = Field("test", description="the split that the models are compared on")
+    parallel: PositiveInt = Field(1, description="trainings at the same time")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "BenchmarkConfig":
+        names = [model.name for model in self.models]
+        if len(set(names)) < len(names) or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("two models have one name, or a seed is there twice: name each once")
+        return self
+
+
 class TrackingConfig(Section):
     """MLflow: where runs are written, and the name of the registered model."""
 
@@ -171,6 +215,7 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     predict: PredictConfig = PredictConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
 
@@ -202,6 +247,11 @@ class RunConfig(Section):
     def store(self) -> str:
         """The folder of the embedding store, absolute."""
         return str(Path(self.embed.store).absolute()) if self.embed.store else f"{self.folder}/embeddings"
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the model reads what the backbone makes of the bases; the models of k-mers read bases always."""
+        return isinstance(self.backbone, HyenaBackbone) and not isinstance(self.model, KmerConfig)
 
     def dump(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON values."""

@@ -1,8 +1,10 @@
 """What the command line prints for each result."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from raygenex.benchmark import BenchmarkResult
 from raygenex.config import RunConfig
 from raygenex.data.build import BuildResult
 from raygenex.data.resplit import SplitResult
@@ -12,6 +14,7 @@ from raygenex.evaluate import EvaluateResult
 from raygenex.metrics import METRICS
 from raygenex.predict import PredictResult
 from raygenex.registry import RegisterResult
+from raygenex.table_text import to_json, to_markdown
 from raygenex.tracking import ui_command
 from raygenex.train.run import TrainResult
 
@@ -104,6 +107,22 @@ def predict_text(result: PredictResult) -> str:
         f"predictions: {result.genes} genes in {short_path(result.output)}, {result.high} high "
         f"(probability >= {result.threshold:.4f})"
     )
+
+
+def benchmark_text(result: BenchmarkResult) -> str:
+    """Return the tables, where they are, and which model won."""
+    lines = [to_markdown(result.table), f"tables and figures: {short_path(result.folder)}"]
+    if result.winner is None:
+        lines.append("every training failed, see the table")
+    else:
+        lines.append(f"best on valid: {result.winner}, registered as {result.registered}")
+    return "\n".join([*lines, f"done in {result.seconds:.0f} s"])
+
+
+def benchmark_values(result: BenchmarkResult) -> dict[str, Any]:
+    """Return the result as plain values."""
+    values = {name: getattr(result, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
+    return values | {"table": json.loads(to_json(result.table))}
 
 
 def run_text(config: RunConfig, result: "RunResult") -> str:

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 # The most that MLflow takes in one call.
 _PARAMS_A_CALL = 100
+_METRICS_A_CALL = 1000
 
 
 def tracking_uri(config: RunConfig) -> str:
@@ -136,13 +137,19 @@ class Tracker:
 
     def log_metrics(self, run_id: str, metrics: dict[str, float], step: int) -> None:
         """Log numbers of one step in one call."""
+        self.log_series(run_id, {step: metrics})
+
+    def log_series(self, run_id: str, series: dict[int, dict[str, float]]) -> None:
+        """Log numbers of many steps in as few calls as MLflow allows."""
         import time
 
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        entries = [Metric(key, value, now, step) for step, metrics in series.items() for key, value in metrics.items()]
         with mlflow_errors(self.uri):
-            self.client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+            for start in range(0, len(entries), _METRICS_A_CALL):
+                self.client.log_batch(run_id, metrics=entries[start : start + _METRICS_A_CALL])
 
     def logged_steps(self, run_id: str, metric: str) -> set[int]:
         """Return the steps at which a run has a metric."""

@@ -1,11 +1,33 @@
 """Torch models, called as ``model(sequence, halflife) -> logits``."""
 
-from raygenex.config import HalflifeConfig, ModelSection
-from raygenex.models.cnn import Cnn, InputShape
+from raygenex.config import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
+from raygenex.models.autoencoder import AutoencoderTrees
+from raygenex.models.base import ExpressionModel, InputShape
+from raygenex.models.boosted import BoostedTrees
+from raygenex.models.cnn import Cnn
+from raygenex.models.logistic import LogisticRegression
+from raygenex.models.lstm import Lstm
 
-__all__ = ["Cnn", "InputShape", "build_model"]
+__all__ = [
+    "AutoencoderTrees",
+    "BoostedTrees",
+    "Cnn",
+    "ExpressionModel",
+    "InputShape",
+    "LogisticRegression",
+    "Lstm",
+    "build_model",
+]
 
 
-def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: InputShape) -> Cnn:
+def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: InputShape) -> ExpressionModel:
     """Build the model of a configuration, with every layer sized for its inputs."""
+    if isinstance(model, LstmConfig):
+        return Lstm(model, inputs)
+    if isinstance(model, AutoencoderXgboost):
+        return AutoencoderTrees(model, inputs)
+    if isinstance(model, XgboostKmer):
+        return BoostedTrees(model, inputs)
+    if isinstance(model, Logistic):
+        return LogisticRegression(model, inputs)
     return Cnn(model, halflife, inputs)

@@ -17,12 +17,14 @@ from raygenex import __version__
 from raygenex.config import RunConfig, parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.models import Cnn, InputShape, build_model
+from raygenex.models import ExpressionModel, InputShape, build_model
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
 INFO = "checkpoint.json"
 BACKBONE = "backbone"
+VALID_SCORES = "valid_scores.safetensors"
+"""Beside the weights until training is finished: ``logits`` and ``labels`` of the valid genes, float32."""
 
 
 class InputInfo(BaseModel):
@@ -76,9 +78,9 @@ def package_versions() -> dict[str, str]:
     return {"raygenex": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "ray": ray.__version__}
 
 
-def scaler_values(model: Cnn) -> dict[str, list[float]] | None:
-    """Return the mean and scale of each half-life feature, or None for a model that uses none."""
-    if not model.uses_halflife:
+def scaler_values(model: ExpressionModel) -> dict[str, list[float]] | None:
+    """Return the mean and scale of each half-life feature, or None for a model that standardises none."""
+    if model.scaler is None:
         return None
     return {"mean": model.scaler.mean.tolist(), "scale": model.scaler.scale.tolist()}
 
@@ -119,7 +121,7 @@ def read_info(folder: str | Path) -> CheckpointInfo:
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
 
 
-def load_checkpoint(folder: str | Path) -> tuple[Cnn, CheckpointInfo]:
+def load_checkpoint(folder: str | Path) -> tuple[ExpressionModel, CheckpointInfo]:
     """Load a model in evaluation mode, on the CPU, and its description.
 
     Raises

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 SCALER = "scaler.safetensors"
 INFO = "encoder.json"
+PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
+"""Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
 
 
 def prepare_halflife(
@@ -40,7 +42,7 @@ def prepare_halflife(
     kind = config.model.kind
     if kind == "cnn_dna_only":
         return None
-    encoded = kind != "cnn_halflife_raw"
+    encoded = kind in PRETRAINED_KINDS
     folder = Path(config.folder, "halflife_encoder")
     identity = canonical_hash(
         {

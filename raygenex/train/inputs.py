@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenex.config import HyenaBackbone, RunConfig, canonical_hash
+from raygenex.config import RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
@@ -22,7 +22,7 @@ _INCIDENTAL = {"workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failu
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows of each split, what the model reads, and where the backbone's weights are (None for one-hot)."""
+    """Rows of each split, what the model reads, and where the backbone's weights are (None for bases)."""
 
     tables: dict[str, Rows]
     info: InputInfo
@@ -33,7 +33,7 @@ class Inputs:
 
 
 def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
-    """Open the rows that a configuration trains on, from HDF5 (one-hot) or from its embedding store.
+    """Open the rows that a configuration trains on, from HDF5 (bases) or from its embedding store.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
     tables: dict[str, Rows] = {}
-    if isinstance(config.backbone, HyenaBackbone):
+    if config.reads_embeddings:
         tables = {name: open_store(config.store, name) for name in splits}
         manifest = read_manifest(config.store)
         assert manifest is not None, "an open store has a manifest"

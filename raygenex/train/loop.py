@@ -11,47 +11,27 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from raygenex.config import RunConfig, parse_config
+from raygenex.config import RunConfig
 from raygenex.errors import RaygenexError
 from raygenex.metrics import auroc, bce_with_logits
-from raygenex.models import Cnn, build_model
-from raygenex.train.checkpoint import WEIGHTS, CheckpointInfo, load_weights, save_checkpoint, scaler_values
+from raygenex.models import ExpressionModel, build_model
+from raygenex.train.checkpoint import (
+    VALID_SCORES,
+    WEIGHTS,
+    CheckpointInfo,
+    load_weights,
+    save_checkpoint,
+    scaler_values,
+)
 from raygenex.train.encoder import SCALER
-from raygenex.train.shard import WorkerShard, derive_seed, ray_stream
-from raygenex.train.steps import gather, score_shard, shard_sizes, train_epoch
+from raygenex.train.history import Progress
+from raygenex.train.shard import derive_seed
+from raygenex.train.steps import gather, score_shard, train_epoch
+from raygenex.train.worker import open_worker
 
 STATE = "training_state.pt"
-VALID_SCORES = "valid_scores.safetensors"
 # Scoring holds no gradients, so its batches can be larger than training's.
 SCORE_FACTOR = 8
-
-
-class Progress:
-    """Where training stands, and whether to go on; part of every checkpoint, so that a resumed run decides alike."""
-
-    def __init__(self, history: list[dict[str, float]], patience: int | None, epochs: int) -> None:
-        self.history = history
-        self.patience = patience
-        self.epochs = epochs
-
-    @property
-    def next_epoch(self) -> int:
-        """The epoch to train next."""
-        return len(self.history)
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch with the highest valid AUROC."""
-        return max(range(len(self.history)), key=lambda epoch: (self.history[epoch]["valid_auroc"], -epoch))
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done, or the last ``patience`` of them brought no better valid AUROC."""
-        if self.next_epoch >= self.epochs:
-            return True
-        if self.patience is None or not self.history:
-            return False
-        return self.next_epoch - 1 - self.best_epoch >= self.patience
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -63,69 +43,50 @@ def train_worker(settings: dict[str, Any]) -> None:
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
         (folder of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid) and ``row_bytes``.
     """
-    config = parse_config(settings["config"], "the run configuration")
-    info = CheckpointInfo.model_validate(settings["info"])
-    context = ray.train.get_context()
-    rank, world_size = context.get_world_rank(), context.get_world_size()
-    device = ray.train.torch.get_device()
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
-    sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
-    shards = {split: _open_shard(split, sizes[split][rank], settings["row_bytes"], config) for split in sizes}
-    batch_size = config.train.global_batch_size // world_size
-
+    worker = open_worker(settings)
+    config, rank, device, sizes, shards = worker.config, worker.rank, worker.device, worker.sizes, worker.shards
     torch.manual_seed(derive_seed(config.seed))
-    model = build_model(config.model, config.halflife, info.inputs.shape)
+    model = build_model(config.model, config.halflife, worker.info.inputs.shape)
     start_from(model, config, settings["encoder"])
     model.to(device)
     progress = Progress([], config.train.patience, config.train.epochs)
     optimizer = build_optimizer(model, config)
     _resume(model, optimizer, progress)
     trained = ray.train.torch.prepare_model(model)
-
-    def autocast() -> torch.autocast:
-        lower = device.type == "cuda" and config.train.precision == "bf16"
-        return torch.autocast(device.type, torch.bfloat16, enabled=lower)
-
     while not progress.finished:
         epoch = progress.next_epoch
         # Seeds come from the epoch, not from a running state: a resumed run draws what an undisturbed one would.
         seed = derive_seed(config.seed, epoch, rank)
         torch.manual_seed(seed)
         train_loss = train_epoch(
-            trained, shards["train"], optimizer, sizes["train"], batch_size, seed, device, autocast
+            trained, shards["train"], optimizer, sizes["train"], worker.batch_size, seed, device, worker.autocast
         )
-        logits, labels = score_shard(model, shards["valid"], batch_size * SCORE_FACTOR, device, autocast)
+        batch_size = worker.batch_size * SCORE_FACTOR
+        logits, labels = score_shard(model, shards["valid"], batch_size, device, worker.autocast)
         logits, labels = gather(logits, sizes["valid"]), gather(labels, sizes["valid"])
-        metrics = _decide(logits, labels, train_loss, epoch, rank, world_size, device)
+        metrics = _decide(logits, labels, train_loss, epoch, rank, worker.world_size, device)
         progress.history.append(metrics)
-        _report(model, optimizer, progress, info, rank, {"logits": logits, "labels": labels})
+        _report(model, optimizer, progress, worker.info, rank, {"logits": logits, "labels": labels})
 
 
-def _open_shard(split: str, count: int, row_bytes: int, config: RunConfig) -> WorkerShard:
-    keep = count * row_bytes <= config.train.memory_gib * 2**30
-    iterator = ray.train.get_dataset_shard(split)
-    return WorkerShard(ray_stream(iterator, config.train.shuffle_buffer), count, keep)
-
-
-def start_from(model: Cnn, config: RunConfig, encoder: str | None) -> None:
+def start_from(model: ExpressionModel, config: RunConfig, encoder: str | None) -> None:
     """Load the pretrained scaler and half-life encoder, and freeze the encoder unless it is to be fine-tuned."""
-    if not model.uses_halflife:
+    if model.scaler is None:
         return
-    assert encoder is not None, "a model with half-life features starts from their scaler"
+    assert encoder is not None, "a model that standardises half-life features starts from their scaler"
     load_weights(model.scaler, Path(encoder, SCALER))
     if model.encoder is not None:
         load_weights(model.encoder, Path(encoder, WEIGHTS))
         model.encoder.requires_grad_(config.halflife.finetune)
 
 
-def build_optimizer(model: Cnn, config: RunConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: ExpressionModel, config: RunConfig) -> torch.optim.Optimizer:
     """Return Adam (AdamW when weights decay) over the parameters that learn."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(learning, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
 
 
-def _resume(model: Cnn, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def _resume(model: ExpressionModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return
@@ -164,7 +125,7 @@ def _decide(
 
 
 def _report(
-    model: Cnn,
+    model: ExpressionModel,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     info: CheckpointInfo,

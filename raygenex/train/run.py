@@ -1,51 +1,44 @@
-"""Training on a cluster, from the driver: inputs, resume, the two stages, MLflow, and the final checkpoint."""
+"""Training, from the driver: inputs, resume, the fit of the model's kind, MLflow, and the final checkpoint."""
 
 import logging
 import os
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import ray
-import ray.train
-from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.numpy import load_file
 
 from raygenex.cluster import Request, connect
-from raygenex.config import RunConfig
+from raygenex.config import AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.guard import guard
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.data.source import RowShards, rows_dataset
-from raygenex.errors import CheckpointError, ConfigError, RaygenexError
+from raygenex.errors import CheckpointError, ConfigError
 from raygenex.figures import loss_figure, save
 from raygenex.locking import exclusive
 from raygenex.metrics import binary_metrics, choose_threshold
-from raygenex.progress import progress
+from raygenex.models.booster import import_xgboost
 from raygenex.tracking import Tracker, flatten
+from raygenex.train.autoencoder_trees import fit_autoencoder
+from raygenex.train.boosted import fit_boosted
 from raygenex.train.checkpoint import (
     BACKBONE,
+    VALID_SCORES,
     CheckpointInfo,
-    package_versions,
     read_info,
     replace_folder,
     save_checkpoint_info,
 )
-from raygenex.train.encoder import prepare_halflife
+from raygenex.train.inprocess import fit_in_process
 from raygenex.train.inputs import Inputs, open_inputs
-from raygenex.train.loop import STATE, VALID_SCORES, train_worker
-from raygenex.train.progress import ReportToLog, follow, open_epoch_log
+from raygenex.train.job import Job
+from raygenex.train.network import fit_network
 from raygenex.train.state import RunState, read_state, write_state
+from raygenex.train.table import check_memory
 
 logger = logging.getLogger(__name__)
-
-# Ray retries workers that cannot be placed; after this many tries the preflight's promise is broken, and we say so.
-CONTROLLER_FAILURES = 3
-EPOCH_METRICS = ("train_loss", "valid_loss", "valid_auroc")
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class TrainResult:
 
 
 def train(config: RunConfig, force: bool = False, strict: bool = False) -> TrainResult:
-    """Pretrain the half-life encoder if the model has one, train the model, and keep the best epoch.
+    """Train the model of a configuration, as its kind is trained, and keep the best epoch.
 
     The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same
     folder is refused unless ``force`` is given. Leaks between the splits beyond ``check.max_leaked`` are warned of, or
@@ -85,15 +78,8 @@ def train(config: RunConfig, force: bool = False, strict: bool = False) -> Train
         return _reuse(final, state.run_id, started)
     guard(config, strict)
     tracker = Tracker(config)
-    request = Request(
-        "training",
-        config.train.workers,
-        config.train.cpus_per_worker,
-        1.0 if config.train.use_gpu else 0.0,
-        "train.workers" if not config.train.use_gpu else "train.workers, set train.use_gpu to false",
-    )
     # Whatever could refuse has been asked before anything is removed or begun.
-    with connect(config.cluster, request), exclusive(folder, "training"):
+    with _cluster(config), exclusive(folder, "training"):
         # Another process may have finished this run while this one waited for the cluster.
         state = None if force else known_state(folder, inputs)
         if state is not None and state.finished:
@@ -101,16 +87,59 @@ def train(config: RunConfig, force: bool = False, strict: bool = False) -> Train
         if force:
             _clear(folder)
         state = _begin(tracker, config, splits, inputs, folder, state)
+        job = Job(config, inputs, splits, tracker, state.run_id, folder)
         with tracker.ending(state.run_id):
-            encoder = prepare_halflife(config, splits["train"], tracker, state.run_id, inputs)
-            best, latest = _fit(config, inputs, encoder, tracker, state.run_id, folder)
-            info = _finish(config, inputs, best, latest, final)
-            _complete_series(tracker, state.run_id, info.history)
+            aside = final.with_name(f".checkpoint.{os.getpid()}")
+            if aside.exists():
+                shutil.rmtree(aside)
+            _fit(job, aside)
+            info = _finish(job, aside, final)
+            job.complete_series(info.history)
             tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
             _log_files(tracker, state.run_id, final, info)
         write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
-        shutil.rmtree(folder / "ray_train")
+        if (folder / "ray_train").exists():
+            shutil.rmtree(folder / "ray_train")
     return _result(final, info, state.run_id, False, started)
+
+
+def needs_ray(config: RunConfig) -> bool:
+    """Whether a model is fitted by Ray's workers, where others are in this process."""
+    if isinstance(config.model, Logistic):
+        return False
+    return not isinstance(config.model, XgboostKmer) or config.train.workers > 1
+
+
+def uses_gpu(config: RunConfig) -> bool:
+    """Whether each worker takes a GPU, which trees of k-mers have no use for."""
+    return config.train.use_gpu and not isinstance(config.model, XgboostKmer)
+
+
+def _cluster(config: RunConfig) -> AbstractContextManager[None]:
+    """Open the cluster and check that the workers fit, for a model that needs them."""
+    if not needs_ray(config):
+        return nullcontext()
+    gpu = uses_gpu(config)
+    request = Request(
+        "training",
+        config.train.workers,
+        config.train.cpus_per_worker,
+        1.0 if gpu else 0.0,
+        "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
+    )
+    return connect(config.cluster, request)
+
+
+def _fit(job: Job, target: Path) -> None:
+    """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
+    if not needs_ray(job.config):
+        fit_in_process(job, target)
+    elif isinstance(job.config.model, XgboostKmer):
+        fit_boosted(job, target)
+    elif isinstance(job.config.model, AutoencoderXgboost):
+        fit_autoencoder(job, target)
+    else:
+        fit_network(job, target)
 
 
 def known_state(folder: Path, inputs: Inputs) -> RunState | None:
@@ -131,12 +160,15 @@ def known_state(folder: Path, inputs: Inputs) -> RunState | None:
 
 
 def check_workers(config: RunConfig, inputs: Inputs) -> None:
-    """Refuse, with a ConfigError, more workers than a split has genes."""
+    """Refuse, with a ConfigError, what workers cannot do: too few genes, too little memory, a package missing."""
     for split, rows in inputs.tables.items():
         if rows.count < config.train.workers:
             raise ConfigError(
                 f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
             )
+    check_memory(config, inputs)
+    if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
+        import_xgboost()
 
 
 def _clear(folder: Path) -> None:
@@ -193,127 +225,18 @@ def _begin(
     return state
 
 
-def _fit(
-    config: RunConfig, inputs: Inputs, encoder: str | None, tracker: Tracker, run_id: str, folder: Path
-) -> tuple[ray.train.Checkpoint, ray.train.Checkpoint]:
-    """Run Ray Train; return the best and the latest checkpoint."""
-    log = open_epoch_log()
-    options = config.train
-    settings = {
-        "config": config.dump(),
-        "info": CheckpointInfo(
-            config=config.dump(),
-            config_hash=config.hash(),
-            inputs=inputs.info,
-            backbone_sha256=inputs.backbone_sha256,
-            fingerprints=inputs.fingerprints,
-            versions=package_versions(),
-        ).model_dump(mode="json"),
-        "encoder": encoder,
-        "counts": {name: rows.count for name, rows in inputs.tables.items()},
-        "row_bytes": inputs.tables["train"].row_bytes,
-    }
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if options.use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=options.workers,
-            use_gpu=options.use_gpu,
-            resources_per_worker={"CPU": options.cpus_per_worker} | ({"GPU": 1} if options.use_gpu else {}),
-        ),
-        run_config=ray.train.RunConfig(
-            name="ray_train",
-            storage_path=str(folder),
-            failure_config=ray.train.FailureConfig(
-                max_failures=options.max_failures, controller_failure_limit=CONTROLLER_FAILURES
-            ),
-            checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
-            ),
-            callbacks=[ReportToLog(log)],
-        ),
-        datasets={name: rows_dataset(rows) for name, rows in inputs.tables.items()},
-        dataset_config=RowShards(inputs.tables),
-    )
-    logger.info(
-        "training %s on %d genes with %d workers", config.model.kind, inputs.tables["train"].count, options.workers
-    )
-    with progress("training epochs", options.epochs) as advance:
-        show = _epoch_shower(tracker, run_id, advance)
-        with follow(log, show):
-            result = _fit_until_done(trainer)
-    kept = result.best_checkpoints
-    if not kept:
-        raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
-    best = max(kept, key=lambda pair: pair[1]["score"])[0]
-    return best, result.checkpoint
-
-
-def _fit_until_done(trainer: TorchTrainer) -> ray.train.Result:
-    """Run the trainer; an interrupt raises KeyboardInterrupt, where Ray Train's own handler would end the process."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        return trainer.fit()
-    except SystemExit:
-        raise KeyboardInterrupt from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
-
-
-def _epoch_shower(
-    tracker: Tracker, run_id: str, advance: Callable[[int, str], None]
-) -> Callable[[dict[str, float]], None]:
-    def show(metrics: dict[str, float]) -> None:
-        epoch = int(metrics["epoch"])
-        note = "  ".join(f"{name} {metrics[name]:.4f}" for name in EPOCH_METRICS)
-        logger.info("epoch %d: %s", epoch, note)
-        advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
-        _log_epoch(tracker, run_id, metrics)
-
-    return show
-
-
-def _log_epoch(tracker: Tracker, run_id: str, metrics: dict[str, float]) -> None:
-    """Log an epoch under names of their own: ``valid_auroc`` is what `evaluate` measures."""
-    numbers = {f"epoch_{name}": metrics[name] for name in EPOCH_METRICS}
-    tracker.log_metrics(run_id, numbers, int(metrics["epoch"]))
-
-
-def _complete_series(tracker: Tracker, run_id: str, history: list[dict[str, float]]) -> None:
-    """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
-    logged = tracker.logged_steps(run_id, f"epoch_{EPOCH_METRICS[0]}")
-    for metrics in history:
-        if int(metrics["epoch"]) not in logged:
-            _log_epoch(tracker, run_id, metrics)
-
-
-def _finish(
-    config: RunConfig,
-    inputs: Inputs,
-    best: ray.train.Checkpoint,
-    latest: ray.train.Checkpoint,
-    final: Path,
-) -> CheckpointInfo:
+def _finish(job: Job, aside: Path, final: Path) -> CheckpointInfo:
     """Choose the threshold on valid, and put the finished checkpoint in place."""
-    aside = final.with_name(f".checkpoint.{os.getpid()}")
-    if aside.exists():
-        shutil.rmtree(aside)
-    best.to_directory(str(aside))
     info = read_info(aside)
-    with latest.as_directory() as folder:
-        info.history = read_info(folder).history
     scores = load_file(aside / VALID_SCORES)
     labels = scores["labels"].astype(np.uint8)
     probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))
-    info.threshold = choose_threshold(labels, probability, config.evaluate.threshold_metric)
+    info.threshold = choose_threshold(labels, probability, job.config.evaluate.threshold_metric)
     info.metrics = binary_metrics(labels, probability, info.threshold)
     save_checkpoint_info(aside, info)
-    (aside / STATE).unlink()
     (aside / VALID_SCORES).unlink()
-    if inputs.backbone is not None:
-        shutil.copytree(inputs.backbone, aside / BACKBONE)
+    if job.inputs.backbone is not None:
+        shutil.copytree(job.inputs.backbone, aside / BACKBONE)
     replace_folder(aside, final)
     return info
 

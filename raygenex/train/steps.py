@@ -11,6 +11,14 @@ from raygenex.data.rows import shard_bounds
 from raygenex.train.shard import Batch, WorkerShard
 
 Autocast = Callable[[], torch.autocast]
+Loss = Callable[[nn.Module, Batch], Tensor]
+"""Runs a model over a batch and returns the sum of its genes' losses."""
+
+
+def expression_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the summed cross-entropy (nats) of a model called as ``model(sequence, halflife) -> logits``."""
+    logits = model(batch.sequence, batch.halflife)
+    return binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum")
 
 
 def shard_sizes(count: int, world_size: int) -> list[int]:
@@ -24,7 +32,13 @@ def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
 
 
 def backward(
-    model: nn.Module, batch: Batch, genes: int, world_size: int, autocast: Autocast, weight: float = 1.0
+    model: nn.Module,
+    batch: Batch,
+    genes: int,
+    world_size: int,
+    autocast: Autocast,
+    weight: float = 1.0,
+    loss: Loss = expression_loss,
 ) -> Tensor:
     """Add the gradient of the mean loss over the global batch, whatever each worker's share of it.
 
@@ -34,7 +48,7 @@ def backward(
     Parameters
     ----------
     model
-        Called as ``model(sequence, halflife)``.
+        Called by ``loss``.
     batch
         This worker's genes.
     genes
@@ -45,14 +59,15 @@ def backward(
         Makes the context that the forward pass runs in.
     weight
         0 for a worker that has no gene left and only takes part in the averaging.
+    loss
+        What is minimised.
 
     Returns
     -------
     The summed loss of this worker's genes, detached.
     """
     with autocast():
-        logits = model(batch.sequence, batch.halflife)
-    summed = binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum") * weight
+        summed = loss(model, batch) * weight
     (summed * (world_size / genes)).backward()
     return summed.detach()
 
@@ -66,6 +81,7 @@ def train_epoch(
     seed: int,
     device: torch.device,
     autocast: Autocast,
+    loss: Loss = expression_loss,
 ) -> float:
     """Pass once over the training genes of all workers; return the mean loss per gene.
 
@@ -86,7 +102,7 @@ def train_epoch(
         assert batch is not None, "a worker without genes cannot train"
         weight = 1.0 if mine else 0.0
         optimizer.zero_grad(set_to_none=True)
-        total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight)
+        total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight, loss)
         optimizer.step()
     assert next(batches, None) is None, "a shard gave more genes than it was promised"
     if world_size > 1:
@@ -110,10 +126,10 @@ def score_shard(
 
 
 def gather(values: Tensor, sizes: list[int]) -> Tensor:
-    """Join every worker's values, shape ``(sizes[rank],)``, in rank order; the result is the same on all workers."""
+    """Join every worker's values, shape ``(sizes[rank], ...)``, in rank order; the same on all workers."""
     if len(sizes) == 1:
         return values
-    padded = torch.zeros(max(sizes), device=values.device, dtype=values.dtype)
+    padded = values.new_zeros(max(sizes), *values.shape[1:])
     padded[: len(values)] = values
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)

@@ -456,6 +456,8 @@ OTHERS = {
     ("model", "kind"): "cnn_dna_only",
     ("model", "join"): "dense",
     ("split", "fractions"): [0.7, 0.2, 0.1],
+    ("benchmark", "models"): [{"name": "one"}],
+    ("benchmark", "split"): "valid",
     ("evaluate", "threshold_metric"): "f1",
     ("backbone", "weights"): "folder",
     ("embed", "min_actors"): 2,

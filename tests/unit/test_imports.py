@@ -41,11 +41,15 @@ MAY_IMPORT = {
         "raygenex.cluster",
         "raygenex.data.source",
         "raygenex.embed.run",
+        "raygenex.train.autoencoder",
+        "raygenex.train.autoencoder_trees",
+        "raygenex.train.boosted",
         "raygenex.train.checkpoint",
         "raygenex.train.encoder",
         "raygenex.train.loop",
+        "raygenex.train.network",
         "raygenex.train.progress",
-        "raygenex.train.run",
+        "raygenex.train.worker",
         "raygenex.predict",
         "raygenex.tune",
         "raygenex.benchmark",
@@ -56,7 +60,10 @@ MAY_IMPORT = {
 }
 
 # What `raygenex --help` must not wait for.
-HEAVY = ("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "matplotlib", "pyarrow", "numpy")
+HEAVY = (
+    *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn"),
+    *("matplotlib", "pyarrow", "numpy", "scipy", "xgboost"),
+)
 
 
 def module_name(path):

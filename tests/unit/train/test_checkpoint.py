@@ -27,7 +27,8 @@ from raygenex.train.checkpoint import (
     scaler_values,
 )
 from raygenex.train.encoder import SCALER
-from raygenex.train.loop import Progress, build_optimizer, start_from
+from raygenex.train.history import Progress
+from raygenex.train.loop import build_optimizer, start_from
 from raygenex.train.state import STATE_FILE, RunState, read_state, write_state
 
 BASES = InputInfo(kind="bases", length=20, channels=4, window=20)

@@ -107,6 +107,7 @@ def work(rank, folder):
     for sizes in ([2, 3], [3, 1], [1, 1]):
         values = 10.0 * rank + torch.arange(sizes[rank])
         found["gathered"][tuple(sizes)] = gather(values, sizes)
+    found["rows"] = gather(torch.full((2 + rank, 3), float(rank)), [2, 3])
     start, stop = shard_bounds(7, rank, 2)
     logits, labels = score_shard(model_without_dropout(), shard_of(start, stop, 7), 2, CPU, no_autocast)
     found["scores"] = [gather(values, shard_sizes(7, 2)) for values in (logits, labels)]
@@ -160,6 +161,11 @@ def test_an_epoch_of_two_workers_sees_each_gene_once(workers, count, batch_size,
 def test_gather_joins_in_rank_order(workers, sizes, expected):
     for found in workers:
         assert found["gathered"][sizes].tolist() == expected
+
+
+def test_gather_joins_rows_of_tables_too(workers):
+    for found in workers:
+        assert found["rows"].tolist() == [[rank] * 3 for rank in (0, 0, 1, 1, 1)]
 
 
 def test_scores_of_two_workers_are_those_of_one(workers):
@@ -240,6 +246,18 @@ def test_one_worker_sees_each_gene_once_and_returns_the_mean_loss_per_gene():
         no_autocast,
     )
     assert again == pytest.approx(expected)
+
+
+def test_another_loss_may_be_minimised():
+    model = OneWeightAGene(5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+
+    def distance(trained, batch):
+        return (trained(batch.sequence, batch.halflife) - 3.0).square().sum()
+
+    assert train_epoch(model, numbered_shard(0, 5), optimizer, [5], 5, 0, CPU, no_autocast, distance) == 9.0
+    # The gradient of the mean over five genes: 2 * (0 - 3) / 5.
+    assert model.weight.tolist() == pytest.approx([1.2] * 5)
 
 
 def test_training_leaves_the_model_training_and_scoring_leaves_it_evaluating():

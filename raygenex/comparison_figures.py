@@ -1,0 +1,239 @@
+"""Figures of a comparison of models: each a self-contained matplotlib `Figure`, which `save` writes.
+
+A model keeps its colour and line style in all curves, by its place among the results. Colours are those of Okabe &
+Ito (2008) without their yellow, too pale for a line, and the wine of Tol's muted set; line styles tell models apart
+in grey as well. Nothing here touches pyplot or the global settings.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from raygenex import metrics
+from raygenex.compare import seed_summary
+from raygenex.results import ModelResult, Scores, mean_scores
+from raygenex.tables import BenchmarkTable
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+# Three styles and eight colours make 24 pairs before the first comes again.
+_LINES = ("-", "--", "-.")
+_GREY = "#7F7F7F"
+_DPI = 200
+
+
+def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
+    """Draw the ROC curve of every model's mean probability over its seeds, with the chance diagonal.
+
+    The legend gives the mean and standard deviation of the AUROC over the seeds, highest first.
+
+    Parameters
+    ----------
+    results
+        The models; at least one training finished.
+    split
+        Name of the split that they scored, for the title.
+
+    Raises
+    ------
+    DataError
+        If a class is absent, or the trainings scored different genes.
+    """
+    figure, axes, scores = _unit_square(results, split)
+    for place, model, text in _ranked(results, "auroc"):
+        curve = metrics.roc_curve(scores.labels, scores.probability[model])
+        axes.plot(curve.fpr, curve.tpr, label=text, **_style(place))
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":", label="chance  0.500", zorder=1)
+    _label(axes, "False positive rate", "True positive rate")
+    _legend(figure, axes, "AUROC of the seeds")
+    return figure
+
+
+def precision_recall_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
+    """Draw the precision-recall curve of every model's mean probability over its seeds, with the prevalence.
+
+    Curves are steps, without interpolation. The legend gives the mean and standard deviation of the AUPRC over the
+    seeds, highest first.
+
+    Parameters
+    ----------
+    results
+        The models; at least one training finished.
+    split
+        Name of the split that they scored, for the title.
+
+    Raises
+    ------
+    DataError
+        If a class is absent, or the trainings scored different genes.
+    """
+    figure, axes, scores = _unit_square(results, split)
+    for place, model, text in _ranked(results, "auprc"):
+        curve = metrics.precision_recall_curve(scores.labels, scores.probability[model])
+        axes.plot(curve.recall, curve.precision, drawstyle="steps-pre", label=text, **_style(place))
+    prevalence = float(scores.labels.mean())
+    label = f"prevalence  {prevalence:.3f}"
+    axes.plot([0, 1], [prevalence] * 2, color=_GREY, linewidth=1, linestyle=":", label=label, zorder=1)
+    _label(axes, "Recall", "Precision")
+    _legend(figure, axes, "AUPRC of the seeds")
+    return figure
+
+
+def learning_curves(results: Sequence[ModelResult]) -> Figure:
+    """Draw the AUROC on valid by epoch: a line for the mean over seeds, a band from the lowest to the highest.
+
+    Line and band end with the seed that stopped first; seeds that went on follow as thin lines of their own. Models
+    without epochs are left out.
+
+    Parameters
+    ----------
+    results
+        The models; at least one finished training has epochs.
+    """
+    figure = Figure(figsize=(7.4, 3.8), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    for place, result in enumerate(results):
+        histories = [np.asarray(part.epochs) for part in result.finished if part.epochs]
+        if not histories:
+            continue
+        style, common = _style(place), min(map(len, histories))
+        epochs, shared = np.arange(common), np.stack([history[:common] for history in histories])
+        # A single epoch is a point, which a line alone would not show.
+        marker = "o" if common == 1 else None
+        axes.plot(epochs, shared.mean(axis=0), marker=marker, label=f"{result.name}  ({len(histories)})", **style)
+        band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(epochs, shared.min(axis=0), shared.max(axis=0), **band)
+        for history in histories:
+            if len(history) > common:
+                tail = np.arange(common - 1, len(history))
+                axes.plot(tail, history[common - 1 :], **style | {"linewidth": 0.6, "alpha": 0.7})
+    assert axes.lines, "no training has epochs"
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.set_title("Valid: mean over seeds, band from lowest to highest", fontsize=9)
+    _label(axes, "Epoch", "Valid AUROC")
+    _legend(figure, axes, "model (seeds)")
+    return figure
+
+
+def forest(table: BenchmarkTable) -> Figure:
+    """Draw the AUROC of every model with its interval over genes, in the order of the table.
+
+    A square is the AUROC of the mean probability over the seeds, its bar the interval over genes, and each circle
+    below it the AUROC of one seed. The best model, by valid, is orange; the dashed line is the reference. A model
+    without a finished training is a row that says failed.
+
+    Parameters
+    ----------
+    table
+        A comparison with at least one row.
+    """
+    assert table.rows, "no model to draw"
+    shown = [row.name for row in table.rows]
+    lost = list(dict.fromkeys(part.name for part in table.failures if part.name not in shown))
+    names = shown + lost
+    figure = Figure(figsize=(7.4, 1.3 + 0.36 * len(names)), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    texts = ["failed"] * len(names)
+    for place, row in enumerate(table.rows):
+        area, seeds = row.ensemble_auroc, row.auroc_by_seed
+        colour = _COLOURS[1] if row.name == table.best else _COLOURS[0]
+        axes.plot([area.low, area.high], [place] * 2, color=colour, linewidth=1.4)
+        axes.plot(area.value, place, "s", color=colour, markersize=5)
+        hollow: dict[str, Any] = {"color": _GREY, "fillstyle": "none", "markersize": 3, "markeredgewidth": 0.7}
+        axes.plot(seeds, [place + 0.3] * len(seeds), "o", **hollow)
+        if row.name == table.reference:
+            axes.axvline(area.value, color=_GREY, linewidth=0.8, linestyle="--", zorder=1)
+        texts[place] = f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
+    for place, text in enumerate(texts):
+        axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    split = _genes(table.split, table.genes, table.high)
+    axes.set_title(f"{split}, {table.confidence * 100:g} % intervals", fontsize=9)
+    _label(axes, "AUROC (square: mean probability over seeds; circles: single seeds)", "")
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def save(figure: Figure, stem: str | Path) -> tuple[Path, ...]:
+    """Write a figure as SVG, PDF and PNG, without a date inside.
+
+    Parameters
+    ----------
+    figure
+        What to write.
+    stem
+        Path without a suffix, in a folder that exists.
+
+    Returns
+    -------
+    The three files.
+    """
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    paths = {suffix: Path(f"{stem}.{suffix}") for suffix in undated}
+    for suffix, path in paths.items():
+        figure.savefig(path, format=suffix, dpi=figure.dpi, metadata=undated[suffix])
+    return tuple(paths.values())
+
+
+def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, str, str]]:
+    """Yield place, name and legend of the models that finished, in descending order of their mean."""
+    found = []
+    for place, result in enumerate(results):
+        values = [part.test[metric] for part in result.finished]
+        if values:
+            mean, sd, n = seed_summary(values)
+            spread = f" ± {sd:.3f}" if n > 1 else ""
+            found.append((mean, place, result.name, f"{result.name}  {mean:.3f}{spread}"))
+    for _, place, name, text in sorted(found, key=lambda entry: -entry[0]):
+        yield place, name, text
+
+
+def _unit_square(results: Sequence[ModelResult], split: str) -> tuple[Figure, Axes, Scores]:
+    scores = mean_scores(results)
+    assert scores.probability, "no model to draw"
+    figure = Figure(figsize=(7.4, 4.2), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    # A margin keeps lines along the edges whole.
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    counts = sorted({len(result.finished) for result in results if result.finished})
+    seeds = " or ".join(map(str, counts))
+    title = f"{_genes(split, scores.labels.size, int(scores.labels.sum()))}\nmean probability of {seeds} seeds"
+    axes.set_title(title.removesuffix("s") if counts == [1] else title, fontsize=9)
+    return figure, axes, scores
+
+
+def _genes(split: str, genes: int, high: int) -> str:
+    return f"{split.capitalize()}: {genes:,} genes ({high:,} high)"
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": _LINES[place % len(_LINES)],
+        "linewidth": 1.3,
+    }
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=10)
+    axes.set_ylabel(y, fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, axes: Axes, title: str) -> None:
+    # Beside the axes, where eight lines of text cover no curve; long enough handles to tell dashes apart.
+    options: dict[str, Any] = {
+        "fontsize": 8,
+        "title_fontsize": 8,
+        "alignment": "left",
+        "edgecolor": "none",
+        "handlelength": 3,
+    }
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", title=title, **options)

@@ -1,0 +1,64 @@
+"""What the models on a table of k-mer features share: the way from bases to the table, and on to logits."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raygenex.config import KmerConfig
+from raygenex.models.base import ExpressionModel, InputShape
+from raygenex.models.kmers import feature_count, kmer_features
+
+
+class TabularModel(ExpressionModel):
+    """A model of the k-mer features of a promoter and the half-life features beside them.
+
+    It reads bases, never embeddings, and is fitted to the whole table of the training genes at once.
+
+    Parameters
+    ----------
+    config
+        Which features there are.
+    inputs
+        Shape of the DNA input, which must be bases.
+    """
+
+    def __init__(self, config: KmerConfig, inputs: InputShape) -> None:
+        assert inputs.kind == "bases", "k-mers are counted in bases"
+        super().__init__(inputs, uses_halflife=config.halflife)
+        self.config = config
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return feature_count(self.config, self.inputs.length)
+
+    def features(self, sequence: NDArray[np.uint8], halflife: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the table of some genes, shape ``(N, width)``, float32.
+
+        Parameters
+        ----------
+        sequence
+            Base indices, shape ``(N, length)``.
+        halflife
+            Features in their own units, shape ``(N, 8)``; may be None where unused.
+        """
+        return kmer_features(sequence, halflife, self.config)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits of a table of features, float32, shape ``(N,)``."""
+        raise NotImplementedError
+
+    def forward(self, sequence: Tensor, halflife: Tensor | None) -> Tensor:
+        """Return logits, shape ``(N,)``.
+
+        Parameters
+        ----------
+        sequence
+            Base indices, shape ``(N, length)``.
+        halflife
+            Features in their own units, shape ``(N, 8)``; may be None where unused.
+        """
+        bases = sequence.to(torch.uint8).cpu().numpy()
+        beside = halflife.float().cpu().numpy() if halflife is not None else None
+        return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))

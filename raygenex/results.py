@@ -1,0 +1,138 @@
+"""What the trainings of a comparison leave behind: one record for each, and one score per gene for each model.
+
+Several seeds of a model are shown by their mean and spread, never by the best of them. The mean probability over
+the seeds stands for the model where one score per gene is needed, and the seed of the median valid AUROC where one
+training is. The best model is the one with the highest mean valid AUROC: the split that models are compared on
+chooses nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.compare import mean_probability, seed_summary
+from raygenex.errors import DataError
+from raygenex.metrics import METRICS, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class SeedResult:
+    """One training: what it scored and cost, or the sentence that says why it failed."""
+
+    seed: int
+    valid: Mapping[str, float] = field(default_factory=dict)
+    """All of `METRICS` on valid."""
+    test: Mapping[str, float] = field(default_factory=dict)
+    """All of `METRICS` on the split that the models are compared on."""
+    gene_ids: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
+    """Genes of that split, shape ``(N,)``, in any order."""
+    labels: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Their labels, 0 or 1, shape ``(N,)``."""
+    probability: Floats = field(default_factory=lambda: np.empty(0))
+    """Their probabilities of high expression, shape ``(N,)``."""
+    threshold: float = math.nan
+    """Probability from which a gene is called high, chosen on valid."""
+    seconds: float = math.nan
+    """Seconds the training took."""
+    peak_mb: float = math.nan
+    """Most memory it held, in MB."""
+    epochs: tuple[float, ...] = ()
+    """Valid AUROC after every epoch, epoch 0 first; empty for a model without epochs."""
+    error: str | None = None
+    """Why the training failed; everything but the seed is empty then."""
+
+    def __post_init__(self) -> None:
+        if self.error is None:
+            assert set(METRICS) <= set(self.valid) & set(self.test), (sorted(self.valid), sorted(self.test))
+            assert len(self.gene_ids) == len(self.labels) == len(self.probability) > 0, len(self.gene_ids)
+            assert len(np.unique(self.gene_ids)) == len(self.gene_ids), "a gene stands there twice"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelResult:
+    """All trainings of one model."""
+
+    name: str
+    kind: str
+    seeds: tuple[SeedResult, ...]
+
+    @property
+    def finished(self) -> tuple[SeedResult, ...]:
+        """The trainings that did not fail."""
+        return tuple(result for result in self.seeds if result.error is None)
+
+    @property
+    def mean_valid_auroc(self) -> float | None:
+        """Mean AUROC on valid of the trainings that did not fail; None if all failed."""
+        scores = [result.valid["auroc"] for result in self.finished]
+        return seed_summary(scores).mean if scores else None
+
+    @property
+    def median_seed(self) -> SeedResult | None:
+        """The training whose valid AUROC is the median, the lower of two in the middle; None if all failed."""
+        ranked = sorted(self.finished, key=lambda result: (result.valid["auroc"], result.seed))
+        return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+
+class Scores(NamedTuple):
+    """Genes and labels, shape ``(N,)``, and the mean probability of each model, shape ``(N,)``."""
+
+    gene_ids: NDArray[np.str_]
+    labels: NDArray[np.integer]
+    probability: dict[str, Floats]
+
+
+def best_model(results: Sequence[ModelResult]) -> str | None:
+    """Return the name of the model with the highest mean valid AUROC, the first of equals; None if all failed."""
+    means = {result.name: result.mean_valid_auroc for result in results}
+    known = {name: mean for name, mean in means.items() if mean is not None}
+    return max(known, key=known.__getitem__, default=None)
+
+
+def mean_scores(results: Sequence[ModelResult]) -> Scores:
+    """Average the probabilities of every model over its finished seeds, all in one order of genes.
+
+    Parameters
+    ----------
+    results
+        The models; those that failed altogether are left out.
+
+    Returns
+    -------
+    Genes in ascending order of their names; empty arrays if every training failed.
+
+    Raises
+    ------
+    DataError
+        If two trainings scored other genes, or other labels of them.
+    """
+    genes, labels = np.empty(0, dtype=np.str_), np.empty(0, dtype=np.int64)
+    probability: dict[str, Floats] = {}
+    first = ""
+    for model in results:
+        seeds = []
+        for result in model.finished:
+            order = np.argsort(result.gene_ids)
+            found, truth = np.asarray(result.gene_ids)[order], np.asarray(result.labels)[order]
+            name = f"{model.name}, seed {result.seed}"
+            if not first:
+                first, genes, labels = name, found, truth
+            elif not np.array_equal(found, genes):
+                common = np.intersect1d(found, genes).size
+                raise DataError(
+                    f"{name} scored {found.size} genes and {first} {genes.size}, of which {common} are the same: "
+                    "evaluate both on the same split, then compare them"
+                )
+            elif not np.array_equal(truth, labels):
+                gene = genes[np.flatnonzero(truth != labels)[0]]
+                raise DataError(
+                    f"{name} and {first} disagree on the label of gene {gene}: evaluate both on the same data"
+                )
+            seeds.append(np.asarray(result.probability)[order])
+        if seeds:
+            probability[model.name] = mean_probability(seeds)
+    return Scores(genes, labels, probability)

@@ -1,0 +1,29 @@
+"""Where training stands, and whether to go on."""
+
+
+class Progress:
+    """The epochs so far, and whether to go on; part of every checkpoint, so that a resumed run decides alike."""
+
+    def __init__(self, history: list[dict[str, float]], patience: int | None, epochs: int) -> None:
+        self.history = history
+        self.patience = patience
+        self.epochs = epochs
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch to train next."""
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the highest valid AUROC."""
+        return max(range(len(self.history)), key=lambda epoch: (self.history[epoch]["valid_auroc"], -epoch))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the last ``patience`` of them brought no better valid AUROC."""
+        if self.next_epoch >= self.epochs:
+            return True
+        if self.patience is None or not self.history:
+            return False
+        return self.next_epoch - 1 - self.best_epoch >= self.patience

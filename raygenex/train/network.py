@@ -1,0 +1,110 @@
+"""Fitting a network with Ray Train, from the driver: the half-life stage, the workers, and the best epoch."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.data_parallel_trainer import DataParallelTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from raygenex.config import RunConfig
+from raygenex.data.source import RowShards, rows_dataset
+from raygenex.errors import RaygenexError
+from raygenex.progress import progress
+from raygenex.train.checkpoint import read_info, save_checkpoint_info
+from raygenex.train.encoder import prepare_halflife
+from raygenex.train.job import Job
+from raygenex.train.loop import STATE, train_worker
+from raygenex.train.progress import ReportToLog, follow, open_epoch_log
+
+logger = logging.getLogger(__name__)
+
+# Ray retries workers that cannot be placed; after this many tries the preflight's promise is broken, and we say so.
+CONTROLLER_FAILURES = 3
+
+
+def fit_network(job: Job, target: Path) -> None:
+    """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
+    config, tables = job.config, job.inputs.tables
+    encoder = prepare_halflife(config, job.splits["train"], job.tracker, job.run_id, job.inputs)
+    log = open_epoch_log()
+    settings = worker_settings(job) | {"encoder": encoder, "row_bytes": tables["train"].row_bytes}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=settings,
+        torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
+        scaling_config=scaling(config, config.train.use_gpu),
+        run_config=ray_run_config(job, log),
+        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
+        dataset_config=RowShards(tables),
+    )
+    logger.info(
+        "training %s on %d genes with %d workers", config.model.kind, tables["train"].count, config.train.workers
+    )
+    with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
+        result = fit_until_done(trainer)
+    keep_best(job, result, target)
+    (target / STATE).unlink()
+
+
+def worker_settings(job: Job) -> dict[str, Any]:
+    """Return what every kind of worker is told, as plain values."""
+    return {
+        "config": job.config.dump(),
+        "info": job.new_info().model_dump(mode="json"),
+        "counts": {name: rows.count for name, rows in job.inputs.tables.items()},
+    }
+
+
+def scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
+    """Return how many workers Ray Train starts, and what each reserves."""
+    return ray.train.ScalingConfig(
+        num_workers=config.train.workers,
+        use_gpu=use_gpu,
+        resources_per_worker={"CPU": config.train.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
+    )
+
+
+def ray_run_config(job: Job, log: Any) -> ray.train.RunConfig:
+    """Return where Ray Train keeps checkpoints, which it keeps, and whom it tells of epochs."""
+    options = job.config.train
+    return ray.train.RunConfig(
+        name="ray_train",
+        storage_path=str(job.folder),
+        failure_config=ray.train.FailureConfig(
+            max_failures=options.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+        ),
+        checkpoint_config=ray.train.CheckpointConfig(
+            num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
+        ),
+        callbacks=[ReportToLog(log)],
+    )
+
+
+def fit_until_done(trainer: DataParallelTrainer) -> ray.train.Result:
+    """Run the trainer; an interrupt raises KeyboardInterrupt, where Ray Train's handler would end the process."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return trainer.fit()
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def keep_best(job: Job, result: ray.train.Result, target: Path) -> None:
+    """Copy the best checkpoint to ``target``, with the history of all epochs, which the latest knows."""
+    if not result.best_checkpoints:
+        folder = job.folder / "ray_train"
+        raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
+    best = max(result.best_checkpoints, key=lambda pair: pair[1]["score"])[0]
+    best.to_directory(str(target))
+    info = read_info(target)
+    with result.checkpoint.as_directory() as folder:
+        info.history = read_info(folder).history
+    save_checkpoint_info(target, info)
