@@ -131,7 +131,7 @@ class BuildConfig(Section):
     strip_versions: bool = Field(False, description="compare gene ids without version suffixes (.12)")
     label: LabelConfig = LabelConfig()
     extra: tuple[ExtraConfig, ...] = Field((), description="more columns to carry along with the genes")
-    genes_per_task: PositiveInt = Field(256, description="genes of one chromosome that a Ray task extracts")
+    genes_per_task: PositiveInt = Field(256, description="genes that a Ray task extracts")
     cpus_per_task: PositiveFloat = Field(1.0, description="logical CPUs a task reserves")
 
     @model_validator(mode="after")

@@ -94,6 +94,7 @@ def _most_cpus(config: RunConfig) -> float:
     """Return the logical CPUs of the hungriest stage, for an embedded Ray that serves them all."""
     train, actors, score = config.train, config.embed, config.predict
     stages = (
+        config.build.cpus_per_task if config.build else 0.0,
         train.workers * train.cpus_per_worker,
         actors.min_actors * actors.cpus_per_actor,
         score.workers * score.cpus_per_worker,

@@ -61,7 +61,8 @@ def find_candidates(
         suffixes are all that tells two genes apart.
     """
     chosen: list[tuple[Transcript, str, str]] = []
-    dropped: dict[str, str] = {}
+    empty = annotation.genes_without_transcripts
+    dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
     seen: set[str] = set()
     for gene, transcripts in annotation.transcripts.items():
         gene_id = strip_version(gene) if config.strip_versions else gene

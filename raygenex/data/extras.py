@@ -83,10 +83,17 @@ def groups_of(
                 f"split.column {split.column} is no column of the data (they have {known}): set split.table"
             )
         values = columns[split.column]
-        return np.array(["" if value != value else str(value) for value in values], dtype=object)
+        return np.array([_group_name(value) for value in values], dtype=object)
     table = read_table_file(split.table)
     known_genes = gene_column(table, split.table, split.gene_column)
     (name,) = choose_columns(table, split.table, (split.column,), split.gene_column)
     group = dict(zip(known_genes.tolist(), text(table, name).tolist(), strict=True))
     match_genes(gene_id.tolist(), group, "the data", split.table)
     return np.array([group.get(gene, "") for gene in gene_id], dtype=object)
+
+
+def _group_name(value: object) -> str:
+    """Write a group as a table of text has it: 3, not 3.0; empty for NaN."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value)

@@ -84,8 +84,8 @@ _DISTAL = ((-4000, -150), (150, 4000))
 CORE_MOTIFS = (
     Motif("TATA", "TATAWAAR", ((-32, -29),), False, 0.3, 1.0, 2),
     Motif("INR", "YYANWYY", ((-2, -2),), False, 0.5, 0.6, 1),
-    Motif("SP1", "KRGGCGKRRY", ((-120, -35),), True, 0.6, 1.0, 2),
-    Motif("NFY", "RRCCAATSR", ((-100, -45),), True, 0.4, 1.0, 2),
+    Motif("SP1", "KRGGCGKRRY", ((-120, -35),), True, 0.6, 1.0, 1),
+    Motif("NFY", "RRCCAATSR", ((-100, -45),), True, 0.4, 1.0, 1),
     Motif("NRF1", "YGCGCAYGCGCR", ((-60, 20),), True, 0.4, 1.0, 3),
     Motif("ETS", "ACCGGAAGT", ((-60, 30),), True, 0.4, 0.8, 2),
     Motif("REST", "TTYAGCACCNNGGASAGNGCC", ((-110, 25),), True, 0.4, -1.4, 4),
@@ -100,7 +100,7 @@ and mismatches are choices of this simulation.
 """
 
 ENHANCER_MOTIFS = (
-    Motif("HNF1", "GTTAATNATTAAC", _DISTAL, True, 0.4, 0.4, 3),
+    Motif("HNF1", "GTTAATNATTAAC", _DISTAL, True, 0.4, 0.4, 2),
     Motif("CEBP", "RTTGCGYAAY", _DISTAL, True, 0.4, 0.4, 1),
     Motif("CREB", "TGACGTCA", _DISTAL, True, 0.4, 0.4, 1),
     Motif("AP1", "TGASTCA", _DISTAL, True, 0.4, 0.4, 1),

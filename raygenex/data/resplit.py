@@ -1,6 +1,7 @@
 """Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from raygenex.data.hdf5 import iter_rows
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
 from raygenex.data.schema import EXTRA_GROUP
-from raygenex.data.splits import Genes, SplitTable, apply_split, assign, write_split
+from raygenex.data.split_file import SplitTable, apply_split, write_split
+from raygenex.data.splits import Genes, assign
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
 from raygenex.progress import progress
@@ -60,8 +62,8 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     for path in (target, *targets.values()):
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
-    splits = open_splits(config.data, config.data.configured or ("train",))
-    _refuse_own_input(splits, list(targets.values()))
+    splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
+    _refuse_own_input(splits, [target, *targets.values()])
     genes = _genes(config, splits)
     table = assign(genes, config.split)
     known = np.array([name is not None for name in table.split])
@@ -91,10 +93,12 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
         group = groups_of(config.split, gene_id, columns)
     known = [place for place in places if place is not None]
     placed = len(known) == len(places)
+    # Without its window a TSS does not tell which genes overlap.
+    windowed = placed and offset is not None
     return Genes(
         gene_id=gene_id,
         chrom=np.concatenate([place.chrom for place in known]) if placed else None,
-        tss=np.concatenate([place.tss for place in known]) if placed else None,
+        tss=np.concatenate([place.tss for place in known]) if windowed else None,
         strand=np.concatenate([place.strand for place in known]) if placed else None,
         first=None if offset is None else offset[0],
         stop=None if offset is None else offset[1],
@@ -106,7 +110,7 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
 def _write(
     splits: dict[str, SplitData], table: SplitTable, targets: dict[str, Path], overwrite: bool
 ) -> dict[str, str]:
-    """Copy every gene, whole, into the file of its new split."""
+    """Copy every gene, whole, into the file of its new split; a file of a split without genes goes."""
     wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
     first = next(iter(splits.values())).files[0]
     attrs: dict[str, str | int | float] = {"halflife_scale": first.halflife_scale}
@@ -134,6 +138,8 @@ def _write(
                     _append(writers, block, apply_split(table, block["gene_id"]), columns, start)
                     advance(stop - start, "")
                     start = stop
+    for name in targets.keys() - wanted.keys():
+        targets[name].unlink(missing_ok=True)
     return {name: str(path) for name, path in wanted.items()}
 
 
@@ -166,6 +172,6 @@ def _common_columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
 
 
 def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path]) -> None:
-    sources = {file.path for split in splits.values() for file in split.files}
-    if clash := next((path for path in targets if str(path) in sources), None):
+    sources = {os.path.realpath(file.path) for split in splits.values() for file in split.files}
+    if clash := next((path for path in targets if os.path.realpath(path) in sources), None):
         raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")

@@ -1,5 +1,6 @@
 """Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
 
+import zlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,7 +51,7 @@ def read_table_file(path: str) -> "pd.DataFrame":
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError) as error:
+    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     repeated = [name for name in table.columns if str(name).endswith(".1") and str(name)[:-2] in table.columns]

@@ -169,6 +169,9 @@ def _draw_halflife(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32
     features[:, 4:7] = (halflife[:, 4:7] - GC_MEAN) / GC_SD
     # Positive with a long tail.
     halflife[:, 7] = DENSITY_MEDIAN * np.exp(DENSITY_LOG_SD * features[:, 7])
+    spread = np.exp(DENSITY_LOG_SD**2)
+    mean, sd = DENSITY_MEDIAN * np.sqrt(spread), DENSITY_MEDIAN * np.sqrt(spread * (spread - 1))
+    features[:, 7] = (halflife[:, 7] - mean) / sd
     return halflife.astype(np.float32), features
 
 

@@ -13,7 +13,14 @@ PACKAGE = Path(raygenex.__file__).parent
 
 # From left to right; a module may import its own room and those before it.
 ROOMS = (
-    ("raygenex", "raygenex.errors", "raygenex.sequence", "raygenex.config", "raygenex.data_sections", "raygenex.sections"),
+    (
+        "raygenex",
+        "raygenex.errors",
+        "raygenex.sequence",
+        "raygenex.config",
+        "raygenex.data_sections",
+        "raygenex.sections",
+    ),
     (
         "raygenex.cluster",
         "raygenex.locking",
@@ -31,6 +38,7 @@ ROOMS = (
 MAY_IMPORT = {
     "ray": {
         "raygenex.cluster",
+        "raygenex.data.extract",
         "raygenex.data.source",
         "raygenex.embed.run",
         "raygenex.train.checkpoint",
@@ -45,10 +53,15 @@ MAY_IMPORT = {
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
+    "pysam": {"raygenex.data.genome"},
+    "gffutils": {"raygenex.data.gff"},
 }
 
 # What `raygenex --help` must not wait for.
-HEAVY = ("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "matplotlib", "pyarrow", "numpy")
+HEAVY = (
+    *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
+    *("pysam", "gffutils"),
+)
 
 
 def module_name(path):

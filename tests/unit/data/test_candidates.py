@@ -67,6 +67,11 @@ def test_biotypes_and_chromosomes_are_chosen(find):
     assert [gene.gene_id for gene in find(chromosomes="I*")[0]] == ["P", "M", "S"]
 
 
+def test_a_gene_without_exons_is_told(find):
+    _, dropped = find(GTF + 'II\ttoy\tgene\t5\t9\t.\t+\t.\tgene_id "E"; gene_biotype "protein_coding";\n')
+    assert dropped == {"E": "no usable transcript", "R": "biotype tRNA"}
+
+
 def test_genes_without_untranslated_regions_may_be_left_out(find):
     genes, dropped = find(missing_utr="drop")
     assert [gene.gene_id for gene in genes] == ["P", "M"]

@@ -94,6 +94,16 @@ def test_a_truncated_gzip_is_named(tmp_path, sentence):
     sentence(info, "t.tsv.gz", "truncated")
 
 
+def test_a_damaged_gzip_is_named(tmp_path, sentence):
+    path = tmp_path / "t.tsv.gz"
+    content = bytearray(gzip.compress("".join(f"G{i}\t{i * 7919 % 1000}\n" for i in range(5000)).encode()))
+    content[2000:2200] = b"\xff" * 200
+    path.write_bytes(content)
+    with pytest.raises(DataError) as info:
+        read_table_file(str(path))
+    sentence(info, "t.tsv.gz", "cannot be read as a table")
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
