@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex import __version__
 from raygenex.config import SPLITS, FileSplit, GroupSplit, RunConfig, SimilaritySplit
@@ -18,6 +19,7 @@ from raygenex.data.candidates import count_reasons
 from raygenex.data.chosen import Chosen, choose
 from raygenex.data.extract import Extracted, extract
 from raygenex.data.hdf5 import fingerprint
+from raygenex.data.locate import local_copy
 from raygenex.data.origin import Origin
 from raygenex.data.split_file import write_split
 from raygenex.data.splits import Genes, assign
@@ -86,8 +88,10 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     folder = Path(folder).absolute()
     if not overwrite and (found := find_build(config, folder)) is not None:
         return found
-    inputs = _inputs(config)
+    # The small tables are read first: what is wrong with them is said before a genome is hashed.
     chosen = choose(config)
+    inputs = _inputs(config)
+    _refuse_own_input(folder, list(inputs))
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,15 +131,27 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
         record = None
     known = isinstance(record, dict) and record.get("settings") == _settings(config)
     if known and record.get("inputs") == _inputs(config):
-        result = _result(folder, record, reused=True)
-        if all(Path(path).exists() for path in result.files.values()):
-            return result
+        written = record["sha256"]
+        if all((folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written):
+            return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
         raise DataError(
-            f"{folder} holds {present[0]} made from other inputs or settings: give --force to replace it, or choose "
-            "another folder"
+            f"{folder} holds {present[0]} made from other inputs or settings, or changed since: give --force to "
+            "replace it, or choose another folder"
         )
     return None
+
+
+def _refuse_own_input(folder: Path, inputs: list[str]) -> None:
+    targets = {(folder / name).resolve() for name in (*_FILES.values(), MANIFEST)}
+    if clash := next((path for path in inputs if Path(local_copy(path)).resolve() in targets), None):
+        raise DataError(f"{clash} is an input and would be replaced by this build: choose another folder")
+
+
+def _check_filled(config: RunConfig, splits: NDArray[np.object_]) -> None:
+    """Refuse a split that the configuration names and no gene is in: whoever reads its file later would not find it."""
+    if empty := next((name for name in config.data.configured if not (splits == name).any()), None):
+        raise DataError(f"data.{empty} is set, but the split gives {empty} no gene: correct the split, or leave it out")
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -166,6 +182,7 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
     rows = _rows(chosen, batches)
     table = chosen.split or assign(_with_sketches(chosen.genes, batches), config.split)
     splits = table.split
+    _check_filled(config, splits)
     write_split(table, folder / "split.tsv", overwrite=True)
     first, stop = options.window
     attrs: dict[str, str | int | float] = {"window_first": first, "halflife_scale": origin.halflife_scale}
@@ -186,6 +203,7 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
             "dropped": count_reasons(origin.dropped),
         },
         "transcript_rules": rule_counts(rows),
+        "moved_tss": sum(gene.transcript is not None and gene.tss != gene.transcript.tss for gene in origin.genes),
         "label": {
             "columns": list(origin.columns),
             "aggregate": options.label.aggregate,

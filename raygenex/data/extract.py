@@ -17,6 +17,9 @@ from raygenex.data.sketches import protein_sketch, sketch
 from raygenex.progress import progress
 from raygenex.sequence import UNKNOWN, from_string
 
+BATCH_BYTES = 64 * 2**20
+"""Most bases of one batch: with sketches, a task holds some ten times as many bytes."""
+
 START_CODON = from_string("ATG")
 
 
@@ -131,7 +134,8 @@ def extract(
     DataError
         If the genome cannot be read.
     """
-    batches = cut_batches(genes, config.genes_per_task)
+    window = genes[0].stop - genes[0].first
+    batches = cut_batches(genes, max(1, min(config.genes_per_task, BATCH_BYTES // window)))
     request = Request("building", 1, config.cpus_per_task, 0.0, "build.cpus_per_task")
     with connect(cluster, request), progress("extracting genes", len(genes)) as advance:
         found = []

@@ -15,6 +15,8 @@ _BUILD = re.compile(
     re.VERBOSE,
 )
 _LINES_TO_GUESS_FROM = 10
+_QUOTED_SEMICOLON = re.compile(r'"[^"]*;[^"]*"')
+_ATTRIBUTE = re.compile(r'(?:[^;"]|"[^"]*")+')
 
 
 class FeatureFile:
@@ -89,12 +91,12 @@ class FeatureFile:
 
     def _trim(self, line: str) -> str:
         """Leave out the attributes that do not matter: most of the time of reading would go into them."""
-        if self._dialect["semicolon in quotes"]:
-            return line
         head, _, text = line.rpartition("\t")
-        separator = self._dialect["field separator"]
-        kept = [piece for piece in text.split(separator) if piece.lstrip().startswith(self._starts)]
-        return f"{head}\t{separator.join(kept)}"
+        # Every line is cut by itself: one may write "; " where the first ones write ";", or a semicolon in quotes.
+        quoted = self.is_gtf and _QUOTED_SEMICOLON.search(text)
+        pieces = [piece.strip() for piece in (_ATTRIBUTE.findall(text) if quoted else text.split(";"))]
+        kept = [piece for piece in pieces if piece.startswith(self._starts)]
+        return f"{head}\t{self._dialect['field separator'].join(kept)}"
 
     def _parse(self, number: int, line: str, dialect: Any) -> Any:
         from gffutils.feature import feature_from_line

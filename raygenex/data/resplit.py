@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,16 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
         If a file cannot be read or written, or the genes lack what the rule needs.
     """
     target = Path(output).absolute()
+    if target.suffix != ".tsv":
+        raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
+    _check_writable(target.parent)
     targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
     for path in (target, *targets.values()):
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
-    _refuse_own_input(splits, [target, *targets.values()])
+    tables = [getattr(config.split, name, None) for name in ("table", "file")]
+    _refuse_own_input(splits, [target, *targets.values()], [path for path in tables if path])
     genes = _genes(config, splits)
     table = assign(genes, config.split)
     known = np.array([name is not None for name in table.split])
@@ -171,7 +176,18 @@ def _common_columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([columns[name] for columns in found]) for name in names}
 
 
-def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path]) -> None:
+def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path], tables: list[str]) -> None:
     sources = {os.path.realpath(file.path) for split in splits.values() for file in split.files}
+    sources |= {os.path.realpath(os.path.expanduser(table)) for table in tables}
     if clash := next((path for path in targets if os.path.realpath(path) in sources), None):
         raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that the split file cannot go to, before the promoter files are written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None

@@ -94,7 +94,9 @@ def read_split(path: str) -> SplitTable:
         If the file is missing or no table, a column is missing, a gene is there twice, or a split is none of train,
         valid and test.
     """
-    table = read_table_file(path)
+    rule = _rule(path)
+    # Files of our own quote what holds a tab or a quote.
+    table = read_table_file(path, quoted=rule is not None)
     gene_id = gene_column(table, path, "gene_id")
     if "split" not in table.columns:
         raise DataError(
@@ -106,7 +108,7 @@ def read_split(path: str) -> SplitTable:
     for gene, name in zip(gene_id, split, strict=True):
         if name not in SPLITS:
             raise DataError(f"{path}: the split of gene {gene} is {name!r}; write train, valid or test")
-    return SplitTable(gene_id, chrom, group, split, _rule(path) or {"rule": "file", "file": path})
+    return SplitTable(gene_id, chrom, group, split, rule or {"rule": "file", "file": path})
 
 
 def apply_split(table: SplitTable, gene_id: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -121,10 +123,14 @@ def _rule(path: str) -> dict[str, Any] | None:
 
     if path.lower().endswith(".parquet"):
         return None
-    with fsspec.open(local_copy(path), "rt", encoding="utf-8", compression="infer") as lines:
-        if next(lines).rstrip("\n") != _TITLE:
-            return None
-        rule = next(lines)
+    try:
+        with fsspec.open(local_copy(path), "rt", encoding="utf-8", compression="infer") as lines:
+            if next(lines, "").rstrip("\n") != _TITLE:
+                return None
+            rule = next(lines, "")
+    except (OSError, EOFError, UnicodeDecodeError):
+        # Whoever reads the table says what is wrong with the file.
+        return None
     try:
         return dict(json.loads(rule.removeprefix(_RULE)))
     except ValueError:

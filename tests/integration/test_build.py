@@ -152,6 +152,7 @@ def test_what_is_said_of_the_toy_genome(toy: Callable[..., RunConfig], tmp_path:
         "halflife_scale": "log10",
         "genes": {"found": 4, "kept": 3, "dropped": {"biotype tRNA": 1}},
         "transcript_rules": {"only": 3},
+        "moved_tss": 0,
         "label": {"columns": ["a", "b"], "aggregate": "median", "rule": "median", "threshold": 6},
         "splits": {"train": {"genes": 2, "high": 1, "low": 1}, "valid": {"genes": 1, "high": 0, "low": 1}},
         "split": {**config.split.model_dump(mode="json"), "valid": ["II"], "test": []},

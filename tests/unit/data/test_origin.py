@@ -78,11 +78,17 @@ def test_genes_that_nobody_measured_stay_out(toy):
 
 def test_no_gene_is_left(toy, sentence):
     with pytest.raises(DataError) as info:
-        toy(window=[-5000, 5000])
+        toy(window=[-110, 110])
     sentence(info, "genes.gtf", "(3 window leaves the chromosome, 1 biotype tRNA)", "loosen the settings of build")
     with pytest.raises(DataError) as info:
-        toy(biotypes="lncRNA")
-    sentence(info, "3 biotype protein_coding")
+        toy(biotypes="tRNA", window=[-5, 5])
+    sentence(info, "3 biotype protein_coding", "1 no coding sequence")
+
+
+def test_a_biotype_that_no_gene_has(toy, sentence):
+    with pytest.raises(DataError) as info:
+        toy(biotypes=["protein_coding", "lncRNA"])
+    sentence(info, "build.biotypes", "'lncRNA'", "it has protein_coding, tRNA")
 
 
 def test_no_gene_of_the_table(toy, sentence):

@@ -234,7 +234,7 @@ def test_its_own_input_is_not_replaced(config, tmp_path, sentence, link):
     sentence(info, folder / "train.h5", "is read for this split", "choose another folder")
     with pytest.raises(DataError) as info:
         resplit(config(), str(folder / "valid.h5"), None, overwrite=True)
-    sentence(info, folder / "valid.h5", "is read for this split")
+    sentence(info, folder / "valid.h5", "must end in .tsv")
     assert {path: fingerprint(path) for path in config.paths.values()} == prints
     assert not (tmp_path / "split.tsv").exists()
 
