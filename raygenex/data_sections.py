@@ -76,8 +76,12 @@ class SimulateConfig(Section):
     cpg_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.25, description="CG dinucleotides over those expected of the GC content, outside CpG islands; not in order 0"
     )
-    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of DNA score")
-    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
+    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.7, description="log-odds a unit of DNA score")
+    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.7, description="log-odds a unit of half-life score")
+    island_effect: Annotated[float, Field(ge=0.0)] = Field(6.0, description="DNA score of a CpG island of strength 1")
+    motif_effect: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="factor of all motifs' effects; above 1, motifs weigh more against islands"
+    )
     interaction: Annotated[float, Field(ge=0.0)] = Field(
         0.4, description="weight of products of half-life features in their score; 0 leaves it linear"
     )
