@@ -152,16 +152,35 @@ def data_split(
 
 
 @data_app.command("describe")
-def data_describe(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Show what the data hold, on one screen."""
+def data_describe(
+    config: ConfigPath,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="PAGE", help="Also write a page with plots there (.html).")
+    ] = None,
+    override: Overrides = None,
+    force: Force = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what the data hold, on one screen, or as a page with plots."""
     settings = _load(config, override, debug)
     from raygenex.data.check import check
     from raygenex.data.describe import render
     from raygenex.progress import steps
 
+    if html is not None:
+        from raygenex.data.page import check_page
+
+        check_page(html, force)
     with steps("reading genes") as on_progress:
         report = check(settings.data, settings.check, on_progress)
-    _print(report.as_dict(), as_json, lambda: render(report))
+    values, written = report.as_dict(), ""
+    if html is not None:
+        from raygenex.data.page import write_page
+
+        page = write_page(html, report, settings.data, settings.check, force)
+        values["page"], written = page, f"\npage: {html}"
+    _print(values, as_json, lambda: render(report) + written)
 
 
 @data_app.command("build")

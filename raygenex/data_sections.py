@@ -15,6 +15,15 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _as_names(value: object) -> object:
+    """Let one value stand for a list, and a number for a name: YAML reads the chromosomes 1, 2 as numbers."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return [str(value)]
+    if not isinstance(value, list | tuple):
+        return value
+    return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
+
+
 def _not_a_url(value: str | None) -> str | None:
     if value is not None and "://" in value:
         raise ValueError(f"{value} must be a folder that every node can reach, not a URL")
@@ -23,6 +32,9 @@ def _not_a_url(value: str | None) -> str | None:
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_names, json_schema_input_type=str | tuple[str, ...])]
 
 
 class Section(BaseModel):
@@ -64,8 +76,12 @@ class SimulateConfig(Section):
     cpg_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.25, description="CG dinucleotides over those expected of the GC content, outside CpG islands; not in order 0"
     )
-    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of DNA score")
-    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.5, description="log-odds a unit of half-life score")
+    dna_effect: Annotated[float, Field(ge=0.0)] = Field(1.7, description="log-odds a unit of DNA score")
+    halflife_effect: Annotated[float, Field(ge=0.0)] = Field(1.7, description="log-odds a unit of half-life score")
+    island_effect: Annotated[float, Field(ge=0.0)] = Field(6.0, description="DNA score of a CpG island of strength 1")
+    motif_effect: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="factor of all motifs' effects; above 1, motifs weigh more against islands"
+    )
     interaction: Annotated[float, Field(ge=0.0)] = Field(
         0.4, description="weight of products of half-life features in their score; 0 leaves it linear"
     )
@@ -113,11 +129,11 @@ class BuildConfig(Section):
     out_of_bounds: Literal["drop", "pad"] = Field(
         "drop", description="a window that leaves its chromosome: leave the gene out, or fill with unknown bases"
     )
-    chromosomes: Paths = Field((), description="chromosomes to keep, names or globs of the annotation; empty: all")
+    chromosomes: Names = Field((), description="chromosomes to keep, names or globs of the annotation; empty: all")
     chromosome_names: Literal["as_is", "add_chr", "strip_chr"] = Field(
         "as_is", description="how the annotation's chromosome names become those of the genome"
     )
-    biotypes: Paths = Field(("protein_coding",), description="gene biotypes to keep; empty: all")
+    biotypes: Names = Field(("protein_coding",), description="gene biotypes to keep; empty: all")
     transcript: tuple[Literal["canonical", "mane", "appris", "longest_cds"], ...] = Field(
         ("canonical", "mane", "appris", "longest_cds"),
         description="what chooses a gene's transcript, the first that can decide",
@@ -131,7 +147,7 @@ class BuildConfig(Section):
     strip_versions: bool = Field(False, description="compare gene ids without version suffixes (.12)")
     label: LabelConfig = LabelConfig()
     extra: tuple[ExtraConfig, ...] = Field((), description="more columns to carry along with the genes")
-    genes_per_task: PositiveInt = Field(256, description="genes of one chromosome that a Ray task extracts")
+    genes_per_task: PositiveInt = Field(256, description="genes that a Ray task extracts")
     cpus_per_task: PositiveFloat = Field(1.0, description="logical CPUs a task reserves")
 
     @model_validator(mode="after")
@@ -141,6 +157,12 @@ class BuildConfig(Section):
             raise ValueError(f"window [{first}, {stop}] holds no base: the second number must be above the first")
         if (self.annotation is None) == (self.features is None):
             raise ValueError("set one of annotation (a GTF or GFF3) and features (a table of the eight features)")
+        if self.features is not None:
+            fields = type(self).model_fields
+            names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")
+            for name in names:
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"{name} belongs to an annotation, and means nothing for a table of features")
         if self.annotation is not None and self.genome is None:
             raise ValueError("annotation needs genome, the FASTA it describes")
         if self.annotation is not None and self.label.table is None:
@@ -173,8 +195,8 @@ class ChromosomeSplit(SplitBase):
     """Whole chromosomes."""
 
     rule: Literal["chromosome"] = "chromosome"
-    valid: Paths = Field((), description="chromosomes of valid; empty (with test empty): drawn to meet the fractions")
-    test: Paths = Field((), description="chromosomes of test")
+    valid: Names = Field((), description="chromosomes of valid; empty (with test empty): drawn to meet the fractions")
+    test: Names = Field((), description="chromosomes of test")
 
 
 class GroupSplit(SplitBase):
@@ -184,8 +206,8 @@ class GroupSplit(SplitBase):
     table: str | None = Field(None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files")
     gene_column: str = Field("gene_id", description="column of the gene ids")
     column: str = Field(description="column of the groups; a gene without one is its own")
-    valid: Paths = Field((), description="groups of valid; empty (with test empty): drawn to meet the fractions")
-    test: Paths = Field((), description="groups of test")
+    valid: Names = Field((), description="groups of valid; empty (with test empty): drawn to meet the fractions")
+    test: Names = Field((), description="groups of test")
 
 
 class SimilaritySplit(SplitBase):

@@ -10,6 +10,7 @@ from raygenex.config import SPLITS, RunConfig
 from raygenex.data.build import BuildResult, build
 from raygenex.data.check import check
 from raygenex.data.guard import keep_verdict
+from raygenex.data.locate import is_url
 from raygenex.data.simulate import SimulationResult, simulate
 from raygenex.embed.run import EmbedResult, embed
 from raygenex.errors import ConfigError
@@ -72,9 +73,13 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
         raise ConfigError(f"{verb} writes one file a split: set data.train, data.valid and data.test to one path each")
-    folder = Path(paths["train"][0]).absolute().parent
+    if url := next((found[0] for found in paths.values() if found and is_url(found[0])), None):
+        raise ConfigError(
+            f"{verb} writes local files, but {url} is a URL: name a local path, then copy the files there"
+        )
+    folder = Path(paths["train"][0]).expanduser().absolute().parent
     for name, found in paths.items():
-        if found and Path(found[0]).absolute() != folder / f"{name}.h5":
+        if found and Path(found[0]).expanduser().absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
     return folder
 
@@ -94,6 +99,7 @@ def _most_cpus(config: RunConfig) -> float:
     """Return the logical CPUs of the hungriest stage, for an embedded Ray that serves them all."""
     train, actors, score = config.train, config.embed, config.predict
     stages = (
+        config.build.cpus_per_task if config.build else 0.0,
         train.workers * train.cpus_per_worker,
         actors.min_actors * actors.cpus_per_actor,
         score.workers * score.cpus_per_worker,

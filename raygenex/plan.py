@@ -5,8 +5,8 @@ from pathlib import Path
 from raygenex.benchmark import plan_jobs
 from raygenex.config import SPLITS, AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.build import find_build
+from raygenex.data.chosen import choose
 from raygenex.data.opening import open_splits
-from raygenex.data.origin import read_origin
 from raygenex.data.simulate import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
@@ -34,7 +34,7 @@ def plan_build(config: RunConfig, force: bool) -> str:
     assert config.build is not None, "checked with the folder"
     if not force and find_build(config, folder) is not None:
         return f"build: reuse the data set in {short_path(str(folder))}"
-    origin = read_origin(config.build)
+    origin = choose(config).origin
     return (
         f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
         f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"

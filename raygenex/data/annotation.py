@@ -16,6 +16,8 @@ _LOG = logging.getLogger(__name__)
 _PARTS = {"exon": "exons", "pseudogenic_exon": "exons", "CDS": "cds", "stop_codon": "stops"}
 _GTF_TYPES = {"gene", "transcript", "exon", "CDS", "stop_codon"}
 _BIOTYPE_KEYS = ("gene_biotype", "gene_type", "transcript_biotype", "transcript_type", "biotype")
+_NAME_KEYS = ("gene_name", "Name", "gene")
+_ATTRIBUTES = (*_BIOTYPE_KEYS, *_NAME_KEYS, "ID", "Parent", "gene_id", "geneID", "transcript_id", "tag")
 _TAGS = {"Ensembl_canonical", "MANE_Select", "basic"}
 
 
@@ -86,7 +88,7 @@ def read_annotation(path: str, on_progress: Callable[[int, int], None] | None = 
         outside the exons, a coding transcript has no strand, a gene lies on two chromosomes, or there is no
         transcript.
     """
-    file = FeatureFile(path, on_progress)
+    file = FeatureFile(path, _ATTRIBUTES, on_progress)
     graph = _Gtf(path) if file.is_gtf else _Gff3(path)
     for number, feature in file.features(graph.wants):
         graph.take(feature, number)
@@ -169,7 +171,8 @@ class _Graph:
         self, feature: Any, parent: str | None, gene_id: str, transcript_id: str, has_line: bool = True
     ) -> _Node:
         is_gene = parent is None and "gene" in feature.featuretype
-        name_keys = ("gene_name", "Name", "gene") if is_gene else ("gene_name", "gene")
+        # The Name of a transcript is its own.
+        name_keys = [key for key in _NAME_KEYS if is_gene or key != "Name"]
         return _Node(
             parent=parent,
             chrom=sys.intern(feature.seqid),

@@ -28,9 +28,9 @@ _C, _G = 1, 2
 class Background:
     """A Markov chain over A, C, G, T that meets a GC content and a CpG ratio at every island strength.
 
-    The chain of order 1 takes base ``b`` after ``a`` with probability ``f(a, b) / p(a)``. Here ``p`` is the composition,
+    The chain of order 1 takes base ``b`` after ``a`` with probability ``f(a, b) / p(a)``. Here ``p`` is composition,
     half of the GC content each for C and G and half of the rest each for A and T, and ``f(a, b) = u(a) v(b) r(a, b)``,
-    ``r`` being 1 but for CG, with the factors ``u``, ``v`` and ``r(C, G)`` for which both margins of ``f`` are ``p`` and
+    ``r`` being 1 but for CG, with factors ``u``, ``v`` and ``r(C, G)`` for which both margins of ``f`` are ``p`` and
     ``f(C, G)`` is the CpG ratio times ``p(C) p(G)``. Order 0 draws from ``p`` and knows no CpG ratio. Above order 1,
     probabilities are multiplied by ``exp(CONTEXT_SD * w)``, a standard normal ``w`` for each context and base, and by
     factors of the last base and the next that restore ``f``.

@@ -1,10 +1,11 @@
 """From a genome, an annotation and an expression table to train, valid and test files, with nothing lost silently."""
 
+import contextlib
 import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from raygenex import __version__
 from raygenex.config import SPLITS, FileSplit, GroupSplit, RunConfig, SimilaritySplit
 from raygenex.data.assemble import GeneRows, rule_counts, split_counts, write_genes, write_splits
 from raygenex.data.candidates import count_reasons
+from raygenex.data.chosen import Chosen, choose
 from raygenex.data.extract import Extracted, extract
-from raygenex.data.extras import ExtraColumn, groups_of, read_extras
 from raygenex.data.hdf5 import fingerprint
-from raygenex.data.labels import label_genes, threshold_of
-from raygenex.data.origin import Origin, read_origin
-from raygenex.data.splits import Genes, apply_split, assign, read_split, write_split
+from raygenex.data.locate import local_copy
+from raygenex.data.origin import Origin
+from raygenex.data.split_file import write_split
+from raygenex.data.splits import Genes, assign
 from raygenex.errors import DataError
 from raygenex.progress import progress
 
@@ -86,13 +88,15 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     folder = Path(folder).absolute()
     if not overwrite and (found := find_build(config, folder)) is not None:
         return found
+    # The small tables are read first: what is wrong with them is said before a genome is hashed.
+    chosen = choose(config)
     inputs = _inputs(config)
-    extras = read_extras(config.build.extra, config.build.strip_versions)
-    origin = read_origin(config.build)
+    _refuse_own_input(folder, list(inputs))
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as partial:
-            record = _write(config, origin, extras, Path(partial))
+            record = _write(config, chosen, Path(partial))
             record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
             # The manifest goes first and comes last: it never stands beside files that it does not describe.
             (folder / MANIFEST).unlink(missing_ok=True)
@@ -105,6 +109,11 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
             os.replace(Path(partial, MANIFEST), folder / MANIFEST)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from None
+    finally:
+        if is_new:
+            # A folder that holds nothing after all goes again; one with files in it stays.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     return _result(folder, record, reused=False)
 
 
@@ -120,16 +129,29 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         record = None
-    if record is not None and record.get("settings") == _settings(config) and record.get("inputs") == _inputs(config):
-        result = _result(folder, record, reused=True)
-        if all(Path(path).exists() for path in result.files.values()):
-            return result
+    known = isinstance(record, dict) and record.get("settings") == _settings(config)
+    if known and record.get("inputs") == _inputs(config):
+        written = record["sha256"]
+        if all((folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written):
+            return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
         raise DataError(
-            f"{folder} holds {present[0]} made from other inputs or settings: give --force to replace it, or choose "
-            "another folder"
+            f"{folder} holds {present[0]} made from other inputs or settings, or changed since: give --force to "
+            "replace it, or choose another folder"
         )
     return None
+
+
+def _refuse_own_input(folder: Path, inputs: list[str]) -> None:
+    targets = {(folder / name).resolve() for name in (*_FILES.values(), MANIFEST)}
+    if clash := next((path for path in inputs if Path(local_copy(path)).resolve() in targets), None):
+        raise DataError(f"{clash} is an input and would be replaced by this build: choose another folder")
+
+
+def _check_filled(config: RunConfig, splits: NDArray[np.object_]) -> None:
+    """Refuse a split that the configuration names and no gene is in: whoever reads its file later would not find it."""
+    if empty := next((name for name in config.data.configured if not (splits == name).any()), None):
+        raise DataError(f"data.{empty} is set, but the split gives {empty} no gene: correct the split, or leave it out")
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -149,28 +171,18 @@ def _inputs(config: RunConfig) -> dict[str, str]:
     return {path: fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
 
 
-def _write(config: RunConfig, origin: Origin, extras: list[ExtraColumn], folder: Path) -> dict[str, Any]:
+def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
     """Write everything but the manifest, and return what the manifest says of it."""
-    options = config.build
+    options, origin = config.build, chosen.origin
     assert options is not None, "checked by the caller"
-    fixed = read_split(config.split.file) if isinstance(config.split, FileSplit) else None
-    if fixed is not None:
-        ids = np.array([gene.gene_id for gene in origin.genes], dtype=object)
-        inside = apply_split(fixed, ids)
-        origin = origin.without({gene for gene, name in zip(ids, inside, strict=True) if name is None}, "no split")
-    expression = np.array([origin.value[gene.gene_id] for gene in origin.genes])
-    if options.label.table is None:
-        threshold, label = None, expression.astype(np.uint8)
-    else:
-        threshold = threshold_of(options.label, expression)
-        label = label_genes(expression, threshold, options.label.table)
     similar = config.split if isinstance(config.split, SimilaritySplit) else None
     sketches = (similar is not None, similar is not None and similar.protein is not None and origin.table is None)
     batches = extract(origin.genome.path, origin.genes, folder, options, config.cluster, sketches)
     start_codons = _check_start_codons(origin, batches)
-    rows = _rows(origin, batches, expression, label, extras)
-    table = fixed or assign(_split_genes(config, rows, batches), config.split)
-    splits = apply_split(table, rows.gene_id)
+    rows = _rows(chosen, batches)
+    table = chosen.split or assign(_with_sketches(chosen.genes, batches), config.split)
+    splits = table.split
+    _check_filled(config, splits)
     write_split(table, folder / "split.tsv", overwrite=True)
     first, stop = options.window
     attrs: dict[str, str | int | float] = {"window_first": first, "halflife_scale": origin.halflife_scale}
@@ -191,11 +203,12 @@ def _write(config: RunConfig, origin: Origin, extras: list[ExtraColumn], folder:
             "dropped": count_reasons(origin.dropped),
         },
         "transcript_rules": rule_counts(rows),
+        "moved_tss": sum(gene.transcript is not None and gene.tss != gene.transcript.tss for gene in origin.genes),
         "label": {
             "columns": list(origin.columns),
             "aggregate": options.label.aggregate,
             "rule": options.label.threshold if options.label.table else "the labels of the table",
-            "threshold": threshold,
+            "threshold": chosen.threshold,
         },
         "splits": split_counts(rows, splits),
         "split": table.rule,
@@ -208,46 +221,31 @@ def _write(config: RunConfig, origin: Origin, extras: list[ExtraColumn], folder:
     }
 
 
-def _rows(
-    origin: Origin,
-    batches: list[Extracted],
-    expression: NDArray[np.float64],
-    label: NDArray[np.uint8],
-    extras: list[ExtraColumn],
-) -> GeneRows:
-    genes = origin.genes
-    ids = np.array([gene.gene_id for gene in genes], dtype=object)
+def _rows(chosen: Chosen, batches: list[Extracted]) -> GeneRows:
+    origin, genes = chosen.origin, chosen.origin.genes
     halflife = np.concatenate([batch.halflife for batch in batches])
     if origin.table is not None:
         row = {gene: i for i, gene in enumerate(origin.table.gene_id)}
-        halflife = origin.table.halflife[[row[gene] for gene in ids]]
+        halflife = origin.table.halflife[[row[gene] for gene in origin.gene_id]]
     return GeneRows(
-        gene_id=ids,
+        gene_id=origin.gene_id,
         locations=origin.locations(),
         transcript_id=np.array(
             [gene.transcript.transcript_id if gene.transcript else "" for gene in genes], dtype=object
         ),
         rule=np.array([gene.rule for gene in genes], dtype=object),
-        expression=expression,
-        label=label,
+        expression=chosen.expression,
+        label=chosen.label,
         halflife=halflife,
-        extra={column.name: column.of(ids.tolist()) for column in extras},
+        extra=chosen.columns,
     )
 
 
-def _split_genes(config: RunConfig, rows: GeneRows, batches: list[Extracted]) -> Genes:
-    assert config.build is not None, "checked by the caller"
+def _with_sketches(genes: Genes, batches: list[Extracted]) -> Genes:
     promoters = [batch.promoter_sketch for batch in batches if batch.promoter_sketch is not None]
     proteins = [batch.protein_sketch for batch in batches if batch.protein_sketch is not None]
-    places = rows.locations
-    return Genes(
-        gene_id=rows.gene_id,
-        chrom=None if places is None else places.chrom,
-        tss=None if places is None else places.tss,
-        strand=None if places is None else places.strand,
-        first=config.build.window[0],
-        stop=config.build.window[1],
-        group=groups_of(config.split, rows.gene_id, rows.extra) if isinstance(config.split, GroupSplit) else None,
+    return replace(
+        genes,
         promoter_sketch=np.concatenate(promoters) if promoters else None,
         protein_sketch=np.concatenate(proteins) if proteins else None,
     )

@@ -61,7 +61,8 @@ def find_candidates(
         suffixes are all that tells two genes apart.
     """
     chosen: list[tuple[Transcript, str, str]] = []
-    dropped: dict[str, str] = {}
+    empty = annotation.genes_without_transcripts
+    dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
     seen: set[str] = set()
     for gene, transcripts in annotation.transcripts.items():
         gene_id = strip_version(gene) if config.strip_versions else gene
@@ -74,8 +75,15 @@ def find_candidates(
         transcript, rule = choose_transcript(transcripts, config.transcript)
         chosen.append((transcript, rule, gene_id))
     names = {transcript.chrom: _rename(transcript.chrom, config) for transcript, *_ in chosen}
+    _check_chosen(annotation, config)
     _check_chromosomes(names, annotation, genome)
+    check_window(config, genome)
     peaks = read_peaks(config.tss_peaks) if config.tss_peaks else None
+    if peaks is not None and not {chrom for chrom, _ in peaks.peaks} & set(names.values()):
+        raise DataError(
+            f"{config.tss_peaks} has peaks on {shown(sorted({chrom for chrom, _ in peaks.peaks}))}, the genes lie on "
+            f"{shown(list(names.values()))}: name the chromosomes as {genome.path} does"
+        )
     first, stop = config.window
     found = []
     for transcript, rule, gene_id in chosen:
@@ -87,6 +95,11 @@ def find_candidates(
             )
         if peaks is not None:
             tss = peaks.peak_tss(chrom, tss, transcript.strand, config.tss_distance) or tss
+        if tss > genome.lengths[chrom]:
+            raise DataError(
+                f"{config.tss_peaks}: the peak of gene {gene_id} is base {tss} of {chrom}, but in {genome.path} that "
+                f"has {genome.lengths[chrom]} bases: use the peaks and the genome of one build"
+            )
         low, high = window_bounds(tss, transcript.strand, first, stop)
         if config.out_of_bounds == "drop" and (low < 0 or high > genome.lengths[chrom]):
             dropped[gene_id] = "window leaves the chromosome"
@@ -99,6 +112,34 @@ def find_candidates(
     order = {chrom: number for number, chrom in enumerate(genome.lengths)}
     found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
     return found, dropped
+
+
+def check_window(config: BuildConfig, genome: Genome) -> None:
+    """Refuse, by a DataError, a window longer than every chromosome: it would be made of unknown bases."""
+    first, stop = config.window
+    if stop - first > (longest := max(genome.lengths.values())):
+        raise DataError(
+            f"build.window [{first}, {stop}] asks for {stop - first} bases, but the longest chromosome of "
+            f"{genome.path} has {longest}: set a shorter one"
+        )
+
+
+def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
+    """Refuse chromosomes and biotypes that no gene has: a typo would lose genes silently."""
+    firsts = [transcripts[0] for transcripts in annotation.transcripts.values()]
+    chroms = sorted({first.chrom for first in firsts})
+    for pattern in config.chromosomes:
+        if not any(fnmatchcase(chrom, pattern) for chrom in chroms):
+            raise DataError(
+                f"build.chromosomes: nothing matches {pattern!r}; {annotation.path} has genes on {shown(chroms)}: "
+                "correct it"
+            )
+    biotypes = sorted({first.biotype for first in firsts})
+    for biotype in config.biotypes:
+        if biotype not in biotypes:
+            raise DataError(
+                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has {shown(biotypes)}: correct it"
+            )
 
 
 def count_reasons(dropped: Mapping[str, str]) -> dict[str, int]:

@@ -1,17 +1,29 @@
 """Checking data in full: every base of every promoter, the values of every gene, and leaks between the splits."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import CheckConfig, DataConfig
-from raygenex.data.describe import GC_BINS, DataReport, FeatureSummary, FileReport, SplitReport
+from raygenex.data.describe import (
+    GC_BINS,
+    HISTOGRAM_BINS,
+    NEAR,
+    PROFILE_BINS,
+    BaseProfile,
+    DataReport,
+    FeatureSummary,
+    FileReport,
+    Histogram,
+    SplitReport,
+)
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.leakage import find_leaks
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.data.scan import Scan, leak_genes, scan
+from raygenex.data.scan import Scan, leak_genes, locations, scan, window_offsets
 from raygenex.sequence import UNKNOWN
 
 FEW = 0.05
@@ -19,6 +31,9 @@ FEW = 0.05
 
 MUCH_UNKNOWN = 0.1
 """So is a larger share of unknown bases."""
+
+TAIL = 0.005
+"""Share of the genes at either end of a feature that its histogram puts into the outermost bins."""
 
 
 def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int], None] | None = None) -> DataReport:
@@ -55,8 +70,22 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
     scans = {name: scan(split, on_rows) for name, split in splits.items()}
     leakage = find_leaks([leak_genes(split, scans[name]) for name, split in splits.items()], config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
-    warnings = tuple(text for name, report in reports.items() for text in _warnings(name, report))
-    return DataReport(reports, leakage, warnings)
+    warnings = [text for name, report in reports.items() for text in _warnings(name, report)]
+    warnings += _differences(reports)
+    return DataReport(reports, leakage, tuple(warnings))
+
+
+def _differences(reports: dict[str, SplitReport]) -> list[str]:
+    """Say what should be the same in all splits and is not."""
+    found = []
+    for what, values in (
+        ("genome build", {name: report.genome_build for name, report in reports.items()}),
+        ("place of the TSS in the window", {name: report.first for name, report in reports.items()}),
+    ):
+        if len(set(values.values())) > 1:
+            shown = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in values.items())
+            found.append(f"the splits differ in the {what}: {shown}")
+    return found
 
 
 def _warnings(name: str, report: SplitReport) -> list[str]:
@@ -78,8 +107,10 @@ def _warnings(name: str, report: SplitReport) -> list[str]:
 def _summarise(split: SplitData, found: Scan) -> SplitReport:
     counts = found.counts
     label, halflife = split.label, split.halflife.astype(np.float64)
-    bins = np.array_split(counts, min(GC_BINS, split.window))
-    edges = np.cumsum([0, *map(len, bins)]) - split.window // 2
+    offsets, places = window_offsets(split), locations(split)
+    # Positions are counted from the TSS, or from the middle where nobody says where the TSS is.
+    start = -(split.window // 2) if offsets is None else offsets[0]
+    coarse = _profile(counts, start, GC_BINS)
     return SplitReport(
         files=tuple(FileReport(file.path, file.rows, file.window, fingerprint(file.path)) for file in split.files),
         rows=split.rows,
@@ -90,16 +121,43 @@ def _summarise(split: SplitData, found: Scan) -> SplitReport:
         with_unknown=found.with_unknown,
         genome_build=split.files[0].genome_build,
         halflife_scale=split.halflife_scale,
-        gc=_gc(counts),
-        gc_profile=tuple(_gc(part) for part in bins),
-        gc_profile_edges=tuple(int(edge) for edge in edges),
-        halflife={
-            feature: FeatureSummary(*(float(f(halflife[:, i])) for f in (np.mean, np.std, np.min, np.max)))
-            for i, feature in enumerate(HALFLIFE_FEATURES)
-        },
+        first=None if offsets is None else offsets[0],
+        gc=_profile(counts, start, 1).share(1, 2)[0],
+        gc_profile=coarse.share(1, 2),
+        gc_profile_edges=coarse.edges,
+        profile=_profile(counts, start, PROFILE_BINS),
+        near=_near(counts, start),
+        chromosomes=None if places is None else dict(sorted(Counter(places.chrom.tolist()).items())),
+        halflife={feature: _feature(halflife[:, i], label) for i, feature in enumerate(HALFLIFE_FEATURES)},
     )
 
 
-def _gc(counts: NDArray[np.int64]) -> float | None:
-    a, c, g, t, _ = (int(total) for total in counts.sum(axis=0))
-    return (c + g) / (a + c + g + t) if a + c + g + t else None
+def _profile(counts: NDArray[np.int64], start: int, bins: int) -> BaseProfile:
+    """Add base counts up in regions of equal length; ``start`` is the position of the first."""
+    regions = np.array_split(counts, min(bins, len(counts)))
+    edges = np.cumsum([start, *map(len, regions)])
+    return BaseProfile(tuple(edges.tolist()), tuple(tuple(region.sum(axis=0).tolist()) for region in regions))
+
+
+def _near(counts: NDArray[np.int64], start: int) -> BaseProfile | None:
+    first, stop = max(0, -start - NEAR), min(len(counts), -start + NEAR + 1)
+    if len(counts) <= 2 * NEAR + 1 or first >= stop:
+        return None
+    return _profile(counts[first:stop], start + first, stop - first)
+
+
+def _feature(values: NDArray[np.float64], label: NDArray[np.uint8]) -> FeatureSummary:
+    mean, sd, least, most = (float(f(values)) for f in (np.mean, np.std, np.min, np.max))
+    # A few extreme genes would press all others into one bin.
+    start, stop = (float(limit) for limit in np.quantile(values, (TAIL, 1 - TAIL)))
+    if start == stop:
+        start, stop = least, most
+    high, low = values[label == 1], values[label == 0]
+    bins = HISTOGRAM_BINS if start < stop else 1
+    histogram = Histogram(
+        start,
+        stop,
+        *(tuple(np.histogram(part.clip(start, stop), bins, (start, stop))[0].tolist()) for part in (low, high)),
+    )
+    separation = float(high.mean() - low.mean()) / sd if sd > 0 and len(high) and len(low) else None
+    return FeatureSummary(mean, sd, least, most, separation, histogram)

@@ -1,4 +1,4 @@
-"""Cutting windows and computing features, chromosome by chromosome, on Ray."""
+"""Cutting windows and computing features, along the genome, on Ray."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,19 @@ from raygenex.config import BuildConfig, ClusterConfig
 from raygenex.data.candidates import Candidate
 from raygenex.data.features import HALFLIFE_FEATURES, halflife_features
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.similarity import protein_sketch, sketch
+from raygenex.data.sketches import protein_sketch, sketch
 from raygenex.progress import progress
 from raygenex.sequence import UNKNOWN, from_string
+
+BATCH_BYTES = 64 * 2**20
+"""Most bases of one batch: with sketches, a task holds some ten times as many bytes."""
 
 START_CODON = from_string("ATG")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Neighbouring genes of one chromosome: what one task extracts."""
+    """Neighbouring genes: what one task extracts."""
 
     number: int
     genes: tuple[Candidate, ...]
@@ -48,17 +51,8 @@ class Extracted:
 
 
 def cut_batches(genes: Sequence[Candidate], size: int) -> list[Batch]:
-    """Cut genes, ordered by chromosome, into batches of at most ``size`` genes of one chromosome."""
-    batches: list[Batch] = []
-    current: list[Candidate] = []
-    for gene in genes:
-        if current and (gene.chrom != current[0].chrom or len(current) == size):
-            batches.append(Batch(len(batches), tuple(current)))
-            current = []
-        current.append(gene)
-    if current:
-        batches.append(Batch(len(batches), tuple(current)))
-    return batches
+    """Cut genes into batches of ``size`` genes, the last one of what is left; their order stays."""
+    return [Batch(number, tuple(genes[at : at + size])) for number, at in enumerate(range(0, len(genes), size))]
 
 
 def extract_batch(genome_path: str, batch: Batch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
@@ -140,7 +134,8 @@ def extract(
     DataError
         If the genome cannot be read.
     """
-    batches = cut_batches(genes, config.genes_per_task)
+    window = genes[0].stop - genes[0].first
+    batches = cut_batches(genes, max(1, min(config.genes_per_task, BATCH_BYTES // window)))
     request = Request("building", 1, config.cpus_per_task, 0.0, "build.cpus_per_task")
     with connect(cluster, request), progress("extracting genes", len(genes)) as advance:
         found = []
@@ -160,12 +155,17 @@ def _run(
     at_once = max(1, int(ray.cluster_resources().get("CPU", 1.0) / cpus))
     waiting = iter(batches)
     running: list[ray.ObjectRef] = []
-    while True:
-        for batch in waiting:
-            running.append(task.remote(genome_path, batch, folder, sketches))
-            if len(running) >= at_once:
-                break
-        if not running:
-            return
-        ready, running = ray.wait(running, num_returns=1)
-        yield ray.get(ready[0])
+    try:
+        while True:
+            for batch in waiting:
+                running.append(task.remote(genome_path, batch, folder, sketches))
+                if len(running) >= at_once:
+                    break
+            if not running:
+                return
+            ready, running = ray.wait(running, num_returns=1)
+            yield ray.get(ready[0])
+    finally:
+        # After a failure the folder goes away: nothing may still be writing into it.
+        if running:
+            ray.wait(running, num_returns=len(running))

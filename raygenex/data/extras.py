@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from raygenex.config import ExtraConfig, GroupSplit
 from raygenex.data.annotation import strip_version
 from raygenex.data.labels import match_genes
-from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, read_table_file, text
+from raygenex.data.tables import (
+    check_unique_ids,
+    choose_columns,
+    gene_column,
+    is_numeric,
+    numbers,
+    read_table_file,
+    text,
+)
 from raygenex.errors import ConfigError, DataError
 
 
@@ -44,8 +52,9 @@ def read_extras(tables: Sequence[ExtraConfig], strip_versions: bool) -> list[Ext
         gene_id = gene_column(table, config.table, config.gene_column)
         if strip_versions:
             gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
+            check_unique_ids(gene_id, f"{config.table} without version suffixes")
         for name in choose_columns(table, config.table, config.columns, config.gene_column):
-            if name in found or "/" in name:
+            if name in found or "/" in name or name in (".", ".."):
                 raise DataError(
                     f"{config.table}: the column {name} cannot be added; rename it (names differ, without /)"
                 )
@@ -83,10 +92,17 @@ def groups_of(
                 f"split.column {split.column} is no column of the data (they have {known}): set split.table"
             )
         values = columns[split.column]
-        return np.array(["" if value != value else str(value) for value in values], dtype=object)
+        return np.array([_group_name(value) for value in values], dtype=object)
     table = read_table_file(split.table)
     known_genes = gene_column(table, split.table, split.gene_column)
     (name,) = choose_columns(table, split.table, (split.column,), split.gene_column)
     group = dict(zip(known_genes.tolist(), text(table, name).tolist(), strict=True))
     match_genes(gene_id.tolist(), group, "the data", split.table)
     return np.array([group.get(gene, "") for gene in gene_id], dtype=object)
+
+
+def _group_name(value: object) -> str:
+    """Write a group as a table of text has it: 3, not 3.0; empty for NaN."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import strip_version
 from raygenex.data.candidates import Candidate
-from raygenex.data.features import HALFLIFE_FEATURES, LENGTHS, scale_lengths
+from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS, scale_lengths
 from raygenex.data.genome import Genome, window_bounds
 from raygenex.data.schema import Locations
-from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
+from raygenex.data.tables import check_unique_ids, gene_column, numbers, read_table_file, shown, text
 from raygenex.errors import DataError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -24,6 +25,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "label": ("label",),
 }
 """Our name of each column, and the names (in lower case) that published tables give it."""
+
+
+LARGEST_SHARE = 10.0
+"""Larger GC contents are percentages: shares end at 1, and no z-score is as large."""
+
+LONGEST_LOG10 = 9.0
+"""Larger lengths are bases: no transcript has 10**9 of them, and no z-score is as large."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +45,26 @@ class FeatureTable:
     scale: str
     """``log10`` or ``z-score``: of the lengths."""
     chrom: NDArray[np.object_] | None
-    tss: NDArray[np.int64] | None
-    """1-based."""
+    tss: NDArray[np.float64] | None
+    """1-based; NaN where the table has no value."""
     strand: NDArray[np.object_] | None
     label: NDArray[np.float64] | None
     """0 or 1; NaN where the table has no value."""
 
     def locations(self, gene_id: Sequence[str]) -> Locations | None:
         """Return where genes of the table lie; None if it does not say chromosome, TSS and strand."""
-        if self.chrom is None or self.tss is None or self.strand is None:
+        if self.chrom is None or self.tss is None or self.strand is None or np.isnan(self.tss).any():
             return None
         row = {gene: i for i, gene in enumerate(self.gene_id)}
         rows = [row[gene] for gene in gene_id]
-        return Locations(self.chrom[rows], self.tss[rows], self.strand[rows])
+        return Locations(self.chrom[rows], self.tss[rows].astype(np.int64), self.strand[rows])
 
 
 def read_features(config: BuildConfig) -> FeatureTable:
     """Read the table of ``build.features``.
 
     The eight features are found by name, in any order, with or without the ending ``_log10zscore`` of EPInformer's
-    table (then the lengths are z-scores). Otherwise lengths that go beyond 100 are bases, and turned into logarithms;
+    table (then the lengths are z-scores). Otherwise lengths that go beyond 9 are bases, and turned into logarithms;
     lengths that are centred on 0 are z-scores; all others are logarithms.
 
     Raises
@@ -71,6 +79,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     gene_id = gene_column(table, path, columns["gene_id"] or "gene_id")
     if config.strip_versions:
         gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
+        check_unique_ids(gene_id, f"{path} without version suffixes")
     found = {feature: _find(table.columns, _feature_names(feature)) for feature in HALFLIFE_FEATURES}
     if missing := [feature for feature, column in found.items() if column is None]:
         raise DataError(
@@ -82,6 +91,9 @@ def read_features(config: BuildConfig) -> FeatureTable:
     if scale == "bases":
         values[:, LENGTHS] = scale_lengths(values[:, LENGTHS])
         scale = "log10"
+    gc = values[:, GC_FRACTIONS]
+    if np.nanmin(gc) >= 0 and np.nanmax(gc) > LARGEST_SHARE:
+        raise DataError(f"{path}: GC content reaches {np.nanmax(gc):g}, as in percent; write it as shares of 1")
     label = numbers(table, path, columns["label"], gene_id) if columns["label"] else None
     if label is not None and (wrong := np.flatnonzero(~np.isnan(label) & (label != 0) & (label != 1))).size:
         raise DataError(f"{path}: the label of gene {gene_id[wrong[0]]} is {label[wrong[0]]:g}; it must be 0 or 1")
@@ -91,7 +103,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
         if (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
             raise DataError(f"{path}: the strand of gene {gene_id[wrong[0]]} is {strand[wrong[0]]!r}; write + or -")
     tss = numbers(table, path, columns["tss"], gene_id) if columns["tss"] else None
-    if tss is not None and (wrong := np.flatnonzero(~(tss >= 1) | (tss != np.floor(tss)))).size:
+    if tss is not None and (wrong := np.flatnonzero((tss < 1) | (tss != np.floor(tss)) & ~np.isnan(tss))).size:
         raise DataError(f"{path}: the TSS of gene {gene_id[wrong[0]]} is {tss[wrong[0]]:g}; it must be 1 or more")
     return FeatureTable(
         path=path,
@@ -99,7 +111,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
         halflife=values,
         scale=scale,
         chrom=text(table, columns["chrom"]) if columns["chrom"] else None,
-        tss=None if tss is None else tss.astype(np.int64),
+        tss=tss,
         strand=strand,
         label=label,
     )
@@ -140,6 +152,7 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
         places = {
             gene: (str(chrom), int(tss), str(strand))
             for gene, chrom, tss, strand in zip(table.gene_id, table.chrom, table.tss, table.strand, strict=True)
+            if not np.isnan(tss)
         }
     else:
         raise DataError(
@@ -157,6 +170,11 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
             chrom = chrom if chrom in order else _other_name(chrom, order, genome, table)
             low, high = window_bounds(tss, strand, first, stop)
             length = genome.lengths[chrom]
+            if config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
+                dropped[gene] = "chromosome not chosen"
+                continue
+            if config.windows is None or is_bed(config.windows):
+                _check_places(gene, chrom, tss, length, genome, config.windows or table.path)
             if config.windows is not None and not is_bed(config.windows) and length != stop - first:
                 raise DataError(
                     f"{genome.path}: {gene} has {length} bases, but build.window [{first}, {stop}] asks for "
@@ -168,6 +186,14 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
                 found.append(Candidate(gene, chrom, tss, strand, None, "table", first, stop))
     found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
     return found, dropped
+
+
+def _check_places(gene: str, chrom: str, tss: int, length: int, genome: Genome, where: str) -> None:
+    if tss > length:
+        raise DataError(
+            f"{where}: the TSS of gene {gene} is base {tss} of {chrom}, but in {genome.path} that has {length} bases: "
+            "use the table and the genome of one build"
+        )
 
 
 def is_bed(path: str) -> bool:
@@ -219,7 +245,7 @@ def _find(columns: object, names: tuple[str, ...]) -> str | None:
 def _scale(lengths: NDArray[np.float64], names: list[str], path: str) -> str:
     if all(name.lower().endswith("_log10zscore") for name in names):
         return "z-score"
-    if np.nanmax(lengths) > 100:
+    if np.nanmax(lengths) > LONGEST_LOG10:
         if np.nanmin(lengths) < 0:
             raise DataError(f"{path}: lengths such as {np.nanmin(lengths):g} are below 0; correct the table")
         return "bases"

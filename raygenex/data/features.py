@@ -54,6 +54,9 @@ too; the published CDSLEN fits the same lengths. Here no base is lost.
 LENGTHS = slice(0, 4)
 """Columns that hold lengths."""
 
+GC_FRACTIONS = slice(4, 7)
+"""Columns that hold GC fractions."""
+
 PSEUDO_LENGTH = 0.1
 """Bases added before the logarithm, as Xpresso does."""
 

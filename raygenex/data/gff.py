@@ -1,7 +1,7 @@
 """The lines of GTF and GFF3 files, parsed by gffutils without its database."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -15,6 +15,8 @@ _BUILD = re.compile(
     re.VERBOSE,
 )
 _LINES_TO_GUESS_FROM = 10
+_QUOTED_SEMICOLON = re.compile(r'"[^"]*;[^"]*"')
+_ATTRIBUTE = re.compile(r'(?:[^;"]|"[^"]*")+')
 
 
 class FeatureFile:
@@ -24,6 +26,8 @@ class FeatureFile:
     ----------
     path
         A local path or an fsspec URL.
+    attributes
+        Names of the attributes that matter; features have no others.
     on_progress
         Called now and then with the bytes of the file that are read, and all its bytes.
 
@@ -36,13 +40,16 @@ class FeatureFile:
     genome_build: str | None = None
     """As the header names it; known once the first line behind the header is read."""
 
-    def __init__(self, path: str, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, path: str, attributes: Sequence[str], on_progress: Callable[[int, int], None] | None = None
+    ) -> None:
         from gffutils.iterators import DataIterator
 
         self._path = path
         self._lines = self._described(read_lines(path, on_progress))
         self._head = list(islice(self._lines, _LINES_TO_GUESS_FROM))
         self._dialect = DataIterator([self._parse(number, line, None) for number, line in self._head]).dialect
+        self._starts = tuple(f"{name}{self._dialect['keyval separator']}" for name in attributes)
 
     @property
     def is_gtf(self) -> bool:
@@ -64,7 +71,7 @@ class FeatureFile:
         """
         for number, line in chain(self._head, self._lines):
             if wants(line.split("\t", 3)[2], line):
-                yield number, self._parse(number, line, self._dialect)
+                yield number, self._parse(number, self._trim(line), self._dialect)
 
     def _described(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """Yield the lines that describe features, and look for the genome build in the comments."""
@@ -81,6 +88,15 @@ class FeatureFile:
                         "tabs; correct the line, or name a GTF or GFF3 file"
                     )
                 yield number, line
+
+    def _trim(self, line: str) -> str:
+        """Leave out the attributes that do not matter: most of the time of reading would go into them."""
+        head, _, text = line.rpartition("\t")
+        # Every line is cut by itself: one may write "; " where the first ones write ";", or a semicolon in quotes.
+        quoted = self.is_gtf and _QUOTED_SEMICOLON.search(text)
+        pieces = [piece.strip() for piece in (_ATTRIBUTE.findall(text) if quoted else text.split(";"))]
+        kept = [piece for piece in pieces if piece.startswith(self._starts)]
+        return f"{head}\t{self._dialect['field separator'].join(kept)}"
 
     def _parse(self, number: int, line: str, dialect: Any) -> Any:
         from gffutils.feature import feature_from_line

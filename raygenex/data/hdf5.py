@@ -143,7 +143,7 @@ def read_locations(file: PromoterFile) -> Locations | None:
     """
     if not file.has_locations:
         return None
-    with _open_known(file) as handle, _damage_named(file, 0, file.rows):
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows, "chrom or strand"):
         chrom, strand = (handle[name].asstr()[:] for name in ("chrom", "strand"))
         tss = handle["tss"][:].astype(np.int64)
     if (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
@@ -160,8 +160,9 @@ def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
         If the file is damaged.
     """
     assert name in file.extra, name
-    with _open_known(file) as handle, _damage_named(file, 0, file.rows):
-        dataset = handle[f"{EXTRA_GROUP}/{name}"]
+    field = f"{EXTRA_GROUP}/{name}"
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows, field):
+        dataset = handle[field]
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:].astype(np.float64)
 
 
@@ -379,11 +380,12 @@ def _read_block(handle: h5py.File, file: PromoterFile, start: int, stop: int, wi
 
 
 @contextmanager
-def _damage_named(file: PromoterFile, start: int, stop: int) -> Iterator[None]:
+def _damage_named(file: PromoterFile, start: int, stop: int, text: str | None = None) -> Iterator[None]:
+    """Name the file and rows of what cannot be read; ``text`` is the field of text among it, by default the ids."""
     try:
         yield
     except UnicodeDecodeError:
-        name = file.fields["gene_id"]
+        name = text or file.fields["gene_id"]
         raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
     except OSError as error:
         raise DataError(

@@ -33,6 +33,8 @@ class Motif:
     """What a site of strength 1 adds to the raw DNA score; below 0 for a repressor."""
     mismatches: int
     """Mismatches of the weakest sites, at least 1; a site has any number up to it, all equally likely."""
+    copies: tuple[int, int] = (1, 1)
+    """Fewest and most sites of a promoter that has any."""
 
     @property
     def length(self) -> int:
@@ -82,28 +84,28 @@ class Motif:
 _DISTAL = ((-4000, -150), (150, 4000))
 
 CORE_MOTIFS = (
-    Motif("TATA", "TATAWAAR", ((-32, -29),), False, 0.3, 1.0, 2),
-    Motif("INR", "YYANWYY", ((-2, -2),), False, 0.5, 0.6, 1),
-    Motif("SP1", "KRGGCGKRRY", ((-120, -35),), True, 0.6, 1.0, 2),
-    Motif("NFY", "RRCCAATSR", ((-100, -45),), True, 0.4, 1.0, 2),
-    Motif("NRF1", "YGCGCAYGCGCR", ((-60, 20),), True, 0.4, 1.0, 3),
-    Motif("ETS", "ACCGGAAGT", ((-60, 30),), True, 0.4, 0.8, 2),
-    Motif("REST", "TTYAGCACCNNGGASAGNGCC", ((-110, 25),), True, 0.4, -1.4, 4),
+    Motif("TATA", "TATAWAAR", ((-31, -30),), False, 0.3, 1.0, 2),
+    Motif("INR", "YYANWYY", ((-2, -2),), False, 0.5, 0.4, 1),
+    Motif("SP1", "KRGGCGKRRY", ((-150, -30),), True, 0.5, 0.3, 1, (3, 6)),
+    Motif("NFY", "RRCCAATSR", ((-140, -40),), True, 0.4, 0.25, 1, (2, 4)),
+    Motif("NRF1", "YGCGCAYGCGCR", ((-80, 40),), True, 0.4, 0.3, 3, (2, 4)),
+    Motif("ETS", "ACCGGAAGT", ((-80, 40),), True, 0.4, 0.2, 2, (2, 4)),
+    Motif("REST", "TTYAGCACCNNGGASAGNGCC", ((-100, 40),), True, 0.4, -0.4, 4, (1, 3)),
 )
 """Motifs of the core promoter, those with the least freedom of position first.
 
 Consensus and usual position: TATA box, Bucher, J Mol Biol 212:563 (1990); initiator, its A at the TSS, Javahery et al.,
 Mol Cell Biol 14:116 (1994); GC box of SP1, Kadonaga et al., Trends Biochem Sci 11:20 (1986); CCAAT box of NF-Y,
 Mantovani, Nucleic Acids Res 26:1135 (1998); NRF1, Virbasius et al., Genes Dev 7:2431 (1993); ETS factors, Wei et al.,
-EMBO J 29:2147 (2010); the repressor REST, Schoenherr et al., PNAS 93:9881 (1996). Ranges are rounded; shares, effects
-and mismatches are choices of this simulation.
+EMBO J 29:2147 (2010); the repressor REST, Schoenherr et al., PNAS 93:9881 (1996). Ranges are rounded; shares, effects,
+copies and mismatches are choices of this simulation.
 """
 
 ENHANCER_MOTIFS = (
-    Motif("HNF1", "GTTAATNATTAAC", _DISTAL, True, 0.4, 0.4, 3),
-    Motif("CEBP", "RTTGCGYAAY", _DISTAL, True, 0.4, 0.4, 1),
-    Motif("CREB", "TGACGTCA", _DISTAL, True, 0.4, 0.4, 1),
-    Motif("AP1", "TGASTCA", _DISTAL, True, 0.4, 0.4, 1),
+    Motif("HNF1", "GTTAATNATTAAC", _DISTAL, True, 0.4, 0.2, 2),
+    Motif("CEBP", "RTTGCGYAAY", _DISTAL, True, 0.4, 0.2, 1),
+    Motif("CREB", "TGACGTCA", _DISTAL, True, 0.4, 0.2, 1),
+    Motif("AP1", "TGASTCA", _DISTAL, True, 0.4, 0.2, 1),
 )
 """Motifs of enhancers, planted away from the TSS where the window reaches that far.
 

@@ -47,7 +47,7 @@ class SplitData:
         return np.concatenate([table.label for table in self.tables if table.label is not None])
 
 
-def open_splits(data: DataConfig, needed: tuple[str, ...]) -> dict[str, SplitData]:
+def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = True) -> dict[str, SplitData]:
     """Check the splits that a run needs by their metadata and small columns; promoters are not read.
 
     Parameters
@@ -56,6 +56,8 @@ def open_splits(data: DataConfig, needed: tuple[str, ...]) -> dict[str, SplitDat
         Where the files are.
     needed
         Names of splits, of ``train``, ``valid`` and ``test``.
+    both_labels
+        Whether train and valid must have genes of either label, as a training needs them.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def open_splits(data: DataConfig, needed: tuple[str, ...]) -> dict[str, SplitDat
     ------
     DataError
         If a split is not configured, a file breaks the schema, lengths of promoters differ or are below
-        ``data.window``, a gene is in two files, or train or valid have labels of one class only.
+        ``data.window``, a gene is in two files, or train or valid lack a label that ``both_labels`` asks for.
     """
     assert set(needed) <= set(SPLITS), needed
     found: dict[str, list[PromoterFile]] = {}
@@ -80,7 +82,7 @@ def open_splits(data: DataConfig, needed: tuple[str, ...]) -> dict[str, SplitDat
         tables = tuple(read_table(file) for file in files)
         splits[name] = SplitData(name, tuple(files), tables, window, sum(file.rows for file in files))
     _check_no_leak(splits)
-    for name in ("train", "valid"):
+    for name in ("train", "valid") if both_labels else ():
         if name in splits and len(classes := np.unique(splits[name].label)) == 1:
             raise DataError(
                 f"data.{name} has only label {classes[0]} in its {splits[name].rows} genes: add some of the other class"

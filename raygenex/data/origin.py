@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import read_annotation
@@ -13,6 +14,7 @@ from raygenex.data.genome import Genome, open_genome
 from raygenex.data.labels import match_genes, read_expression
 from raygenex.data.schema import Locations
 from raygenex.errors import DataError
+from raygenex.progress import steps
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Origin:
     """The columns behind the values."""
     on_genome: bool
     """Whether the windows were found on a genome; else they are the records of a FASTA."""
+
+    @property
+    def gene_id(self) -> NDArray[np.object_]:
+        """Ids of the genes, str, shape ``(N,)``."""
+        return np.array([gene.gene_id for gene in self.genes], dtype=object)
 
     @property
     def halflife_scale(self) -> str:
@@ -80,7 +87,8 @@ def read_origin(config: BuildConfig) -> Origin:
     origin = _from_annotation(config) if config.annotation is not None else _from_table(config)
     origin.check_not_empty()
     unmeasured = {gene.gene_id for gene in origin.genes if gene.gene_id not in origin.value}
-    return origin.without(unmeasured, "no expression") if unmeasured else origin
+    reason = "no label" if config.label.table is None else "no expression"
+    return origin.without(unmeasured, reason) if unmeasured else origin
 
 
 def _from_annotation(config: BuildConfig) -> Origin:
@@ -89,9 +97,11 @@ def _from_annotation(config: BuildConfig) -> Origin:
     # The small files first: what is wrong with them is said within seconds.
     expression = read_expression(config.label, config.strip_versions)
     genome = open_genome(config.genome)
-    annotation = read_annotation(config.annotation)
+    with steps("reading the annotation") as on_progress:
+        annotation = read_annotation(config.annotation, on_progress)
     genes, dropped = find_candidates(annotation, genome, config)
-    match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)
+    if genes:
+        match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)
     build = config.genome_build or annotation.genome_build
     return Origin(config.annotation, genome, genes, dropped, build, None, expression.value, expression.columns, True)
 

@@ -1,6 +1,8 @@
 """Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
 
 import contextlib
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from raygenex.data.hdf5 import iter_rows
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
 from raygenex.data.schema import EXTRA_GROUP
-from raygenex.data.splits import Genes, SplitTable, apply_split, assign, write_split
+from raygenex.data.split_file import SplitTable, apply_split, write_split
+from raygenex.data.splits import Genes, assign
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
 from raygenex.progress import progress
@@ -56,12 +59,16 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
         If a file cannot be read or written, or the genes lack what the rule needs.
     """
     target = Path(output).absolute()
+    if target.suffix != ".tsv":
+        raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
+    _check_writable(target.parent)
     targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
     for path in (target, *targets.values()):
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
-    splits = open_splits(config.data, config.data.configured or ("train",))
-    _refuse_own_input(splits, list(targets.values()))
+    splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
+    tables = [getattr(config.split, name, None) for name in ("table", "file")]
+    _refuse_own_input(splits, [target, *targets.values()], [path for path in tables if path])
     genes = _genes(config, splits)
     table = assign(genes, config.split)
     known = np.array([name is not None for name in table.split])
@@ -91,10 +98,12 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
         group = groups_of(config.split, gene_id, columns)
     known = [place for place in places if place is not None]
     placed = len(known) == len(places)
+    # Without its window a TSS does not tell which genes overlap.
+    windowed = placed and offset is not None
     return Genes(
         gene_id=gene_id,
         chrom=np.concatenate([place.chrom for place in known]) if placed else None,
-        tss=np.concatenate([place.tss for place in known]) if placed else None,
+        tss=np.concatenate([place.tss for place in known]) if windowed else None,
         strand=np.concatenate([place.strand for place in known]) if placed else None,
         first=None if offset is None else offset[0],
         stop=None if offset is None else offset[1],
@@ -106,7 +115,7 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
 def _write(
     splits: dict[str, SplitData], table: SplitTable, targets: dict[str, Path], overwrite: bool
 ) -> dict[str, str]:
-    """Copy every gene, whole, into the file of its new split."""
+    """Copy every gene, whole, into the file of its new split; a file of a split without genes goes."""
     wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
     first = next(iter(splits.values())).files[0]
     attrs: dict[str, str | int | float] = {"halflife_scale": first.halflife_scale}
@@ -134,6 +143,8 @@ def _write(
                     _append(writers, block, apply_split(table, block["gene_id"]), columns, start)
                     advance(stop - start, "")
                     start = stop
+    for name in targets.keys() - wanted.keys():
+        targets[name].unlink(missing_ok=True)
     return {name: str(path) for name, path in wanted.items()}
 
 
@@ -165,7 +176,18 @@ def _common_columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([columns[name] for columns in found]) for name in names}
 
 
-def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path]) -> None:
-    sources = {file.path for split in splits.values() for file in split.files}
-    if clash := next((path for path in targets if str(path) in sources), None):
+def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path], tables: list[str]) -> None:
+    sources = {os.path.realpath(file.path) for split in splits.values() for file in split.files}
+    sources |= {os.path.realpath(os.path.expanduser(table)) for table in tables}
+    if clash := next((path for path in targets if os.path.realpath(path) in sources), None):
         raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that the split file cannot go to, before the promoter files are written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None

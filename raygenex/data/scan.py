@@ -10,7 +10,7 @@ from raygenex.data.hdf5 import iter_rows, read_extra, read_locations
 from raygenex.data.leakage import SplitGenes
 from raygenex.data.opening import SplitData
 from raygenex.data.schema import Locations
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.sequence import UNKNOWN
 
 BLOCK_BYTES = 8 * 2**20
@@ -36,7 +36,7 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
     Parameters
     ----------
     split
-        As `raygenex.data.check.open_splits` returns it.
+        As `raygenex.data.opening.open_splits` returns it.
     on_rows
         Called after each block with its number of genes.
 

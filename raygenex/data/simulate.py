@@ -139,7 +139,9 @@ def _write(config: SimulateConfig, values: dict[str, Any], folder: Path) -> dict
         start = 0
         for name, size in sizes.items():
             rows = slice(start, start + size)
-            with PromoterWriter(folder / _FILES[name], config.window) as writer:
+            with PromoterWriter(
+                folder / _FILES[name], config.window, attrs={"window_first": -(config.window // 2)}
+            ) as writer:
                 for first, block in _promoters(config.window, truth, background, rows, gene_seed):
                     here = slice(first, first + len(block))
                     writer.append(genes[here], block, truth.halflife[here], truth.label[here])

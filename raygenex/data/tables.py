@@ -1,5 +1,7 @@
 """Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
 
+import csv
+import zlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,13 +20,15 @@ _SHOWN = 8
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "na", "NULL", "null", "None", ".")
 
 
-def read_table_file(path: str) -> "pd.DataFrame":
+def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     """Read a whole table; every value stays text, but in Parquet.
 
     Parameters
     ----------
     path
         A local path or fsspec URL whose name ends in .parquet, .csv or .tsv (also .txt), the last three also with .gz.
+    quoted
+        Whether quotes enclose values in tab-separated tables; they always do in CSV.
 
     Raises
     ------
@@ -43,14 +47,25 @@ def read_table_file(path: str) -> "pd.DataFrame":
             separator = "," if name.endswith(".csv") else "\t"
             # Lines that start with # before the header are comments; a later # may belong to a value.
             skipped = _comment_lines(path)
-            table = pd.read_csv(local_copy(path), sep=separator, dtype=str, skiprows=skipped, keep_default_na=False)
+            table = pd.read_csv(
+                local_copy(path),
+                sep=separator,
+                dtype=str,
+                skiprows=skipped,
+                keep_default_na=False,
+                # A tab at the end of every line must not shift the columns.
+                index_col=False,
+                # In most tab-separated tables a quote is a letter: 5' and 3" stand in names.
+                quoting=csv.QUOTE_MINIMAL if quoted or separator == "," else csv.QUOTE_NONE,
+            )
+            table.columns = table.columns.str.strip()
         else:
             raise DataError(f"{path} is no table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError) as error:
+    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     repeated = [name for name in table.columns if str(name).endswith(".1") and str(name)[:-2] in table.columns]
@@ -103,10 +118,14 @@ def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], bu
     Raises
     ------
     DataError
-        If a pattern matches no column, or no column is numeric.
+        If a pattern matches no column, no column is numeric, or one that mostly is holds what is no number.
     """
     names = [str(name) for name in table.columns if name != but]
     if not patterns:
+        for name in names:
+            if _is_mostly_numeric(table[name]):
+                # A stray word must not make a whole sample vanish: this names it.
+                numbers(table, path, name, table[but].to_numpy(dtype=object))
         numeric = [name for name in names if _parse(table[name])[1] is None and not _all_missing(table[name])]
         if not numeric:
             raise DataError(f"{path} has no numeric column; it has {shown(names)}: name the columns that hold numbers")
@@ -160,6 +179,12 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
     values = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.flatnonzero((np.isnan(values) & raw.notna().to_numpy()) | np.isinf(values))
     return values, int(wrong[0]) if wrong.size else None
+
+
+def _is_mostly_numeric(column: "pd.Series[Any]") -> bool:
+    values, wrong = _parse(column)
+    known = int((~column.isin(_MISSING) & column.notna()).sum())
+    return wrong is not None and int(np.isfinite(values).sum()) * 2 > known
 
 
 def _all_missing(column: "pd.Series[Any]") -> bool:

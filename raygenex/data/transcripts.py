@@ -162,7 +162,7 @@ def bed_lines(path: str) -> Iterator[tuple[int, list[str]]]:
     """
     for number, line in read_lines(path):
         columns = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or line.startswith("#") or columns[0].split()[0] in ("track", "browser"):
+        if not line.strip() or line.startswith("#") or columns[0].split()[:1] in (["track"], ["browser"]):
             continue
         try:
             if len(columns) < 3:

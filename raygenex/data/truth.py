@@ -9,7 +9,7 @@ from raygenex.config import SimulateConfig
 from raygenex.data.motifs import MOTIFS, Motif
 
 SCORE_SD = 1.5
-"""Standard deviation of both scores: with effects of 1.5 log-odds a unit, the best possible AUROC is about 0.92."""
+"""Standard deviation of both scores: with effects of 1.7 log-odds a unit, the best possible AUROC is about 0.94."""
 
 ISLAND_SHARE = 0.6
 """Share of promoters in a CpG island; Saxonov et al., PNAS 103:1412 (2006), find about 0.7 in human."""
@@ -17,14 +17,11 @@ ISLAND_SHARE = 0.6
 ISLAND_STRENGTH = (0.5, 1.0)
 """Range of the strengths of islands, all equally likely."""
 
-ISLAND_EFFECT = 3.0
-"""What a CpG island of strength 1 adds to the raw DNA score."""
-
 HALFLIFE_EFFECTS = np.array([-0.4, -0.3, 0.3, -0.6, -0.5, 0.3, -0.4, 0.9])
 """What one standard deviation of each half-life feature adds to the raw half-life score, in their order."""
 
-INTERACTIONS = ((3, 7, 1.0), (1, 4, -0.5))
-"""Pairs of features, UTR3LEN with ORFEXONDENSITY and CDSLEN with UTR5GC, and the weight of each pair's product."""
+INTERACTIONS = ((3, 7, 1.0),)
+"""Pairs of features, here UTR3LEN with ORFEXONDENSITY, and the weight of each pair's product."""
 
 GC_MEAN, GC_SD = np.array([0.62, 0.53, 0.44]), np.array([0.16, 0.09, 0.11])
 """Mean and standard deviation of UTR5GC, CDSGC, UTR3GC: those of human genes, rounded."""
@@ -94,7 +91,8 @@ class Truth:
 def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> Truth:
     """Draw the truth of ``n`` genes.
 
-    The raw DNA score adds `ISLAND_EFFECT` times the island's strength and the effect times the strength of every site.
+    The raw DNA score adds ``config.island_effect`` times the island's strength and, of every site,
+    ``config.motif_effect`` times its motif's effect times its strength.
     The raw half-life score adds `HALFLIFE_EFFECTS` times the standardised features (ORFEXONDENSITY by its logarithm)
     and ``config.interaction`` times the weighted products of `INTERACTIONS`. Both are centred and scaled to `SCORE_SD`
     over the genes. A label is 1 with probability ``sigmoid(dna_effect * dna_score + halflife_effect *
@@ -103,7 +101,8 @@ def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> Trut
     has_island = rng.random(n) < ISLAND_SHARE
     island = np.where(has_island, rng.uniform(*ISLAND_STRENGTH, n), 0.0)
     sites = [place_motifs(config.window, rng) for _ in range(n)]
-    dna = ISLAND_EFFECT * island + [sum(site.motif.effect * site.strength for site in placed) for placed in sites]
+    planted = np.array([sum(site.motif.effect * site.strength for site in placed) for placed in sites])
+    dna = config.island_effect * island + config.motif_effect * planted
     halflife, features = _draw_halflife(n, rng)
     stability = features @ HALFLIFE_EFFECTS
     for first, second, weight in INTERACTIONS:
@@ -135,14 +134,16 @@ def place_motifs(window: int, rng: np.random.Generator) -> list[Site]:
             continue
         ranges = [(max(low, -tss), min(high, window - tss - motif.length)) for low, high in motif.ranges]
         positions = np.concatenate([np.arange(low, high + 1) for low, high in ranges])
-        for _ in range(_PLACING_ATTEMPTS if len(positions) else 0):
-            position = int(rng.choice(positions))
-            start = tss + position
-            if not taken[start : start + motif.length].any():
-                taken[start : start + motif.length] = True
-                strand = "-" if motif.both_strands and rng.random() < 0.5 else "+"
-                placed.append(Site(motif, position, strand, int(rng.integers(motif.mismatches + 1))))
-                break
+        if not len(positions):
+            continue
+        for _ in range(int(rng.integers(motif.copies[0], motif.copies[1] + 1))):
+            for position in rng.choice(positions, _PLACING_ATTEMPTS).tolist():
+                start = tss + position
+                if not taken[start : start + motif.length].any():
+                    taken[start : start + motif.length] = True
+                    strand = "-" if motif.both_strands and rng.random() < 0.5 else "+"
+                    placed.append(Site(motif, position, strand, int(rng.integers(motif.mismatches + 1))))
+                    break
     return placed
 
 
@@ -169,6 +170,9 @@ def _draw_halflife(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32
     features[:, 4:7] = (halflife[:, 4:7] - GC_MEAN) / GC_SD
     # Positive with a long tail.
     halflife[:, 7] = DENSITY_MEDIAN * np.exp(DENSITY_LOG_SD * features[:, 7])
+    spread = np.exp(DENSITY_LOG_SD**2)
+    mean, sd = DENSITY_MEDIAN * np.sqrt(spread), DENSITY_MEDIAN * np.sqrt(spread * (spread - 1))
+    features[:, 7] = (halflife[:, 7] - mean) / sd
     return halflife.astype(np.float32), features
 
 

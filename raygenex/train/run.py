@@ -74,9 +74,11 @@ def train(config: RunConfig, force: bool = False, strict: bool = False) -> Train
     folder = Path(config.folder)
     final = folder / "checkpoint"
     state = None if force else known_state(folder, inputs)
-    if state is not None and state.finished:
+    finished = state is not None and state.finished
+    if strict or not finished:
+        guard(config, strict)
+    if state is not None and finished:
         return _reuse(final, state.run_id, started)
-    guard(config, strict)
     tracker = Tracker(config)
     # Whatever could refuse has been asked before anything is removed or begun.
     with _cluster(config), exclusive(folder, "training"):

@@ -1,6 +1,7 @@
 """One Ray instance and one simulated data set for all integration tests."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from raygenex.data.simulate import simulate
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import ray
 
     from raygenex.cluster import _set_data_context
 
+    # Workers have the environment that Ray was started in.
+    os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))
     ray.init(
         address="local",
         num_cpus=4,

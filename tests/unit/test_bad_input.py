@@ -77,6 +77,16 @@ def repeat_gene(folder: Path) -> None:
         file["gene_id"][4] = file["gene_id"][1]
 
 
+def other_scale(folder: Path) -> None:
+    with h5py.File(folder / "valid.h5", "r+") as file:
+        file.attrs["halflife_scale"] = "log10"
+
+
+def put_tss(folder: Path) -> None:
+    with h5py.File(folder / "train.h5", "r+") as file:
+        file["tss"] = np.arange(6)
+
+
 def leak_gene(folder: Path) -> None:
     with h5py.File(folder / "train.h5") as train, h5py.File(folder / "valid.h5", "r+") as valid:
         valid["gene_id"][0] = train["gene_id"][0]
@@ -114,6 +124,8 @@ CASES = {
     "gene in two splits": (leak_gene, CHECK, ["T0", "train.h5", "valid.h5"]),
     "splits of different window length": (shorten_valid, CHECK, ["train.h5", "valid.h5", "20", "16"]),
     "empty split": (empty_valid, CHECK, ["valid.h5"]),
+    "splits of different scales": (other_scale, CHECK, ["train.h5", "valid.h5", "log10", "z-score"]),
+    "some of the places": (put_tss, CHECK, ["train.h5", "has tss but no chrom", "chrom, tss and strand"]),
     "one class only": (one_class, CHECK, ["data.train", "label 1"]),
     "unknown config key": (None, (*CHECK, "-o", "train.epoch=3"), ["train.epoch", "did you mean epochs?"]),
     "value out of range": (None, (*CHECK, "-o", "model.dropout=1.5"), ["model.dropout", "less than 1", "1.5"]),
@@ -153,6 +165,15 @@ def test_a_model_of_another_window_refuses_to_predict(raygenex, data, trained_on
     code, out, err = raygenex("predict", "run.yaml", "valid.h5", "--model", "model", "--output", "scores.csv")
     assert (code, out) == (2, "")
     sentence(err, ["valid.h5", *words])
+    assert not (data / "scores.csv").exists()
+
+
+def test_a_model_of_another_scale_refuses_to_predict(raygenex, data):
+    save_toy(data / "model", small_config(), InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW))
+    other_scale(data)
+    code, out, err = raygenex("predict", "run.yaml", "valid.h5", "--model", "model", "--output", "scores.csv")
+    assert (code, out) == (2, "")
+    sentence(err, ["valid.h5", "trained on lengths that are z-score", "are log10"])
     assert not (data / "scores.csv").exists()
 
 

@@ -10,6 +10,7 @@ from toy_models import columns, write_promoters
 
 from raygenex import __version__, cli
 from raygenex.config import RunConfig, load_config
+from raygenex.train.state import RunState
 
 
 @pytest.fixture
@@ -17,8 +18,8 @@ def config(tmp_path):
     """Return a function that writes two small data files and a configuration that uses them."""
 
     def make(extra="", train=None, valid=None):
-        for name, prefix in (("train", "T"), ("valid", "V")):
-            write_promoters(tmp_path / f"{name}.h5", columns(6, 20, prefix=prefix))
+        for seed, (name, prefix) in enumerate((("train", "T"), ("valid", "V"))):
+            write_promoters(tmp_path / f"{name}.h5", columns(6, 20, seed, prefix))
         path = tmp_path / "run.yaml"
         path.write_text(
             f"name: small\noutput: {tmp_path}/runs\n"
@@ -296,7 +297,91 @@ def test_env_as_json(raygenex):
 def test_data_check_says_how_many_genes_pass(raygenex, config):
     code, out, err = raygenex("data", "check", config())
     assert (code, err) == (0, "")
-    assert out == "ok: 12 genes in 2 splits pass every check\n"
+    assert out.endswith("\nok: the schema of 12 genes in 2 splits\n")
+    assert " leak " not in out
+
+
+def test_data_check_warns_of_leaks(raygenex, leaking):
+    code, out, err = raygenex("data", "check", leaking())
+    assert (code, err) == (0, "")
+    assert "identical sequence" in out
+    assert "warning: 1 of the 6 genes of valid (16.7%) leak from train" in out
+    assert out.endswith("ok: the schema of 12 genes in 2 splits\n")
+    values = json.loads(raygenex("data", "check", "run.yaml", "--json")[1])
+    assert values["leakage"]["pairs"][0]["any"] == {"genes": 1, "share": 1 / 6, "examples": []}
+
+
+# Training on data that leak
+
+
+@pytest.fixture
+def leaking(config, tmp_path):
+    """Return a function that writes a configuration; the first gene of valid has the sequence of one of train."""
+
+    def make(extra=""):
+        path = config(extra)
+        genes = columns(6, 20, 1, "V")
+        genes["sequence"][0] = columns(6, 20)["sequence"][3]
+        (tmp_path / "valid.h5").unlink()
+        write_promoters(tmp_path / "valid.h5", genes)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let a training end where it would begin."""
+
+    def stop(*arguments):
+        raise RuntimeError("the training begins")
+
+    monkeypatch.setattr("raygenex.train.run.Tracker", stop)
+
+
+def test_a_strict_training_stops_at_a_leak(raygenex, leaking, tmp_path, no_training):
+    code, out, err = raygenex("train", leaking(), "--strict")
+    assert (code, out) == (2, "")
+    one_sentence(err, "1 of the 6 genes of valid (16.7%) leak from train", "V0 from T3", "raygenex data split")
+    assert not (tmp_path / "runs" / "small").exists()
+    # The verdict is kept, and is the same.
+    assert raygenex("train", "run.yaml", "--strict") == (code, out, err)
+
+
+def test_a_training_warns_of_a_leak_and_goes_on(raygenex, leaking, no_training):
+    code, _, err = raygenex("train", leaking())
+    assert code == 1
+    warning, failure = err.splitlines()
+    assert " LEAK between splits: 1 of the 6 genes of valid (16.7%) leak from train (1 by the same sequence" in warning
+    assert failure == "failed: RuntimeError: the training begins (--debug shows the traceback)"
+
+
+@pytest.mark.parametrize("strict", [(), ("--strict",)])
+def test_as_much_as_the_limit_may_leak(raygenex, leaking, no_training, strict):
+    code, _, err = raygenex("train", leaking("check: {max_leaked: 0.2}\n"), *strict)
+    assert (code, err.count("\n"), "LEAK" in err) == (1, 1, False)
+
+
+@pytest.mark.parametrize("strict", [(), ("--strict",)])
+def test_a_training_on_sound_data_says_nothing_of_leaks(raygenex, config, no_training, strict):
+    path = config()
+    code, _, err = raygenex("train", path, *strict)
+    assert (code, err) == (1, "failed: RuntimeError: the training begins (--debug shows the traceback)\n")
+
+
+def test_a_finished_training_is_no_way_around_strict(raygenex, leaking, monkeypatch):
+    def reuse(*arguments):
+        raise RuntimeError("the finished run is reused")
+
+    finished = RunState(identity="", run_id="run", finished=True)
+    monkeypatch.setattr("raygenex.train.run.known_state", lambda folder, inputs: finished)
+    monkeypatch.setattr("raygenex.train.run._reuse", reuse)
+    code, _, err = raygenex("train", leaking(), "--strict")
+    assert code == 2
+    one_sentence(err, "1 of the 6 genes of valid")
+    code, _, err = raygenex("train", "run.yaml")
+    assert (code, "LEAK" in err) == (1, False)
+    assert "the finished run is reused" in err
 
 
 def test_a_dry_run_of_train_says_what_it_would_do_and_writes_nothing(raygenex, config, tmp_path):
@@ -351,3 +436,27 @@ def test_a_dry_run_of_train_refuses_a_store_that_is_not_there(raygenex, config):
     code, _, err = raygenex("train", config("backbone: {kind: hyenadna}\n"), "--dry-run")
     assert code == 2
     one_sentence(err, "there is no embedding store")
+
+
+def test_splitting_anew_says_where_the_genes_went(raygenex, config, tmp_path):
+    path = config("split: {rule: random, fractions: [0.5, 0.25, 0.25]}\n")
+    code, out, err = raygenex("data", "split", path, "--output", "new.tsv", "--write", "new")
+    assert code == 0
+    assert "split by random: train 6 (50.0%), valid 3 (25.0%), test 3 (25.0%) of 12 genes" in err
+    assert out == (
+        "split: train 6 (50.0 %), valid 3 (25.0 %), test 3 (25.0 %) by random, in new.tsv\n"
+        "train: new/train.h5\nvalid: new/valid.h5\ntest: new/test.h5\n"
+    )
+    code, out, err = raygenex("data", "split", path, "--output", "new.tsv")
+    assert (code, out) == (2, "")
+    one_sentence(err, "new.tsv exists already", "--force")
+    values = json.loads(raygenex("data", "split", path, "--output", "new.tsv", "--force", "--json")[1])
+    assert values["counts"] == {"train": 6, "valid": 3, "test": 3}
+    assert (values["output"], values["files"]) == (str(tmp_path / "new.tsv"), {})
+
+
+def test_genes_without_places_cannot_be_split_by_chromosome(raygenex, config, tmp_path):
+    code, out, err = raygenex("data", "split", config())
+    assert (code, out) == (2, "")
+    one_sentence(err, "12 of 12 genes, such as T0, have no chromosome", "split.rule")
+    assert not (tmp_path / "split.tsv").exists()

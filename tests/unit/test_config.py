@@ -446,6 +446,7 @@ OTHERS = {
     ("cluster", "local_cpus"): 3,
     ("cluster", "object_store_gib"): 1.5,
     ("data", "window"): 60,
+    ("simulate", "background_order"): 3,
     ("embed", "store"): "elsewhere",
     ("embed", "pooling"): "max",
     ("embed", "dtype"): "float32",

@@ -39,6 +39,7 @@ ROOMS = (
 MAY_IMPORT = {
     "ray": {
         "raygenex.cluster",
+        "raygenex.data.extract",
         "raygenex.data.source",
         "raygenex.embed.run",
         "raygenex.train.autoencoder",
@@ -57,12 +58,15 @@ MAY_IMPORT = {
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
+    "pysam": {"raygenex.data.genome"},
+    "gffutils": {"raygenex.data.gff"},
 }
 
 # What `raygenex --help` must not wait for.
 HEAVY = (
-    *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn"),
-    *("matplotlib", "pyarrow", "numpy", "scipy", "xgboost"),
+    *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
+    "xgboost",
+    *("pysam", "gffutils"),
 )
 
 

@@ -2,6 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
+from raygenex.data.writer import PromoterWriter
 from raygenex.sequence import from_string, to_one_hot
 
 
@@ -56,3 +57,35 @@ def sentence():
             assert str(name) in text, f"{name!r} is not in: {text}"
 
     return check
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Return a function that writes a promoter file as `data build` does, and returns its path.
+
+    Genes are ``prefix0``, ``prefix1``, ...; their bases and features are random, and their labels 0, 1, 0, ...
+    """
+
+    def make(name, tss, chrom="I", strand="+", prefix="G", window=40, first=-20, seed=0, extra=None, **attrs):
+        count = len(tss)
+        rng = np.random.default_rng([seed, *prefix.encode()])
+        columns = {
+            "chrom": np.array([chrom] * count if isinstance(chrom, str) else chrom, dtype=object),
+            "tss": np.array(tss),
+            "strand": np.array(list(strand * count)[:count], dtype=object),
+        }
+        columns |= {f"extra/{key}": np.asarray(values) for key, values in (extra or {}).items()}
+        values = {"halflife_scale": "log10", "genome_build": "TOY1", "window_first": first} | attrs
+        values = {key: value for key, value in values.items() if value is not None}
+        path = tmp_path / name
+        with PromoterWriter(path, window, overwrite=True, attrs=values) as writer:
+            writer.append(
+                [f"{prefix}{i}" for i in range(count)],
+                rng.integers(0, 4, (count, window)).astype(np.uint8),
+                rng.normal(size=(count, 8)),
+                np.arange(count) % 2,
+                columns,
+            )
+        return str(path)
+
+    return make

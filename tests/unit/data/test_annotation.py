@@ -38,7 +38,7 @@ I havana transcript 7 38 . + . gene_id "ENSG1"; transcript_id "ENST2"; transcrip
 I havana exon 7 10 . + . gene_id "ENSG1"; transcript_id "ENST2";
 I havana exon 30 38 . + . gene_id "ENSG1"; transcript_id "ENST2";
 I havana gene 41 58 . - . gene_id "ENSG2"; gene_biotype "protein_coding";
-I havana transcript 41 58 . - . gene_id "ENSG2"; transcript_id "ENST3"; tag "MANE_Select"; tag "appris_principal_1"; tag "basic";
+I x transcript 41 58 . - . transcript_id "ENST3"; gene_id "ENSG2"; tag "MANE_Select,basic"; tag "appris_principal_1";
 I havana exon 52 58 . - . gene_id "ENSG2"; transcript_id "ENST3";
 I havana CDS 52 54 . - 0 gene_id "ENSG2"; transcript_id "ENST3";
 I havana exon 41 48 . - . gene_id "ENSG2"; transcript_id "ENST3";
@@ -67,7 +67,7 @@ I x chromosome 1 100 . . . ID=chromosome:I;Alias=chr1,CM1
 I . biological_region 2 9 . + . external_name=oe %3D 0.9;logic_name=cpg
 ###
 I havana gene 5 40 . + . ID=gene:ENSG1;Name=AAA;biotype=protein_coding;gene_id=ENSG1;version=3
-I havana mRNA 5 40 . + . ID=transcript:ENST1;Parent=gene:ENSG1;biotype=protein_coding;tag=basic,Ensembl_canonical,CCDS;transcript_id=ENST1
+I havana mRNA 5 40 . + . ID=transcript:ENST1;Parent=gene:ENSG1;tag=basic,Ensembl_canonical,CCDS;transcript_id=ENST1
 I havana five_prime_UTR 5 7 . + . Parent=transcript:ENST1
 I havana exon 5 10 . + . Parent=transcript:ENST1;Name=ENSE1
 I havana CDS 8 10 . + 0 ID=CDS:P1;Parent=transcript:ENST1
@@ -80,7 +80,7 @@ I havana exon 7 10 . + . Parent=transcript:ENST2
 I havana exon 30 38 . + . Parent=transcript:ENST2
 ###
 I havana gene 41 58 . - . ID=gene:ENSG2;biotype=protein_coding;gene_id=ENSG2
-I havana mRNA 41 58 . - . ID=transcript:ENST3;Parent=gene:ENSG2;tag=basic,MANE_Select,appris_principal_1;transcript_id=ENST3
+I x mRNA 41 58 . - . ID=transcript:ENST3;Parent=gene:ENSG2;tag=basic,MANE_Select,appris_principal_1;transcript_id=ENST3
 I havana exon 41 48 . - . Parent=transcript:ENST3
 I havana CDS 43 48 . - 0 ID=CDS:P3;Parent=transcript:ENST3
 I havana exon 52 58 . - . Parent=transcript:ENST3
@@ -98,7 +98,7 @@ GENCODE_GFF3 = """
 ##gff-version 3
 ##description: evidence-based annotation of the test genome (R1-test), version 44 (Ensembl 110)
 I HAVANA gene 5 40 . + . ID=ENSG1;gene_id=ENSG1;gene_type=protein_coding;gene_name=AAA
-I HAVANA transcript 5 40 . + . ID=ENST1;Parent=ENSG1;gene_id=ENSG1;transcript_id=ENST1;gene_type=protein_coding;tag=basic,Ensembl_canonical
+I HAVANA transcript 5 40 . + . ID=ENST1;Parent=ENSG1;gene_id=ENSG1;transcript_id=ENST1;tag=basic,Ensembl_canonical
 I HAVANA exon 5 10 . + . ID=exon:ENST1:1;Parent=ENST1;gene_id=ENSG1
 I HAVANA CDS 8 10 . + 0 ID=CDS:ENST1;Parent=ENST1
 I HAVANA start_codon 8 10 . + 0 ID=start_codon:ENST1:1;Parent=ENST1
@@ -130,7 +130,7 @@ REFSEQ_GFF3 = """
 #!genome-build-accession NCBI_Assembly:GCF_1
 ##sequence-region I 1 100
 I RefSeq region 1 100 . + . ID=I:1..100;Dbxref=taxon:1;gbkey=Src
-I BestRefSeq gene 5 40 . + . ID=gene-ENSG1;Dbxref=GeneID:1,HGNC:HGNC:1;Name=AAA;description=one%2C two;gbkey=Gene;gene=AAA;gene_biotype=protein_coding
+I BestRefSeq gene 5 40 . + . ID=gene-ENSG1;Name=A%41A;description=one%2C two;gene=AAA;gene_biotype=protein_coding
 I BestRefSeq mRNA 5 40 . + . ID=rna-ENST1;Parent=gene-ENSG1;Name=ENST1;gbkey=mRNA;gene=AAA;transcript_id=ENST1
 I BestRefSeq exon 5 10 . + . ID=exon-ENST1-1;Parent=rna-ENST1;gbkey=mRNA
 I BestRefSeq exon 15 24 . + . ID=exon-ENST1-2;Parent=rna-ENST1
@@ -239,6 +239,22 @@ def test_gtf_without_lines_for_genes_and_transcripts(read):
     ]
     assert found[0].gene_name == "1"
     assert found[0].biotype == ""
+
+
+@pytest.mark.parametrize("first", ["one", "one; two"])
+def test_gtf_of_refseq(read, first):
+    annotation = read(f"""
+        #!genome-build R1
+        I x gene 1 30 . + . gene_id "AAA"; transcript_id ""; description "{first}"; gene "AAA"; gene_biotype "tRNA";
+        I x gene 40 90 . + . gene_id "B_1"; transcript_id ""; gene "B"; gene_biotype "protein_coding";
+        I x transcript 40 90 . + . gene_id "B_1"; transcript_id "NM_1.2"; product "a; gene_id b"; tag "MANE Select";
+        I x exon 40 90 . + . gene_id "B_1"; transcript_id "NM_1.2"; product "a; gene_id b";
+        I x CDS 50 58 . + 0 gene_id "B_1"; transcript_id "NM_1.2"; product "a; gene_id b";
+    """)
+    expected = replace(EXPECTED[0], transcript_id="NM_1.2", gene_id="B_1", gene_name="B", start=40, end=90)
+    expected = replace(expected, exons=((40, 90),), cds=((50, 58),), tags=frozenset({"MANE_Select"}))
+    assert flat(annotation) == [expected]
+    assert annotation.genes_without_transcripts == ("AAA",)
 
 
 def test_stop_codon_that_the_cds_of_a_gtf_holds_already(read):

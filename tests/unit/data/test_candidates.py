@@ -51,7 +51,7 @@ def test_windows_that_leave_the_chromosome(find):
     genes, dropped = find(window=[-31, 5])
     assert genes == []
     assert count_reasons(dropped) == {"window leaves the chromosome": 3, "biotype tRNA": 1}
-    assert len(find(window=[-5000, 5000], out_of_bounds="pad")[0]) == 3
+    assert len(find(window=[-110, 110], out_of_bounds="pad")[0]) == 3
 
 
 def test_biotypes_and_chromosomes_are_chosen(find):
@@ -65,6 +65,11 @@ def test_biotypes_and_chromosomes_are_chosen(find):
     assert [gene.gene_id for gene in genes] == ["S"]
     assert dropped["P"] == "chromosome not chosen"
     assert [gene.gene_id for gene in find(chromosomes="I*")[0]] == ["P", "M", "S"]
+
+
+def test_a_gene_without_exons_is_told(find):
+    _, dropped = find(GTF + 'II\ttoy\tgene\t5\t9\t.\t+\t.\tgene_id "E"; gene_biotype "protein_coding";\n')
+    assert dropped == {"E": "no usable transcript", "R": "biotype tRNA"}
 
 
 def test_genes_without_untranslated_regions_may_be_left_out(find):
@@ -109,3 +114,24 @@ def test_versions_must_not_be_all_that_tells_genes_apart(find, sentence):
     with pytest.raises(DataError) as info:
         find(twins, strip_versions=True)
     sentence(info, "G.2 is there twice without version suffixes")
+
+
+def test_typos_that_would_lose_genes_are_refused(find, sentence):
+    with pytest.raises(DataError) as info:
+        find(chromosomes=["I", "foo"])
+    sentence(info, "nothing matches 'foo'", "I, II")
+    with pytest.raises(DataError) as info:
+        find(window=[-500, 500], out_of_bounds="pad")
+    sentence(info, "asks for 1000 bases", "has 220")
+
+
+def test_peaks_of_another_naming_or_build_are_refused(find, tmp_path, sentence):
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("chrI\t24\t27\tp1\t5\t+\n")
+    with pytest.raises(DataError) as info:
+        find(tss_peaks=str(bed))
+    sentence(info, "peaks on chrI", "genes lie on I, II")
+    bed.write_text("II\t119\t120\tp1\t5\t+\n")
+    with pytest.raises(DataError) as info:
+        find(tss_peaks=str(bed), tss_distance=200, out_of_bounds="pad")
+    sentence(info, "the peak of gene S is base 120 of II", "has 100 bases")

@@ -42,7 +42,7 @@ def test_groups_come_from_a_table(table):
 
 def test_groups_come_from_a_column_of_the_data():
     genes = np.array(["A", "B", "C"], dtype=object)
-    assert groups_of(GroupSplit(column="f"), genes, {"f": np.array([1.0, np.nan, 2.0])}).tolist() == ["1.0", "", "2.0"]
+    assert groups_of(GroupSplit(column="f"), genes, {"f": np.array([1.0, np.nan, 2.0])}).tolist() == ["1", "", "2"]
 
 
 def test_a_missing_group_column_is_named(sentence):

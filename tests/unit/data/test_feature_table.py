@@ -161,3 +161,24 @@ def test_a_fasta_of_other_lengths_is_refused(toy, tmp_path, sentence):
     with pytest.raises(DataError) as info:
         windows(config, table, str(fasta))
     sentence(info, "G1 has 25 bases", "asks for 20", "build.window")
+
+
+def test_a_tss_beyond_the_chromosome_is_refused(toy, sentence):
+    config, table = toy(rows=(ROWS[0].replace("\t21\t", "\t900\t"),), out_of_bounds="pad")
+    with pytest.raises(DataError) as info:
+        windows(config, table)
+    sentence(info, "TSS of gene G1 is base 900 of I", "220 bases", "one build")
+
+
+def test_versions_must_not_be_all_that_tells_genes_apart(toy, sentence):
+    rows = (ROWS[0].replace("G1", "G.1"), ROWS[1].replace("G2", "G.2"))
+    with pytest.raises(DataError) as info:
+        toy(rows=rows, strip_versions=True)
+    sentence(info, "without version suffixes", "gene G")
+
+
+def test_a_gene_without_a_place_stays_out(toy):
+    config, table = toy(rows=(ROWS[0], ROWS[1].replace("\t190\t", "\tNA\t")))
+    cut, dropped = windows(config, table)
+    assert list(cut) == ["G1"]
+    assert dropped == {"G2": "no window"}

@@ -5,10 +5,29 @@ import h5py
 import numpy as np
 import pytest
 
-from raygenex.data.hdf5 import fingerprint, inspect, iter_rows, read_rows, read_table
+from raygenex.data.hdf5 import fingerprint, inspect, iter_rows, read_extra, read_locations, read_rows, read_table
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
-from raygenex.sequence import centre_crop, from_string, to_one_hot, to_string
+from raygenex.sequence import centre_crop, from_string, to_string
+
+
+@pytest.fixture
+def places():
+    """Return a function that adds places, and other fields, to a file of four genes; None leaves one out."""
+
+    def add(path, **fields):
+        values = {
+            "chrom": np.array(["I", "I", "II", "Ⅲ"], dtype=object),
+            "tss": np.array([21, 5_000_000_000, 7, 1]),
+            "strand": np.array(["+", "-", "-", "+"], dtype=object),
+        }
+        with h5py.File(path, "r+") as handle:
+            for name, value in (values | fields).items():
+                if value is not None:
+                    handle[name] = value
+        return path
+
+    return add
 
 
 def test_inspect_reads_metadata(write):
@@ -338,75 +357,118 @@ def test_file_changed_after_inspection(write, sentence):
     sentence(info, file.path, "changed")
 
 
-def test_writer_round_trip(tmp_path):
-    rng = np.random.default_rng(1)
-    sequences = rng.integers(0, 5, (150, 33)).astype(np.uint8)
-    halflife = rng.normal(size=(150, 8)).astype(np.float32)
-    label = rng.integers(0, 2, 150)
-    names = [f"gene-{i}-ü" for i in range(150)]
-    path = tmp_path / "deep" / "er" / "a.h5"
-    with PromoterWriter(path, 33, chunk_rows=16, attrs={"genome": "toy"}) as writer:
-        for first, last in [(0, 1), (1, 1), (1, 100), (100, 150)]:
-            rows = slice(first, last)
-            writer.append(names[rows], sequences[rows], halflife[rows], label[rows])
-    file = inspect(str(path))
-    assert (file.rows, file.chunk_rows) == (150, 16)
-    block = read_rows(file, 0, 150)
-    assert list(block["gene_id"]) == names
-    np.testing.assert_array_equal(block["sequence"], sequences)
-    np.testing.assert_array_equal(block["halflife"], halflife)
-    np.testing.assert_array_equal(block["label"], label)
-    with h5py.File(path, "r") as handle:
-        assert handle.attrs["genome"] == "toy"
-        assert handle["promoter"].dtype == bool
-        np.testing.assert_array_equal(handle["promoter"][:], to_one_hot(sequences))
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
+# What files of `data build` have beside the four fields
 
 
-def test_writer_without_labels(tmp_path):
-    path = str(tmp_path / "a.h5")
-    with PromoterWriter(path, 3) as writer:
-        writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), None)
-    assert not inspect(path, require_label=False).has_label
+def test_files_without_more_say_nothing_more(write):
+    file = inspect(write())
+    assert (file.has_locations, file.extra, file.first, file.genome_build) == (False, (), None, None)
+    assert file.halflife_scale == "z-score"
+    assert read_locations(file) is None
 
 
-def test_writer_leaves_nothing_after_an_error(tmp_path):
-    def fail():
-        with PromoterWriter(tmp_path / "a.h5", 3) as writer:
-            writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), np.zeros(1))
-            raise RuntimeError("stop")
+def test_places(write, places):
+    file = inspect(places(write()))
+    assert file.has_locations
+    found = read_locations(file)
+    assert found.chrom.tolist() == ["I", "I", "II", "Ⅲ"]
+    assert found.tss.tolist() == [21, 5_000_000_000, 7, 1]
+    assert found.tss.dtype == np.int64
+    assert found.strand.tolist() == ["+", "-", "-", "+"]
+    assert {type(value) for value in (*found.chrom, *found.strand)} == {str}
+    # The four fields read as ever.
+    assert list(read_table(file).gene_id) == ["G0", "G1", "G2", "G3"]
 
-    with pytest.raises(RuntimeError, match="stop"):
-        fail()
-    assert list(tmp_path.iterdir()) == []
+
+def test_places_of_fixed_width_text(write, places):
+    path = places(write(), chrom=np.array([b"I", b"I", b"II", b"X"]), strand=np.array([b"+", b"-", b"-", b"+"]))
+    found = read_locations(inspect(path))
+    assert (found.chrom.tolist(), found.strand.tolist()) == (["I", "I", "II", "X"], ["+", "-", "-", "+"])
 
 
-def test_writer_keeps_what_exists(write, sentence):
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [(("chrom",), "tss"), (("tss",), "chrom"), (("chrom", "tss"), "strand"), (("chrom", "strand"), "tss")],
+)
+def test_some_of_the_places_are_refused(write, places, sentence, there, missing):
+    absent = {name: None for name in ("chrom", "tss", "strand") if name not in there}
+    path = places(write(), **absent)
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, f"has {there[0]} but no {missing}", "write all of chrom, tss and strand")
+
+
+def test_places_of_other_rows_are_refused(write, places, sentence):
+    path = places(write(), tss=np.array([1, 2, 3]))
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "has chrom but no tss of 4 rows")
+
+
+@pytest.mark.parametrize(("field", "value"), [("tss", np.array([1.0, 2, 3, 4])), ("chrom", np.array([1, 1, 2, 3]))])
+def test_places_of_another_type_are_refused(write, places, sentence, field, value):
+    path = places(write(), **{field: value})
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "chrom and strand must hold text and tss whole numbers")
+
+
+@pytest.mark.parametrize("value", ["", "1", "plus", "."])
+def test_a_strand_that_is_none(write, places, sentence, value):
+    path = places(write(), strand=np.array(["+", "-", value, "+"], dtype=object))
+    file = inspect(path)
+    with pytest.raises(DataError) as info:
+        read_locations(file)
+    sentence(info, path, "the strand in row 2", repr(value), "write + or -")
+
+
+@pytest.mark.parametrize("field", ["chrom", "extra/family"])
+def test_text_of_places_and_columns_that_is_not_utf8(write, places, sentence, field):
+    path = places(write(), **{field: np.array([b"a", b"\xff", b"c", b"d"])})
+    file = inspect(path)
+    with pytest.raises(DataError) as info:
+        read_extra(file, "family") if "/" in field else read_locations(file)
+    sentence(info, path, field, "rows 0 to 3", "not UTF-8")
+
+
+def test_columns_of_the_user(write, places):
+    family = np.array(["kinase", "", "ä", "x"], dtype=object)
+    path = places(write(), **{"extra/half_life": np.array([1.5, np.nan, 3, 4], "f4"), "extra/family": family})
+    with h5py.File(path, "r+") as handle:
+        handle["extra/count"] = np.array([1, 2, 3, 4], "u1")
+        # What is no column of the genes is not one of the user's.
+        handle["extra/matrix"] = np.zeros((4, 2))
+        handle["extra/short"] = np.zeros(3)
+        handle.create_group("extra/group")
+    file = inspect(path)
+    assert set(file.extra) == {"half_life", "family", "count"}
+    np.testing.assert_array_equal(read_extra(file, "half_life"), [1.5, np.nan, 3, 4])
+    assert read_extra(file, "count").dtype == read_extra(file, "half_life").dtype == np.float64
+    assert read_extra(file, "family").tolist() == ["kinase", "", "ä", "x"]
+    with pytest.raises(AssertionError):
+        read_extra(file, "matrix")
+
+
+def test_a_field_named_extra_is_no_group(write, places):
+    assert inspect(places(write(), extra=np.arange(4))).extra == ()
+
+
+def test_attributes(write):
     path = write()
-    before = fingerprint(path)
-    with pytest.raises(DataError) as info, PromoterWriter(path, 3):
-        pass
-    sentence(info, path, "--force")
-    assert fingerprint(path) == before
-    with PromoterWriter(path, 3, overwrite=True) as writer:
-        writer.append(["a"], np.zeros((1, 3), np.uint8), np.zeros((1, 8)), np.zeros(1))
-    assert inspect(path).rows == 1
+    with h5py.File(path, "r+") as handle:
+        handle.attrs.update({"window_first": np.int64(-3), "genome_build": "R64-1-1", "halflife_scale": "log10"})
+    file = inspect(path)
+    assert (file.first, file.genome_build, file.halflife_scale) == (-3, "R64-1-1", "log10")
+    assert pickle.loads(pickle.dumps(file)) == file
 
 
-def test_writer_with_no_rows(tmp_path, sentence):
-    with pytest.raises(DataError) as info, PromoterWriter(tmp_path / "a.h5", 3):
-        pass
-    sentence(info, "no genes", tmp_path / "a.h5")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("path", "hint"), [("s3://bucket/a.h5", "is a URL"), ("a-file/a.h5", "cannot be written")])
-def test_writer_to_a_place_it_cannot_write(tmp_path, monkeypatch, sentence, path, hint):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a-file").write_text("")
-    with pytest.raises(DataError) as info, PromoterWriter(path, 3):
-        pass
-    sentence(info, path, hint)
+def test_an_unknown_scale_is_refused(write, sentence):
+    path = write()
+    with h5py.File(path, "r+") as handle:
+        handle.attrs["halflife_scale"] = "ln"
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "halflife_scale is 'ln'", "z-score or log10")
 
 
 def test_fingerprint_is_the_sha256(tmp_path, sentence):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raygenex.config import DataConfig
-from raygenex.data.check import open_splits
+from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
 
 
@@ -95,6 +95,11 @@ def test_one_class_only(write, sentence, split, label):
     with pytest.raises(DataError) as info:
         open_splits(config(**{split: write(label=np.full(4, label))}), (split,))
     sentence(info, f"data.{split} has only label {label}", "4 genes")
+
+
+def test_one_class_is_enough_for_what_is_no_training(write):
+    data = config(train=write(label=np.ones(4)))
+    assert open_splits(data, ("train",), both_labels=False)["train"].label.tolist() == [1, 1, 1, 1]
 
 
 def test_one_class_is_enough_to_test(write):

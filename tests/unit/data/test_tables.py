@@ -94,6 +94,16 @@ def test_a_truncated_gzip_is_named(tmp_path, sentence):
     sentence(info, "t.tsv.gz", "truncated")
 
 
+def test_a_damaged_gzip_is_named(tmp_path, sentence):
+    path = tmp_path / "t.tsv.gz"
+    content = bytearray(gzip.compress("".join(f"G{i}\t{i * 7919 % 1000}\n" for i in range(5000)).encode()))
+    content[2000:2200] = b"\xff" * 200
+    path.write_bytes(content)
+    with pytest.raises(DataError) as info:
+        read_table_file(str(path))
+    sentence(info, "t.tsv.gz", "cannot be read as a table")
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
@@ -132,3 +142,21 @@ def test_long_lists_are_cut():
     assert shown(["a", "b"]) == "a, b"
     assert shown([str(i) for i in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert shown([]) == "none"
+
+
+def test_quotes_are_letters_in_tab_separated_tables(table):
+    path = table('gene_id\tname\tv\nG1\t"5\' thing\t1\nG2\tx\t2\nG3\ty"\t3\n')
+    found = read_table_file(path)
+    assert gene_column(found, path, "gene_id").tolist() == ["G1", "G2", "G3"]
+
+
+def test_a_stray_word_does_not_make_a_sample_vanish(table, sentence):
+    path = table("gene_id\ta\tb\nG1\t1\t1\nG2\tfive\t2\nG3\t3\t3\n")
+    with pytest.raises(DataError) as info:
+        choose_columns(read_table_file(path), path, (), "gene_id")
+    sentence(info, "a of gene G2", "'five'")
+
+
+def test_tabs_at_the_ends_of_lines_shift_nothing(table):
+    path = table("gene_id\tv\nG1\t1\t\nG2\t2\t\n")
+    assert gene_column(read_table_file(path), path, "gene_id").tolist() == ["G1", "G2"]

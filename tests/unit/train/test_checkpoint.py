@@ -277,6 +277,7 @@ def test_force_gets_over_a_damaged_state_as_the_sentence_says(tmp_path, monkeypa
     monkeypatch.setattr(run, "open_splits", lambda data, needed: {})
     monkeypatch.setattr(run, "open_inputs", lambda config, splits: None)
     monkeypatch.setattr(run, "check_workers", lambda config, inputs: None)
+    monkeypatch.setattr(run, "guard", lambda config, strict: None)
     monkeypatch.setattr(run, "Tracker", tracker)
     config = parse_config({"name": "a", "output": str(tmp_path)}, "test")
     (tmp_path / "a").mkdir()

@@ -1,0 +1,70 @@
+"""What a data set will be made of, decided before anything is cut from the genome."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config import FileSplit, GroupSplit, RunConfig, SimilaritySplit
+from raygenex.data.extras import groups_of, read_extras
+from raygenex.data.labels import label_genes, match_genes, threshold_of
+from raygenex.data.origin import Origin, read_origin
+from raygenex.data.split_file import SplitTable, apply_split, read_split
+from raygenex.data.splits import Genes, assign
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The genes of a data set and all that is known of them without their sequences; one value a gene, in order."""
+
+    origin: Origin
+    columns: dict[str, NDArray[Any]]
+    """The user's columns."""
+    expression: NDArray[np.float64]
+    threshold: float | None
+    """Expression above which a gene is high; None if the labels come from the table of features."""
+    label: NDArray[np.uint8]
+    genes: Genes
+    """What the split looks at, but for sequences."""
+    split: SplitTable | None
+    """None if it depends on sequences."""
+
+
+def choose(config: RunConfig) -> Chosen:
+    """Read the inputs, but not the genome's bases, and choose the genes, their labels and, if possible, their split.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If an input cannot be used, inputs or settings do not fit each other, or no gene is left.
+    """
+    options = config.build
+    assert options is not None, "checked by the caller"
+    extras = read_extras(options.extra, options.strip_versions)
+    origin = read_origin(options)
+    if isinstance(config.split, FileSplit):
+        ids = origin.gene_id
+        inside = apply_split(read_split(config.split.file), ids)
+        origin = origin.without({gene for gene, name in zip(ids, inside, strict=True) if name is None}, "no split")
+    expression = np.array([origin.value[gene.gene_id] for gene in origin.genes])
+    if options.label.table is None:
+        threshold, label = None, expression.astype(np.uint8)
+    else:
+        threshold = threshold_of(options.label, expression)
+        label = label_genes(expression, threshold, options.label.table)
+    for column in extras:
+        match_genes(origin.gene_id.tolist(), column.values, origin.where, f"the column {column.name} of build.extra")
+    columns = {column.name: column.of(origin.gene_id.tolist()) for column in extras}
+    places = origin.locations()
+    genes = Genes(
+        gene_id=origin.gene_id,
+        chrom=None if places is None else places.chrom,
+        tss=None if places is None else places.tss,
+        strand=None if places is None else places.strand,
+        first=options.window[0],
+        stop=options.window[1],
+        group=groups_of(config.split, origin.gene_id, columns) if isinstance(config.split, GroupSplit) else None,
+    )
+    split = None if isinstance(config.split, SimilaritySplit) else assign(genes, config.split)
+    return Chosen(origin, columns, expression, threshold, label, genes, split)
