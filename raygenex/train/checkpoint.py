@@ -63,6 +63,8 @@ class CheckpointInfo(BaseModel):
     history: list[dict[str, float]] = Field(default_factory=list)
     fingerprints: dict[str, list[str]] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+    peak_mb: float | None = None
+    """Most memory that the first worker held, in MB; None for a model that was fitted without workers."""
 
     @property
     def run_config(self) -> RunConfig:

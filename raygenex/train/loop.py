@@ -1,6 +1,7 @@
 """What every Ray Train worker runs."""
 
 import math
+import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ def _report(
             info.epoch = epoch
             info.feature_scaler = scaler_values(model)
             info.history = progress.history
+            info.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
             save_checkpoint(folder, model, info)
             save_file({name: values.cpu() for name, values in valid.items()}, Path(folder, VALID_SCORES))
             torch.save({"optimizer": optimizer.state_dict(), "history": progress.history}, Path(folder, STATE))

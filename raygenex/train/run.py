@@ -53,14 +53,15 @@ class TrainResult:
     run_id: str
     reused: bool
     seconds: float
+    worker_peak_mb: float
 
 
-def train(config: RunConfig, force: bool = False, strict: bool = False) -> TrainResult:
+def train(config: RunConfig, force: bool = False, strict: bool = False, parent: str | None = None) -> TrainResult:
     """Train the model of a configuration, as its kind is trained, and keep the best epoch.
 
     The same configuration and data continue an unfinished run and reuse a finished one; anything else in the same
     folder is refused unless ``force`` is given. Leaks between the splits beyond ``check.max_leaked`` are warned of, or
-    refused if ``strict``.
+    refused if ``strict``. With ``parent``, the run is a child of that run in MLflow.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False) -> Train
             return _reuse(final, state.run_id, started)
         if force:
             _clear(folder)
-        state = _begin(tracker, config, splits, inputs, folder, state)
+        state = _begin(tracker, config, splits, inputs, folder, state, parent)
         job = Job(config, inputs, splits, tracker, state.run_id, folder)
         with tracker.ending(state.run_id):
             aside = final.with_name(f".checkpoint.{os.getpid()}")
@@ -201,6 +202,7 @@ def _result(final: Path, info: CheckpointInfo, run_id: str, reused: bool, starte
         run_id,
         reused,
         time.monotonic() - started,
+        info.peak_mb or 0.0,
     )
 
 
@@ -211,13 +213,14 @@ def _begin(
     inputs: Inputs,
     folder: Path,
     state: RunState | None,
+    parent: str | None,
 ) -> RunState:
     if state is not None and tracker.exists(state.run_id):
         logger.info("continuing the unfinished run in %s", folder)
         tracker.reopen(state.run_id)
         return state
     tags = {"raygenex.stage": "train", "raygenex.config_hash": config.hash()}
-    run_id = tracker.start(config.name, flatten(config.dump()), tags)
+    run_id = tracker.start(config.name, flatten(config.dump()), tags, parent)
     for name, split in splits.items():
         paths = [file.path for file in split.files]
         tracker.log_dataset(run_id, name, paths, inputs.fingerprints[name], split.rows)
