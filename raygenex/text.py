@@ -1,22 +1,25 @@
 """What the command line prints for each result."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raygenex.config import RunConfig
-from raygenex.data.build import BuildResult
-from raygenex.data.resplit import SplitResult
-from raygenex.data.simulate import SimulationResult
-from raygenex.embed.run import EmbedResult
-from raygenex.evaluate import EvaluateResult
 from raygenex.metrics import METRICS
-from raygenex.predict import PredictResult
-from raygenex.registry import RegisterResult
 from raygenex.tracking import ui_command
-from raygenex.train.run import TrainResult
 
 if TYPE_CHECKING:
+    # Types alone: what a verb prints must not load what other verbs need.
+    from raygenex.config import RunConfig
+    from raygenex.data.build import BuildResult
+    from raygenex.data.resplit import SplitResult
+    from raygenex.data.simulate import SimulationResult
+    from raygenex.embed.run import EmbedResult
+    from raygenex.evaluate import EvaluateResult
     from raygenex.pipeline import RunResult
+    from raygenex.predict import PredictResult
+    from raygenex.registry import RegisterResult
+    from raygenex.train.run import TrainResult
 
 
 def short_path(path: str) -> str:
@@ -106,7 +109,7 @@ def predict_text(result: PredictResult) -> str:
     )
 
 
-def run_text(config: RunConfig, result: "RunResult") -> str:
+def run_text(config: RunConfig, result: RunResult) -> str:
     """Return the closing table of the chain."""
     lines = []
     if result.simulation:
