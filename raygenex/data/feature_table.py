@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import BuildConfig
-from raygenex.data.annotation import strip_version
 from raygenex.data.candidates import Candidate
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS, scale_lengths
 from raygenex.data.genome import Genome, window_bounds
 from raygenex.data.schema import Locations
-from raygenex.data.tables import check_unique_ids, gene_column, numbers, read_table_file, shown, text
+from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
 from raygenex.errors import DataError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -76,10 +75,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     path = config.features
     table = read_table_file(path)
     columns = {name: _find(table.columns, names) for name, names in _NAMES.items()}
-    gene_id = gene_column(table, path, columns["gene_id"] or "gene_id")
-    if config.strip_versions:
-        gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
-        check_unique_ids(gene_id, f"{path} without version suffixes")
+    gene_id = gene_column(table, path, columns["gene_id"] or "gene_id", config.strip_versions)
     found = {feature: _find(table.columns, _feature_names(feature)) for feature in HALFLIFE_FEATURES}
     if missing := [feature for feature, column in found.items() if column is None]:
         raise DataError(
