@@ -193,6 +193,6 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
 
 def _header_line(local: str) -> tuple[int, str]:
     """Return how many comment lines stand before the header, and the header; empty if there is none."""
-    opened = gzip.open(local, "rt", encoding="utf-8") if local.endswith(".gz") else open(local, encoding="utf-8")
-    with opened as stream:
+    opener = gzip.open if local.endswith(".gz") else open
+    with opener(local, "rt", encoding="utf-8") as stream:
         return next(((n, line.rstrip("\r\n")) for n, line in enumerate(stream) if not line.startswith("#")), (0, ""))
