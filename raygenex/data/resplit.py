@@ -1,6 +1,5 @@
 """Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.config import SPLITS, GroupSplit, RunConfig, SimilaritySplit
 from raygenex.data.extras import groups_of
+from raygenex.data.folder import refuse_own_input
 from raygenex.data.hdf5 import iter_rows
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
@@ -67,7 +67,8 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
     tables = [getattr(config.split, name, None) for name in ("table", "file")]
-    _refuse_own_input(splits, [target, *targets.values()], [path for path in tables if path])
+    sources = [file.path for split in splits.values() for file in split.files]
+    refuse_own_input([target, *targets.values()], [*sources, *filter(None, tables)], "this split")
     columns = _columns(splits)
     table = assign(_genes(config, splits, columns), config.split)
     known = np.array([name is not None for name in table.split])
@@ -154,13 +155,6 @@ def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
         found.append(({} if places is None else places.columns()) | extra)
     names = [name for name in found[0] if all(name in columns for columns in found)]
     return {name: np.concatenate([columns[name] for columns in found]) for name in names}
-
-
-def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path], tables: list[str]) -> None:
-    sources = {os.path.realpath(file.path) for split in splits.values() for file in split.files}
-    sources |= {os.path.realpath(os.path.expanduser(table)) for table in tables}
-    if clash := next((path for path in targets if os.path.realpath(path) in sources), None):
-        raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")
 
 
 def _check_writable(folder: Path) -> None:
