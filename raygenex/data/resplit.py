@@ -1,6 +1,5 @@
 """Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from raygenex.data.split_file import SplitTable, apply_split, write_split
 from raygenex.data.splits import Genes, assign
 from raygenex.data.writer import SplitWriters
 from raygenex.errors import DataError
+from raygenex.locking import probe
 from raygenex.progress import progress
 
 
@@ -160,8 +160,6 @@ def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
 def _check_writable(folder: Path) -> None:
     """Refuse a folder that the split file cannot go to, before the promoter files are written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None
