@@ -194,12 +194,15 @@ def data_build(
 ) -> None:
     """Make the data from a genome, an annotation and an expression table."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, plan, text
-
     if dry_run:
+        from raygenex import plan
+
         _print_plan(settings, as_json, [plan.plan_build(settings, force)])
         return
-    result = pipeline.build_data(settings, force)
+    from raygenex import text
+    from raygenex.data.made import build_data
+
+    result = build_data(settings, force)
     _print(result, as_json, lambda: text.build_text(result))
 
 
@@ -214,12 +217,15 @@ def data_simulate(
 ) -> None:
     """Write simulated data whose truth is known."""
     settings = _load(config, override, debug)
-    from raygenex import pipeline, plan, text
-
     if dry_run:
+        from raygenex import plan
+
         _print_plan(settings, as_json, [plan.plan_simulate(settings, force)])
         return
-    result = pipeline.simulate_data(settings, force)
+    from raygenex import text
+    from raygenex.data.made import simulate_data
+
+    result = simulate_data(settings, force)
     _print(result, as_json, lambda: text.simulation_text(result))
 
 

@@ -1,6 +1,7 @@
-"""One process at a time for each folder that a job writes."""
+"""Folders that a job writes: one process at a time for each, and whether it can be written at all."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +31,10 @@ def exclusive(folder: str | Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def probe(folder: Path) -> None:
+    """Make a folder, and a file in it that is gone at once; an OSError says why it cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass

@@ -6,12 +6,12 @@ from raygenex.benchmark import plan_jobs
 from raygenex.config import SPLITS, AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.build import find_build
 from raygenex.data.chosen import choose
+from raygenex.data.made import made_folder
 from raygenex.data.opening import open_splits
 from raygenex.data.simulate import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.evaluate import open_rows
-from raygenex.pipeline import made_folder
 from raygenex.predict import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info

@@ -1,25 +1,27 @@
 """What the command line prints for each result."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raygenex.benchmark import BenchmarkResult
-from raygenex.config import RunConfig
-from raygenex.data.build import BuildResult
-from raygenex.data.resplit import SplitResult
-from raygenex.data.simulate import SimulationResult
-from raygenex.embed.run import EmbedResult
-from raygenex.evaluate import EvaluateResult
 from raygenex.metrics import METRICS
-from raygenex.predict import PredictResult
-from raygenex.registry import RegisterResult
-from raygenex.table_text import to_json, to_markdown
 from raygenex.tracking import ui_command
-from raygenex.train.run import TrainResult
 
 if TYPE_CHECKING:
+    # Types alone: what a verb prints must not load what other verbs need.
+    from raygenex.benchmark import BenchmarkResult
+    from raygenex.config import RunConfig
+    from raygenex.data.build import BuildResult
+    from raygenex.data.resplit import SplitResult
+    from raygenex.data.simulate import SimulationResult
+    from raygenex.embed.run import EmbedResult
+    from raygenex.evaluate import EvaluateResult
     from raygenex.pipeline import RunResult
+    from raygenex.predict import PredictResult
+    from raygenex.registry import RegisterResult
+    from raygenex.train.run import TrainResult
 
 
 def short_path(path: str) -> str:
@@ -111,6 +113,8 @@ def predict_text(result: PredictResult) -> str:
 
 def benchmark_text(result: BenchmarkResult) -> str:
     """Return the tables, where they are, and which model won."""
+    from raygenex.table_text import to_markdown
+
     lines = [to_markdown(result.table), f"tables and figures: {short_path(result.folder)}"]
     if result.winner is None:
         lines.append("every training failed, see the table")
@@ -121,11 +125,13 @@ def benchmark_text(result: BenchmarkResult) -> str:
 
 def benchmark_values(result: BenchmarkResult) -> dict[str, Any]:
     """Return the result as plain values."""
+    from raygenex.table_text import to_json
+
     values = {name: getattr(result, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
     return values | {"table": json.loads(to_json(result.table))}
 
 
-def run_text(config: RunConfig, result: "RunResult") -> str:
+def run_text(config: RunConfig, result: RunResult) -> str:
     """Return the closing table of the chain."""
     lines = []
     if result.simulation:

@@ -2,13 +2,13 @@
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raygenex.config import RunConfig
 from raygenex.errors import TrackingError
+from raygenex.locking import probe
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +60,7 @@ def mlflow_errors(uri: str) -> Iterator[None]:
 def _check_writable(folder: Path) -> None:
     """Make a folder and a file in it, since MLflow would retry a database that it cannot open for minutes."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe(folder)
     except OSError as error:
         raise TrackingError(
             f"the folder {folder} of MLflow's database cannot be written ({error.strerror}): set output or tracking.uri"

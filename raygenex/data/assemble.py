@@ -1,6 +1,5 @@
 """Putting a data set together: the rows of every gene, the files of every split, and the list of all genes."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from raygenex.config import SPLITS
 from raygenex.data.extract import Extracted
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.schema import EXTRA_GROUP, Locations
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.writer import SplitWriters
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,8 @@ class GeneRows:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the optional columns of a promoter file, by their name in it."""
-        found: dict[str, NDArray[Any]] = {}
-        if self.locations is not None:
-            found = {"chrom": self.locations.chrom, "tss": self.locations.tss, "strand": self.locations.strand}
-        return found | {f"{EXTRA_GROUP}/{name}": values for name, values in self.extra.items()}
+        places = {} if self.locations is None else self.locations.columns()
+        return places | {f"{EXTRA_GROUP}/{name}": values for name, values in self.extra.items()}
 
 
 def write_splits(
@@ -69,23 +66,16 @@ def write_splits(
     """
     columns = rows.columns()
     window = np.load(batches[0].path, mmap_mode="r").shape[1]
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(PromoterWriter(folder / f"{name}.h5", window, attrs=attrs))
-            for name in SPLITS
-            if (splits == name).any()
-        }
-        start = 0
+    paths = {name: folder / f"{name}.h5" for name in SPLITS if (splits == name).any()}
+    start = 0
+    with SplitWriters(paths, window, attrs=attrs) as writers:
         for batch in batches:
             promoters = np.load(batch.path, mmap_mode="r")
-            stop = start + len(promoters)
-            for name, writer in writers.items():
-                chosen = np.flatnonzero(splits[start:stop] == name)
-                here = start + chosen
-                more = {column: values[here] for column, values in columns.items()}
-                writer.append(rows.gene_id[here], promoters[chosen], rows.halflife[here], rows.label[here], more)
+            here = slice(start, start + len(promoters))
+            more = {column: values[here] for column, values in columns.items()}
+            writers.append(splits[here], rows.gene_id[here], promoters, rows.halflife[here], rows.label[here], more)
             advance(len(promoters), "")
-            start = stop
+            start = here.stop
     assert start == len(rows.gene_id), (start, len(rows.gene_id))
 
 
@@ -99,7 +89,7 @@ def write_genes(path: Path, rows: GeneRows, splits: NDArray[np.object_], dropped
 
     kept: dict[str, Any] = {"gene_id": rows.gene_id, "split": splits, "reason": ""}
     if rows.locations is not None:
-        kept |= {"chrom": rows.locations.chrom, "tss": rows.locations.tss, "strand": rows.locations.strand}
+        kept |= rows.locations.columns()
     kept |= {"transcript_id": rows.transcript_id, "transcript_rule": rows.rule}
     kept |= {"expression": rows.expression, "label": rows.label}
     kept |= {feature: rows.halflife[:, i] for i, feature in enumerate(HALFLIFE_FEATURES)}

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -10,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raygenex import __version__
 from raygenex.config import SPLITS, FileSplit, GroupSplit, RunConfig, SimilaritySplit
 from raygenex.data.assemble import GeneRows, rule_counts, split_counts, write_genes, write_splits
 from raygenex.data.candidates import count_reasons
-from raygenex.data.chosen import Chosen, choose
+from raygenex.data.chosen import Chosen, assign_filled, choose
 from raygenex.data.extract import Extracted, extract
+from raygenex.data.folder import put_in_place, refuse_own_input
 from raygenex.data.hdf5 import fingerprint
-from raygenex.data.locate import local_copy
 from raygenex.data.origin import Origin
 from raygenex.data.split_file import write_split
-from raygenex.data.splits import Genes, assign
+from raygenex.data.splits import Genes
 from raygenex.errors import DataError
 from raygenex.progress import progress
 
@@ -91,22 +89,14 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     # The small tables are read first: what is wrong with them is said before a genome is hashed.
     chosen = choose(config)
     inputs = _inputs(config)
-    _refuse_own_input(folder, list(inputs))
+    refuse_own_input([folder / name for name in (*_FILES.values(), MANIFEST)], inputs, "this build")
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as partial:
             record = _write(config, chosen, Path(partial))
             record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
-            # The manifest goes first and comes last: it never stands beside files that it does not describe.
-            (folder / MANIFEST).unlink(missing_ok=True)
-            for name in _FILES.values():
-                if Path(partial, name).exists():
-                    os.replace(Path(partial, name), folder / name)
-                else:
-                    (folder / name).unlink(missing_ok=True)
-            Path(partial, MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            os.replace(Path(partial, MANIFEST), folder / MANIFEST)
+            put_in_place(Path(partial), folder, _FILES.values(), MANIFEST, record)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from None
     finally:
@@ -142,18 +132,6 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
     return None
 
 
-def _refuse_own_input(folder: Path, inputs: list[str]) -> None:
-    targets = {(folder / name).resolve() for name in (*_FILES.values(), MANIFEST)}
-    if clash := next((path for path in inputs if Path(local_copy(path)).resolve() in targets), None):
-        raise DataError(f"{clash} is an input and would be replaced by this build: choose another folder")
-
-
-def _check_filled(config: RunConfig, splits: NDArray[np.object_]) -> None:
-    """Refuse a split that the configuration names and no gene is in: whoever reads its file later would not find it."""
-    if empty := next((name for name in config.data.configured if not (splits == name).any()), None):
-        raise DataError(f"data.{empty} is set, but the split gives {empty} no gene: correct the split, or leave it out")
-
-
 def _settings(config: RunConfig) -> dict[str, Any]:
     assert config.build is not None, "checked by the caller"
     values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
@@ -180,9 +158,8 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
     batches = extract(origin.genome.path, origin.genes, folder, options, config.cluster, sketches)
     start_codons = _check_start_codons(origin, batches)
     rows = _rows(chosen, batches)
-    table = chosen.split or assign(_with_sketches(chosen.genes, batches), config.split)
+    table = chosen.split or assign_filled(_with_sketches(chosen.genes, batches), config)
     splits = table.split
-    _check_filled(config, splits)
     write_split(table, folder / "split.tsv", overwrite=True)
     first, stop = options.window
     attrs: dict[str, str | int | float] = {"window_first": first, "halflife_scale": origin.halflife_scale}

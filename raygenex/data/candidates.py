@@ -88,7 +88,7 @@ def find_candidates(
     found = []
     for transcript, rule, gene_id in chosen:
         chrom, tss = names[transcript.chrom], transcript.tss
-        if tss > genome.lengths[chrom] or transcript.end > genome.lengths[chrom]:
+        if transcript.end > genome.lengths[chrom]:
             raise DataError(
                 f"{annotation.path}: gene {gene_id} reaches base {transcript.end} of {transcript.chrom}, but in "
                 f"{genome.path} that has {genome.lengths[chrom]} bases: use the annotation and the genome of one build"

@@ -12,6 +12,7 @@ from raygenex.data.labels import label_genes, match_genes, threshold_of
 from raygenex.data.origin import Origin, read_origin
 from raygenex.data.split_file import SplitTable, apply_split, read_split
 from raygenex.data.splits import Genes, assign
+from raygenex.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -66,5 +67,20 @@ def choose(config: RunConfig) -> Chosen:
         stop=options.window[1],
         group=groups_of(config.split, origin.gene_id, columns) if isinstance(config.split, GroupSplit) else None,
     )
-    split = None if isinstance(config.split, SimilaritySplit) else assign(genes, config.split)
+    split = None if isinstance(config.split, SimilaritySplit) else assign_filled(genes, config)
     return Chosen(origin, columns, expression, threshold, label, genes, split)
+
+
+def assign_filled(genes: Genes, config: RunConfig) -> SplitTable:
+    """Split genes by the rule of a configuration.
+
+    Raises
+    ------
+    DataError
+        As `raygenex.data.splits.assign` does, and if no gene is in a split that the data section names: whoever reads
+        its file later would not find it.
+    """
+    table = assign(genes, config.split)
+    if empty := next((name for name in config.data.configured if not table.counts[name]), None):
+        raise DataError(f"data.{empty} is set, but the split gives {empty} no gene: correct the split, or leave it out")
+    return table

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import ExtraConfig, GroupSplit
-from raygenex.data.annotation import strip_version
 from raygenex.data.labels import match_genes
 from raygenex.data.tables import (
-    check_unique_ids,
     choose_columns,
     gene_column,
     is_numeric,
@@ -49,10 +47,7 @@ def read_extras(tables: Sequence[ExtraConfig], strip_versions: bool) -> list[Ext
     found: dict[str, ExtraColumn] = {}
     for config in tables:
         table = read_table_file(config.table)
-        gene_id = gene_column(table, config.table, config.gene_column)
-        if strip_versions:
-            gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
-            check_unique_ids(gene_id, f"{config.table} without version suffixes")
+        gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
         for name in choose_columns(table, config.table, config.columns, config.gene_column):
             if name in found or "/" in name or name in (".", ".."):
                 raise DataError(

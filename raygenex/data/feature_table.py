@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import BuildConfig
-from raygenex.data.annotation import strip_version
 from raygenex.data.candidates import Candidate
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS, scale_lengths
 from raygenex.data.genome import Genome, window_bounds
 from raygenex.data.schema import Locations
-from raygenex.data.tables import check_unique_ids, gene_column, numbers, read_table_file, shown, text
+from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
 from raygenex.errors import DataError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -76,10 +75,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     path = config.features
     table = read_table_file(path)
     columns = {name: _find(table.columns, names) for name, names in _NAMES.items()}
-    gene_id = gene_column(table, path, columns["gene_id"] or "gene_id")
-    if config.strip_versions:
-        gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
-        check_unique_ids(gene_id, f"{path} without version suffixes")
+    gene_id = gene_column(table, path, columns["gene_id"] or "gene_id", config.strip_versions)
     found = {feature: _find(table.columns, _feature_names(feature)) for feature in HALFLIFE_FEATURES}
     if missing := [feature for feature, column in found.items() if column is None]:
         raise DataError(
@@ -144,9 +140,10 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
     order = {chrom: number for number, chrom in enumerate(genome.lengths)}
     dropped: dict[str, str] = {}
     places: dict[str, tuple[str, int, str]] = {}
-    if config.windows is not None and is_bed(config.windows):
+    records = has_records(config)
+    if config.windows is not None and not records:
         places = _read_bed(config.windows, config)
-    elif config.windows is not None:
+    elif records:
         places = {gene: (gene, 1 - first, "+") for gene in table.gene_id if gene in order}
     elif table.chrom is not None and table.tss is not None and table.strand is not None:
         places = {
@@ -173,9 +170,9 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
             if config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
                 dropped[gene] = "chromosome not chosen"
                 continue
-            if config.windows is None or is_bed(config.windows):
-                _check_places(gene, chrom, tss, length, genome, config.windows or table.path)
-            if config.windows is not None and not is_bed(config.windows) and length != stop - first:
+            if not records:
+                _check_place(gene, chrom, tss, length, genome, config.windows or table.path)
+            elif length != stop - first:
                 raise DataError(
                     f"{genome.path}: {gene} has {length} bases, but build.window [{first}, {stop}] asks for "
                     f"{stop - first}: set build.window to what the file holds, the TSS at 0"
@@ -188,7 +185,7 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
     return found, dropped
 
 
-def _check_places(gene: str, chrom: str, tss: int, length: int, genome: Genome, where: str) -> None:
+def _check_place(gene: str, chrom: str, tss: int, length: int, genome: Genome, where: str) -> None:
     if tss > length:
         raise DataError(
             f"{where}: the TSS of gene {gene} is base {tss} of {chrom}, but in {genome.path} that has {length} bases: "
@@ -196,9 +193,9 @@ def _check_places(gene: str, chrom: str, tss: int, length: int, genome: Genome, 
         )
 
 
-def is_bed(path: str) -> bool:
-    """Whether a file of windows is a BED, by its name."""
-    return path.lower().removesuffix(".gz").endswith(".bed")
+def has_records(config: BuildConfig) -> bool:
+    """Whether ``build.windows`` is a FASTA with one record a gene; a BED on the genome is told by its name."""
+    return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 
 def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: FeatureTable) -> str:

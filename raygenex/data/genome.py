@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data import windows
 from raygenex.data.lines import GZIP_MAGIC, unreadable
 from raygenex.data.locate import CACHE_VARIABLE, cache_folder, is_url, local_copy
 from raygenex.errors import DataError
@@ -191,13 +192,14 @@ class GenomeReader:
 
 
 def window_bounds(tss: int, strand: str, first: int, stop: int) -> tuple[int, int]:
-    """Return where a window lies on the forward strand: its first base from 0, and the one after its last.
+    """Return where one window lies, as `raygenex.data.windows.window_bounds` does for many.
 
     The bounds may leave the chromosome. Parameters are those of `GenomeReader.window`.
     """
     assert strand in ("+", "-"), strand
     assert first < stop, (first, stop)
-    return (tss - 1 + first, tss - 1 + stop) if strand == "+" else (tss - stop, tss - first)
+    low, high = windows.window_bounds(np.asarray(tss), np.asarray(strand, dtype=object), first, stop)
+    return int(low), int(high)
 
 
 def _is_dna(letter: str) -> bool:

@@ -46,7 +46,7 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     if verdict is None:
         with steps("looking for leaks between splits") as on_progress:
             report = check(config.data, config.check, on_progress)
-        verdict = keep_verdict(config, report.leakage)
+        verdict = _keep(path, config, report.leakage)
     if verdict.worst > config.check.max_leaked:
         if strict:
             raise DataError(verdict.sentence)
@@ -62,8 +62,11 @@ def keep_verdict(config: RunConfig, report: LeakageReport) -> Verdict:
     DataError
         If the output folder cannot be written.
     """
+    return _keep(_path(config), config, report)
+
+
+def _keep(path: Path, config: RunConfig, report: LeakageReport) -> Verdict:
     verdict = Verdict(report.worst, sentence(report, config.check) if report.worst > 0 else "")
-    path = _path(config)
     aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

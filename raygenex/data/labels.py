@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raygenex.config import LabelConfig
 from raygenex.data.annotation import strip_version
-from raygenex.data.tables import check_unique_ids, choose_columns, gene_column, numbers, read_table_file
+from raygenex.data.tables import choose_columns, gene_column, numbers, read_table_file
 from raygenex.errors import DataError
 
 
@@ -37,10 +37,7 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     """
     assert config.table is not None, "checked by the caller"
     table = read_table_file(config.table)
-    gene_id = gene_column(table, config.table, config.gene_column)
-    if strip_versions:
-        gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
-        check_unique_ids(gene_id, f"{config.table} without version suffixes")
+    gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
     columns = choose_columns(table, config.table, config.columns, config.gene_column)
     samples = np.stack([numbers(table, config.table, column, gene_id) for column in columns], axis=1)
     known = ~np.isnan(samples).all(axis=1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from raygenex.config import CheckConfig
 from raygenex.data.similarity import best_partners
-from raygenex.data.splits import chromosome_keys, window_bounds
+from raygenex.data.windows import chromosome_keys, window_bounds
 
 LEAKS = {
     "same_id": "the same id",

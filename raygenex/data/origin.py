@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import read_annotation
 from raygenex.data.candidates import Candidate, count_reasons, find_candidates
-from raygenex.data.feature_table import FeatureTable, is_bed, place_windows, read_features
+from raygenex.data.feature_table import FeatureTable, has_records, place_windows, read_features
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.labels import match_genes, read_expression
 from raygenex.data.schema import Locations
@@ -51,9 +51,9 @@ class Origin:
 
     def locations(self) -> Locations | None:
         """Return where the genes lie; None if only a FASTA of windows is known."""
-        chrom, tss, strand = zip(*((gene.chrom, gene.tss, gene.strand) for gene in self.genes), strict=True)
         if self.table is not None and not self.on_genome:
             return self.table.locations([gene.gene_id for gene in self.genes])
+        chrom, tss, strand = zip(*((gene.chrom, gene.tss, gene.strand) for gene in self.genes), strict=True)
         return Locations(np.array(chrom, dtype=object), np.array(tss, dtype=np.int64), np.array(strand, dtype=object))
 
     def without(self, genes: set[str], reason: str) -> "Origin":
@@ -108,7 +108,7 @@ def _from_annotation(config: BuildConfig) -> Origin:
 
 def _from_table(config: BuildConfig) -> Origin:
     table = read_features(config)
-    fasta = config.windows if config.windows is not None and not is_bed(config.windows) else config.genome
+    fasta = config.windows if has_records(config) else config.genome
     if fasta is None:
         raise DataError(
             f"{table.path} has no promoters: name a genome in build.genome, or a FASTA of windows in build.windows"

@@ -1,8 +1,5 @@
 """Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
 
-import contextlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +9,16 @@ from numpy.typing import NDArray
 
 from raygenex.config import SPLITS, GroupSplit, RunConfig, SimilaritySplit
 from raygenex.data.extras import groups_of
+from raygenex.data.folder import refuse_own_input
 from raygenex.data.hdf5 import iter_rows
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
 from raygenex.data.schema import EXTRA_GROUP
 from raygenex.data.split_file import SplitTable, apply_split, write_split
 from raygenex.data.splits import Genes, assign
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.writer import SplitWriters
 from raygenex.errors import DataError
+from raygenex.locking import probe
 from raygenex.progress import progress
 
 
@@ -68,22 +67,22 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
     tables = [getattr(config.split, name, None) for name in ("table", "file")]
-    _refuse_own_input(splits, [target, *targets.values()], [path for path in tables if path])
-    genes = _genes(config, splits)
-    table = assign(genes, config.split)
+    sources = [file.path for split in splits.values() for file in split.files]
+    refuse_own_input([target, *targets.values()], [*sources, *filter(None, tables)], "this split")
+    columns = _columns(splits)
+    table = assign(_genes(config, splits, columns), config.split)
     known = np.array([name is not None for name in table.split])
     if not known.any():
         raise DataError("the split file names none of the genes: use the split of these genes")
     kept = SplitTable(table.gene_id[known], table.chrom[known], table.group[known], table.split[known], table.rule)
-    written = _write(splits, kept, targets, overwrite) if targets else {}
+    written = _write(splits, kept, columns, targets, overwrite) if targets else {}
     write_split(kept, target, overwrite)
     return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
 
 
-def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
+def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> Genes:
     found = list(splits.values())
     gene_id = np.concatenate([split.gene_id for split in found])
-    places = [locations(split) for split in found]
     offsets = {window_offsets(split) for split in found}
     offset = offsets.pop() if len(offsets) == 1 else None
     sketches = None
@@ -92,19 +91,15 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
             sketches = np.concatenate([scan(split, lambda rows: advance(rows, "")).sketches for split in found])
     group = None
     if isinstance(config.split, GroupSplit):
-        tables = [extra_columns(split) for split in found]
-        common = [name for name in tables[0] if all(name in table for table in tables)]
-        columns = {name: np.concatenate([table[name] for table in tables]) for name in common}
-        group = groups_of(config.split, gene_id, columns)
-    known = [place for place in places if place is not None]
-    placed = len(known) == len(places)
-    # Without its window a TSS does not tell which genes overlap.
-    windowed = placed and offset is not None
+        prefix = f"{EXTRA_GROUP}/"
+        extra = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+        group = groups_of(config.split, gene_id, extra)
     return Genes(
         gene_id=gene_id,
-        chrom=np.concatenate([place.chrom for place in known]) if placed else None,
-        tss=np.concatenate([place.tss for place in known]) if windowed else None,
-        strand=np.concatenate([place.strand for place in known]) if placed else None,
+        chrom=columns.get("chrom"),
+        # Without its window a TSS does not tell which genes overlap.
+        tss=None if offset is None else columns.get("tss"),
+        strand=columns.get("strand"),
         first=None if offset is None else offset[0],
         stop=None if offset is None else offset[1],
         group=group,
@@ -113,7 +108,11 @@ def _genes(config: RunConfig, splits: dict[str, SplitData]) -> Genes:
 
 
 def _write(
-    splits: dict[str, SplitData], table: SplitTable, targets: dict[str, Path], overwrite: bool
+    splits: dict[str, SplitData],
+    table: SplitTable,
+    columns: dict[str, NDArray[Any]],
+    targets: dict[str, Path],
+    overwrite: bool,
 ) -> dict[str, str]:
     """Copy every gene, whole, into the file of its new split; a file of a split without genes goes."""
     wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
@@ -128,66 +127,39 @@ def _write(
         attrs["window_first"] = first.first
     if len(builds) == 1 and first.genome_build is not None:
         attrs["genome_build"] = first.genome_build
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(PromoterWriter(path, first.window, overwrite=overwrite, attrs=attrs))
-            for name, path in wanted.items()
-        }
-        advance = stack.enter_context(progress("writing genes", sum(split.rows for split in splits.values())))
-        columns = _common_columns(splits)
-        start = 0
-        for split in splits.values():
-            for file in split.files:
-                for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES)):
-                    stop = start + len(block["gene_id"])
-                    _append(writers, block, apply_split(table, block["gene_id"]), columns, start)
-                    advance(stop - start, "")
-                    start = stop
+    total = sum(split.rows for split in splits.values())
+    start = 0
+    with (
+        SplitWriters(wanted, first.window, overwrite=overwrite, attrs=attrs) as writers,
+        progress("writing genes", total) as advance,
+    ):
+        for file in (file for split in splits.values() for file in split.files):
+            for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES)):
+                here = slice(start, start + len(block["gene_id"]))
+                more = {column: values[here] for column, values in columns.items()}
+                places = apply_split(table, block["gene_id"])
+                writers.append(places, block["gene_id"], block["sequence"], block["halflife"], block["label"], more)
+                advance(here.stop - start, "")
+                start = here.stop
     for name in targets.keys() - wanted.keys():
         targets[name].unlink(missing_ok=True)
     return {name: str(path) for name, path in wanted.items()}
 
 
-def _append(
-    writers: dict[str, PromoterWriter],
-    block: dict[str, NDArray[Any]],
-    places: NDArray[np.object_],
-    columns: dict[str, NDArray[Any]],
-    start: int,
-) -> None:
-    for name, writer in writers.items():
-        rows = np.flatnonzero(places == name)
-        more = {column: values[start + rows] for column, values in columns.items()}
-        writer.append(
-            block["gene_id"][rows], block["sequence"][rows], block["halflife"][rows], block["label"][rows], more
-        )
-
-
-def _common_columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
-    """Return the optional columns that every file has, over all genes in their order."""
+def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
+    """Return the optional columns that every file has, by their name in it, over all genes in their order."""
     found: list[dict[str, NDArray[Any]]] = []
     for split in splits.values():
         places = locations(split)
-        columns: dict[str, NDArray[Any]] = (
-            {} if places is None else {"chrom": places.chrom, "tss": places.tss, "strand": places.strand}
-        )
-        found.append(columns | {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()})
+        extra = {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()}
+        found.append(({} if places is None else places.columns()) | extra)
     names = [name for name in found[0] if all(name in columns for columns in found)]
     return {name: np.concatenate([columns[name] for columns in found]) for name in names}
-
-
-def _refuse_own_input(splits: dict[str, SplitData], targets: list[Path], tables: list[str]) -> None:
-    sources = {os.path.realpath(file.path) for split in splits.values() for file in split.files}
-    sources |= {os.path.realpath(os.path.expanduser(table)) for table in tables}
-    if clash := next((path for path in targets if os.path.realpath(path) in sources), None):
-        raise DataError(f"{clash} is read for this split and cannot be replaced by it: choose another folder")
 
 
 def _check_writable(folder: Path) -> None:
     """Refuse a folder that the split file cannot go to, before the promoter files are written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None

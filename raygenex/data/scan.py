@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenex.data.hdf5 import iter_rows, read_extra, read_locations
 from raygenex.data.leakage import SplitGenes
 from raygenex.data.opening import SplitData
-from raygenex.data.schema import Locations
+from raygenex.data.schema import LOCATION_FIELDS, Locations
 from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.sequence import UNKNOWN
 
@@ -67,7 +67,7 @@ def locations(split: SplitData) -> Locations | None:
     known = [places for places in found if places is not None]
     if len(known) < len(found):
         return None
-    return Locations(*(np.concatenate([getattr(p, name) for p in known]) for name in ("chrom", "tss", "strand")))
+    return Locations(*(np.concatenate([getattr(p, name) for p in known]) for name in LOCATION_FIELDS))
 
 
 def window_offsets(split: SplitData) -> tuple[int, int] | None:

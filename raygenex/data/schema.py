@@ -90,6 +90,10 @@ class Locations:
     strand: NDArray[np.object_]
     """``+`` or ``-``."""
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by the name that they have in files, `LOCATION_FIELDS`."""
+        return {name: getattr(self, name) for name in LOCATION_FIELDS}
+
 
 @dataclass(frozen=True)
 class Table:

@@ -6,7 +6,6 @@ matters.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from raygenex import __version__
 from raygenex.config import SPLITS, SimulateConfig
 from raygenex.data.background import Background
+from raygenex.data.folder import put_in_place
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.data.writer import PromoterWriter
@@ -94,13 +94,7 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".simulate-", dir=folder) as partial:
             record = _write(config, values, Path(partial))
-            # The record goes first and comes last: it never stands beside files that it does not describe.
-            (folder / "simulation.json").unlink(missing_ok=True)
-            for name in _FILES.values():
-                os.replace(Path(partial) / name, folder / name)
-            text = json.dumps(record, indent=2) + "\n"
-            (Path(partial) / "simulation.json").write_text(text, encoding="utf-8")
-            os.replace(Path(partial) / "simulation.json", folder / "simulation.json")
+            put_in_place(Path(partial), folder, _FILES.values(), "simulation.json", record)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another folder") from None
     return _result(folder, record, reused=False)

@@ -25,6 +25,7 @@ from raygenex.config import (
 )
 from raygenex.data.similarity import clusters, components
 from raygenex.data.split_file import SplitTable, apply_split, read_split
+from raygenex.data.windows import chromosome_keys, window_bounds
 from raygenex.errors import DataError
 
 _SHOWN = 30
@@ -112,41 +113,6 @@ def assign(genes: Genes, config: Split) -> SplitTable:
     shares = ", ".join(f"{name} {count} ({count / len(unit):.1%})" for name, count in table.counts.items())
     logger.info("split by %s: %s of %d genes", config.rule, shares, len(unit))
     return table
-
-
-def chromosome_keys(chrom: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Return a number for every chromosome name to which positions can be added, and no two chromosomes meet.
-
-    Returns
-    -------
-    Shape ``(n,)``, multiples of 2**40; -1 for a gene without a chromosome.
-    """
-    names = _text(chrom, len(chrom))
-    keys = np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64) << 40
-    keys[names == ""] = -1
-    return keys
-
-
-def window_bounds(
-    tss: NDArray[np.int64], strand: NDArray[np.object_], first: int, stop: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where windows begin and end on their chromosomes.
-
-    Parameters
-    ----------
-    tss
-        From 1, shape ``(n,)``.
-    strand
-        ``+`` or ``-``, shape ``(n,)``; a window of ``-`` runs to the left.
-    first, stop
-        First base and the one after the last, from the TSS, on the gene's strand.
-
-    Returns
-    -------
-    First base and the one after the last, from 0, shapes ``(n,)``.
-    """
-    left = np.where(strand == "-", tss - stop, tss - 1 + first)
-    return left, left + (stop - first)
 
 
 def _text(values: NDArray[np.object_] | None, count: int) -> NDArray[np.object_]:

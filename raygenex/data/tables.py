@@ -1,15 +1,17 @@
 """Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
 
 import csv
+import gzip
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data.annotation import strip_version
 from raygenex.data.locate import local_copy
 from raygenex.errors import DataError
 
@@ -40,13 +42,15 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     from pyarrow import ArrowInvalid
 
     name = path.lower().removesuffix(".gz")
+    header: list[str] = []
     try:
         if name.endswith(".parquet"):
             table = pd.read_parquet(local_copy(path))
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            skipped = _comment_lines(path)
+            skipped, line = _header_line(local_copy(path))
+            header = next(csv.reader([line], delimiter=separator), [])
             table = pd.read_csv(
                 local_copy(path),
                 sep=separator,
@@ -68,21 +72,20 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
-    repeated = [name for name in table.columns if str(name).endswith(".1") and str(name)[:-2] in table.columns]
-    if repeated and _header(path, name).count(str(repeated[0])[:-2]) > 1:
-        raise DataError(f"{path} has the column {str(repeated[0])[:-2]} twice; rename one of them")
+    if twice := next((column for column, count in Counter(header).items() if count > 1), None):
+        raise DataError(f"{path} has the column {twice} twice; rename one of them")
     if table.empty:
         raise DataError(f"{path} has no rows; check the file")
     return table
 
 
-def gene_column(table: "pd.DataFrame", path: str, column: str) -> NDArray[np.object_]:
-    """Return the gene ids of a table, str, shape ``(N,)``.
+def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: bool = False) -> NDArray[np.object_]:
+    """Return the gene ids of a table, str, shape ``(N,)``; without version suffixes if ``strip_versions``.
 
     Raises
     ------
     DataError
-        If the column is missing, or an id is empty or there twice.
+        If the column is missing, or an id is empty or there twice, as it stands or without its version.
     """
     if column not in table.columns:
         raise DataError(f"{path} has no column {column} of gene ids; it has {shown(list(table.columns))}: name the one")
@@ -90,6 +93,9 @@ def gene_column(table: "pd.DataFrame", path: str, column: str) -> NDArray[np.obj
     if (empty := np.flatnonzero(gene_id == "")).size:
         raise DataError(f"{path}: the gene id of row {empty[0] + 1} is empty; give every gene an id or remove the row")
     check_unique_ids(gene_id, path)
+    if strip_versions:
+        gene_id = np.array([strip_version(gene) for gene in gene_id], dtype=object)
+        check_unique_ids(gene_id, f"{path} without version suffixes")
     return gene_id
 
 
@@ -122,11 +128,15 @@ def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], bu
     """
     names = [str(name) for name in table.columns if name != but]
     if not patterns:
+        numeric = []
         for name in names:
-            if _is_mostly_numeric(table[name]):
+            values, wrong = _parse(table[name])
+            known = int(np.isfinite(values).sum())
+            if wrong is None and known:
+                numeric.append(name)
+            elif wrong is not None and 2 * known > (text(table, name) != "").sum():
                 # A stray word must not make a whole sample vanish: this names it.
                 numbers(table, path, name, table[but].to_numpy(dtype=object))
-        numeric = [name for name in names if _parse(table[name])[1] is None and not _all_missing(table[name])]
         if not numeric:
             raise DataError(f"{path} has no numeric column; it has {shown(names)}: name the columns that hold numbers")
         return numeric
@@ -181,34 +191,8 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
     return values, int(wrong[0]) if wrong.size else None
 
 
-def _is_mostly_numeric(column: "pd.Series[Any]") -> bool:
-    values, wrong = _parse(column)
-    known = int((~column.isin(_MISSING) & column.notna()).sum())
-    return wrong is not None and int(np.isfinite(values).sum()) * 2 > known
-
-
-def _all_missing(column: "pd.Series[Any]") -> bool:
-    return bool(np.isnan(_parse(column)[0]).all())
-
-
-def _comment_lines(path: str) -> int:
-    with _open_text(path) as stream:
-        for number, line in enumerate(stream):
-            if not line.startswith("#"):
-                return number
-    return 0
-
-
-def _header(path: str, name: str) -> list[str]:
-    if name.endswith(".parquet"):
-        return []
-    with _open_text(path) as stream:
-        line = next(line for line in stream if not line.startswith("#"))
-    return line.rstrip("\r\n").split("," if name.endswith(".csv") else "\t")
-
-
-def _open_text(path: str) -> Any:
-    import gzip
-
-    local = Path(local_copy(path))
-    return gzip.open(local, "rt", encoding="utf-8") if local.suffix == ".gz" else open(local, encoding="utf-8")
+def _header_line(local: str) -> tuple[int, str]:
+    """Return how many comment lines stand before the header, and the header; empty if there is none."""
+    opener = gzip.open if local.endswith(".gz") else open
+    with opener(local, "rt", encoding="utf-8") as stream:
+        return next(((n, line.rstrip("\r\n")) for n, line in enumerate(stream) if not line.startswith("#")), (0, ""))

@@ -1,10 +1,12 @@
 """The rule behind simulated genes: islands, sites and half-life features, the scores they make, and the labels."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex import metrics
 from raygenex.config import SimulateConfig
 from raygenex.data.motifs import MOTIFS, Motif
 
@@ -148,18 +150,9 @@ def place_motifs(window: int, rng: np.random.Generator) -> list[Site]:
 
 
 def auroc(label: NDArray[np.uint8], score: NDArray[np.float64]) -> float | None:
-    """Return the area under the ROC curve, the Mann-Whitney statistic over all pairs with ties counted half.
-
-    None if there is one class only.
-    """
-    positive = label == 1
-    n = int(positive.sum())
-    pairs = n * int((~positive).sum())
-    if pairs == 0:
-        return None
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / pairs)
+    """Return the area under the ROC curve (`raygenex.metrics.auroc`); None if there is one class only."""
+    area = metrics.auroc(label, score)
+    return None if math.isnan(area) else area
 
 
 def _draw_halflife(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

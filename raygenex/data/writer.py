@@ -1,5 +1,6 @@
 """Writing promoter files: a stream of rows becomes a whole file, or none."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,3 +160,63 @@ class PromoterWriter:
             dataset[self.rows : stop] = values
         self.rows = stop
         self._pending = []
+
+
+class SplitWriters:
+    """Write the promoter files of several splits side by side; a context manager that leaves whole files or none.
+
+    Parameters
+    ----------
+    paths
+        The file of each split to write.
+    window, overwrite, attrs
+        As of `PromoterWriter`.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        window: int,
+        *,
+        overwrite: bool = False,
+        attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        self._writers = {
+            name: PromoterWriter(path, window, overwrite=overwrite, attrs=attrs) for name, path in paths.items()
+        }
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "SplitWriters":
+        with contextlib.ExitStack() as stack:
+            for writer in self._writers.values():
+                stack.enter_context(writer)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def append(
+        self,
+        splits: NDArray[np.object_],
+        gene_id: NDArray[np.object_],
+        sequence: NDArray[np.uint8],
+        halflife: NDArray[np.floating[Any]],
+        label: NDArray[Any],
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Add each row of a block to the file of its split; rows of other splits are left out.
+
+        Parameters
+        ----------
+        splits
+            Name of the split of every row, shape ``(n,)``.
+        gene_id, sequence, halflife, label, columns
+            As of `PromoterWriter.append`.
+        """
+        for name, writer in self._writers.items():
+            rows = np.flatnonzero(splits == name)
+            more = {column: values[rows] for column, values in columns.items()}
+            writer.append(gene_id[rows], sequence[rows], halflife[rows], label[rows], more)

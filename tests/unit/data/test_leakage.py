@@ -7,7 +7,7 @@ import pytest
 from raygenex.config import CheckConfig
 from raygenex.data.leakage import Example, SplitGenes, find_leaks, render, sentence
 from raygenex.data.sketches import sequence_digests, sketch
-from raygenex.data.splits import window_bounds
+from raygenex.data.windows import window_bounds
 from raygenex.sequence import reverse_complement
 
 CONFIG = CheckConfig()

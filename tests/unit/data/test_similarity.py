@@ -1,34 +1,11 @@
 import numpy as np
 import pytest
+from toy_sequences import mutate, random_bases
 
 from raygenex.data import similarity
 from raygenex.data.similarity import RECALL, best_partners, clusters, components, jaccard, similar_pairs
 from raygenex.data.sketches import sketch
 from raygenex.errors import DataError
-from raygenex.sequence import reverse_complement, to_string
-
-
-def random_bases(rng, *shape):
-    return rng.integers(0, 4, shape, dtype=np.uint8)
-
-
-def mutate(rng, sequences, rate):
-    return np.where(rng.random(sequences.shape) < rate, random_bases(rng, *sequences.shape), sequences)
-
-
-def kmer_set(sequence, k):
-    """The canonical k-mers of a sequence, the slow way."""
-    found = set()
-    for start in range(len(sequence) - k + 1):
-        kmer = sequence[start : start + k]
-        if (kmer < 4).all():
-            found.add(min(to_string(kmer), to_string(reverse_complement(kmer))))
-    return found
-
-
-def exact(a, b, k=16):
-    a, b = kmer_set(a, k), kmer_set(b, k)
-    return len(a & b) / len(a | b)
 
 
 @pytest.fixture

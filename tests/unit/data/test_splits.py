@@ -6,7 +6,8 @@ import pytest
 
 from raygenex.config import ChromosomeSplit, GroupSplit, RandomSplit, SimilaritySplit
 from raygenex.data.sketches import protein_sketch, sketch
-from raygenex.data.splits import Genes, assign, chromosome_keys, window_bounds
+from raygenex.data.splits import Genes, assign
+from raygenex.data.windows import chromosome_keys, window_bounds
 from raygenex.errors import DataError
 from raygenex.sequence import reverse_complement
 
