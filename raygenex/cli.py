@@ -358,10 +358,10 @@ def benchmark(
     """Train every model over several seeds, and write the tables that compare them."""
     settings = _load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.benchmark import benchmark as run_benchmark
+    from raygenex.benchmark.run import benchmark as run_benchmark
 
     if dry_run:
-        _print_plan(settings, as_json, plan.plan_benchmark(settings))
+        _print_plan(settings, as_json, plan.plan_benchmark(settings, force))
         return
     result = run_benchmark(settings, force)
     _print(text.benchmark_values(result), as_json, lambda: text.benchmark_text(result))

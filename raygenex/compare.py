@@ -65,7 +65,7 @@ def delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, confiden
     """
     assert 0.0 < confidence < 1.0, confidence
     # Ranking refuses NaN, and arrays that do not fit each other.
-    ranked, _ = (metrics._rank(labels, scores).labels for scores in (scores_a, scores_b))
+    ranked, _ = (metrics.rank(labels, scores).labels for scores in (scores_a, scores_b))
     positives = int(ranked.sum())
     negatives = ranked.size - positives
     if min(positives, negatives) < 2:
@@ -140,35 +140,24 @@ def paired_bootstrap(
     # An order of its own, whatever the input's, makes a seeded draw repeatable.
     order = np.lexsort((pair[1], pair[0], truth))
     truth, pair = truth[order], [probability[order] for probability in pair]
-    rankings = [metrics._both_classes(metrics._rank_probability(truth, values), "a bootstrap") for values in pair]
+    rankings = [metrics.both_classes(metrics.rank_probability(truth, values), "a bootstrap") for values in pair]
     # Where each gene of a ranking stands in the common order.
     places = [np.lexsort((truth, -values)) for values in pair]
 
     def differences(counts: Counts) -> Floats:
         a, b = (
-            metrics._measure(ranking, threshold, counts[:, place])[metric]
+            metrics.measure(ranking, threshold, counts[:, place])[metric]
             for ranking, threshold, place in zip(rankings, thresholds, places, strict=True)
         )
         return a - b
 
-    genes = truth.size
-    rng = np.random.default_rng(seed)
-    drawn: list[Floats] = []
-    missing = resamples
-    while missing:
-        rows = min(missing, max(1, metrics._BLOCK // genes))
-        genes_drawn = rng.integers(genes, size=(rows, genes)) + genes * np.arange(rows)[:, None]
-        counts = np.bincount(genes_drawn.ravel(), minlength=rows * genes).reshape(rows, genes)
-        positives = counts @ truth.astype(np.int64)
-        counts = counts[(positives > 0) & (positives < genes)]
-        drawn.append(differences(counts))
-        missing -= len(counts)
+    drawn = [differences(counts) for counts in metrics.draw_resamples(truth.astype(np.int64), resamples, seed)]
     values = np.concatenate(drawn)
     tail = (1.0 - confidence) / 2
     low, high = np.quantile(values, [tail, 1.0 - tail])
     beyond = min((values <= 0.0).sum(), (values >= 0.0).sum())
     p_value = min(1.0, 2 * (1 + int(beyond)) / (resamples + 1))
-    observed = float(differences(np.ones((1, genes), dtype=np.int64))[0])
+    observed = float(differences(np.ones((1, truth.size), dtype=np.int64))[0])
     return Comparison(observed, float(low), float(high), p_value)
 
 

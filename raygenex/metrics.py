@@ -6,6 +6,7 @@ estimate, each bootstrap resample and each cut point share one implementation an
 raise RaygenexError everywhere but in `bce_with_logits`; arrays that do not fit each other fail an assertion.
 """
 
+from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -57,10 +58,12 @@ class Calibration(NamedTuple):
     high: Floats
 
 
-class _Ranking(NamedTuple):
+class Ranking(NamedTuple):
+    """Labels and scores of genes in descending order of score, and the index of the last gene of each score."""
+
     labels: Counts
     scores: Floats
-    ends: Counts  # index of the last gene of each distinct score
+    ends: Counts
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -68,7 +71,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
     ``labels`` (N,) are 0 or 1 and ``scores`` (N,) any real numbers, such as logits. NaN when a class is absent.
     """
-    return float(_auroc(*_cumulate(_rank(labels, scores)))[0])
+    return float(_auroc(*_cumulate(rank(labels, scores)))[0])
 
 
 def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -77,7 +80,7 @@ def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
     Takes what `auroc` takes. There is no linear interpolation, which is too optimistic (Davis & Goadrich 2006).
     NaN when a class is absent.
     """
-    return float(_auprc(*_cumulate(_rank(labels, scores)))[0])
+    return float(_auprc(*_cumulate(rank(labels, scores)))[0])
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike) -> Counts:
@@ -94,8 +97,8 @@ def binary_metrics(labels: ArrayLike, probability: ArrayLike, threshold: float) 
     gene is predicted high, recall without high genes, and MCC (Matthews 1975) whenever a row or a column of the
     confusion matrix is empty.
     """
-    ranking = _rank_probability(labels, probability)
-    return {name: float(value[0]) for name, value in _measure(ranking, threshold).items()}
+    ranking = rank_probability(labels, probability)
+    return {name: float(value[0]) for name, value in measure(ranking, threshold).items()}
 
 
 def choose_threshold(labels: ArrayLike, probability: ArrayLike, metric: Literal["mcc", "f1", "accuracy"]) -> float:
@@ -104,7 +107,7 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, metric: Literal[
     A cut lies midway between neighbouring distinct probabilities; the outermost neighbours are 0 and 1. Of equally good
     cuts the one closest to 0.5 is taken, then the lower. Raises DataError when a class is absent.
     """
-    ranking = _both_classes(_rank_probability(labels, probability), "choosing a threshold")
+    ranking = both_classes(rank_probability(labels, probability), "choosing a threshold")
     tp, fp = (np.append(0, count) for count in np.concatenate(_cumulate(ranking)))
     score = _cut_metrics(tp, fp, tp[-1], fp[-1])[metric]
     distinct = ranking.scores[ranking.ends]
@@ -130,25 +133,33 @@ def bootstrap_intervals(
     """
     assert resamples >= 1, resamples
     assert 0.0 < confidence < 1.0, confidence
-    ranking = _both_classes(_rank_probability(labels, probability), "a bootstrap")
-    genes = ranking.labels.size
+    ranking = both_classes(rank_probability(labels, probability), "a bootstrap")
+    blocks = [measure(ranking, threshold, counts) for counts in draw_resamples(ranking.labels, resamples, seed)]
+    tail = (1.0 - confidence) / 2
+    intervals = {}
+    for name, value in measure(ranking, threshold).items():
+        low, high = np.quantile(np.concatenate([block[name] for block in blocks]), [tail, 1.0 - tail])
+        intervals[name] = Interval(float(value[0]), float(low), float(high))
+    return intervals
+
+
+def draw_resamples(labels: Counts, resamples: int, seed: int) -> Iterator[Counts]:
+    """Yield how often each gene is drawn, in blocks of shape ``(some, N)`` that add up to ``resamples`` rows.
+
+    Genes are drawn with replacement without stratification; a draw that lacks a class is made again. ``labels`` (N,)
+    hold both classes.
+    """
+    genes = labels.size
     rng = np.random.default_rng(seed)
-    blocks: list[dict[str, Floats]] = []
     missing = resamples
     while missing:
         rows = min(missing, max(1, _BLOCK // genes))
         drawn = rng.integers(genes, size=(rows, genes)) + genes * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * genes).reshape(rows, genes)
-        positives = counts @ ranking.labels
+        positives = counts @ labels
         counts = counts[(positives > 0) & (positives < genes)]
-        blocks.append(_measure(ranking, threshold, counts))
+        yield counts
         missing -= len(counts)
-    tail = (1.0 - confidence) / 2
-    intervals = {}
-    for name, value in _measure(ranking, threshold).items():
-        low, high = np.quantile(np.concatenate([block[name] for block in blocks]), [tail, 1.0 - tail])
-        intervals[name] = Interval(float(value[0]), float(low), float(high))
-    return intervals
 
 
 def bce_with_logits(labels: ArrayLike, logits: ArrayLike) -> float:
@@ -163,7 +174,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
 
     Raises DataError when a class is absent.
     """
-    ranking = _both_classes(_rank(labels, scores), "a ROC curve")
+    ranking = both_classes(rank(labels, scores), "a ROC curve")
     tp, fp = (np.append(0, count) for count in np.concatenate(_cumulate(ranking)))
     return RocCurve(fp / fp[-1], tp / tp[-1], np.append(np.inf, ranking.scores[ranking.ends]))
 
@@ -174,7 +185,7 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> PrecisionRec
     A point at recall 0 repeats the first precision, so that the steps that hold each precision back to the recall
     before it enclose exactly `auprc`. Raises DataError when a class is absent.
     """
-    ranking = _both_classes(_rank(labels, scores), "a precision-recall curve")
+    ranking = both_classes(rank(labels, scores), "a precision-recall curve")
     tp, fp = np.concatenate(_cumulate(ranking))
     precision = tp / (tp + fp)
     recall, precision = np.append(0.0, tp / tp[-1]), np.append(precision[0], precision)
@@ -203,7 +214,7 @@ def calibration_curve(
     Equal probabilities always share a bin, so there are fewer bins when many genes tie. Intervals are Wilson's.
     """
     assert bins >= 1, bins
-    ranking = _rank_probability(labels, probability)
+    ranking = rank_probability(labels, probability)
     rising, truth = ranking.scores[::-1], ranking.labels[::-1]
     planned = rising[np.arange(bins) * rising.size // bins]
     starts = np.unique(np.searchsorted(rising, planned, side="left"))
@@ -230,7 +241,8 @@ def _binary(values: ArrayLike) -> Counts:
     return array.astype(np.int64)
 
 
-def _rank(labels: ArrayLike, scores: ArrayLike) -> _Ranking:
+def rank(labels: ArrayLike, scores: ArrayLike) -> Ranking:
+    """Rank genes by score, any real numbers; raises RaygenexError if one is NaN."""
     truth, values = _binary(labels), np.asarray(scores, dtype=np.float64)
     assert truth.shape == values.shape, (truth.shape, values.shape)
     if np.isnan(values).any():
@@ -238,23 +250,25 @@ def _rank(labels: ArrayLike, scores: ArrayLike) -> _Ranking:
     # The label as second key makes the order, and with it a seeded bootstrap, independent of the order of the input.
     order = np.lexsort((truth, -values))
     truth, values = truth[order], values[order]
-    return _Ranking(truth, values, np.flatnonzero(np.append(values[1:] != values[:-1], True)))
+    return Ranking(truth, values, np.flatnonzero(np.append(values[1:] != values[:-1], True)))
 
 
-def _rank_probability(labels: ArrayLike, probability: ArrayLike) -> _Ranking:
-    ranking = _rank(labels, probability)
+def rank_probability(labels: ArrayLike, probability: ArrayLike) -> Ranking:
+    """Rank genes by a probability, which must lie in [0, 1]."""
+    ranking = rank(labels, probability)
     highest, lowest = ranking.scores[[0, -1]]
     assert 0.0 <= lowest <= highest <= 1.0, f"probabilities must lie in [0, 1], not [{lowest}, {highest}]"
     return ranking
 
 
-def _both_classes(ranking: _Ranking, what: str) -> _Ranking:
+def both_classes(ranking: Ranking, what: str) -> Ranking:
+    """Return a ranking with genes of both classes; raises DataError for another, naming what needs them."""
     if ranking.labels.min() == ranking.labels.max():
         raise DataError(f"{what} needs high and low genes; all {ranking.labels.size} have label {ranking.labels[0]}")
     return ranking
 
 
-def _cumulate(ranking: _Ranking, counts: Counts | None = None) -> tuple[Counts, Counts]:
+def _cumulate(ranking: Ranking, counts: Counts | None = None) -> tuple[Counts, Counts]:
     """Return true and false positives (R, cuts) for ``counts`` (R, N) in ranked order; by default each gene once."""
     counts = np.ones((1, ranking.labels.size), dtype=np.int64) if counts is None else counts
     tp = np.cumsum(counts * ranking.labels, axis=1)[:, ranking.ends]
@@ -288,7 +302,7 @@ def _cut_metrics(tp: Counts, fp: Counts, positives: Counts, negatives: Counts) -
     }
 
 
-def _measure(ranking: _Ranking, threshold: float, counts: Counts | None = None) -> dict[str, Floats]:
+def measure(ranking: Ranking, threshold: float, counts: Counts | None = None) -> dict[str, Floats]:
     """Return every metric (R,) for the ``counts`` (R, N) that `_cumulate` takes."""
     tp, fp = _cumulate(ranking, counts)
     positives, negatives = tp[:, -1], fp[:, -1]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from raygenex.benchmark import plan_jobs
+from raygenex.benchmark.jobs import finished_jobs, plan_jobs
 from raygenex.config import SPLITS, AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.build import find_build
 from raygenex.data.chosen import choose
@@ -109,15 +109,15 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
     return f"predict: {rows.count} genes into {output}"
 
 
-def plan_benchmark(config: RunConfig) -> list[str]:
+def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
     """Say which models would be trained, and which are trained already."""
     jobs = plan_jobs(config)
     splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
     counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
     steps = [f"check: {counts} genes"]
-    for job in jobs:
-        state = read_state(Path(job.config.folder))
-        status = "finished" if state is not None and state.finished else "to do"
+    done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
+    for number, job in enumerate(jobs):
+        status = "finished" if number in done else "to do"
         steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
     return [*steps, f"compare: on {config.benchmark.split}, into {short_path(config.folder)}/benchmark"]
 

@@ -53,7 +53,7 @@ MAY_IMPORT = {
         "raygenex.train.worker",
         "raygenex.predict",
         "raygenex.tune",
-        "raygenex.benchmark",
+        "raygenex.benchmark.jobs",
         "raygenex.serve",
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},

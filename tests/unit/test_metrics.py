@@ -201,9 +201,9 @@ def test_bootstrap_equals_sklearn_on_every_resample(genes, monkeypatch):
 
 def test_resampled_counts_equal_repeated_genes():
     labels, probability = _draw(11, genes=25, decimals=1)
-    ranking = metrics._rank(labels, probability)
+    ranking = metrics.rank(labels, probability)
     counts = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=20)
-    measured = metrics._measure(ranking, 0.5, counts)
+    measured = metrics.measure(ranking, 0.5, counts)
     for row, count in enumerate(counts):
         expected = _sklearn_metrics(ranking.labels.repeat(count), ranking.scores.repeat(count), 0.5)
         assert {name: measured[name][row] for name in measured} == pytest.approx(expected, abs=1e-12)

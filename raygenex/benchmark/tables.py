@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raygenex import metrics
+from raygenex.benchmark.results import ModelResult, Scores, SeedResult, best_model, mean_scores
 from raygenex.compare import Comparison, Summary, delong, holm, paired_bootstrap, seed_summary
 from raygenex.errors import DataError
 from raygenex.metrics import METRICS, Interval
-from raygenex.results import ModelResult, Scores, best_model, mean_scores
 
 PAPER = "Duan, Huang and Li: GM12878, hg19, promoters of 20,000 bases"
 
@@ -78,6 +78,9 @@ class BenchmarkRow:
     versus: Versus | None
     """None for the reference itself."""
     median_seed: int
+    """The training whose valid AUROC is the median over the seeds."""
+    intervals: dict[str, Interval]
+    """The median seed's `METRICS` on that split, each with its bootstrap interval over genes."""
     threshold: float
     """The median seed's."""
     confusion: tuple[tuple[int, int], tuple[int, int]]
@@ -164,7 +167,12 @@ def benchmark_table(
             area = metrics.bootstrap_intervals(
                 scores.labels, scores.probability[result.name], 0.5, resamples, confidence, seed
             )["auroc"]
-            rows.append(_row(result, area, versus.get(result.name)))
+            median = result.median_seed
+            assert median is not None, "a row has a finished training"
+            single = metrics.bootstrap_intervals(
+                median.labels, median.probability, median.threshold, resamples, confidence, seed
+            )
+            rows.append(_row(result, median, area, single, versus.get(result.name)))
     rows.sort(key=lambda row: -row.valid["auroc"].mean)
     failures = (Failure(m.name, m.kind, s.seed, s.error) for m in results for s in m.seeds if s.error is not None)
     return BenchmarkTable(
@@ -195,9 +203,10 @@ def _against(scores: Scores, reference: str, resamples: int, confidence: float, 
     }
 
 
-def _row(result: ModelResult, area: Interval, versus: Versus | None) -> BenchmarkRow:
-    done, median = result.finished, result.median_seed
-    assert median is not None, "a row has a finished training"
+def _row(
+    result: ModelResult, median: SeedResult, area: Interval, single: dict[str, Interval], versus: Versus | None
+) -> BenchmarkRow:
+    done = result.finished
     (tn, fp), (fn, tp) = metrics.confusion(median.labels, median.probability >= median.threshold).tolist()
     return BenchmarkRow(
         name=result.name,
@@ -211,6 +220,7 @@ def _row(result: ModelResult, area: Interval, versus: Versus | None) -> Benchmar
         ensemble_auroc=area,
         versus=versus,
         median_seed=median.seed,
+        intervals=single,
         threshold=median.threshold,
         confusion=((tn, fp), (fn, tp)),
         epochs=seed_summary([len(part.epochs) for part in done]),

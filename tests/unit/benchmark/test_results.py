@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from raygenex.benchmark.results import ModelResult, SeedResult, best_model, mean_scores
 from raygenex.errors import DataError
 from raygenex.metrics import METRICS
-from raygenex.results import ModelResult, SeedResult, best_model, mean_scores
 
 GENES = ("b", "a", "c", "d")
 LABELS = (1, 0, 0, 1)

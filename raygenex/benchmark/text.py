@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from raygenex.benchmark.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 from raygenex.compare import Comparison, Summary
 from raygenex.metrics import METRICS, Interval
-from raygenex.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 
 _HEADINGS = {
     "auroc": "AUROC",
@@ -23,14 +23,16 @@ _HEADINGS = {
     "brier": "Brier",
 }
 _NOTHING = "-"
+_ENDS = {"": "value", "_low": "low", "_high": "high"}
 
 
 def to_markdown(table: BenchmarkTable) -> str:
     """Return the tables with captions that say what every number is.
 
-    The first two are the paper's Table 1 (valid) and Table 2 (test) with the spread over seeds. Then come the
-    comparison with the reference, the calls and costs, and the trainings that failed. Tables without a row are left
-    out, and valid is shown once where the models are compared on it.
+    The first two are the paper's Table 1 (valid) and Table 2 (test) with the spread over seeds. Then come one
+    training of each model with its intervals, the comparison with the reference, the calls and costs, and the
+    trainings that failed. Tables without a row are left out, and valid is shown once where the models are compared
+    on it.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def to_markdown(table: BenchmarkTable) -> str:
     """
     parts = [_metrics_part(table, split) for split in dict.fromkeys(("valid", table.split))]
     if table.rows:
-        parts += [_versus_part(table), _calls_part(table)]
+        parts += [_intervals_part(table), _versus_part(table), _calls_part(table)]
     if table.failures:
         rows = [[part.name, str(part.seed), part.error] for part in table.failures]
         parts.append(("Trainings that failed.", _grid(["Model", "Seed", "Why"], rows, text=True)))
@@ -96,6 +98,18 @@ def _metrics_part(table: BenchmarkTable, split: str) -> tuple[str, str]:
     )
     headings = ["Model", "Seeds", *_HEADINGS.values(), "Published AUROC", "Published F1"]
     return text, _grid(headings, lines)
+
+
+def _intervals_part(table: BenchmarkTable) -> tuple[str, str]:
+    lines = [
+        [_name(table, row), str(row.median_seed), *(_interval(row.intervals[name]) for name in METRICS)]
+        for row in table.rows
+    ]
+    text = (
+        f"One training of each model on {table.split}, the seed with the median AUROC on valid: each metric with its "
+        f"{table.confidence * 100:g} % bootstrap interval over genes ({table.resamples:,} resamples)."
+    )
+    return text, _grid(["Model", "Seed", *_HEADINGS.values()], lines)
 
 
 def _versus_part(table: BenchmarkTable) -> tuple[str, str]:
@@ -218,6 +232,8 @@ def _line(table: BenchmarkTable, row: BenchmarkRow) -> dict[str, Any]:
     summaries |= {"epochs": row.epochs, "seconds": row.seconds, "peak_mb": row.peak_mb}
     for name, value in summaries.items():
         line |= {name: value.mean, f"{name}_sd": value.sd}
+    for name, interval in row.intervals.items():
+        line |= {f"median_seed_{name}{end}": getattr(interval, part) for end, part in _ENDS.items()}
     area = row.ensemble_auroc
     line |= {"ensemble_auroc": area.value, "ensemble_auroc_low": area.low, "ensemble_auroc_high": area.high}
     # The reference has no difference, and some kinds no published number: their fields stay empty.

@@ -6,11 +6,11 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from raygenex import comparison_figures as figures
 from raygenex import metrics
+from raygenex.benchmark import figures
+from raygenex.benchmark.results import ModelResult, SeedResult, mean_scores
+from raygenex.benchmark.tables import benchmark_table
 from raygenex.compare import seed_summary
-from raygenex.results import ModelResult, SeedResult, mean_scores
-from raygenex.tables import benchmark_table
 
 GENES = 90
 
@@ -99,8 +99,19 @@ def test_learning_curves(results):
     band = axes.collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in np.round(band, 9)} == {(0, 0.5), (0, 0.7), (1, 0.6), (1, 0.8)}
     assert _legend(figure) == ["weak  (2)", "good  (2)"]
-    with pytest.raises(AssertionError, match="no training has epochs"):
+    with pytest.raises(AssertionError, match="no training has a history"):
         figures.learning_curves(results[3:])
+
+
+def test_trees_and_iterations_have_axes_of_their_own(results):
+    boosted = ModelResult("boosted", "xgboost_kmer", (_seed(1, 0, (0.5, 0.6, 0.7)),))
+    regression = ModelResult("regression", "logistic", (_seed(1, 0, (0.5, 0.6)),))
+    figure = figures.learning_curves([*results, boosted, regression])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["Epoch", "Tree", "Iteration"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Valid AUROC", "", ""]
+    assert _line(figure.axes[1], "boosted").get_xdata().tolist() == [0, 1, 2]
+    assert len(figure.axes[2].lines) == 1
+    assert _legend(figure) == ["weak  (2)", "good  (2)", "boosted  (1)", "regression  (1)"]
 
 
 def test_a_model_looks_the_same_in_all_curves(results):
@@ -171,5 +182,5 @@ def test_save_writes_vectors_and_pixels(results, tmp_path):
 
 
 def test_pyplot_stays_out():
-    code = "import sys, raygenex.comparison_figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, raygenex.benchmark.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0

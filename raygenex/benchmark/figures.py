@@ -15,15 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raygenex import metrics
+from raygenex.benchmark.results import ModelResult, Scores, mean_scores
+from raygenex.benchmark.tables import BenchmarkTable
 from raygenex.compare import seed_summary
-from raygenex.results import ModelResult, Scores, mean_scores
-from raygenex.tables import BenchmarkTable
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.
 _LINES = ("-", "--", "-.")
 _GREY = "#7F7F7F"
 _DPI = 200
+# What the entries of a history are, where they are not epochs.
+_UNITS = {"xgboost_kmer": "Tree", "autoencoder_xgboost": "Tree", "logistic": "Iteration"}
 
 
 def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
@@ -49,7 +51,7 @@ def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
         axes.plot(curve.fpr, curve.tpr, label=text, **_style(place))
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":", label="chance  0.500", zorder=1)
     _label(axes, "False positive rate", "True positive rate")
-    _legend(figure, axes, "AUROC of the seeds")
+    _legend(figure, [axes], "AUROC of the seeds")
     return figure
 
 
@@ -79,44 +81,55 @@ def precision_recall_curves(results: Sequence[ModelResult], split: str = "test")
     label = f"prevalence  {prevalence:.3f}"
     axes.plot([0, 1], [prevalence] * 2, color=_GREY, linewidth=1, linestyle=":", label=label, zorder=1)
     _label(axes, "Recall", "Precision")
-    _legend(figure, axes, "AUPRC of the seeds")
+    _legend(figure, [axes], "AUPRC of the seeds")
     return figure
 
 
 def learning_curves(results: Sequence[ModelResult]) -> Figure:
-    """Draw the AUROC on valid by epoch: a line for the mean over seeds, a band from the lowest to the highest.
+    """Draw the AUROC on valid as training goes on: a line for the mean over seeds, a band from lowest to highest.
 
+    Networks learn by epochs, boosted trees one by one and a regression by iterations, so each has axes of its own.
     Line and band end with the seed that stopped first; seeds that went on follow as thin lines of their own. Models
-    without epochs are left out.
+    without a history are left out.
 
     Parameters
     ----------
     results
-        The models; at least one finished training has epochs.
+        The models; at least one finished training has a history.
     """
-    figure = Figure(figsize=(7.4, 3.8), dpi=_DPI, layout="constrained")
-    axes = figure.subplots()
+    unit = {result.name: _UNITS.get(result.kind, "Epoch") for result in results if _histories(result)}
+    assert unit, "no training has a history"
+    units = [name for name in ("Epoch", "Tree", "Iteration") if name in unit.values()]
+    figure = Figure(figsize=(4.4 + 3 * len(units), 3.8), dpi=_DPI, layout="constrained")
+    panels = dict(zip(units, np.atleast_1d(figure.subplots(1, len(units), sharey=True)), strict=True))
     for place, result in enumerate(results):
-        histories = [np.asarray(part.epochs) for part in result.finished if part.epochs]
-        if not histories:
-            continue
-        style, common = _style(place), min(map(len, histories))
-        epochs, shared = np.arange(common), np.stack([history[:common] for history in histories])
-        # A single epoch is a point, which a line alone would not show.
-        marker = "o" if common == 1 else None
-        axes.plot(epochs, shared.mean(axis=0), marker=marker, label=f"{result.name}  ({len(histories)})", **style)
-        band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
-        axes.fill_between(epochs, shared.min(axis=0), shared.max(axis=0), **band)
-        for history in histories:
-            if len(history) > common:
-                tail = np.arange(common - 1, len(history))
-                axes.plot(tail, history[common - 1 :], **style | {"linewidth": 0.6, "alpha": 0.7})
-    assert axes.lines, "no training has epochs"
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    axes.set_title("Valid: mean over seeds, band from lowest to highest", fontsize=9)
-    _label(axes, "Epoch", "Valid AUROC")
-    _legend(figure, axes, "model (seeds)")
+        if result.name in unit:
+            _draw_histories(panels[unit[result.name]], result, _style(place))
+    for name, axes in panels.items():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        _label(axes, name, "Valid AUROC" if name == units[0] else "")
+    figure.suptitle("Valid: mean over seeds, band from lowest to highest", fontsize=9)
+    _legend(figure, tuple(panels.values()), "model (seeds)")
     return figure
+
+
+def _histories(result: ModelResult) -> list[np.ndarray]:
+    return [np.asarray(part.epochs) for part in result.finished if part.epochs]
+
+
+def _draw_histories(axes: Axes, result: ModelResult, style: dict[str, Any]) -> None:
+    histories = _histories(result)
+    common = min(map(len, histories))
+    epochs, shared = np.arange(common), np.stack([history[:common] for history in histories])
+    # A single epoch is a point, which a line alone would not show.
+    marker = "o" if common == 1 else None
+    axes.plot(epochs, shared.mean(axis=0), marker=marker, label=f"{result.name}  ({len(histories)})", **style)
+    band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+    axes.fill_between(epochs, shared.min(axis=0), shared.max(axis=0), **band)
+    for history in histories:
+        if len(history) > common:
+            tail = np.arange(common - 1, len(history))
+            axes.plot(tail, history[common - 1 :], **style | {"linewidth": 0.6, "alpha": 0.7})
 
 
 def forest(table: BenchmarkTable) -> Figure:
@@ -226,7 +239,7 @@ def _label(axes: Axes, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, axes: Axes, title: str) -> None:
+def _legend(figure: Figure, panels: Sequence[Axes], title: str) -> None:
     # Beside the axes, where eight lines of text cover no curve; long enough handles to tell dashes apart.
     options: dict[str, Any] = {
         "fontsize": 8,
@@ -235,5 +248,10 @@ def _legend(figure: Figure, axes: Axes, title: str) -> None:
         "edgecolor": "none",
         "handlelength": 3,
     }
-    handles, labels = axes.get_legend_handles_labels()
+    handles: list[Any] = []
+    labels: list[str] = []
+    for axes in panels:
+        some, names = axes.get_legend_handles_labels()
+        handles += some
+        labels += names
     figure.legend(handles, labels, loc="outside right upper", title=title, **options)

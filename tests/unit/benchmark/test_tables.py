@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from raygenex import compare, metrics
+from raygenex.benchmark.results import ModelResult, SeedResult, mean_scores
+from raygenex.benchmark.tables import PUBLISHED, benchmark_table
+from raygenex.benchmark.text import to_csv, to_json, to_markdown
 from raygenex.errors import DataError
-from raygenex.results import ModelResult, SeedResult, mean_scores
-from raygenex.table_text import to_csv, to_json, to_markdown
-from raygenex.tables import PUBLISHED, benchmark_table
 
 GENES = 120
 KINDS = ("cnn_halflife_encoded", "cnn_dna_only", "logistic")
@@ -100,6 +100,8 @@ def test_calls_are_those_of_the_median_seed(results, table):
     assert (row.median_seed, row.threshold) == (median.seed, 0.4 + median.seed / 100)
     expected = metrics.confusion(median.labels, median.probability >= median.threshold).tolist()
     assert [list(counts) for counts in row.confusion] == expected
+    intervals = metrics.bootstrap_intervals(median.labels, median.probability, median.threshold, 100, 0.9, 3)
+    assert row.intervals == intervals
 
 
 def test_the_held_out_split_chooses_nothing(results):
@@ -152,7 +154,7 @@ def test_markdown_tables_of_metrics(table):
     text = to_markdown(table)
     assert [line.split(" ", 3)[:3] for line in text.splitlines() if line.startswith("**")] == [
         ["**Table", f"{number}.**", word]
-        for number, word in enumerate(("Models", "Models", "Models", "Calibration,", "Trainings"), 1)
+        for number, word in enumerate(("Models", "Models", "One", "Models", "Calibration,", "Trainings"), 1)
     ]
     for number, split in ((1, "valid"), (2, "test")):
         headings, *lines = _grid(text, number)
@@ -176,7 +178,11 @@ def test_markdown_tables_of_metrics(table):
 
 def test_markdown_tables_of_comparisons_calls_and_failures(table):
     text = to_markdown(table)
-    _, first, second, _ = _grid(text, 3)
+    headings, first, *_ = _grid(text, 3)
+    area = table.rows[0].intervals["f1"]
+    assert first[headings.index("F1")] == f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
+
+    _, first, second, _ = _grid(text, 4)
     assert first[2:] == ["reference", "-", "-", "-"]
     versus = table.rows[1].versus
     difference, low, high, _ = versus.auroc
@@ -184,7 +190,7 @@ def test_markdown_tables_of_comparisons_calls_and_failures(table):
     assert second[4] == ("< 0.001" if versus.adjusted_p < 0.001 else f"{versus.adjusted_p:.3f}")
     assert "90 % bootstrap interval over genes (100 resamples)" in text
 
-    headings, first, *_, last = _grid(text, 4)
+    headings, first, *_, last = _grid(text, 5)
     (tn, fp), (fn, tp) = table.rows[0].confusion
     calls = headings.index("True high")
     assert headings[calls : calls + 4] == ["True high", "False high", "True low", "False low"]
@@ -192,7 +198,7 @@ def test_markdown_tables_of_comparisons_calls_and_failures(table):
     assert first[-3:] == ["3 ± 0", "101 ± 1", "1,000 ± 0"]
     assert last[-3] == "-"
 
-    assert _grid(text, 5)[-1] == ["cnn_dna_only", "2", r"out of memory \| at epoch 1: lower train.batch_size"]
+    assert _grid(text, 6)[-1] == ["cnn_dna_only", "2", r"out of memory \| at epoch 1: lower train.batch_size"]
 
 
 def test_markdown_of_one_seed_has_no_spread(results):
@@ -230,6 +236,7 @@ def test_csv(table, tmp_path):
     assert float(first["valid_f1_sd"]) == table.rows[0].valid["f1"].sd
     assert (first["best"], first["auroc_difference"], first["errors"]) == ("True", "", "")
     assert first["published_test_auroc"] == "0.8965"
+    assert float(first["median_seed_mcc_low"]) == table.rows[0].intervals["mcc"].low
     second = lines[KINDS[1]]
     assert float(second["auroc_p_adjusted"]) == table.rows[1].versus.adjusted_p
     assert (second["seeds"], second["failed"]) == ("2", "1")

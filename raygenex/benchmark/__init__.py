@@ -1,0 +1,1 @@
+"""Comparison of models: their trainings, the tables and the figures."""

@@ -1,0 +1,270 @@
+"""The trainings of a comparison: which there are, and their running side by side on the cluster."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raygenex.cluster import Request, connect
+from raygenex.config import CNN_KINDS, BenchmarkModel, HyenaBackbone, RunConfig, parse_config
+from raygenex.data.opening import SplitData
+from raygenex.errors import ConfigError, RaygenexError
+from raygenex.progress import progress
+from raygenex.tracking import tracking_uri
+from raygenex.train.inputs import open_inputs
+from raygenex.train.run import known_state, uses_gpu
+from raygenex.train.state import read_state
+
+logger = logging.getLogger(__name__)
+
+
+COST = "cost.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of the comparison."""
+
+    model: str
+    """Name of the row."""
+    seed: int
+    config: RunConfig
+    """What is trained: the benchmark's configuration with the row's changes, in a folder of its own."""
+
+    @property
+    def cost(self) -> Path:
+        """The file that says what the training took."""
+        return Path(self.config.folder, COST)
+
+
+def plan_jobs(config: RunConfig) -> list[Job]:
+    """Return every training of a comparison, seed by seed, so that a first table is complete early.
+
+    Raises
+    ------
+    ConfigError
+        If a row changes a key that does not exist, or a value does not fit.
+    """
+    return [
+        Job(model.name, seed, job_config(config, model, seed))
+        for seed in config.benchmark.seeds
+        for model in config.benchmark.models
+    ]
+
+
+def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig:
+    """Return the configuration of one training: the changed keys, the seed, and a folder below the benchmark's own."""
+    values = config.dump()
+    for key, value in model.set.items():
+        _change(values, key, value, model.name)
+    values["seed"] = seed
+    values["name"] = f"{model.name}-{seed}"
+    values["output"] = config.folder
+    values["tracking"]["uri"] = tracking_uri(config)
+    if isinstance(config.backbone, HyenaBackbone):
+        # All models read one store; it does not depend on the model or its seed.
+        values["embed"]["store"] = config.store
+    # Beside each other, trainings share nothing but the data.
+    values["benchmark"] = {}
+    return parse_config(values, f"benchmark.models, {model.name}")
+
+
+def _change(values: dict[str, Any], key: str, value: Any, name: str) -> None:
+    *parents, last = key.split(".")
+    if parents and parents[0] in ("data", "benchmark", "tracking", "cluster"):
+        raise ConfigError(f"benchmark.models, {name}: {key} is common to all models and cannot be set for one")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    if key == "model.kind" and not {section["kind"], value} <= set(CNN_KINDS):
+        # Sizes of one kind mean nothing to another; the four kinds of the CNN share theirs.
+        section.clear()
+    section[last] = value
+
+
+def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> set[int]:
+    """Return the numbers of the jobs that are trained and measured already.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder of a job holds a run of something else.
+    """
+    done = set()
+    for number, job in enumerate(jobs):
+        folder = Path(job.config.folder)
+        if read_state(folder) is None:
+            continue
+        inputs = open_inputs(job.config, {name: splits[name] for name in ("train", "valid")})
+        state = known_state(folder, inputs)
+        measured = all((folder / "evaluation" / name / "metrics.json").exists() for name in ("valid", split))
+        if state is not None and state.finished and measured and job.cost.exists():
+            done.add(number)
+    return done
+
+
+def run_jobs(
+    config: RunConfig, jobs: list[Job], done: set[int], parent: str, force: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run jobs side by side, each in a fresh process of the cluster; yield the number of each and what it gave.
+
+    Those that are done need no process: what they left is read here.
+
+    Parameters
+    ----------
+    config
+        The benchmark's configuration.
+    jobs
+        What `plan_jobs` returned.
+    done
+        What `finished_jobs` found.
+    parent
+        MLflow's parent run.
+    force
+        Whether finished trainings are repeated.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster has no room for ``benchmark.parallel`` trainings at a time.
+    """
+    import ray
+
+    options = config.benchmark
+    for number in sorted(done):
+        yield number, run_job(jobs[number].config.dump(), options.split, parent, force=False)
+    if len(done) == len(jobs):
+        return
+    with connect(config.cluster, _request(config, jobs)), progress("training models", len(jobs), len(done)) as advance:
+        # A new process for every job: its peak memory is then its own.
+        task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(run_job)
+        todo = [number for number in range(len(jobs)) if number not in done]
+        remaining = Remaining([jobs[number].model for number in todo], options.parallel)
+        waiting = iter(todo)
+        running: dict[ray.ObjectRef, tuple[int, float]] = {}
+        while True:
+            while len(running) < options.parallel and (following := next(waiting, None)) is not None:
+                job = jobs[following]
+                logger.info("%d of %d: %s, seed %d", following + 1, len(jobs), job.model, job.seed)
+                running[task.remote(job.config.dump(), options.split, parent, force)] = following, time.monotonic()
+            if not running:
+                return
+            ready, _ = ray.wait(list(running), num_returns=1)
+            number, started = running.pop(ready[0])
+            outcome = _outcome(ready[0])
+            # What was reused says nothing of what is still to train.
+            seconds = None if outcome.get("reused") else time.monotonic() - started
+            left = remaining.after(jobs[number].model, seconds)
+            _say(jobs[number], outcome, left)
+            advance(1, left)
+            yield number, outcome
+
+
+class Remaining:
+    """How long the trainings that are not done may take, judged by those that are.
+
+    Parameters
+    ----------
+    models
+        Name of the model of every training.
+    parallel
+        Trainings at the same time.
+    """
+
+    def __init__(self, models: list[str], parallel: int) -> None:
+        self.todo = list(models)
+        self.parallel = parallel
+        self.seconds: dict[str, list[float]] = {}
+
+    def after(self, model: str, seconds: float | None) -> str:
+        """Take note of a training that ended after ``seconds`` (None: it was there already); return what is left.
+
+        A model that was trained before is taken to last as long again, another as long as the mean of all.
+        """
+        self.todo.remove(model)
+        if seconds is not None:
+            self.seconds.setdefault(model, []).append(seconds)
+        if not self.todo:
+            return "all done"
+        known = [value for values in self.seconds.values() for value in values]
+        if not known:
+            return f"{len(self.todo)} to go"
+        mean = sum(known) / len(known)
+        each = {name: sum(values) / len(values) for name, values in self.seconds.items()}
+        total = sum(each.get(name, mean) for name in self.todo) / min(self.parallel, len(self.todo))
+        amount = f"{total:.0f} s" if total < 90 else f"{total / 60:.0f} min"
+        return f"{len(self.todo)} to go, about {amount}"
+
+
+def _request(config: RunConfig, jobs: list[Job]) -> Request:
+    """Return what the trainings that run beside each other need of the cluster."""
+    cpus = max(job.config.train.workers * job.config.train.cpus_per_worker for job in jobs)
+    gpus = max(job.config.train.workers if uses_gpu(job.config) else 0 for job in jobs)
+    return Request("the benchmark", config.benchmark.parallel, cpus, gpus, "benchmark.parallel or train.workers")
+
+
+def _outcome(ready: Any) -> dict[str, Any]:
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        outcome: dict[str, Any] = ray.get(ready)
+    except RayError as error:
+        return {"error": f"its process died ({str(error).strip().splitlines()[0]})"}
+    return outcome
+
+
+def _say(job: Job, outcome: dict[str, Any], left: str) -> None:
+    if outcome.get("error"):
+        logger.warning("%s, seed %d failed: %s; %s", job.model, job.seed, outcome["error"], left)
+    else:
+        note = "reused" if outcome["reused"] else f"{outcome['seconds']:.0f} s"
+        logger.info("%s, seed %d: valid AUROC %.4f (%s); %s", job.model, job.seed, outcome["valid_auroc"], note, left)
+
+
+def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dict[str, Any]:
+    """Train and measure one model, in a process of the cluster; an error becomes a sentence.
+
+    Parameters
+    ----------
+    values
+        The job's configuration, plain.
+    split
+        Which split is measured beside valid.
+    parent
+        MLflow's parent run.
+    force
+        Whether a finished training is repeated.
+
+    Returns
+    -------
+    ``seconds`` and ``peak_mb`` of the training (as it was, if reused), ``reused``, ``valid_auroc``; or ``error``.
+    """
+    import resource
+
+    from raygenex.evaluate import evaluate
+    from raygenex.train.run import train
+
+    config = parse_config(values, "the benchmark")
+    cost = Path(config.folder, COST)
+    try:
+        trained = train(config, force, parent=parent)
+        if not trained.reused or not cost.exists():
+            peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, trained.worker_peak_mb)
+            cost.write_text(json.dumps({"seconds": trained.seconds, "peak_mb": peak}), encoding="utf-8")
+        evaluate(config, "valid", force)
+        if split != "valid":
+            evaluate(config, split, force)
+    except RaygenexError as error:
+        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001
+        # One model's fault, whatever it is, must not sink the others; it stands in the table.
+        return {"error": f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"}
+    return {
+        **json.loads(cost.read_text(encoding="utf-8")),
+        "reused": trained.reused,
+        "valid_auroc": trained.metrics["auroc"],
+    }
