@@ -135,6 +135,9 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
 def _settings(config: RunConfig) -> dict[str, Any]:
     assert config.build is not None, "checked by the caller"
     values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
+    # What older builds did not say has its default, and they stay the same builds.
+    if values["promoters"]:
+        del values["promoters"]
     return {"build": values, "split": config.split.model_dump(mode="json")}
 
 
