@@ -2,11 +2,13 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.inference import embed_sequences
@@ -189,6 +191,22 @@ def test_a_model_without_dna_scores_files_of_any_window(write, halflife_only):
     found = predictor.score(block["sequence"], block["halflife"])
     with_bases = predictor.score(columns(6, WINDOW)["sequence"], block["halflife"])
     np.testing.assert_array_equal(found, with_bases)
+
+
+def test_a_registered_model_without_dna_takes_tables_of_features(halflife_only):
+    from raygenex.pyfunc import RaygenexModel
+
+    model = RaygenexModel()
+    model.predictor = Predictor(halflife_only)
+    halflife = columns(4, 0)["halflife"]
+    table = pd.DataFrame(halflife.astype(float), columns=list(HALFLIFE_FEATURES))
+    found = model.predict(None, table)["probability"]
+    np.testing.assert_array_equal(found, model.predictor.score(np.empty((4, 0), np.uint8), halflife))
+    # Sequences of any kind are passed over.
+    np.testing.assert_array_equal(model.predict(None, table.assign(sequence=7))["probability"], found)
+    with pytest.raises(DataError) as info:
+        model.predict(None, table.drop(columns="CDSGC"))
+    sentence(info, "lacks the columns CDSGC")
 
 
 def test_a_model_trained_without_promoters_scores_files_with_them(write, tmp_path):
