@@ -120,6 +120,7 @@ class BuildConfig(Section):
     features: str | None = Field(
         None, description="a table of the eight features (as Xpresso and EPInformer publish it) in place of annotation"
     )
+    promoters: bool = Field(True, description="false: features and labels alone, no DNA; needs features")
     windows: str | None = Field(
         None, description="with features: a BED of windows on the genome, or a FASTA of one window a gene"
     )
@@ -163,11 +164,20 @@ class BuildConfig(Section):
             for name in names:
                 if getattr(self, name) != fields[name].default:
                     raise ValueError(f"{name} belongs to an annotation, and means nothing for a table of features")
+        if not self.promoters:
+            self._fits_no_promoters()
         if self.annotation is not None and self.genome is None:
             raise ValueError("annotation needs genome, the FASTA it describes")
         if self.annotation is not None and self.label.table is None:
             raise ValueError("annotation needs label.table, the expression of the genes")
         return self
+
+    def _fits_no_promoters(self) -> None:
+        if self.features is None:
+            raise ValueError("promoters: false needs features, a table of the eight features, in place of annotation")
+        for name in ("genome", "windows", "window", "out_of_bounds"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to promoters, and means nothing with promoters: false")
 
 
 class SplitBase(Section):

@@ -17,7 +17,7 @@ from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import open_store, read_manifest
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
-from raygenex.predict import Predictor, refuse_other_scale, score_rows, write_predictions
+from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
 from raygenex.train.state import read_state
@@ -108,12 +108,18 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
         raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
     # All splits, so that a gene that stands in two of them is found before anything is measured.
     data = open_splits(config.data, config.data.configured)[split]
+    refuse_other_scale(f"data.{split}", data.halflife_scale, info)
+    if not info.reads_dna:
+        return data_fingerprints({split: data})[split], PromoterRows(data.files, 0, split)
+    if not data.window:
+        raise DataError(
+            f"the model reads {info.inputs.window} bases a promoter and data.{split} has no promoters: {NO_DNA}"
+        )
     if data.window != info.inputs.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
-    refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding":
         manifest = read_manifest(config.store)

@@ -152,7 +152,7 @@ def plan_run(config: RunConfig, force: bool) -> list[str]:
         counts = {name: getattr(config.simulate, name) for name in SPLITS}
         window = config.data.window or config.simulate.window
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-    steps.append(f"check: {shown} genes, {window} bases a promoter")
+    steps.append(f"check: {shown} genes, {f'{window} bases a promoter' if window else 'no promoters'}")
     embedded = True
     if config.reads_embeddings:
         steps.append(plan_embed(config, force=False) if made else _embed_sentence(config, counts))

@@ -19,6 +19,8 @@ from raygenex.progress import progress
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint
 
 SUFFIXES = (".parquet", ".csv")
+NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
+"""What to do about data without promoters and a model that reads them."""
 
 
 class Predictor:
@@ -177,6 +179,8 @@ class PredictResult:
 def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> PromoterRows:
     """Open HDF5 files for a model, labels not needed.
 
+    A model that reads no DNA scores files of any window, with promoters or without, and their bases are not read.
+
     Raises
     ------
     DataError
@@ -186,6 +190,11 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
     _check_unique(files)
     wanted = info.inputs.window
     for file in files:
+        refuse_other_scale(file.path, file.halflife_scale, info)
+        if not info.reads_dna:
+            continue
+        if not file.window:
+            raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has no promoters: {NO_DNA}")
         given = min(window, file.window) if window else file.window
         if given != wanted:
             cropped = f", cropped to {given} by data.window" if given < file.window else ""
@@ -193,8 +202,7 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
             raise DataError(
                 f"the model reads {wanted} bases a promoter and {file.path} has {file.window}{cropped}: {hint}"
             )
-        refuse_other_scale(file.path, file.halflife_scale, info)
-    return PromoterRows(files, wanted, "predict")
+    return PromoterRows(files, wanted if info.reads_dna else 0, "predict")
 
 
 def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
@@ -259,7 +267,7 @@ def open_prediction(
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     predictor = Predictor(checkpoint)
     rows = open_genes(locate(inputs, "the input"), predictor.info, config.data.window)
-    if predictor.info.inputs.kind == "embedding":
+    if predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna:
         predictor.load_backbone()
     with tempfile.TemporaryFile(dir=target.absolute().parent):
         pass

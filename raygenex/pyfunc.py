@@ -13,7 +13,7 @@ from raygenex.sequence import from_string
 
 
 class RaygenexModel(mlflow.pyfunc.PythonModel):
-    """Tables of a DNA column and eight half-life columns in; probability and prediction out."""
+    """Tables of a DNA column, if the model reads it, and eight half-life columns in; probability and prediction out."""
 
     def load_context(self, context: Any) -> None:
         """Load the checkpoint among the model's artifacts."""
@@ -29,8 +29,8 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
         context
             MLflow's, not used after loading.
         model_input
-            Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown) and the eight half-life
-            features.
+            Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown; not looked at by a model that
+            reads no DNA) and the eight half-life features.
         params
             None are known.
 
@@ -43,11 +43,12 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
         DataError
             If a sequence has another length or a letter that is not DNA, or a feature is missing.
         """
-        if missing := {"sequence", *HALFLIFE_FEATURES} - set(model_input.columns):
+        dna = self.predictor.info.reads_dna
+        if missing := {*(["sequence"] * dna), *HALFLIFE_FEATURES} - set(model_input.columns):
             raise DataError(f"the table lacks the columns {', '.join(sorted(missing))}: add them")
-        window = self.predictor.info.inputs.window
+        window = self.predictor.info.inputs.window if dna else 0
         codes = np.empty((len(model_input), window), dtype=np.uint8)
-        for row, text in enumerate(model_input["sequence"]):
+        for row, text in enumerate(model_input["sequence"] if dna else ()):
             if not isinstance(text, str):
                 raise DataError(f"row {row}: the sequence is {text!r}, not a string of DNA letters")
             if len(text) != window:

@@ -73,7 +73,8 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    columns = [ColSpec("string", "sequence"), *(ColSpec("double", feature) for feature in HALFLIFE_FEATURES)]
+    sequence = [ColSpec("string", "sequence")] if info.reads_dna else []
+    columns = [*sequence, *(ColSpec("double", feature) for feature in HALFLIFE_FEATURES)]
     signature = ModelSignature(
         inputs=Schema(columns), outputs=Schema([ColSpec("double", "probability"), ColSpec("long", "prediction")])
     )
@@ -95,7 +96,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
             code_paths=[str(_PACKAGE)],
             pip_requirements=_requirements(info),
             signature=signature,
-            input_example=_example(info.inputs.window),
+            input_example=_example(info.inputs.window if info.reads_dna else 0),
             registered_model_name=config.tracking.model_name,
             await_registration_for=60,
         )
@@ -114,8 +115,8 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
 
 def _example(window: int) -> pd.DataFrame:
     """Return a table of one made-up gene, so that MLflow shows what the model takes."""
-    row = {"sequence": "ACGT" * (window // 4) + "ACGT"[: window % 4]} | dict.fromkeys(HALFLIFE_FEATURES, 0.5)
-    return pd.DataFrame([row])
+    sequence = {"sequence": "ACGT" * (window // 4) + "ACGT"[: window % 4]} if window else {}
+    return pd.DataFrame([sequence | dict.fromkeys(HALFLIFE_FEATURES, 0.5)])
 
 
 def _requirements(info: CheckpointInfo) -> list[str]:

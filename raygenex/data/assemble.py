@@ -1,7 +1,7 @@
 """Putting a data set together: the rows of every gene, the files of every split, and the list of all genes."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def write_splits(
     attrs: Mapping[str, str | int | float],
     advance: Callable[[int, str], None],
 ) -> None:
-    """Write ``train.h5``, ``valid.h5`` and ``test.h5`` from the extracted promoters; a split without genes has no file.
+    """Write ``train.h5``, ``valid.h5`` and ``test.h5``; a split without genes has no file.
 
     Parameters
     ----------
@@ -58,25 +58,32 @@ def write_splits(
     splits
         ``train``, ``valid`` or ``test``, shape ``(N,)``.
     batches
-        The promoters.
+        The promoters; none for files without them.
     attrs
         Attributes of the files.
     advance
         Called with the number of genes written, and a note.
     """
     columns = rows.columns()
-    window = np.load(batches[0].path, mmap_mode="r").shape[1]
+    window = np.load(batches[0].path, mmap_mode="r").shape[1] if batches else 0
     paths = {name: folder / f"{name}.h5" for name in SPLITS if (splits == name).any()}
     start = 0
     with SplitWriters(paths, window, attrs=attrs) as writers:
-        for batch in batches:
-            promoters = np.load(batch.path, mmap_mode="r")
+        for promoters in _promoters(batches, len(rows.gene_id)):
             here = slice(start, start + len(promoters))
             more = {column: values[here] for column, values in columns.items()}
             writers.append(splits[here], rows.gene_id[here], promoters, rows.halflife[here], rows.label[here], more)
             advance(len(promoters), "")
             start = here.stop
     assert start == len(rows.gene_id), (start, len(rows.gene_id))
+
+
+def _promoters(batches: Sequence[Extracted], genes: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the promoters of every batch; without batches, those of all genes, of no bases."""
+    for batch in batches:
+        yield np.load(batch.path, mmap_mode="r")
+    if not batches:
+        yield np.empty((genes, 0), dtype=np.uint8)
 
 
 def write_genes(path: Path, rows: GeneRows, splits: NDArray[np.object_], dropped: Mapping[str, str]) -> None:

@@ -135,6 +135,9 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
 def _settings(config: RunConfig) -> dict[str, Any]:
     assert config.build is not None, "checked by the caller"
     values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
+    # What older builds did not say has its default, and they stay the same builds.
+    if values["promoters"]:
+        del values["promoters"]
     return {"build": values, "split": config.split.model_dump(mode="json")}
 
 
@@ -155,24 +158,27 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
     assert options is not None, "checked by the caller"
     similar = config.split if isinstance(config.split, SimilaritySplit) else None
     sketches = (similar is not None, similar is not None and similar.protein is not None and origin.table is None)
-    batches = extract(origin.genome.path, origin.genes, folder, options, config.cluster, sketches)
+    batches: list[Extracted] = []
+    if origin.genome is not None:
+        batches = extract(origin.genome.path, origin.genes, folder, options, config.cluster, sketches)
     start_codons = _check_start_codons(origin, batches)
     rows = _rows(chosen, batches)
     table = chosen.split or assign_filled(_with_sketches(chosen.genes, batches), config)
     splits = table.split
     write_split(table, folder / "split.tsv", overwrite=True)
     first, stop = options.window
-    attrs: dict[str, str | int | float] = {"window_first": first, "halflife_scale": origin.halflife_scale}
+    attrs: dict[str, str | int | float] = {"halflife_scale": origin.halflife_scale}
+    if batches:
+        attrs["window_first"] = first
     if origin.genome_build:
         attrs["genome_build"] = origin.genome_build
     with progress("writing genes", len(rows.gene_id)) as advance:
         write_splits(folder, rows, splits, batches, attrs, advance)
     write_genes(folder / "genes.tsv", rows, splits, origin.dropped)
-    unknown = np.concatenate([batch.unknown for batch in batches])
     return {
         "version": __version__,
         "genome_build": origin.genome_build,
-        "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first},
+        "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first} if batches else None,
         "halflife_scale": origin.halflife_scale,
         "genes": {
             "found": len(rows.gene_id) + len(origin.dropped),
@@ -190,20 +196,18 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
         "splits": split_counts(rows, splits),
         "split": table.rule,
         "start_codons": start_codons,
-        "unknown_bases": {
-            "genes": int((unknown > 0).sum()),
-            "share": float(unknown.sum() / unknown.size / (stop - first)),
-        },
+        "unknown_bases": _unknown_bases(batches, stop - first) if batches else None,
         "sha256": {name: fingerprint(str(folder / name)) for name in _FILES.values() if (folder / name).exists()},
     }
 
 
 def _rows(chosen: Chosen, batches: list[Extracted]) -> GeneRows:
     origin, genes = chosen.origin, chosen.origin.genes
-    halflife = np.concatenate([batch.halflife for batch in batches])
     if origin.table is not None:
         row = {gene: i for i, gene in enumerate(origin.table.gene_id)}
         halflife = origin.table.halflife[[row[gene] for gene in origin.gene_id]]
+    else:
+        halflife = np.concatenate([batch.halflife for batch in batches])
     return GeneRows(
         gene_id=origin.gene_id,
         locations=origin.locations(),
@@ -228,12 +232,18 @@ def _with_sketches(genes: Genes, batches: list[Extracted]) -> Genes:
     )
 
 
+def _unknown_bases(batches: list[Extracted], window: int) -> dict[str, float]:
+    unknown = np.concatenate([batch.unknown for batch in batches])
+    return {"genes": int((unknown > 0).sum()), "share": float(unknown.sum() / unknown.size / window)}
+
+
 def _check_start_codons(origin: Origin, batches: list[Extracted]) -> float | None:
     """Return the share of coding sequences that start with ATG; a small one means another genome than annotated."""
     if origin.table is not None:
         return None
     starts = np.concatenate([batch.starts for batch in batches])
     share = float(starts.mean())
+    assert origin.genome is not None, "an annotation has a genome"
     if len(starts) >= MIN_CODING_GENES and share < MIN_START_CODONS:
         raise DataError(
             f"only {100 * share:.0f} % of the coding sequences of {origin.where} start with ATG in "

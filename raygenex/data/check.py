@@ -93,7 +93,7 @@ def _warnings(name: str, report: SplitReport) -> list[str]:
     rare = min(report.positive_fraction, 1 - report.positive_fraction)
     if rare < FEW:
         found.append(f"{name}: only {100 * rare:.1f} % of the genes are of the rarer label")
-    if report.unknown_fraction > MUCH_UNKNOWN:
+    if report.unknown_fraction is not None and report.unknown_fraction > MUCH_UNKNOWN:
         found.append(f"{name}: {100 * report.unknown_fraction:.0f} % of the bases are unknown")
     for feature, summary in report.halflife.items():
         if feature.endswith("GC") and (summary.min < 0 or summary.max > 1):
@@ -110,22 +110,23 @@ def _summarise(split: SplitData, found: Scan) -> SplitReport:
     offsets, places = window_offsets(split), locations(split)
     # Positions are counted from the TSS, or from the middle where nobody says where the TSS is.
     start = -(split.window // 2) if offsets is None else offsets[0]
-    coarse = _profile(counts, start, GC_BINS)
+    fine = _profile(counts, start, PROFILE_BINS) if split.window else None
+    coarse = _profile(counts, start, GC_BINS) if split.window else None
     return SplitReport(
         files=tuple(FileReport(file.path, file.rows, file.window, fingerprint(file.path)) for file in split.files),
         rows=split.rows,
         window=split.window,
         positives=int(label.sum()),
         positive_fraction=float(label.mean()),
-        unknown_fraction=float(counts[:, UNKNOWN].sum() / counts.sum()),
+        unknown_fraction=float(counts[:, UNKNOWN].sum() / counts.sum()) if split.window else None,
         with_unknown=found.with_unknown,
         genome_build=split.files[0].genome_build,
         halflife_scale=split.halflife_scale,
         first=None if offsets is None else offsets[0],
-        gc=_profile(counts, start, 1).share(1, 2)[0],
-        gc_profile=coarse.share(1, 2),
-        gc_profile_edges=coarse.edges,
-        profile=_profile(counts, start, PROFILE_BINS),
+        gc=_profile(counts, start, 1).share(1, 2)[0] if split.window else None,
+        gc_profile=() if coarse is None else coarse.share(1, 2),
+        gc_profile_edges=() if coarse is None else coarse.edges,
+        profile=fine,
         near=_near(counts, start),
         chromosomes=None if places is None else dict(sorted(Counter(places.chrom.tolist()).items())),
         halflife={feature: _feature(halflife[:, i], label) for i, feature in enumerate(HALFLIFE_FEATURES)},

@@ -11,8 +11,8 @@ from raygenex.data.extras import groups_of, read_extras
 from raygenex.data.labels import label_genes, match_genes, threshold_of
 from raygenex.data.origin import Origin, read_origin
 from raygenex.data.split_file import SplitTable, apply_split, read_split
-from raygenex.data.splits import Genes, assign
-from raygenex.errors import DataError
+from raygenex.data.splits import NO_SIMILARITY, Genes, assign
+from raygenex.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def choose(config: RunConfig) -> Chosen:
     """
     options = config.build
     assert options is not None, "checked by the caller"
+    if isinstance(config.split, SimilaritySplit) and not options.promoters:
+        raise ConfigError(f"split.rule similarity compares promoters, but build.promoters is false: {NO_SIMILARITY}")
     extras = read_extras(options.extra, options.strip_versions)
     origin = read_origin(options)
     if isinstance(config.split, FileSplit):
@@ -61,10 +63,11 @@ def choose(config: RunConfig) -> Chosen:
     genes = Genes(
         gene_id=origin.gene_id,
         chrom=None if places is None else places.chrom,
-        tss=None if places is None else places.tss,
+        # Without its window a TSS does not tell which genes overlap.
+        tss=None if places is None or not options.promoters else places.tss,
         strand=None if places is None else places.strand,
-        first=options.window[0],
-        stop=options.window[1],
+        first=options.window[0] if options.promoters else None,
+        stop=options.window[1] if options.promoters else None,
         group=groups_of(config.split, origin.gene_id, columns) if isinstance(config.split, GroupSplit) else None,
     )
     split = None if isinstance(config.split, SimilaritySplit) else assign_filled(genes, config)

@@ -24,6 +24,9 @@ HISTOGRAM_BINS = 20
 LENGTHS = {"z-score": "z-scores of log10(bases + 0.1)", "log10": "log10(bases + 0.1)"}
 """What the lengths among the half-life features are, by the files' ``halflife_scale``."""
 
+NOT_COMPARED = "there are no promoters, so sequences and windows were not compared"
+"""What a report of half-life features alone says of leaks."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 _BALANCE = 20
 _WARNINGS = 3
@@ -104,13 +107,13 @@ class SplitReport:
     rows: int
     """Genes."""
     window: int
-    """Bases a promoter, as the run uses them."""
+    """Bases a promoter, as the run uses them; 0 without promoters."""
     positives: int
     """Genes of label 1 (high)."""
     positive_fraction: float
     """Share of genes of label 1, 0 to 1."""
-    unknown_fraction: float
-    """Share of unknown bases, 0 to 1."""
+    unknown_fraction: float | None
+    """Share of unknown bases, 0 to 1; None without promoters."""
     with_unknown: int
     """Genes with at least one unknown base."""
     genome_build: str | None
@@ -122,12 +125,12 @@ class SplitReport:
     gc: float | None
     """Share of G and C among known bases, 0 to 1; None if none is known."""
     gc_profile: tuple[float | None, ...]
-    """The same by region, from upstream to downstream: up to 10 regions of equal length."""
+    """The same by region, from upstream to downstream: up to 10 regions of equal length, none without promoters."""
     gc_profile_edges: tuple[int, ...]
     """Where the regions begin and the last ends (exclusive), in bases from the TSS, or from the window's middle if the
     files do not say where the TSS is."""
-    profile: BaseProfile
-    """Base counts in up to 100 regions of equal length."""
+    profile: BaseProfile | None
+    """Base counts in up to 100 regions of equal length; None without promoters."""
     near: BaseProfile | None
     """Base counts base by base, up to 60 either side of the TSS (or middle); None if the window is hardly longer."""
     chromosomes: Mapping[str, int] | None
@@ -178,7 +181,9 @@ def render(report: DataReport) -> str:
     for fact, text in facts.items():
         first, *more = wrap(text, _WIDTH - 10, max_lines=2, placeholder=" ...")
         lines += [f"{fact:<10}{first}", *(f"{'':<10}{line}" for line in more)]
-    lines += ["", *_gc_lines(splits), "", *_feature_lines(splits)]
+    if next(iter(splits.values())).window:
+        lines += ["", *_gc_lines(splits)]
+    lines += ["", *_feature_lines(splits)]
     shown = report.warnings[:_WARNINGS]
     lines += [line for text in shown for line in wrap(f"warning: {text}", _WIDTH, max_lines=1, placeholder=" ...")]
     if len(report.warnings) > len(shown):
@@ -196,6 +201,8 @@ def by_split(report: DataReport, text: Callable[[SplitReport], str]) -> str:
 
 def window_text(split: SplitReport) -> str:
     """Say which bases the promoters of a split are, and where in them the TSS is."""
+    if not split.window:
+        return "no promoters, half-life features alone"
     if split.first is None:
         return f"{split.window:,} bases; the files do not say where the TSS is, centred windows have it at the middle"
     text = f"{split.first:+,} to {split.first + split.window - 1:+,} from the TSS"
@@ -214,6 +221,8 @@ def render_check(report: DataReport, config: CheckConfig) -> str:
     """Lay the outcome of a check out for a person: counts, leaks between splits, warnings, and the verdict."""
     total = sum(split.rows for split in report.splits.values())
     lines = [*_counts(report), "", *render_leakage(report.leakage), ""]
+    if not next(iter(report.splits.values())).window:
+        lines[-1:] = [f"{NOT_COMPARED}: they are marked -", ""]
     lines += [f"warning: {text}" for text in report.warnings]
     if report.leakage.exceeds(config.max_leaked):
         lines.append(f"warning: {sentence(report.leakage, config)}")
@@ -241,8 +250,8 @@ def _counts(report: DataReport) -> list[str]:
     for name, split in report.splits.items():
         lines.append(
             f"{name:<7}{split.rows:>9,}{split.positives:>9,}{split.rows - split.positives:>9,}"
-            f"{100 * split.positive_fraction:>9.1f}{split.window:>9,}{100 * split.unknown_fraction:>11.2f}"
-            f"{_percent(split.gc):>7}"
+            f"{100 * split.positive_fraction:>9.1f}{_count(split.window):>9}"
+            f"{_percent(split.unknown_fraction, 2):>11}{_percent(split.gc):>7}"
         )
     return lines
 
@@ -255,7 +264,8 @@ def _balance(split: SplitReport) -> str:
 def _leaks(report: DataReport) -> str:
     pairs = report.leakage.pairs
     found = (f"{pair.any.genes:,} of {pair.second} in {pair.first} ({pair.any.share:.1%})" for pair in pairs)
-    return ", ".join(found) if pairs else "only one split, nothing to compare"
+    text = ", ".join(found) if pairs else "only one split, nothing to compare"
+    return text if next(iter(report.splits.values())).window else f"{text}; {NOT_COMPARED}"
 
 
 def _gc_lines(splits: Mapping[str, SplitReport]) -> list[str]:
@@ -285,5 +295,9 @@ def _feature_lines(splits: Mapping[str, SplitReport]) -> list[str]:
     return lines
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+def _count(value: int) -> str:
+    return f"{value:,}" if value else "-"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f}"

@@ -51,12 +51,15 @@ class FeatureTable:
     """0 or 1; NaN where the table has no value."""
 
     def locations(self, gene_id: Sequence[str]) -> Locations | None:
-        """Return where genes of the table lie; None if it does not say chromosome, TSS and strand."""
-        if self.chrom is None or self.tss is None or self.strand is None or np.isnan(self.tss).any():
+        """Return where genes of the table lie, the strand if it says it; None if it lacks a chromosome or TSS."""
+        if self.chrom is None or self.tss is None:
             return None
         row = {gene: i for i, gene in enumerate(self.gene_id)}
         rows = [row[gene] for gene in gene_id]
-        return Locations(self.chrom[rows], self.tss[rows].astype(np.int64), self.strand[rows])
+        if np.isnan(self.tss[rows]).any():
+            return None
+        strand = None if self.strand is None else self.strand[rows]
+        return Locations(self.chrom[rows], self.tss[rows].astype(np.int64), strand)
 
 
 def read_features(config: BuildConfig) -> FeatureTable:
@@ -111,6 +114,45 @@ def read_features(config: BuildConfig) -> FeatureTable:
         strand=strand,
         label=label,
     )
+
+
+def choose_rows(table: FeatureTable, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
+    """Choose the genes of a table for a data set without promoters.
+
+    Returns
+    -------
+    Candidates without a window, in the order of the table, and for every other gene the reason why it stays out. A
+    table without the columns chrom and tss has its genes at no place; in one with them, every gene needs both.
+
+    Raises
+    ------
+    DataError
+        If ``build.chromosomes`` is set and the table does not say chromosomes, or none of them is there.
+    """
+    placed = table.chrom is not None and table.tss is not None
+    if config.chromosomes and table.chrom is None:
+        raise DataError(f"{table.path} has no column chrom: add one, or leave build.chromosomes out")
+    count = len(table.gene_id)
+    chroms = np.full(count, "", dtype=object) if table.chrom is None else table.chrom
+    tss = np.zeros(count) if table.tss is None else table.tss
+    strands = np.full(count, "", dtype=object) if table.strand is None else table.strand
+    for pattern in config.chromosomes:
+        if not any(fnmatchcase(chrom, pattern) for chrom in chroms.tolist()):
+            there = shown(sorted(set(chroms.tolist())))
+            raise DataError(
+                f"build.chromosomes: nothing matches {pattern!r}; {table.path} has genes on {there}: correct it"
+            )
+    found, dropped = [], {}
+    for gene, values, chrom, place, strand in zip(table.gene_id, table.halflife, chroms, tss, strands, strict=True):
+        if np.isnan(values).any():
+            dropped[gene] = "no value of a half-life feature"
+        elif placed and (not chrom or np.isnan(place)):
+            dropped[gene] = "no chromosome or TSS"
+        elif config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
+            dropped[gene] = "chromosome not chosen"
+        else:
+            found.append(Candidate(gene, chrom, 0 if np.isnan(place) else int(place), strand, None, "table", 0, 0))
+    return found, dropped
 
 
 def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:

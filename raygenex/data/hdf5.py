@@ -3,8 +3,9 @@
 A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
 one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
 ``geneName`` and ``data`` are understood too. Files that `data build` wrote also say where each gene lies (``chrom``,
-``tss``, ``strand``), and hold the user's own columns in the group ``extra``. This is the only module that opens HDF5; a
-handle lives no longer than the call that opened it, so that everything else can travel between processes.
+``tss``, ``strand``), and hold the user's own columns in the group ``extra``. The files of half-life features alone are
+the same without ``promoter``: their window is 0, and their sequences are read as (N, 0). This is the only module that
+opens HDF5; a handle lives no longer than the call that opened it, so that everything else can travel between processes.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from raygenex.data.schema import (
     EXTRA_GROUP,
     HALFLIFE_SCALES,
     LOCATION_FIELDS,
+    PROMOTER,
     Locations,
     PromoterFile,
     Table,
@@ -82,15 +84,18 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         for field, name in fields.items():
             check_field(path, field, name, handle[name].shape, handle[name].dtype)
         counts = {name: handle[name].shape[0] for name in fields.values()}
-        promoter = handle[fields["promoter"]]
+        promoter = handle[fields[PROMOTER]] if PROMOTER in fields else None
         if len(set(counts.values())) > 1:
             shown = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row a gene")
-        rows, window = int(promoter.shape[0]), int(promoter.shape[1])
+        rows, window = counts[fields["gene_id"]], 0 if promoter is None else int(promoter.shape[1])
         if rows == 0:
             raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
-        row_bytes = window * 4 * promoter.dtype.itemsize
-        chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
+        itemsize = 0 if promoter is None else promoter.dtype.itemsize
+        chunk_rows = SMALL_CHUNK_ROWS
+        if promoter is not None:
+            row_bytes = window * 4 * itemsize
+            chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
         first = handle.attrs.get("window_first")
         build = handle.attrs.get("genome_build")
         return PromoterFile(
@@ -100,8 +105,8 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
             chunk_rows=min(int(chunk_rows), rows),
             has_label="label" in fields,
             fields=fields,
-            itemsize=promoter.dtype.itemsize,
-            has_locations=_has_locations(handle, path, rows),
+            itemsize=itemsize,
+            has_locations=_has_locations(handle, path, rows, strands=promoter is not None),
             extra=_extra_names(handle, rows),
             first=None if first is None else int(first),
             genome_build=None if build is None else str(build),
@@ -144,9 +149,9 @@ def read_locations(file: PromoterFile) -> Locations | None:
     if not file.has_locations:
         return None
     with _open_known(file) as handle, _damage_named(file, 0, file.rows, "chrom or strand"):
-        chrom, strand = (handle[name].asstr()[:] for name in ("chrom", "strand"))
-        tss = handle["tss"][:].astype(np.int64)
-    if (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
+        chrom, tss = handle["chrom"].asstr()[:], handle["tss"][:].astype(np.int64)
+        strand = handle["strand"].asstr()[:] if "strand" in handle else None
+    if strand is not None and (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
         raise DataError(f"{file.path}: the strand in row {wrong[0]} is {strand[wrong[0]]!r}; write + or -")
     return Locations(chrom, tss, strand)
 
@@ -176,12 +181,12 @@ def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = No
     start, stop
         First row and the one after the last, counted from 0.
     window
-        Bases to keep around the centre, cut like `raygenex.sequence.centre_crop`; None keeps all.
+        Bases to keep around the centre, cut like `raygenex.sequence.centre_crop`; 0 reads no bases, None keeps all.
 
     Returns
     -------
-    ``gene_id`` (n,) str objects, ``sequence`` (n, window) uint8 base indices, ``halflife`` (n, 8) float32 and, if the
-    file has labels, ``label`` (n,) uint8.
+    ``gene_id`` (n,) str objects, ``sequence`` (n, window) uint8 base indices (of a file without promoters, (n, 0)),
+    ``halflife`` (n, 8) float32 and, if the file has labels, ``label`` (n,) uint8.
 
     Raises
     ------
@@ -244,7 +249,7 @@ def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | i
     path
         The local file to make; its folder must exist.
     window
-        Bases a promoter.
+        Bases a promoter; 0 for a file without promoters.
     chunk_rows
         Rows compressed together.
     attrs
@@ -252,7 +257,7 @@ def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | i
 
     Returns
     -------
-    A handle with the resizable datasets ``gene_id``, ``halflife`` and ``promoter``.
+    A handle with the resizable datasets ``gene_id``, ``halflife`` and, where there are bases, ``promoter``.
 
     Raises
     ------
@@ -266,14 +271,15 @@ def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | i
     handle.create_dataset(
         "halflife", (0, features), "float32", maxshape=(None, features), chunks=(SMALL_CHUNK_ROWS, features)
     )
-    handle.create_dataset(
-        "promoter",
-        (0, window, 4),
-        bool,
-        maxshape=(None, window, 4),
-        chunks=(chunk_rows, window, 4),
-        compression="gzip",
-    )
+    if window:
+        handle.create_dataset(
+            PROMOTER,
+            (0, window, 4),
+            bool,
+            maxshape=(None, window, 4),
+            chunks=(chunk_rows, window, 4),
+            compression="gzip",
+        )
     return handle
 
 
@@ -283,13 +289,15 @@ def add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> Non
     handle.create_dataset(name, (0,), stored, maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
 
 
-def _has_locations(handle: h5py.File, path: str, rows: int) -> bool:
+def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bool:
     found = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
     if not found:
         return False
-    if missing := [name for name in LOCATION_FIELDS if name not in found]:
+    # Without promoters nothing depends on the strand, and published tables leave it out.
+    needed = [name for name in LOCATION_FIELDS if strands or name != "strand" or "strand" in handle]
+    if missing := [name for name in needed if name not in found]:
         raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
-    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in ("chrom", "strand"))
+    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
         raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
     return True
@@ -338,8 +346,9 @@ def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
     # A chunk that does not fit the cache is decompressed again for every block that touches it.
     band = file.stored_row_bytes * file.chunk_rows
     with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
-        promoter = handle.get(file.fields["promoter"])
-        if promoter is None or promoter.shape != (file.rows, file.window, 4):
+        promoter = handle.get(PROMOTER)
+        shape = None if promoter is None else promoter.shape
+        if shape != ((file.rows, file.window, 4) if file.window else None):
             raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
         yield handle
 
@@ -365,18 +374,24 @@ def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) 
 def _read_block(handle: h5py.File, file: PromoterFile, start: int, stop: int, window: int) -> dict[str, NDArray[Any]]:
     assert 0 <= start <= stop <= file.rows, (start, stop, file.rows)
     table = _read_columns(handle, file, start, stop)
-    # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
-    first = file.window // 2 - window // 2
-    with _damage_named(file, start, stop):
-        one_hot = handle[file.fields["promoter"]][start:stop, first : first + window]
-    try:
-        indices = sequence.from_one_hot(one_hot)
-    except ValueError:
-        raise DataError(one_hot_problem(file, table.gene_id, one_hot, first)) from None
-    block = {"gene_id": table.gene_id, "sequence": indices, "halflife": table.halflife}
+    bases = _read_bases(handle, file, table, start, window) if window else np.empty((stop - start, 0), dtype=np.uint8)
+    block = {"gene_id": table.gene_id, "sequence": bases, "halflife": table.halflife}
     if table.label is not None:
         block["label"] = table.label
     return block
+
+
+def _read_bases(handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int) -> NDArray[np.uint8]:
+    """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
+    stop = start + len(table.gene_id)
+    # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
+    first = file.window // 2 - window // 2
+    with _damage_named(file, start, stop):
+        one_hot = handle[PROMOTER][start:stop, first : first + window]
+    try:
+        return sequence.from_one_hot(one_hot)
+    except ValueError:
+        raise DataError(one_hot_problem(file, table.gene_id, one_hot, first)) from None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class SplitData:
     tables: tuple[Table, ...]
     """The small columns of each file."""
     window: int
-    """Bases a promoter as the run uses it: ``data.window``, or all of them."""
+    """Bases a promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""
     rows: int
     """Genes in all files."""
 
@@ -66,8 +66,9 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
     Raises
     ------
     DataError
-        If a split is not configured, a file breaks the schema, lengths of promoters differ or are below
-        ``data.window``, a gene is in two files, or train or valid lack a label that ``both_labels`` asks for.
+        If a split is not configured, a file breaks the schema, some files have promoters and others have none, lengths
+        of promoters differ or are below ``data.window``, a gene is in two files, or train or valid lack a label that
+        ``both_labels`` asks for.
     """
     assert set(needed) <= set(SPLITS), needed
     found: dict[str, list[PromoterFile]] = {}
@@ -93,6 +94,12 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
 def _common_window(data: DataConfig, files: list[PromoterFile]) -> int:
     shortest = min(files, key=lambda file: file.window)
     longest = max(files, key=lambda file: file.window)
+    if longest.window and not shortest.window:
+        raise DataError(
+            f"{longest.path} has promoters and {shortest.path} has none: use files with promoters, or files without"
+        )
+    if data.window is not None and not longest.window:
+        raise DataError(f"data.window is {data.window}, but {longest.path} has no promoters: leave data.window out")
     if data.window is not None:
         if data.window > shortest.window:
             raise DataError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import read_annotation
 from raygenex.data.candidates import Candidate, count_reasons, find_candidates
-from raygenex.data.feature_table import FeatureTable, has_records, place_windows, read_features
+from raygenex.data.feature_table import FeatureTable, choose_rows, has_records, place_windows, read_features
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.labels import match_genes, read_expression
 from raygenex.data.schema import Locations
@@ -23,10 +23,10 @@ class Origin:
 
     where: str
     """The annotation or the table of features."""
-    genome: Genome
-    """What windows are cut from."""
+    genome: Genome | None
+    """What windows are cut from; None if the genes have no promoters."""
     genes: list[Candidate]
-    """In the order of the genome."""
+    """In the order of the genome, or of the table where there is none."""
     dropped: dict[str, str]
     """Why each other gene stays out, by gene id."""
     genome_build: str | None
@@ -37,7 +37,7 @@ class Origin:
     columns: tuple[str, ...]
     """The columns behind the values."""
     on_genome: bool
-    """Whether the windows were found on a genome; else they are the records of a FASTA."""
+    """Whether the windows were found on a genome; else they are the records of a FASTA, or there are none."""
 
     @property
     def gene_id(self) -> NDArray[np.object_]:
@@ -50,9 +50,11 @@ class Origin:
         return self.table.scale if self.table is not None else "log10"
 
     def locations(self) -> Locations | None:
-        """Return where the genes lie; None if only a FASTA of windows is known."""
+        """Return where the genes lie; None if only a FASTA of windows, or a table without places, is known."""
         if self.table is not None and not self.on_genome:
-            return self.table.locations([gene.gene_id for gene in self.genes])
+            places = self.table.locations([gene.gene_id for gene in self.genes])
+            # A promoter whose strand is not known lies nowhere in particular.
+            return None if places is None or (self.genome is not None and places.strand is None) else places
         chrom, tss, strand = zip(*((gene.chrom, gene.tss, gene.strand) for gene in self.genes), strict=True)
         return Locations(np.array(chrom, dtype=object), np.array(tss, dtype=np.int64), np.array(strand, dtype=object))
 
@@ -109,9 +111,10 @@ def _from_annotation(config: BuildConfig) -> Origin:
 def _from_table(config: BuildConfig) -> Origin:
     table = read_features(config)
     fasta = config.windows if has_records(config) else config.genome
-    if fasta is None:
+    if fasta is None and config.promoters:
         raise DataError(
-            f"{table.path} has no promoters: name a genome in build.genome, or a FASTA of windows in build.windows"
+            f"{table.path} has no promoters: name a genome in build.genome, or a FASTA of windows in build.windows, or "
+            "set build.promoters to false"
         )
     if config.label.table is not None:
         expression = read_expression(config.label, config.strip_versions)
@@ -123,8 +126,7 @@ def _from_table(config: BuildConfig) -> Origin:
         columns = ("label",)
     else:
         raise DataError(f"{table.path} has no label column: add one, or name an expression table in build.label.table")
-    genome = open_genome(fasta)
-    genes, dropped = place_windows(table, genome, config)
-    return Origin(
-        table.path, genome, genes, dropped, config.genome_build, table, value, columns, fasta == config.genome
-    )
+    genome = None if fasta is None else open_genome(fasta)
+    genes, dropped = choose_rows(table, config) if genome is None else place_windows(table, genome, config)
+    on_genome = fasta is not None and fasta == config.genome
+    return Origin(table.path, genome, genes, dropped, config.genome_build, table, value, columns, on_genome)

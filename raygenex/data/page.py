@@ -15,7 +15,17 @@ from jinja2 import Environment, StrictUndefined
 from raygenex import __version__
 from raygenex.config import CheckConfig, DataConfig
 from raygenex.data import plots
-from raygenex.data.describe import LENGTHS, BaseProfile, DataReport, by_split, number, origin, window_text
+from raygenex.data.describe import (
+    LENGTHS,
+    NOT_COMPARED,
+    BaseProfile,
+    DataReport,
+    SplitReport,
+    by_split,
+    number,
+    origin,
+    window_text,
+)
 from raygenex.data.leakage import LEAKS, Leak, LeakageReport, sentence
 from raygenex.errors import DataError
 
@@ -110,7 +120,8 @@ def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> st
             colours=plots.LABEL_COLOURS,
             splits_colours=[(name, plots.SPLIT_STYLES[name][0]) for name in report.splits],
             origin=origin(report),
-            region=_region(split.profile),
+            region="" if split.profile is None else _region(split.profile),
+            not_compared="" if split.window else NOT_COMPARED,
             plots=_plots(report),
             features=_features(report),
             leakage=_leakage(report.leakage),
@@ -125,19 +136,20 @@ def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> st
 
 
 def _facts(report: DataReport) -> dict[str, str]:
-    unknown = by_split(
-        report,
-        lambda split: (
-            f"{split.with_unknown:,} genes, {split.unknown_fraction:.2%} of the bases" if split.with_unknown else "none"
-        ),
-    )
-    return {
+    facts = {
         "Genome": by_split(report, lambda split: split.genome_build or "not said in the files"),
         "Window": by_split(report, window_text),
-        "Unknown bases": unknown,
-        "GC content": by_split(report, lambda split: "unknown" if split.gc is None else f"{split.gc:.1%}"),
-        "Lengths": by_split(report, lambda split: LENGTHS[split.halflife_scale]),
     }
+    if next(iter(report.splits.values())).window:
+        gc = by_split(report, lambda split: "unknown" if split.gc is None else f"{split.gc:.1%}")
+        facts |= {"Unknown bases": by_split(report, _unknown), "GC content": gc}
+    return facts | {"Lengths": by_split(report, lambda split: LENGTHS[split.halflife_scale])}
+
+
+def _unknown(split: SplitReport) -> str:
+    if not split.with_unknown or split.unknown_fraction is None:
+        return "none"
+    return f"{split.with_unknown:,} genes, {split.unknown_fraction:.2%} of the bases"
 
 
 def _region(profile: BaseProfile) -> str:
@@ -152,7 +164,7 @@ def _plots(report: DataReport) -> dict[str, str]:
     """Draw what there is to draw, by the names that the template uses."""
     splits, where = report.splits, origin(report)
     split = next(iter(splits.values()))
-    profiles = {name: part.profile for name, part in splits.items()}
+    profiles = {name: part.profile for name, part in splits.items() if part.profile is not None}
     near = {name: part.near for name, part in splits.items() if part.near is not None}
     found = {
         "balance": plots.draw(
@@ -161,11 +173,14 @@ def _plots(report: DataReport) -> dict[str, str]:
             (4.1, 0.55 + 0.33 * len(splits)),
             lambda axes: plots.label_balance(axes, splits),
         ),
-        "gc": plots.draw("gc", "GC content by position", _WIDE, lambda axes: plots.gc_profile(axes, profiles, where)),
-        "bases": plots.draw(
-            "bases", "Share of bases by position", _WIDE, lambda axes: plots.composition(axes, split.profile, where)
-        ),
     }
+    if (profile := split.profile) is not None:
+        found["gc"] = plots.draw(
+            "gc", "GC content by position", _WIDE, lambda axes: plots.gc_profile(axes, profiles, where)
+        )
+        found["bases"] = plots.draw(
+            "bases", "Share of bases by position", _WIDE, lambda axes: plots.composition(axes, profile, where)
+        )
     if near:
         found["gc_near"] = plots.draw(
             "gc-near", f"GC content near {where}", _WIDE, lambda axes: plots.gc_profile(axes, near, where)

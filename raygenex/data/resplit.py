@@ -15,7 +15,7 @@ from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
 from raygenex.data.schema import EXTRA_GROUP
 from raygenex.data.split_file import SplitTable, apply_split, write_split
-from raygenex.data.splits import Genes, assign
+from raygenex.data.splits import NO_SIMILARITY, Genes, assign
 from raygenex.data.writer import SplitWriters
 from raygenex.errors import DataError
 from raygenex.locking import probe
@@ -66,6 +66,9 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
+    if isinstance(config.split, SimilaritySplit) and not next(iter(splits.values())).window:
+        without = next(iter(splits.values())).files[0].path
+        raise DataError(f"split.rule similarity compares promoters, and {without} has none: {NO_SIMILARITY}")
     tables = [getattr(config.split, name, None) for name in ("table", "file")]
     sources = [file.path for split in splits.values() for file in split.files]
     refuse_own_input([target, *targets.values()], [*sources, *filter(None, tables)], "this split")
@@ -88,7 +91,8 @@ def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, N
     sketches = None
     if isinstance(config.split, SimilaritySplit):
         with progress("comparing promoters", len(gene_id)) as advance:
-            sketches = np.concatenate([scan(split, lambda rows: advance(rows, "")).sketches for split in found])
+            scans = [scan(split, lambda rows: advance(rows, "")) for split in found]
+            sketches = np.concatenate([one.sketches for one in scans if one.sketches is not None])
     group = None
     if isinstance(config.split, GroupSplit):
         prefix = f"{EXTRA_GROUP}/"

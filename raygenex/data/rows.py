@@ -49,7 +49,8 @@ class Rows(Protocol):
 class PromoterRows:
     """The genes of one split in one or several HDF5 files, in order.
 
-    Its columns are ``gene_id``, ``row``, ``sequence`` (uint8 base indices, shape ``(n, window)``), ``halflife``
+    ``window`` may be 0, of files without promoters or for a model that reads no DNA: no bases are read then. Its
+    columns are ``gene_id``, ``row``, ``sequence`` (uint8 base indices, shape ``(n, window)``), ``halflife``
     (float32, shape ``(n, 8)``), ``label`` (uint8) where every file has one, and ``split``.
     """
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenex.data.hdf5 import iter_rows, read_extra, read_locations
 from raygenex.data.leakage import SplitGenes
 from raygenex.data.opening import SplitData
-from raygenex.data.schema import LOCATION_FIELDS, Locations
+from raygenex.data.schema import Locations
 from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.sequence import UNKNOWN
 
@@ -24,10 +24,10 @@ class Scan:
     """How often each base (A, C, G, T, unknown) stands at each position, shape ``(window, 5)``."""
     with_unknown: int
     """Genes with at least one unknown base."""
-    digests: NDArray[np.bytes_]
-    """A digest of every promoter, shape ``(rows,)``."""
-    sketches: NDArray[np.uint32]
-    """A MinHash sketch of every promoter, shape ``(rows, size)``."""
+    digests: NDArray[np.bytes_] | None
+    """A digest of every promoter, shape ``(rows,)``; None without promoters."""
+    sketches: NDArray[np.uint32] | None
+    """A MinHash sketch of every promoter, shape ``(rows, size)``; None without promoters."""
 
 
 def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan:
@@ -46,6 +46,11 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
         If a promoter holds values other than 0 and 1, or two bases hot at one position, or a file is damaged.
     """
     counts = np.zeros((split.window, UNKNOWN + 1), dtype=np.int64)
+    if not split.window:
+        # The small columns, all that there is, were checked when the split was opened.
+        if on_rows is not None:
+            on_rows(split.rows)
+        return Scan(counts, 0, None, None)
     with_unknown = 0
     digests, sketches = [], []
     for file in split.files:
@@ -67,7 +72,12 @@ def locations(split: SplitData) -> Locations | None:
     known = [places for places in found if places is not None]
     if len(known) < len(found):
         return None
-    return Locations(*(np.concatenate([getattr(p, name) for p in known]) for name in LOCATION_FIELDS))
+    strands = [places.strand for places in known if places.strand is not None]
+    return Locations(
+        np.concatenate([places.chrom for places in known]),
+        np.concatenate([places.tss for places in known]),
+        np.concatenate(strands) if len(strands) == len(known) else None,
+    )
 
 
 def window_offsets(split: SplitData) -> tuple[int, int] | None:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 
+PROMOTER = "promoter"
+"""The field of the bases; a file of half-life features alone has none."""
+
 ACCEPTED_NAMES: Mapping[str, tuple[str, ...]] = {
     "gene_id": ("gene_id", "geneName"),
     "halflife": ("halflife", "data"),
-    "promoter": ("promoter",),
+    "promoter": (PROMOTER,),
     "label": ("label",),
 }
 """Our name of each field, and the names it may have in a file: ours, then that of Xpresso's files."""
@@ -29,7 +32,7 @@ SHAPES: Mapping[str, str] = {
 }
 
 LOCATION_FIELDS = ("chrom", "tss", "strand")
-"""Optional fields, one value a gene: all of them or none."""
+"""Optional fields, one value a gene: all of them or none; in a file without promoters, strand may be absent."""
 
 EXTRA_GROUP = "extra"
 """The group that holds the columns the user added, one dataset each."""
@@ -49,7 +52,7 @@ class PromoterFile:
     rows: int
     """Genes in the file, at least 1."""
     window: int
-    """Bases a promoter."""
+    """Bases a promoter; 0 in a file without promoters."""
     chunk_rows: int
     """Rows that are stored, and so best read, together."""
     has_label: bool
@@ -57,7 +60,7 @@ class PromoterFile:
     fields: Mapping[str, str]
     """The name in the file of each field that it has."""
     itemsize: int
-    """Bytes a stored one-hot value."""
+    """Bytes a stored one-hot value; 0 in a file without promoters."""
     has_locations: bool = False
     """Whether the file says where its genes lie (`Locations`)."""
     extra: tuple[str, ...] = ()
@@ -71,12 +74,13 @@ class PromoterFile:
 
     @property
     def stored_row_bytes(self) -> int:
-        """Bytes of one row's one-hot promoter when uncompressed: what reading a row costs in memory."""
+        """Bytes of one row's one-hot promoter when uncompressed: what reading a row costs in memory; 0 without one."""
         return self.window * 4 * self.itemsize
 
     def rows_within(self, n_bytes: int) -> int:
         """Return how many rows (at least 1, at most all) can be read at once in about ``n_bytes`` of memory."""
-        return max(1, min(self.rows, n_bytes // self.stored_row_bytes))
+        row_bytes = self.stored_row_bytes or 4 * len(HALFLIFE_FEATURES)
+        return max(1, min(self.rows, n_bytes // row_bytes))
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,12 @@ class Locations:
     """Chromosome names of the genome, str."""
     tss: NDArray[np.int64]
     """Transcription start sites, counted from 1 as in annotations."""
-    strand: NDArray[np.object_]
-    """``+`` or ``-``."""
+    strand: NDArray[np.object_] | None
+    """``+`` or ``-``; None where it is not known, of genes without promoters."""
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns by the name that they have in files, `LOCATION_FIELDS`."""
-        return {name: getattr(self, name) for name in LOCATION_FIELDS}
+        """Return the columns by the name that they have in files, those of `LOCATION_FIELDS` that are known."""
+        return {name: values for name in LOCATION_FIELDS if (values := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Table:
 
 def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> dict[str, str]:
     """Find the name in a file of each field.
+
+    A file without labels, or without promoters and anything that looks like them, lacks the field here too.
 
     Parameters
     ----------
@@ -129,6 +135,8 @@ def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> di
         found = next((name for name in names if getattr(handle.get(name), "shape", None) is not None), None)
         if found is not None:
             fields[field] = found
+        elif field == PROMOTER and not _looks_like_promoters(handle):
+            continue
         elif field != "label" or require_label:
             present = ", ".join(sorted(handle)) or "no fields"
             raise DataError(
@@ -248,6 +256,11 @@ def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDA
         return f"{here} holds the value {one_hot[row, position][stray[row, position]][0]}; {rule}"
     count = {2: "two", 3: "three", 4: "four"}[int(hot[row, position])]
     return f"{here} has {count} bases that are hot at once; {rule}"
+
+
+def _looks_like_promoters(handle: Mapping[str, Any]) -> bool:
+    """Whether a file has something of three axes, such as promoters under another name."""
+    return any(len(getattr(item, "shape", None) or ()) == 3 for item in handle.values())
 
 
 def _is_text(dtype: np.dtype[Any]) -> bool:

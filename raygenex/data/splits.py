@@ -37,6 +37,9 @@ _UNITS = {
         "use a shorter window, raise split.promoter and split.protein, or name another split.rule",
     ),
 }
+NO_SIMILARITY = "name another split.rule (chromosome, group, random or file)"
+"""What to do about genes without promoters, which nothing tells alike."""
+
 _Drawn = RandomSplit | ChromosomeSplit | GroupSplit | SimilaritySplit
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5 import add_column, create
 from raygenex.data.locate import is_url
+from raygenex.data.schema import PROMOTER
 from raygenex.errors import DataError
 from raygenex.sequence import to_one_hot
 
@@ -29,7 +30,7 @@ class PromoterWriter:
     path
         The local file to write; its folder is made if needed.
     window
-        Bases a promoter.
+        Bases a promoter; 0 writes a file without promoters.
     chunk_rows
         Rows compressed together.
     overwrite
@@ -52,7 +53,7 @@ class PromoterWriter:
         overwrite: bool = False,
         attrs: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        assert window >= 1, window
+        assert window >= 0, window
         assert chunk_rows >= 1, chunk_rows
         self.path = str(path)
         self.window = window
@@ -152,7 +153,8 @@ class PromoterWriter:
         gene_id, sequences, halflife, *more = zip(*self._pending, strict=True)
         columns: dict[str, Any] = {"gene_id": list(gene_id), "halflife": np.stack(halflife)}
         columns |= {name: list(values) for name, values in zip(self._names, more, strict=True)}
-        columns["promoter"] = to_one_hot(np.stack(sequences))
+        if self.window:
+            columns[PROMOTER] = to_one_hot(np.stack(sequences))
         stop = self.rows + len(self._pending)
         for name, values in columns.items():
             dataset = self._handle[name]

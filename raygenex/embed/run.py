@@ -32,7 +32,7 @@ from raygenex.embed.store import (
     write_manifest,
     write_shard,
 )
-from raygenex.errors import CheckpointError, ConfigError
+from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.locking import exclusive
 from raygenex.progress import progress
 
@@ -144,6 +144,9 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     assert isinstance(config.backbone, HyenaBackbone), "checked above"
     splits = open_splits(config.data, config.data.configured or ("train",))
     window = next(iter(splits.values())).window
+    if not window:
+        path = next(iter(splits.values())).files[0].path
+        raise DataError(f"{path} has no promoters to embed: train cnn_halflife_only on it, with backbone.kind onehot")
     fingerprints = data_fingerprints(splits)
     existing = read_manifest(config.store)
     if existing is not None and not force:

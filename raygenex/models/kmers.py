@@ -27,8 +27,10 @@ def feature_names(config: KmerConfig, length: int) -> list[str]:
     config
         Which features there are.
     length
-        Bases of a promoter.
+        Bases of a promoter; 0 leaves the half-life features alone.
     """
+    if not length:
+        return list(HALFLIFE_FEATURES) * config.halflife
     words = {k: ["".join(word) for word in itertools.product(ALPHABET[:4], repeat=k)] for k in _lengths(config)}
     names = list(itertools.chain.from_iterable(words.values()))
     bounds = _region_bounds(config, length)
@@ -42,6 +44,8 @@ def feature_names(config: KmerConfig, length: int) -> list[str]:
 
 def feature_count(config: KmerConfig, length: int) -> int:
     """Return the number of columns of `kmer_features`."""
+    if not length:
+        return len(HALFLIFE_FEATURES) * config.halflife
     regional = config.regions * sum(4**k for k in _region_lengths(config))
     shown = 4 * min(config.onehot_bases, length)
     return sum(4**k for k in _lengths(config)) + regional + shown + len(HALFLIFE_FEATURES) * config.halflife
@@ -60,7 +64,7 @@ def kmer_features(
     Parameters
     ----------
     sequence
-        Base indices, shape ``(n, length)``, values 0 to 4.
+        Base indices, shape ``(n, length)``, values 0 to 4; of length 0 for genes without promoters.
     halflife
         Features in their own units, shape ``(n, 8)``; may be None where ``config.halflife`` is false.
     config
@@ -73,7 +77,7 @@ def kmer_features(
     genes, length = sequence.shape
     table = np.empty((genes, feature_count(config, length)), dtype=np.float32)
     step = max(1, _BLOCK // max(1, length))
-    for start in range(0, genes, step):
+    for start in range(0, genes if length else 0, step):
         rows = slice(start, start + step)
         _fill(table[rows], sequence[rows], config)
     if config.halflife:

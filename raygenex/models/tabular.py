@@ -13,7 +13,8 @@ from raygenex.models.kmers import feature_count, kmer_features
 class TabularModel(ExpressionModel):
     """A model of the k-mer features of a promoter and the half-life features beside them.
 
-    It reads bases, never embeddings, and is fitted to the whole table of the training genes at once.
+    It reads bases, never embeddings, and is fitted to the whole table of the training genes at once. Inputs of length
+    0, of genes without promoters, leave the half-life features alone.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class TabularModel(ExpressionModel):
 
     def __init__(self, config: KmerConfig, inputs: InputShape) -> None:
         assert inputs.kind == "bases", "k-mers are counted in bases"
-        super().__init__(inputs, uses_halflife=config.halflife)
+        super().__init__(inputs, uses_dna=inputs.length > 0, uses_halflife=config.halflife)
         self.config = config
 
     @property

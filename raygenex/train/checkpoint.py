@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from raygenex import __version__
-from raygenex.config import RunConfig, parse_config
+from raygenex.config import CnnHalflifeOnly, RunConfig, parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.models import ExpressionModel, InputShape, build_model
@@ -70,6 +70,11 @@ class CheckpointInfo(BaseModel):
     def run_config(self) -> RunConfig:
         """The resolved configuration that trained the model."""
         return parse_config(self.config, "its configuration")
+
+    @property
+    def reads_dna(self) -> bool:
+        """Whether scores depend on promoters: not if the model has no DNA branch, or was trained without promoters."""
+        return self.inputs.window > 0 and not isinstance(self.run_config.model, CnnHalflifeOnly)
 
 
 def package_versions() -> dict[str, str]:

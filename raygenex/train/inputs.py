@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenex.config import RunConfig, canonical_hash
+from raygenex.config import CnnHalflifeOnly, KmerConfig, RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
@@ -14,6 +14,7 @@ from raygenex.embed.store import (
     refuse_differences,
     settings_differences,
 )
+from raygenex.errors import DataError
 from raygenex.train.checkpoint import InputInfo
 
 # Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
@@ -37,9 +38,12 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
 
     Raises
     ------
+    DataError
+        If the data have no promoters and the model cannot do without.
     CheckpointError
         If the embedding store is absent, unfinished, or was made from other data or settings.
     """
+    refuse_without_promoters(config, splits)
     fingerprints = data_fingerprints(splits)
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
@@ -58,6 +62,23 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
         sha256, backbone = None, None
     return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
+
+
+def refuse_without_promoters(config: RunConfig, splits: dict[str, SplitData]) -> None:
+    """Raise a DataError if some split has no promoters and the model, or the backbone, reads DNA."""
+    for name, split in splits.items():
+        if split.window:
+            continue
+        where = f"data.{name} has no promoters (no field promoter in {split.files[0].path})"
+        model = config.model
+        if isinstance(model, KmerConfig) and not model.halflife:
+            raise DataError(
+                f"{where}, and model.halflife is false, so {model.kind} has nothing to read: set model.halflife to true"
+            )
+        if not isinstance(model, CnnHalflifeOnly | KmerConfig):
+            raise DataError(f"{where}, and {model.kind} reads DNA: set model.kind to cnn_halflife_only")
+        if config.reads_embeddings:
+            raise DataError(f"{where}, and the backbone {config.backbone.kind} embeds DNA: set backbone.kind to onehot")
 
 
 def _identity(

@@ -487,7 +487,7 @@ BUILD_OTHERS = {
     ("build", "extra"): [],
 }
 # Features replace the annotation, and windows come with features.
-BUILD_ALONE = {("build", "features"), ("build", "windows"), ("build", "extra")}
+BUILD_ALONE = {("build", "features"), ("build", "windows"), ("build", "extra"), ("build", "promoters")}
 
 
 @pytest.mark.parametrize(
@@ -513,6 +513,13 @@ def test_a_build_section_says_what_it_needs(refusal):
     assert refusal("build: {features: f.tsv, window: [5, 5]}") == (
         "config run.yaml: build: window [5, 5] holds no base: the second number must be above the first"
     )
+    assert refusal("build: {genome: g.fa, annotation: a.gtf, promoters: false}") == (
+        "config run.yaml: build: promoters: false needs features, a table of the eight features, in place of annotation"
+    )
+    for name, value in {"genome": "g.fa", "windows": "w.bed", "window": [-5, 5], "out_of_bounds": "pad"}.items():
+        assert refusal(f"build: {{features: f.tsv, promoters: false, {name}: {value}}}") == (
+            f"config run.yaml: build: {name} belongs to promoters, and means nothing with promoters: false"
+        )
     assert refusal("build: {features: f.tsv, extra: [{table: t, columns: c, colums: d}]}") == (
         "config run.yaml: build.extra.0.colums is not a known key; did you mean columns?"
     )

@@ -2,11 +2,13 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.inference import embed_sequences
@@ -170,6 +172,65 @@ def test_promoters_of_another_length_are_refused(write, info, length, window, wo
     with pytest.raises(DataError) as found:
         open_genes([path], info, window)
     sentence(found, path, *words)
+
+
+@pytest.fixture
+def halflife_only(tmp_path):
+    """A checkpoint of a model that reads no DNA, trained beside promoters of 20 bases."""
+    save_toy(tmp_path / "only", small_config(model={"kind": "cnn_halflife_only"}), BASES)
+    return tmp_path / "only"
+
+
+def test_a_model_without_dna_scores_files_of_any_window(write, halflife_only):
+    paths = [write("a.h5", window=30, prefix="A"), write("b.h5", window=0, prefix="B")]
+    rows = open_genes(paths, read_info(halflife_only), WINDOW)
+    assert (rows.count, rows.window) == (6, 0)
+    block = rows.piece(0, 6).read()
+    assert block["sequence"].shape == (6, 0)
+    predictor = Predictor(halflife_only)
+    found = predictor.score(block["sequence"], block["halflife"])
+    with_bases = predictor.score(columns(6, WINDOW)["sequence"], block["halflife"])
+    np.testing.assert_array_equal(found, with_bases)
+
+
+def test_a_registered_model_without_dna_takes_tables_of_features(halflife_only):
+    from raygenex.pyfunc import RaygenexModel
+
+    model = RaygenexModel()
+    model.predictor = Predictor(halflife_only)
+    halflife = columns(4, 0)["halflife"]
+    table = pd.DataFrame(halflife.astype(float), columns=list(HALFLIFE_FEATURES))
+    found = model.predict(None, table)["probability"]
+    np.testing.assert_array_equal(found, model.predictor.score(np.empty((4, 0), np.uint8), halflife))
+    # Sequences of any kind are passed over.
+    np.testing.assert_array_equal(model.predict(None, table.assign(sequence=7))["probability"], found)
+    with pytest.raises(DataError) as info:
+        model.predict(None, table.drop(columns="CDSGC"))
+    sentence(info, "lacks the columns CDSGC")
+
+
+def test_a_model_trained_without_promoters_scores_files_with_them(write, tmp_path):
+    inputs = InputInfo(kind="bases", length=0, channels=4, window=0)
+    save_toy(tmp_path / "none", small_config(model={"kind": "cnn_halflife_only"}), inputs)
+    info = read_info(tmp_path / "none")
+    assert not info.reads_dna
+    assert open_genes([write("a.h5")], info, None).window == 0
+
+
+def test_a_model_of_dna_refuses_files_without_promoters(write, info):
+    path = write("a.h5", window=0)
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, None)
+    sentence(found, path, "reads 20 bases", "has no promoters", "cnn_halflife_only")
+
+
+def test_scales_matter_without_dna_too(write, halflife_only):
+    path = write("a.h5", window=0)
+    info = read_info(halflife_only)
+    info.inputs.halflife_scale = "log10"
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, None)
+    sentence(found, path, "log10", "z-score")
 
 
 def test_a_gene_in_two_files_is_refused(write, info):

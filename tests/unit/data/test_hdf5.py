@@ -224,15 +224,64 @@ def test_damaged_chunk_names_the_rows(write, sentence):
     sentence(info, path, "rows 2 to 7", "damaged")
 
 
-@pytest.mark.parametrize(
-    ("field", "accepted"), [("promoter", "promoter"), ("gene_id", "geneName"), ("halflife", "halflife or data")]
-)
+@pytest.mark.parametrize(("field", "accepted"), [("gene_id", "geneName"), ("halflife", "halflife or data")])
 def test_missing_key(write, sentence, field, accepted):
     path = write(**{field: None})
     with pytest.raises(DataError) as info:
         inspect(path)
     present = sorted({"gene_id", "halflife", "promoter", "label"} - {field})
     sentence(info, path, field, accepted, ", ".join(present))
+
+
+def test_promoters_under_another_name_are_not_overlooked(write, columns, sentence):
+    path = write(promoter=None, promoters=columns()["promoter"])
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, "no field promoter", "gene_id, halflife, label, promoters", "rename the field")
+
+
+def test_a_file_without_promoters(write, places):
+    file = inspect(places(write(promoter=None), strand=None))
+    assert (file.rows, file.window, file.itemsize, file.stored_row_bytes) == (4, 0, 0, 0)
+    assert (file.chunk_rows, file.rows_within(64), file.rows_within(0), file.first) == (4, 2, 1, None)
+    places_found = read_locations(file)
+    assert places_found.strand is None
+    assert sorted(places_found.columns()) == ["chrom", "tss"]
+    (block,) = iter_rows(file, 1, 3, 10)
+    assert (block["sequence"].shape, block["sequence"].dtype) == ((2, 0), np.uint8)
+    assert block["gene_id"].tolist() == ["G1", "G2"]
+    assert block["label"].tolist() == [1, 0]
+
+
+def test_no_bases_are_read_where_none_are_wanted(write, columns):
+    one_hot = columns()["promoter"]
+    one_hot[1, 2] = True
+    assert read_rows(inspect(write(promoter=one_hot)), 0, 4, 0)["sequence"].shape == (4, 0)
+
+
+def test_a_window_of_no_promoter(write, sentence):
+    file = inspect(write(promoter=None))
+    with pytest.raises(DataError) as info:
+        read_rows(file, 0, 4, 6)
+    sentence(info, file.path, "a window of 6 bases is longer", "0 bases")
+
+
+def test_promoters_that_appear_after_the_check(write, columns, sentence):
+    path = write(promoter=None)
+    file = inspect(path)
+    with h5py.File(path, "r+") as handle:
+        handle["promoter"] = columns()["promoter"]
+    with pytest.raises(DataError) as info:
+        read_table(file)
+    sentence(info, path, "was changed after it was checked")
+
+
+@pytest.mark.parametrize("there", [("chrom",), ("tss",), ("strand",), ("chrom", "strand")])
+def test_some_of_the_places_are_refused_without_promoters_too(write, places, sentence, there):
+    path = places(write(promoter=None), **{name: None for name in ("chrom", "tss", "strand") if name not in there})
+    with pytest.raises(DataError) as info:
+        inspect(path)
+    sentence(info, path, f"has {there[0]} but no")
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,20 @@ def test_the_other_strand_has_the_complementary_words():
 
 def test_no_genes():
     assert kmer_features(np.empty((0, 9), np.uint8), np.empty((0, 8), np.float32), KmerConfig()).shape[0] == 0
+
+
+# Without promoters
+
+
+def test_genes_without_promoters_have_their_halflife_features_alone():
+    config = KmerConfig()
+    halflife = np.arange(24, dtype=np.float32).reshape(3, 8)
+    assert feature_names(config, 0) == list(HALFLIFE_FEATURES)
+    assert feature_count(config, 0) == 8
+    np.testing.assert_array_equal(kmer_features(np.empty((3, 0), np.uint8), halflife, config), halflife)
+
+
+def test_without_promoters_and_features_there_is_nothing():
+    config = KmerConfig(**PLAIN)
+    assert feature_names(config, 0) == []
+    assert kmer_features(np.empty((3, 0), np.uint8), None, config).shape == (3, 0)

@@ -129,6 +129,20 @@ def test_promoters_of_unknown_bases_alone(tmp_path):
         assert np.isfinite(scores["logits"]).all()
 
 
+@pytest.mark.parametrize("model", [XGBOOST, LOGISTIC], ids=["xgboost_kmer", "logistic"])
+def test_genes_without_promoters(tmp_path, model):
+    without = {
+        "train": write_promoters(tmp_path / "train.h5", columns(32, 0, 0, "T")),
+        "valid": write_promoters(tmp_path / "valid.h5", columns(21, 0, 1, "V")),
+    }
+    target, scores = fit(without, tmp_path, model=model)
+    predictor = Predictor(target)
+    assert (predictor.model.width, predictor.model.uses_dna, predictor.info.reads_dna) == (8, False, False)
+    genes = columns(21, 0, 1, "V")
+    probability = predictor.score(genes["sequence"], genes["halflife"])
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-scores["logits"].astype(float))), rtol=1e-5)
+
+
 def test_bases_are_read_whatever_the_backbone(files, tmp_path):
     job = make_job(files, tmp_path, backbone={"kind": "hyenadna"})
     assert job.inputs.info.kind == "bases"
