@@ -13,7 +13,7 @@ def default_kind(kind: str) -> BeforeValidator:
 
 
 class HalflifeConfig(Section):
-    """The half-life encoder and its pretraining by a triplet loss."""
+    """How the half-life features are read, their encoder, and its pretraining by a triplet loss."""
 
     channels: tuple[PositiveInt, ...] = Field((128, 256, 256), description="channels of the convolutions", min_length=1)
     epochs: PositiveInt = Field(20, description="passes over the training genes")
@@ -21,6 +21,10 @@ class HalflifeConfig(Section):
     learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size")
     margin: PositiveFloat = Field(1.0, description="margin of the triplet loss")
     noise: PositiveFloat = Field(0.1, description="standard deviation of the noise that makes a positive")
+    bins: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="read each feature by so many quantile bins; null: as one standardised number"
+    )
+    beside: bool = Field(False, description="let the network read the features beside their code")
     finetune: bool = Field(False, description="let the CNN's training move the encoder's weights")
 
 

@@ -13,6 +13,7 @@ from raygenex.data_sections import (
     ChromosomeSplit,
     DataConfig,
     Folder,
+    Fraction,
     PositiveFloat,
     PositiveInt,
     Section,
@@ -86,6 +87,10 @@ class TrainConfig(Section):
     epochs: PositiveInt = Field(50, description="passes over the training genes at most")
     global_batch_size: PositiveInt = Field(32, description="genes a step, over all workers")
     learning_rate: PositiveFloat = Field(1e-4, description="step size")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="the step size over all epochs: as it is, or falling to 0 along half a cosine"
+    )
+    warmup: Fraction = Field(0.0, description="share of all steps over which the step size rises from 0")
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="decoupled weight decay (AdamW); 0 is Adam")
     patience: PositiveInt | None = Field(None, description="stop after this many epochs without a better valid AUROC")
     workers: PositiveInt = Field(1, description="DDP workers")

@@ -23,7 +23,7 @@ __all__ = [
 def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: InputShape) -> ExpressionModel:
     """Build the model of a configuration, with every layer sized for its inputs."""
     if isinstance(model, LstmConfig):
-        return Lstm(model, inputs)
+        return Lstm(model, halflife, inputs)
     if isinstance(model, AutoencoderXgboost):
         return AutoencoderTrees(model, inputs)
     if isinstance(model, XgboostKmer):

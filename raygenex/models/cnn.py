@@ -31,22 +31,27 @@ class Cnn(ExpressionModel):
         kind = config.kind
         super().__init__(inputs, uses_dna=kind != "cnn_halflife_only", uses_halflife=kind != "cnn_dna_only")
         self.join = config.join
+        self.beside = halflife.beside
         positions = 0
         if self.uses_dna:
             self.stem = build_stem(inputs, config.width, config.stem_kernel)
             positions += inputs.length
-        beside = 0
+        late = 0
         if self.uses_halflife:
-            self.scaler = FeatureScaler()
-            self.encoder = HalflifeEncoder(halflife.channels) if kind != "cnn_halflife_raw" else None
-            code_width = self.encoder.width if self.encoder else 1
+            self.scaler = FeatureScaler(halflife.bins)
+            self.encoder = (
+                HalflifeEncoder(halflife.channels, self.scaler.channels) if kind != "cnn_halflife_raw" else None
+            )
+            code_width = self.encoder.width if self.encoder else 0
+            if self.encoder is None or self.beside:
+                code_width += self.scaler.channels
             if self.uses_dna and config.join == "dense":
-                beside = code_width * FEATURES
+                late = code_width * FEATURES
             else:
                 self.lift = nn.Conv1d(code_width, config.width, 1) if code_width != config.width else nn.Identity()
                 positions += FEATURES
         self.trunk, flat = self._build_trunk(config, positions)
-        self.dense = build_dense(flat + beside, config.dense, config.dropout)
+        self.dense = build_dense(flat + late, config.dense, config.dropout)
 
     @staticmethod
     def _build_trunk(config: CnnConfig, positions: int) -> tuple[nn.Sequential, int]:
@@ -77,7 +82,9 @@ class Cnn(ExpressionModel):
         if self.scaler is not None:
             assert halflife is not None, "this model needs half-life features"
             scaled = self.scaler(halflife)
-            code = self.encoder(scaled) if self.encoder else scaled[:, None, :]
+            code = self.encoder(scaled) if self.encoder else scaled
+            if self.encoder and self.beside:
+                code = torch.cat([code, scaled], dim=1)
             if not (self.uses_dna and self.join == "dense"):
                 parts.append(self.lift(code))
         if self.uses_dna:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from raygenex.config import LstmConfig
+from raygenex.config import HalflifeConfig, LstmConfig
 from raygenex.models.base import ExpressionModel, InputShape, build_dense, build_stem, channels_first
 from raygenex.models.halflife import FEATURES, FeatureScaler
 
@@ -18,15 +18,17 @@ class Lstm(ExpressionModel):
     ----------
     config
         Sizes and dropout.
+    halflife
+        How the features are read.
     inputs
         Shape of the DNA input.
     """
 
     scaler: FeatureScaler
 
-    def __init__(self, config: LstmConfig, inputs: InputShape) -> None:
+    def __init__(self, config: LstmConfig, halflife: HalflifeConfig, inputs: InputShape) -> None:
         super().__init__(inputs)
-        self.scaler = FeatureScaler()
+        self.scaler = FeatureScaler(halflife.bins)
         self.stem = build_stem(inputs, config.width, config.stem_kernel)
         # A last window that is cut short is averaged over the positions that it has.
         self.pool = nn.AvgPool1d(config.pool, ceil_mode=True)
@@ -34,7 +36,9 @@ class Lstm(ExpressionModel):
             config.width, config.hidden, config.layers, batch_first=True, bidirectional=config.bidirectional
         )
         directions = 2 if config.bidirectional else 1
-        self.dense = build_dense(config.hidden * directions + FEATURES, config.dense, config.dropout)
+        self.dense = build_dense(
+            config.hidden * directions + self.scaler.channels * FEATURES, config.dense, config.dropout
+        )
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
         """Return logits, shape ``(N,)``, of base indices or embeddings and half-life features: see the base class."""
@@ -43,4 +47,4 @@ class Lstm(ExpressionModel):
         dtype = next(self.parameters()).dtype
         steps = self.pool(self.stem(channels_first(sequence, self.inputs, dtype))).transpose(1, 2)
         states, _ = self.lstm(steps)
-        return self.dense(torch.cat([states.mean(dim=1), self.scaler(halflife)], dim=1)).squeeze(1)
+        return self.dense(torch.cat([states.mean(dim=1), self.scaler(halflife).flatten(1)], dim=1)).squeeze(1)

@@ -42,10 +42,11 @@ def pretrain_encoder(
     assert len(halflife) >= 2, "a negative needs a second gene"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = HalflifeEncoder(config.channels).to(device)
-    scaler = FeatureScaler()
+        encoder = HalflifeEncoder(config.channels, config.bins or 1).to(device)
+    scaler = FeatureScaler(config.bins)
     scaler.fit(halflife)
-    features = scaler(halflife.float()).to(device)
+    features = scaler.standardise(halflife.float()).to(device)
+    scaler.to(device)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
     # No piece is smaller than the batch size, so no gene is left alone without a negative.
@@ -55,7 +56,7 @@ def pretrain_encoder(
         for rows in torch.randperm(len(features), generator=generator).tensor_split(pieces):
             anchor = features[rows.to(device)]
             noise = torch.randn(anchor.shape, generator=generator).to(device) * config.noise
-            code, positive = encoder(torch.cat([anchor, anchor + noise])).chunk(2)
+            code, positive = encoder(scaler.read(torch.cat([anchor, anchor + noise]))).chunk(2)
             loss, satisfied = triplet_loss(code, positive, code.roll(1, dims=0), config.margin)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -70,4 +71,4 @@ def pretrain_encoder(
                     "triplet_satisfied": satisfied_sum / len(features),
                 }
             )
-    return scaler, encoder.cpu().eval()
+    return scaler.cpu(), encoder.cpu().eval()

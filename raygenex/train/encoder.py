@@ -48,7 +48,9 @@ def prepare_halflife(
         {
             "seed": config.seed,
             "train": inputs.fingerprints["train"],
-            "halflife": config.halflife.model_dump(mode="json", exclude={"finetune"}) if encoded else None,
+            "halflife": config.halflife.model_dump(mode="json", exclude={"finetune", "beside"})
+            if encoded
+            else config.halflife.bins,
         }
     )
     if _identity_of(folder) == identity:
@@ -59,7 +61,7 @@ def prepare_halflife(
     if encoded:
         scaler, encoder = _pretrain(config, halflife, tracker, parent_run, history)
     else:
-        fitted = FeatureScaler()
+        fitted = FeatureScaler(config.halflife.bins)
         fitted.fit(torch.from_numpy(halflife))
         scaler, encoder = fitted.state_dict(), None
     aside = folder.with_name(f".halflife_encoder.{os.getpid()}")

@@ -26,8 +26,9 @@ from raygenex.train.checkpoint import (
 )
 from raygenex.train.encoder import SCALER
 from raygenex.train.history import Progress
+from raygenex.train.schedule import epoch_rate
 from raygenex.train.shard import derive_seed
-from raygenex.train.steps import gather, score_shard, train_epoch
+from raygenex.train.steps import gather, score_shard, steps_of_epoch, train_epoch
 from raygenex.train.worker import open_worker
 
 STATE = "training_state.pt"
@@ -54,13 +55,22 @@ def train_worker(settings: dict[str, Any]) -> None:
     optimizer = build_optimizer(model, config)
     _resume(model, optimizer, progress)
     trained = ray.train.torch.prepare_model(model)
+    steps = steps_of_epoch(sizes["train"], worker.batch_size)
     while not progress.finished:
         epoch = progress.next_epoch
         # Seeds come from the epoch, not from a running state: a resumed run draws what an undisturbed one would.
         seed = derive_seed(config.seed, epoch, rank)
         torch.manual_seed(seed)
         train_loss = train_epoch(
-            trained, shards["train"], optimizer, sizes["train"], worker.batch_size, seed, device, worker.autocast
+            trained,
+            shards["train"],
+            optimizer,
+            sizes["train"],
+            worker.batch_size,
+            seed,
+            device,
+            worker.autocast,
+            rate=epoch_rate(config.train, epoch, steps),
         )
         batch_size = worker.batch_size * SCORE_FACTOR
         logits, labels = score_shard(model, shards["valid"], batch_size, device, worker.autocast)

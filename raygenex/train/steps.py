@@ -26,6 +26,11 @@ def shard_sizes(count: int, world_size: int) -> list[int]:
     return [stop - start for start, stop in (shard_bounds(count, rank, world_size) for rank in range(world_size))]
 
 
+def steps_of_epoch(sizes: list[int], batch_size: int) -> int:
+    """Return how many steps an epoch takes, the same on every worker."""
+    return -(-max(sizes) // batch_size)
+
+
 def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
     """Return how many genes all workers together process in a step, the last steps being short."""
     return sum(min(batch_size, max(0, size - step * batch_size)) for size in sizes)
@@ -82,15 +87,17 @@ def train_epoch(
     device: torch.device,
     autocast: Autocast,
     loss: Loss = expression_loss,
+    rate: Callable[[int], float] | None = None,
 ) -> float:
     """Pass once over the training genes of all workers; return the mean loss per gene.
 
     Every worker takes the same number of steps. One that runs out of genes a step early repeats its last batch with
-    weight 0, so nobody waits and no gene counts twice.
+    weight 0, so nobody waits and no gene counts twice. ``rate`` gives the step size of each step of the epoch; without
+    it the optimizer keeps its own.
     """
     model.train()
     world_size = len(sizes)
-    steps = -(-max(sizes) // batch_size)
+    steps = steps_of_epoch(sizes, batch_size)
     total = torch.zeros((), device=device, dtype=torch.float64)
     batches = iter(shard.shuffled(batch_size, seed))
     batch: Batch | None = None
@@ -101,6 +108,9 @@ def train_epoch(
             assert len(batch.label) == mine, "a shard gave fewer genes than it was promised"
         assert batch is not None, "a worker without genes cannot train"
         weight = 1.0 if mine else 0.0
+        if rate is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
         optimizer.zero_grad(set_to_none=True)
         total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight, loss)
         optimizer.step()

@@ -166,6 +166,27 @@ def test_the_encoder_is_part_of_the_encoded_kinds_alone():
     assert "scaler.mean" not in shapes_of(build("cnn_dna_only"))
 
 
+@pytest.mark.parametrize("join", ["positions", "dense"])
+@pytest.mark.parametrize("bins", [None, 5])
+@pytest.mark.parametrize("beside", [False, True])
+def test_features_may_be_binned_and_stand_beside_their_code(join, bins, beside):
+    halflife = HalflifeConfig(channels=(3, 4), bins=bins, beside=beside)
+    channels = bins or 1
+    model = build(halflife=halflife, join=join)
+    assert shapes_of(model)["encoder.layers.0.weight"] == (3, channels, 3)
+    code = 4 + (channels if beside else 0)
+    if join == "positions":
+        assert shapes_of(model)["lift.weight"] == (6, code, 1)
+    else:
+        dna = shapes_of(build("cnn_dna_only"))["dense.0.weight"][1]
+        assert shapes_of(model)["dense.0.weight"][1] == dna + 8 * code
+    assert torch.isfinite(model(*inputs())).all()
+    raw = build("cnn_halflife_raw", halflife=halflife, join=join)
+    if join == "dense":
+        assert shapes_of(raw)["dense.0.weight"][1] == dna + 8 * channels
+    assert torch.isfinite(raw(*inputs())).all()
+
+
 def test_features_enter_in_their_own_units():
     model = build("cnn_halflife_raw").eval()
     sequence, halflife = inputs()

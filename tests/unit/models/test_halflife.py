@@ -16,7 +16,7 @@ def codes(*firsts):
 
 def test_scaler_before_fitting_changes_nothing():
     halflife = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(FeatureScaler()(halflife), halflife)
+    assert torch.equal(FeatureScaler()(halflife), halflife[:, None, :])
 
 
 def test_scaler_by_hand():
@@ -26,7 +26,7 @@ def test_scaler_by_hand():
     scaler.fit(halflife)
     assert scaler.mean.tolist() == [2 * i + 1 for i in range(8)]
     assert scaler.scale.tolist() == [i + 1 for i in range(8)]
-    assert scaler(halflife).tolist() == [[-1.0] * 8, [1.0] * 8]
+    assert scaler(halflife).tolist() == [[[-1.0] * 8], [[1.0] * 8]]
 
 
 @pytest.mark.parametrize("genes", [1, 3, 1000])
@@ -38,7 +38,7 @@ def test_a_constant_feature_keeps_scale_one(genes, value):
     scaler.fit(halflife)
     assert scaler.scale[5] == 1
     assert scaler.mean[5] == torch.tensor(value)
-    assert (scaler(halflife)[:, 5] == 0).all()
+    assert (scaler(halflife)[:, :, 5] == 0).all()
     assert (scaler.scale > 0).all()
 
 
@@ -62,10 +62,51 @@ def test_scaler_statistics_travel_with_the_weights_and_do_not_learn():
     assert torch.equal(other.scale, scaler.scale)
 
 
+def test_bins_by_hand():
+    # Five genes at -2, -1, 0, 1, 2: mean 0, deviation sqrt(2); two bins with edges -2, 0, 2, in deviations.
+    halflife = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])[:, None].repeat(1, 8)
+    scaler = FeatureScaler(bins=2)
+    scaler.fit(halflife)
+    root = math.sqrt(2)
+    torch.testing.assert_close(scaler.edges, torch.tensor([-root, 0.0, root])[:, None].repeat(1, 8))
+    read = scaler(torch.tensor([-9.0, -2.0, -1.0, 0.0, 1.5, 2.0, 9.0])[:, None].repeat(1, 8))
+    assert read.shape == (7, 2, 8)
+    expected = [[0.0, 0.0], [0.0, 0.0], [0.5, 0.0], [1.0, 0.0], [1.0, 0.75], [1.0, 1.0], [1.0, 1.0]]
+    torch.testing.assert_close(read[:, :, 3], torch.tensor(expected))
+
+
+def test_a_value_that_many_genes_share_makes_a_step():
+    halflife = torch.randn(100, 8, generator=torch.Generator().manual_seed(0)).abs() + 1
+    halflife[:60, 2] = 0.0
+    scaler = FeatureScaler(bins=4)
+    scaler.fit(halflife)
+    read = scaler(torch.tensor([0.0, 0.5, 0.9])[:, None].repeat(1, 8))
+    # The first two bins have no width: off at the shared value, on above it.
+    assert read[:, :2, 2].tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+    assert torch.isfinite(scaler(halflife)).all()
+
+
+def test_bins_see_no_more_than_their_genes_and_rise_with_the_value():
+    generator = torch.Generator().manual_seed(0)
+    halflife = torch.randn(500, 8, generator=generator) * 3 + 7
+    scaler = FeatureScaler(bins=16)
+    scaler.fit(halflife)
+    read = scaler(halflife.sort(dim=0).values)
+    assert read.min() >= 0
+    assert read.max() <= 1
+    assert (read.diff(dim=0) >= 0).all()
+    # Quantile bins hold the same number of genes: the mean over bins is the rank.
+    torch.testing.assert_close(read.mean(dim=1)[:, 0], torch.linspace(0, 1, 500), atol=0.5 / 16, rtol=0.0)
+    assert set(scaler.state_dict()) == {"mean", "scale", "edges"}
+    other = FeatureScaler(bins=16)
+    other.load_state_dict(scaler.state_dict())
+    assert torch.equal(other(halflife), scaler(halflife))
+
+
 @pytest.mark.parametrize("channels", [(1,), (4,), (3, 5), (128, 256, 256), (2, 3, 4, 5)])
 def test_encoder_keeps_eight_positions_of_nonnegative_values(channels):
     encoder = HalflifeEncoder(channels)
-    code = encoder(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+    code = encoder(torch.randn(5, 1, 8, generator=torch.Generator().manual_seed(0)))
     assert code.shape == (5, channels[-1], 8)
     assert encoder.width == channels[-1]
     assert (code >= 0).all()
@@ -81,7 +122,7 @@ def test_encoder_by_hand():
     with torch.no_grad():
         encoder.layers[0].weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
         encoder.layers[0].bias.fill_(-1.0)
-        code = encoder(torch.tensor([[1.0, 2.0, 0.0, 0.0, -5.0, 0.0, 0.0, 3.0]]))
+        code = encoder(torch.tensor([[[1.0, 2.0, 0.0, 0.0, -5.0, 0.0, 0.0, 3.0]]]))
     # Position 0: 10 * 1 + 100 * 2 - 1; position 1: 1 + 20 - 1; position 2: 2 - 1; position 7: 10 * 3 - 1.
     assert code.tolist() == [[[209.0, 20.0, 1.0, 0.0, 0.0, 0.0, 299.0, 29.0]]]
 

@@ -171,3 +171,13 @@ GOLDEN = [0.2027238, 0.1090000, 0.1300422, 0.1295515, 0.0871452]
 def test_the_losses_of_a_fixed_seed_are_golden():
     config = HalflifeConfig(channels=(8, 16), epochs=5, batch_size=16, learning_rate=0.003)
     assert losses(genes(120), config, seed=7) == pytest.approx(GOLDEN, rel=1e-4)
+
+
+def test_bins_are_read_of_noisy_features():
+    halflife = genes()
+    config = SMALL.model_copy(update={"bins": 5})
+    scaler, encoder = pretrain_encoder(halflife, config, 0)
+    assert scaler(halflife).shape == (40, 5, 8)
+    assert encoder(scaler(halflife)).shape == (40, SMALL.channels[-1], 8)
+    history = losses(halflife, config)
+    assert history[-1] < history[0]
