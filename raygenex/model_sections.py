@@ -40,8 +40,12 @@ class CnnConfig(Section):
     pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined by max-pooling after each")
     dense: tuple[PositiveInt, ...] = Field((256, 64), description="sizes of the dense layers before the logit")
     dropout: Fraction = Field(0.5, description="dropout after each dense layer")
+    trunk_dropout: Fraction = Field(0.0, description="dropout of what the convolutions give to the dense layers")
+    mask: Fraction = Field(0.0, description="share of the positions that a training step hides from the network")
     join: Literal["positions", "dense"] = Field(
-        "positions", description="half-life joins the DNA along positions (as published) or at the first dense layer"
+        "positions",
+        description="half-life goes through the convolutions beside the DNA's positions (as published), or past them "
+        "to the first dense layer",
     )
 
     @model_validator(mode="after")

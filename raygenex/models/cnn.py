@@ -31,6 +31,7 @@ class Cnn(ExpressionModel):
         kind = config.kind
         super().__init__(inputs, uses_dna=kind != "cnn_halflife_only", uses_halflife=kind != "cnn_dna_only")
         self.join = config.join
+        self.mask = config.mask
         self.beside = halflife.beside
         positions = 0
         if self.uses_dna:
@@ -45,12 +46,14 @@ class Cnn(ExpressionModel):
             code_width = self.encoder.width if self.encoder else 0
             if self.encoder is None or self.beside:
                 code_width += self.scaler.channels
-            if self.uses_dna and config.join == "dense":
+            if config.join == "dense":
                 late = code_width * FEATURES
             else:
                 self.lift = nn.Conv1d(code_width, config.width, 1) if code_width != config.width else nn.Identity()
                 positions += FEATURES
-        self.trunk, flat = self._build_trunk(config, positions)
+        flat = 0
+        if positions:
+            self.trunk, flat = self._build_trunk(config, positions)
         self.dense = build_dense(flat + late, config.dense, config.dropout)
 
     @staticmethod
@@ -65,6 +68,8 @@ class Cnn(ExpressionModel):
                 nn.MaxPool1d(config.pool, ceil_mode=True),
             ]
             positions = -(-positions // config.pool)
+        if config.trunk_dropout:
+            layers.append(nn.Dropout(config.trunk_dropout))
         return nn.Sequential(*layers), positions * config.channels[-1]
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
@@ -78,20 +83,27 @@ class Cnn(ExpressionModel):
             Features in their own units, shape ``(N, 8)``; may be None where unused.
         """
         parts: list[Tensor] = []
-        code: Tensor | None = None
+        late: list[Tensor] = []
         if self.scaler is not None:
             assert halflife is not None, "this model needs half-life features"
             scaled = self.scaler(halflife)
             code = self.encoder(scaled) if self.encoder else scaled
             if self.encoder and self.beside:
                 code = torch.cat([code, scaled], dim=1)
-            if not (self.uses_dna and self.join == "dense"):
+            if self.join == "dense":
+                late.append(code.flatten(1))
+            else:
                 parts.append(self.lift(code))
         if self.uses_dna:
             assert sequence is not None, "this model needs a sequence"
             dtype = next(self.parameters()).dtype
-            parts.append(self.stem(channels_first(sequence, self.inputs, dtype)))
-        features = self.trunk(torch.cat(parts, dim=2)).flatten(1)
-        if self.uses_dna and self.join == "dense" and code is not None:
-            features = torch.cat([features, code.flatten(1)], dim=1)
-        return self.dense(features).squeeze(1)
+            parts.append(self.stem(self._hide(channels_first(sequence, self.inputs, dtype))))
+        features = [self.trunk(torch.cat(parts, dim=2)).flatten(1)] if parts else []
+        return self.dense(torch.cat([*features, *late], dim=1)).squeeze(1)
+
+    def _hide(self, sequence: Tensor) -> Tensor:
+        """Set positions drawn at random to zero, as an unknown base is, in training alone; others keep their size."""
+        if not (self.training and self.mask):
+            return sequence
+        seen = torch.rand(len(sequence), 1, sequence.shape[2], device=sequence.device) >= self.mask
+        return sequence * seen

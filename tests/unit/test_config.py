@@ -453,6 +453,8 @@ OTHERS = {
     ("embed", "precision"): "bf16",
     ("train", "precision"): "bf16",
     ("train", "patience"): 4,
+    ("train", "schedule"): "cosine",
+    ("halflife", "bins"): 16,
     ("train", "workers"): 2,
     ("model", "kind"): "cnn_dna_only",
     ("model", "join"): "dense",

@@ -187,6 +187,35 @@ def test_features_may_be_binned_and_stand_beside_their_code(join, bins, beside):
     assert torch.isfinite(raw(*inputs())).all()
 
 
+def test_half_life_alone_may_go_past_the_convolutions():
+    model = build("cnn_halflife_only", join="dense")
+    assert not any(name.startswith(("trunk", "lift", "stem")) for name in shapes_of(model))
+    assert shapes_of(model)["dense.0.weight"] == (8, 8 * 4)
+    assert model(None, inputs()[1]).shape == (3,)
+
+
+def test_hidden_positions_are_unknown_bases_and_only_in_training():
+    model = build("cnn_dna_only", mask=0.3)
+    plain = build("cnn_dna_only")
+    sequence = inputs(n=200)[0]
+    assert torch.equal(model.eval()(sequence, None), plain.eval()(sequence, None))
+    model.train()
+    ones = torch.ones(200, 4, 60)
+    hidden = model._hide(ones)
+    # Whole positions, each seen or not, and the seen ones as they are.
+    assert set(hidden.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(hidden, hidden[:, :1].expand(-1, 4, -1))
+    assert hidden.mean().item() == pytest.approx(0.7, abs=0.02)
+    assert torch.equal(plain.train()._hide(ones), ones)
+
+
+def test_dropout_of_the_convolutions_leaves_scores_alone():
+    model, plain = build(trunk_dropout=0.5), build()
+    assert shapes_of(model) == shapes_of(plain)
+    assert torch.equal(model.eval()(*inputs()), plain.eval()(*inputs()))
+    assert not torch.equal(model.train()(*inputs()), model.train()(*inputs()))
+
+
 def test_features_enter_in_their_own_units():
     model = build("cnn_halflife_raw").eval()
     sequence, halflife = inputs()
