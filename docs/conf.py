@@ -69,8 +69,8 @@ def config_table(section: str) -> str:
         tag = "rule" if "rule" in keys else "kind"
         if len(options) > 1:
             keys = {tag: keys[tag]} | {key: value for key, value in keys.items() if key != tag}
-        if section == "model" and name != options[0]:
-            # The four kinds share their sizes.
+        if section == "model" and name.startswith("Cnn") and name != options[0]:
+            # The four kinds of the CNN share their sizes.
             keys = {"kind": keys["kind"]}
         parts.append(_table(keys))
         for key, value in keys.items():

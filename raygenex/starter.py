@@ -20,7 +20,7 @@ backbone:
   # revision: 8fe770c78eb13fe33bf81501612faeddf4d6f331
 
 model:
-  kind: cnn_halflife_encoded   # or cnn_halflife_raw, cnn_dna_only, cnn_halflife_only
+  kind: cnn_halflife_encoded   # or cnn_halflife_raw, cnn_dna_only, cnn_halflife_only, lstm, xgboost_kmer, ...
   dropout: 0.5
 
 train:

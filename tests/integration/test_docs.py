@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import typer
 
+from raygenex.benchmark.jobs import plan_jobs
 from raygenex.cli import app
 from raygenex.config import RunConfig, load_config
 from raygenex.embed.store import Manifest, write_manifest, write_shard
@@ -139,7 +140,8 @@ def test_shipped_jobs_are_valid_and_listed(path: Path, monkeypatch: pytest.Monke
     assert load_config(path).name == path.stem
     listing = (ROOT / "jobs" / "README.md").read_text(encoding="utf-8")
     assert f"| `{path.name}` |" in listing
-    assert f"raygenex run jobs/{path.name} -o output=$OUT" in listing
+    verbs = ("run", "benchmark")
+    assert any(f"raygenex {verb} jobs/{path.name} -o output=$OUT" in listing for verb in verbs)
 
 
 def test_paper_job_has_the_papers_settings(monkeypatch: pytest.MonkeyPatch):
@@ -159,6 +161,17 @@ def test_paper_job_has_the_papers_settings(monkeypatch: pytest.MonkeyPatch):
     train = config.train
     assert (train.epochs, train.global_batch_size, train.learning_rate, train.weight_decay) == (50, 32, 1e-4, 0.0)
     assert (train.workers, train.use_gpu, config.embed.gpus_per_actor) == (4, True, 1.0)
+    # What goes beyond the paper is off.
+    assert (config.halflife.bins, config.halflife.beside, config.halflife.finetune) == (None, False, False)
+    assert (model.trunk_dropout, model.mask) == (0.0, 0.0)
+    assert (train.schedule, train.warmup, train.patience) == ("constant", 0.0, None)
+    jobs = {job.model: job.config.model for job in plan_jobs(config)}
+    assert len(jobs) == 8
+    trees = jobs["autoencoder_xgboost"].trees
+    assert (trees.trees, trees.depth, trees.learning_rate) == (100, 7, 0.1)
+    assert (trees.subsample, trees.colsample, trees.early_stopping) == (0.8, 0.8, None)
+    assert jobs["autoencoder_xgboost"].channels == (256, 128, 64, 32, 1)
+    assert jobs["cnn_dna_only"].dropout == 0.5
 
 
 @pytest.mark.timeout(480)
