@@ -63,7 +63,7 @@ class CnnHalflifeEncoded(CnnConfig):
 
 
 class CnnHalflifeRaw(CnnConfig):
-    """DNA and the half-life features as they are (the paper's CNNOnly)."""
+    """DNA and the standardised half-life features, without an encoder (the paper's CNNOnly)."""
 
     kind: Literal["cnn_halflife_raw"] = "cnn_halflife_raw"
 
@@ -110,7 +110,7 @@ class TreesConfig(Section):
     colsample: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.8, description="share of the features a tree sees")
     min_child_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="least sum of Hessians in a leaf")
     early_stopping: PositiveInt | None = Field(
-        None, description="stop after so many trees without a better valid AUROC; null: all trees"
+        None, description="stop after so many trees without a better valid AUROC, and keep the best; null: all trees"
     )
 
 
@@ -119,7 +119,7 @@ class AutoencoderXgboost(Section):
 
     kind: Literal["autoencoder_xgboost"] = "autoencoder_xgboost"
     channels: tuple[PositiveInt, ...] = Field(
-        (256, 128, 64, 32, 1), description="channels of the encoder; the decoder mirrors them", min_length=2
+        (128, 64, 32, 1), description="channels of the encoder; the decoder mirrors them", min_length=2
     )
     kernel_size: PositiveInt = Field(3, description="positions seen by a convolution (odd)")
     pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined after each convolution but the last")

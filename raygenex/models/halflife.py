@@ -94,12 +94,17 @@ class HalflifeEncoder(nn.Module):
         return self.layers(scaled)
 
 
-def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """Return the mean triplet loss and the fraction of triplets that are already apart by the margin.
+def triplet_violation(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """Return ``|a - p| - |a - n| + margin`` of each triplet, shape ``(N,)``, for codes ``(N, channels, 8)`` each.
 
-    ``max(0, |a - p| - |a - n| + margin)`` with the L2 distance between whole codes, shape ``(N, channels, 8)`` each.
+    The distance is L2, between whole codes. A triplet that is apart by the margin has a value of 0 or less.
     """
     near = torch.linalg.vector_norm((anchor - positive).flatten(1), dim=1)
     far = torch.linalg.vector_norm((anchor - negative).flatten(1), dim=1)
-    violation = near - far + margin
+    return near - far + margin
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Return the mean triplet loss, the positive part of `triplet_violation`, and the fraction that is satisfied."""
+    violation = triplet_violation(anchor, positive, negative, margin)
     return violation.clamp(min=0).mean(), (violation <= 0).float().mean()

@@ -86,7 +86,7 @@ def boosted_worker(settings: dict[str, Any]) -> None:
         model.booster.keep(boosting.best())
         scores = score_table(model, tables["valid"])
         scores = {name: gather(values, sizes["valid"]) for name, values in scores.items()}
-        info.history, info.epoch = boosting.progress.history, boosting.progress.best_epoch
+        info.history, info.epoch = boosting.progress.history, boosting.last_kept
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:

@@ -90,9 +90,14 @@ class Boosting:
         self.progress.history.append(metrics)
         return metrics
 
+    @property
+    def last_kept(self) -> int:
+        """Number of the last tree to keep: with early stopping the one after which valid was ranked best."""
+        return len(self.progress.history) - 1 if self.progress.patience is None else self.progress.best_epoch
+
     def best(self) -> Any:
-        """Return the trees up to the one after which valid was ranked best."""
-        return self._trees[: self.progress.best_epoch + 1]
+        """Return the trees to keep."""
+        return self._trees[: self.last_kept + 1]
 
     def state(self) -> bytes:
         """Return all trees as bytes, to `resume` from."""

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from raygenex.config import HalflifeConfig
-from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, triplet_loss
+from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, triplet_loss, triplet_violation
+
+# Share of satisfied triplets from which a second pass over the others alone costs less than one over all.
+FEW = 0.75
 
 
 def pretrain_encoder(
@@ -51,18 +54,19 @@ def pretrain_encoder(
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
     # No piece is smaller than the batch size, so no gene is left alone without a negative.
     pieces = max(1, len(features) // config.batch_size)
+    satisfied = 0.0
     for epoch in range(config.epochs):
         loss_sum = satisfied_sum = 0.0
         for rows in torch.randperm(len(features), generator=generator).tensor_split(pieces):
             anchor = features[rows.to(device)]
             noise = torch.randn(anchor.shape, generator=generator).to(device) * config.noise
-            code, positive = encoder(scaler.read(torch.cat([anchor, anchor + noise]))).chunk(2)
-            loss, satisfied = triplet_loss(code, positive, code.roll(1, dims=0), config.margin)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            inputs = scaler.read(torch.cat([anchor, anchor + noise]))
+            optimizer.zero_grad(set_to_none=False)
+            step = _sparse_step if satisfied > FEW else _step
+            loss, satisfied = step(encoder, inputs, config.margin)
             optimizer.step()
-            loss_sum += loss.item() * len(rows)
-            satisfied_sum += satisfied.item() * len(rows)
+            loss_sum += loss * len(rows)
+            satisfied_sum += satisfied * len(rows)
         if on_epoch:
             on_epoch(
                 {
@@ -72,3 +76,28 @@ def pretrain_encoder(
                 }
             )
     return scaler.cpu(), encoder.cpu().eval()
+
+
+def _step(encoder: HalflifeEncoder, inputs: Tensor, margin: float) -> tuple[float, float]:
+    """Add the gradient of the mean loss; return the loss and the fraction of satisfied triplets.
+
+    ``inputs`` are anchors and then their positives, shape ``(2 N, channels, 8)``; a gene's negative is the one before.
+    """
+    code, positive = encoder(inputs).chunk(2)
+    loss, satisfied = triplet_loss(code, positive, code.roll(1, dims=0), margin)
+    loss.backward()
+    return loss.item(), satisfied.item()
+
+
+def _sparse_step(encoder: HalflifeEncoder, inputs: Tensor, margin: float) -> tuple[float, float]:
+    """Do what `_step` does, but go back through the triplets that are not satisfied alone: others have no gradient."""
+    genes = len(inputs) // 2
+    with torch.no_grad():
+        code, positive = encoder(inputs).chunk(2)
+        violation = triplet_violation(code, positive, code.roll(1, dims=0), margin)
+    hard = (violation > 0).nonzero()[:, 0]
+    if len(hard):
+        needed, places = torch.cat([hard, hard + genes, (hard - 1) % genes]).unique(return_inverse=True)
+        anchor, positive, negative = encoder(inputs[needed])[places].chunk(3)
+        (triplet_violation(anchor, positive, negative, margin).clamp(min=0).sum() / genes).backward()
+    return violation.clamp(min=0).mean().item(), 1.0 - len(hard) / genes

@@ -64,7 +64,7 @@ def boost(job: Job, config: TreesConfig, booster: Booster, tables: dict[str, Tab
             if boosting.due:
                 show(metrics)
     booster.keep(boosting.best())
-    info.history, info.epoch = boosting.progress.history, boosting.progress.best_epoch
+    info.history, info.epoch = boosting.progress.history, boosting.last_kept
     info.versions |= xgboost_version()
 
 

@@ -170,7 +170,7 @@ def test_paper_job_has_the_papers_settings(monkeypatch: pytest.MonkeyPatch):
     trees = jobs["autoencoder_xgboost"].trees
     assert (trees.trees, trees.depth, trees.learning_rate) == (100, 7, 0.1)
     assert (trees.subsample, trees.colsample, trees.early_stopping) == (0.8, 0.8, None)
-    assert jobs["autoencoder_xgboost"].channels == (256, 128, 64, 32, 1)
+    assert jobs["autoencoder_xgboost"].channels == (128, 64, 32, 1)
     assert jobs["cnn_dna_only"].dropout == 0.5
 
 

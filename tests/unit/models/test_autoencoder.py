@@ -98,10 +98,10 @@ def test_the_code_is_halved_between_the_layers():
     config = AutoencoderXgboost()
     encoder = DnaEncoder(config, InputShape("embedding", 157, 256))
     weights = [tuple(tensor.shape) for name, tensor in encoder.state_dict().items() if name.endswith("weight")]
-    assert weights == [(256, 256, 3), (128, 256, 3), (64, 128, 3), (32, 64, 3), (1, 32, 3)]
-    assert encoder.lengths == [157, 79, 40, 20, 10]
-    assert encoder.size == 10
-    assert DnaEncoder(config, InputShape("bases", 20000, 4)).size == 1250
+    assert weights == [(128, 256, 3), (64, 128, 3), (32, 64, 3), (1, 32, 3)]
+    assert encoder.lengths == [157, 79, 40, 20]
+    assert encoder.size == 20
+    assert DnaEncoder(config, InputShape("bases", 20000, 4)).size == 2500
 
 
 def test_the_number_of_parameters_by_hand():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from raygenex.config import HalflifeConfig
-from raygenex.models.halflife import triplet_loss
+from raygenex.models.halflife import HalflifeEncoder, triplet_loss
 from raygenex.train import contrastive
 from raygenex.train.contrastive import pretrain_encoder
 
@@ -181,3 +181,28 @@ def test_bins_are_read_of_noisy_features():
     assert encoder(scaler(halflife)).shape == (40, SMALL.channels[-1], 8)
     history = losses(halflife, config)
     assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("genes_in_batch", [2, 3, 50])
+@pytest.mark.parametrize("margin", [0.0, 0.05, 0.3, 50.0])
+def test_going_back_through_violations_alone_gives_the_whole_gradient(genes_in_batch, margin):
+    torch.manual_seed(1)
+    encoder = HalflifeEncoder((4, 3), 2)
+    inputs = torch.randn(2 * genes_in_batch, 2, 8)
+    found = []
+    for step in (contrastive._step, contrastive._sparse_step):
+        for parameter in encoder.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        numbers = step(encoder, inputs, margin)
+        found.append((numbers, [parameter.grad.clone() for parameter in encoder.parameters()]))
+    (first, whole), (second, sparse) = found
+    assert second == pytest.approx(first, abs=1e-6)
+    for one, other in zip(whole, sparse, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_both_ways_learn_the_same(monkeypatch):
+    config = SMALL.model_copy(update={"epochs": 12, "learning_rate": 0.01, "margin": 0.2})
+    history = losses(genes(200), config)
+    monkeypatch.setattr(contrastive, "FEW", 2.0)
+    assert losses(genes(200), config) == pytest.approx(history, abs=1e-4)

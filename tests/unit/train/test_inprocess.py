@@ -201,6 +201,20 @@ def test_resumed_trees_are_those_of_an_undisturbed_run():
     assert whole.best().get_dump() == second.best().get_dump()
 
 
+@pytest.mark.parametrize("early_stopping", [None, 5])
+def test_all_trees_are_kept_but_with_early_stopping(early_stopping):
+    growing = boosting(early_stopping, trees=30)
+    while not growing.finished:
+        growing.grow()
+    history = growing.progress.history
+    best = max(range(len(history)), key=lambda number: (history[number]["valid_auroc"], -number))
+    # Labels are noise here, so the best number of trees is not the last.
+    assert best < len(history) - 1
+    kept = best if early_stopping else 29
+    assert growing.last_kept == kept
+    assert growing.best().num_boosted_rounds() == kept + 1
+
+
 def test_a_report_is_due_every_twenty_trees_and_at_the_end():
     growing = boosting(trees=45)
     due = []
