@@ -112,10 +112,19 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
 def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
     """Say which models would be trained, and which are trained already."""
     jobs = plan_jobs(config)
-    splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
-    counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
-    steps = [f"check: {counts} genes"]
-    done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
+    steps, made = _plan_data(config)
+    embedded = True
+    done: set[int] = set()
+    if made:
+        splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
+        counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
+        steps.append(f"check: {counts} genes")
+    if any(job.config.reads_embeddings for job in jobs):
+        manifest = read_manifest(config.store)
+        embedded = manifest is not None and manifest.complete
+        steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
+    if made and embedded and not force:
+        done = finished_jobs(jobs, config.benchmark.split, splits)
     for number, job in enumerate(jobs):
         status = "finished" if number in done else "to do"
         steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
@@ -131,18 +140,22 @@ def _later_steps(config: RunConfig) -> list[str]:
     return [*steps, "evaluate: the genes of valid", f"register: as {config.tracking.model_name}@candidate"]
 
 
+def _plan_data(config: RunConfig) -> tuple[list[str], bool]:
+    """Say what would be done to make the data, and whether they are there already."""
+    if config.simulate is not None:
+        made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
+        return [plan_simulate(config, force=False)], made
+    if config.build is not None:
+        return [plan_build(config, force=False)], find_build(config, made_folder(config, "build")) is not None
+    return [], True
+
+
 def plan_run(config: RunConfig, force: bool) -> list[str]:
     """Say what every stage of the chain would do."""
-    steps = []
-    made = True
-    if config.simulate is not None:
-        steps.append(plan_simulate(config, force=False))
-        made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
-    elif config.build is not None:
-        steps.append(plan_build(config, force=False))
-        if find_build(config, made_folder(config, "build")) is None:
-            # Which genes a build keeps is known when it is done.
-            return [*steps, *_later_steps(config)]
+    steps, made = _plan_data(config)
+    if config.build is not None and not made:
+        # Which genes a build keeps is known when it is done.
+        return [*steps, *_later_steps(config)]
     if made:
         splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name) or name != "test"))
         counts = {name: split.rows for name, split in splits.items()}

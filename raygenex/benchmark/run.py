@@ -16,7 +16,9 @@ from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
 from raygenex.benchmark.text import to_csv, to_json, to_markdown
 from raygenex.config import RunConfig
 from raygenex.data.guard import guard
+from raygenex.data.made import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
+from raygenex.embed.run import embed
 from raygenex.errors import ConfigError
 from raygenex.locking import exclusive
 from raygenex.registry import register
@@ -48,8 +50,9 @@ class BenchmarkResult:
 def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     """Train every model with every seed, measure them on one split, and write the tables.
 
-    What is finished is not trained again. A training that fails is a row of the tables and sinks no other. The winner
-    is the model of the highest mean valid AUROC; its seed of the median valid AUROC is registered.
+    The data set is made and the promoters are embedded first, where the configuration says how and they are not there
+    yet. What is finished is not trained again. A training that fails is a row of the tables and sinks no other. The
+    winner is the model of the highest mean valid AUROC; its seed of the median valid AUROC is registered.
 
     Parameters
     ----------
@@ -67,6 +70,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
         raise ConfigError(f"benchmark.split is {config.benchmark.split}, but data.{config.benchmark.split} is not set")
+    _make_inputs(config, jobs)
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
     guard(config, strict=False)
@@ -85,6 +89,16 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
             tracker.log_folder(parent, folder, "benchmark")
             registered = _register_winner(config, jobs, models, winner) if winner else None
     return BenchmarkResult(str(folder), table, winner, registered, parent, time.monotonic() - started)
+
+
+def _make_inputs(config: RunConfig, jobs: list[Job]) -> None:
+    """Make what all trainings read, as far as it is not there: the data set, and the embeddings of its promoters."""
+    if config.simulate is not None:
+        simulate_data(config, force=False)
+    if config.build is not None:
+        build_data(config, force=False)
+    if any(job.config.reads_embeddings for job in jobs):
+        embed(config)
 
 
 def _collect(
