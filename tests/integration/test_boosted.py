@@ -29,6 +29,7 @@ MODEL = {
 }
 
 
+@pytest.mark.slow
 def test_two_workers_grow_nearly_the_trees_of_one_process(
     make_config: Callable[..., RunConfig], promoters: Path, tmp_path: Path
 ):

@@ -78,6 +78,7 @@ def test_an_autoencoder_and_trees_train_together(make: Callable[..., RunConfig],
     use(config, trained, promoters, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trained_autoencoder_is_not_trained_again(
     make: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -101,6 +102,7 @@ def test_a_trained_autoencoder_is_not_trained_again(
     assert resumed.metrics == undisturbed.metrics
 
 
+@pytest.mark.slow
 def test_they_read_embeddings_too(make: Callable[..., RunConfig], promoters: Path, tmp_path: Path):
     sections = {
         "backbone": {"kind": "hyenadna", "d_model": 16, "n_layer": 1},
