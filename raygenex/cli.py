@@ -365,6 +365,8 @@ def benchmark(
         return
     result = run_benchmark(settings, force)
     _print(text.benchmark_values(result), as_json, lambda: text.benchmark_text(result))
+    if result.winner is None:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -197,13 +197,24 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"override {override!r} has a value that is not valid YAML") from None
+    set_key(values, key, value, f"override {override!r}")
+
+
+def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set ``section.key`` of plain values, and make the sections on the way that are not there.
+
+    Raises
+    ------
+    ConfigError
+        If something on the way is no section; ``where`` says what wanted it.
+    """
     *parents, last = key.split(".")
     for parent in parents:
         nested = values.setdefault(parent, {})
         if nested is None:
             nested = values[parent] = {}
         if not isinstance(nested, dict):
-            raise ConfigError(f"override {override!r} does not fit: {parent} is no section")
+            raise ConfigError(f"{where} does not fit: {parent} is no section")
         values = nested
     values[last] = value
 

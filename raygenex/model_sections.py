@@ -148,13 +148,23 @@ class KmerConfig(Section):
     halflife: bool = Field(True, description="read the half-life features too")
 
 
+class KmerTreesConfig(TreesConfig):
+    """Trees on thousands of k-mer counts: many, shallow, each from a tenth of the features."""
+
+    trees: PositiveInt = Field(1000, description="trees at most")
+    depth: PositiveInt = Field(3, description="depth of a tree")
+    learning_rate: PositiveFloat = Field(0.05, description="shrinkage of each tree")
+    colsample: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.1, description="share of the features a tree sees")
+    early_stopping: PositiveInt | None = Field(
+        50, description="stop after so many trees without a better valid AUROC, and keep the best; null: all trees"
+    )
+
+
 class XgboostKmer(KmerConfig):
     """Boosted trees on k-mer counts, bases around the TSS and half-life features: a cheap reference."""
 
     kind: Literal["xgboost_kmer"] = "xgboost_kmer"
-    trees: TreesConfig = TreesConfig(
-        trees=1000, depth=3, learning_rate=0.05, subsample=0.8, colsample=0.1, early_stopping=50
-    )
+    trees: KmerTreesConfig = KmerTreesConfig()
 
 
 class Logistic(KmerConfig):

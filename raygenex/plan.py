@@ -11,6 +11,7 @@ from raygenex.data.opening import open_splits
 from raygenex.data.simulate import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
+from raygenex.errors import RaygenexError
 from raygenex.evaluate import open_rows
 from raygenex.predict import open_prediction
 from raygenex.text import short_path
@@ -127,6 +128,11 @@ def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
         done = finished_jobs(jobs, config.benchmark.split, splits)
     for number, job in enumerate(jobs):
         status = "finished" if number in done else "to do"
+        if made and (embedded or not job.config.reads_embeddings) and number not in done:
+            try:
+                check_workers(job.config, open_inputs(job.config, {name: splits[name] for name in ("train", "valid")}))
+            except RaygenexError as error:
+                status = f"will fail: {error}"
         steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
     return [*steps, f"compare: on {config.benchmark.split}, into {short_path(config.folder)}/benchmark"]
 

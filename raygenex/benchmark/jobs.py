@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenex.cluster import Request, connect
-from raygenex.config import CNN_KINDS, BenchmarkModel, HyenaBackbone, RunConfig, parse_config
+from raygenex.cluster import Request, open_cluster, preflight, user_errors
+from raygenex.config import CNN_KINDS, BenchmarkModel, HyenaBackbone, RunConfig, parse_config, set_key
 from raygenex.data.opening import SplitData
-from raygenex.errors import ConfigError, RaygenexError
+from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.progress import progress
 from raygenex.tracking import tracking_uri
 from raygenex.train.inputs import open_inputs
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 COST = "cost.json"
+ROW_SECTIONS = ("model", "halflife", "train", "predict")
+"""What may differ between the models that are compared: everything else decides what they are compared on."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ def plan_jobs(config: RunConfig) -> list[Job]:
 def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig:
     """Return the configuration of one training: the changed keys, the seed, and a folder below the benchmark's own."""
     values = config.dump()
-    for key, value in model.set.items():
-        _change(values, key, value, model.name)
+    where = f"benchmark.models, {model.name}"
+    # The kind first: what is said of another kind before it would be lost with that kind's sizes.
+    for key, value in sorted(model.set.items(), key=lambda item: item[0] != "model.kind"):
+        _change(values, key, value, where)
     values["seed"] = seed
     values["name"] = f"{model.name}-{seed}"
     values["output"] = config.folder
@@ -69,20 +73,19 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
         values["embed"]["store"] = config.store
     # Beside each other, trainings share nothing but the data.
     values["benchmark"] = {}
-    return parse_config(values, f"benchmark.models, {model.name}")
+    return parse_config(values, where)
 
 
-def _change(values: dict[str, Any], key: str, value: Any, name: str) -> None:
-    *parents, last = key.split(".")
-    if parents and parents[0] in ("data", "benchmark", "tracking", "cluster"):
-        raise ConfigError(f"benchmark.models, {name}: {key} is common to all models and cannot be set for one")
-    section = values
-    for parent in parents:
-        section = section.setdefault(parent, {})
-    if key == "model.kind" and not {section["kind"], value} <= set(CNN_KINDS):
+def _change(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    section = key.split(".")[0]
+    if section not in ROW_SECTIONS:
+        raise ConfigError(
+            f"{where}: {section} is common to all models, and a row sets keys of {', '.join(ROW_SECTIONS)} alone"
+        )
+    if key == "model.kind" and not (values["model"]["kind"] in CNN_KINDS and value in CNN_KINDS):
         # Sizes of one kind mean nothing to another; the four kinds of the CNN share theirs.
-        section.clear()
-    section[last] = value
+        values["model"] = {}
+    set_key(values, key, value, f"{where}: {key}")
 
 
 def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> set[int]:
@@ -99,7 +102,13 @@ def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> 
         if read_state(folder) is None:
             continue
         inputs = open_inputs(job.config, {name: splits[name] for name in ("train", "valid")})
-        state = known_state(folder, inputs)
+        try:
+            state = known_state(folder, inputs)
+        except CheckpointError:
+            raise CheckpointError(
+                f"{folder} holds a run with other settings or data: rename the row {job.model}, remove that folder, or "
+                "pass --force to train all rows anew"
+            ) from None
         measured = all((folder / "evaluation" / name / "metrics.json").exists() for name in ("valid", split))
         if state is not None and state.finished and measured and job.cost.exists():
             done.add(number)
@@ -138,7 +147,14 @@ def run_jobs(
         yield number, run_job(jobs[number].config.dump(), options.split, parent, force=False)
     if len(done) == len(jobs):
         return
-    with connect(config.cluster, _request(config, jobs)), progress("training models", len(jobs), len(done)) as advance:
+    training, scoring = requests(config, jobs)
+    with (
+        open_cluster(config.cluster, max(training.total_cpus, scoring.total_cpus)),
+        user_errors(),
+        progress("training models", len(jobs), len(done)) as advance,
+    ):
+        for request in (training, scoring):
+            preflight(request, config.cluster.wait_s)
         # A new process for every job: its peak memory is then its own.
         task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(run_job)
         todo = [number for number in range(len(jobs)) if number not in done]
@@ -199,11 +215,25 @@ class Remaining:
         return f"{len(self.todo)} to go, about {amount}"
 
 
-def _request(config: RunConfig, jobs: list[Job]) -> Request:
-    """Return what the trainings that run beside each other need of the cluster."""
-    cpus = max(job.config.train.workers * job.config.train.cpus_per_worker for job in jobs)
-    gpus = max(job.config.train.workers if uses_gpu(job.config) else 0 for job in jobs)
-    return Request("the benchmark", config.benchmark.parallel, cpus, gpus, "benchmark.parallel or train.workers")
+def requests(config: RunConfig, jobs: list[Job]) -> tuple[Request, Request]:
+    """Return what the trainings that run beside each other need of the cluster, and then their scoring."""
+    trains, scores = [job.config.train for job in jobs], [job.config.predict for job in jobs]
+    parallel = config.benchmark.parallel
+    training = Request(
+        "the benchmark",
+        parallel * max(train.workers for train in trains),
+        max(train.cpus_per_worker for train in trains),
+        1.0 if any(uses_gpu(job.config) for job in jobs) else 0.0,
+        "benchmark.parallel or train.workers",
+    )
+    scoring = Request(
+        "the benchmark's evaluation",
+        parallel * max(score.workers for score in scores),
+        max(score.cpus_per_worker for score in scores),
+        max(score.gpus_per_worker for score in scores),
+        "benchmark.parallel or predict.workers",
+    )
+    return training, scoring
 
 
 def _outcome(ready: Any) -> dict[str, Any]:
@@ -221,7 +251,7 @@ def _say(job: Job, outcome: dict[str, Any], left: str) -> None:
     if outcome.get("error"):
         logger.warning("%s, seed %d failed: %s; %s", job.model, job.seed, outcome["error"], left)
     else:
-        note = "reused" if outcome["reused"] else f"{outcome['seconds']:.0f} s"
+        note = "reused" if outcome["reused"] else f"{outcome['wall_s']:.0f} s"
         logger.info("%s, seed %d: valid AUROC %.4f (%s); %s", job.model, job.seed, outcome["valid_auroc"], note, left)
 
 
@@ -241,20 +271,24 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
 
     Returns
     -------
-    ``seconds`` and ``peak_mb`` of the training (as it was, if reused), ``reused``, ``valid_auroc``; or ``error``.
+    ``seconds`` (None if it was interrupted) and ``peak_mb`` of the training, as it was, if it is reused; ``reused``,
+    ``valid_auroc`` and ``wall_s``, the seconds with both evaluations; or ``error``.
     """
     import resource
 
     from raygenex.evaluate import evaluate
     from raygenex.train.run import train
 
+    started = time.monotonic()
     config = parse_config(values, "the benchmark")
     cost = Path(config.folder, COST)
     try:
         trained = train(config, force, parent=parent)
         if not trained.reused or not cost.exists():
             peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, trained.worker_peak_mb)
-            cost.write_text(json.dumps({"seconds": trained.seconds, "peak_mb": peak}), encoding="utf-8")
+            # Of a training that was interrupted, this process knows the last part alone.
+            seconds = None if trained.reused or trained.continued else trained.seconds
+            cost.write_text(json.dumps({"seconds": seconds, "peak_mb": peak}), encoding="utf-8")
         evaluate(config, "valid", force)
         if split != "valid":
             evaluate(config, split, force)
@@ -266,5 +300,6 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     return {
         **json.loads(cost.read_text(encoding="utf-8")),
         "reused": trained.reused,
+        "wall_s": time.monotonic() - started,
         "valid_auroc": trained.metrics["auroc"],
     }

@@ -37,7 +37,7 @@ class SeedResult:
     threshold: float = math.nan
     """Probability from which a gene is called high, chosen on valid."""
     seconds: float = math.nan
-    """Seconds the training took."""
+    """Seconds the training took; NaN if it was interrupted and went on later."""
     peak_mb: float = math.nan
     """Most memory it held, in MB."""
     epochs: tuple[float, ...] = ()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def _read_result(job: Job, split: str, outcome: dict[str, Any], truth: dict[str,
         labels=np.array([truth[gene] for gene in genes], dtype=np.int64),
         probability=scored["probability"].to_numpy(),
         threshold=info.threshold,
-        seconds=outcome["seconds"],
+        seconds=math.nan if outcome["seconds"] is None else outcome["seconds"],
         peak_mb=outcome["peak_mb"],
         epochs=tuple(entry["valid_auroc"] for entry in info.history),
     )
@@ -154,7 +155,7 @@ def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> Benchm
         models, config.benchmark.split, None, options.bootstrap, options.confidence, seed=config.seed
     )
     (folder / "tables.md").write_text(to_markdown(table), encoding="utf-8")
-    (folder / "tables.json").write_text(to_json(table) + "\n", encoding="utf-8")
+    (folder / "tables.json").write_text(to_json(table), encoding="utf-8")
     to_csv(table, folder / "tables.csv")
     if table.rows:
         save(roc_curves(models, config.benchmark.split), folder / "roc")

@@ -106,7 +106,8 @@ def _intervals_part(table: BenchmarkTable) -> tuple[str, str]:
         for row in table.rows
     ]
     text = (
-        f"One training of each model on {table.split}, the seed with the median AUROC on valid: each metric with its "
+        f"One training of each model on {table.split}, the seed with the median AUROC on valid (the lower of two in "
+        "the middle): each metric with its "
         f"{table.confidence * 100:g} % bootstrap interval over genes ({table.resamples:,} resamples)."
     )
     return text, _grid(["Model", "Seed", *_HEADINGS.values()], lines)
@@ -148,13 +149,14 @@ def _calls_part(table: BenchmarkTable) -> tuple[str, str]:
                 f"{row.threshold:.3f}",
                 *(f"{count:,}" for count in (tp, fp, tn, fn)),
                 _spread(row.epochs, 0) if row.epochs.mean > 0 else _NOTHING,
-                _spread(row.seconds, 0 if row.seconds.mean >= 10 else 1),
+                _spread(row.seconds, 1 if row.seconds.mean < 10 else 0),
                 _spread(row.peak_mb, 0),
             ]
         )
     text = (
         f"Calibration, calls on {table.split}, and cost. Expected calibration error, epochs, seconds of training "
-        "and peak memory: mean ± standard deviation over seeds. Threshold and calls: the seed with the median "
+        "and peak memory: mean ± standard deviation over seeds; of a regression, iterations count as epochs, and the "
+        "seconds of a training that was interrupted are unknown. Threshold and calls: the seed with the median "
         "AUROC on valid, which also chose the threshold."
     )
     headings = [
@@ -166,7 +168,7 @@ def _calls_part(table: BenchmarkTable) -> tuple[str, str]:
         "False high",
         "True low",
         "False low",
-        "Epochs",
+        "Epochs or trees",
         "Seconds",
         "Peak MB",
     ]

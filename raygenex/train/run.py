@@ -52,6 +52,8 @@ class TrainResult:
     threshold: float
     run_id: str
     reused: bool
+    continued: bool
+    """Whether it went on where an interrupted run had stopped; ``seconds`` are then those of the last part."""
     seconds: float
     worker_peak_mb: float
 
@@ -89,6 +91,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
             return _reuse(final, state.run_id, started)
         if force:
             _clear(folder)
+        continued = state is not None
         state = _begin(tracker, config, splits, inputs, folder, state, parent)
         job = Job(config, inputs, splits, tracker, state.run_id, folder)
         with tracker.ending(state.run_id):
@@ -103,7 +106,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
         if (folder / "ray_train").exists():
             shutil.rmtree(folder / "ray_train")
-    return _result(final, info, state.run_id, False, started)
+    return _result(final, info, state.run_id, started, continued=continued)
 
 
 def needs_ray(config: RunConfig) -> bool:
@@ -188,10 +191,12 @@ def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
         )
     info = read_info(final)
     logger.info("%s is trained already: reusing it", final)
-    return _result(final, info, run_id, True, started)
+    return _result(final, info, run_id, started, reused=True)
 
 
-def _result(final: Path, info: CheckpointInfo, run_id: str, reused: bool, started: float) -> TrainResult:
+def _result(
+    final: Path, info: CheckpointInfo, run_id: str, started: float, reused: bool = False, continued: bool = False
+) -> TrainResult:
     assert info.threshold is not None, "a final checkpoint carries its threshold"
     return TrainResult(
         str(final),
@@ -201,6 +206,7 @@ def _result(final: Path, info: CheckpointInfo, run_id: str, reused: bool, starte
         info.threshold,
         run_id,
         reused,
+        continued,
         time.monotonic() - started,
         info.peak_mb or 0.0,
     )

@@ -2,9 +2,10 @@
 
 import pytest
 
-from raygenex.benchmark.jobs import Remaining, plan_jobs, run_job
+from raygenex.benchmark.jobs import Remaining, plan_jobs, requests, run_job
 from raygenex.config import RunConfig, parse_config
 from raygenex.errors import ConfigError
+from raygenex.model_sections import KmerTreesConfig
 
 
 def make(**benchmark: object) -> RunConfig:
@@ -67,10 +68,49 @@ def test_one_embedding_store_serves_all():
     assert stores == {"/tmp/somewhere/table/embeddings"}
 
 
-@pytest.mark.parametrize("key", ["data.window", "tracking.uri", "cluster.address", "benchmark.parallel"])
+@pytest.mark.parametrize(
+    "key", ["data.window", "data", "tracking.uri", "cluster", "benchmark.parallel", "seed", "name", "backbone.kind"]
+)
 def test_what_is_common_cannot_be_changed_for_one(key: str):
-    with pytest.raises(ConfigError, match=rf"benchmark\.models, row0: {key} is common to all models"):
+    section = key.split(".")[0]
+    with pytest.raises(ConfigError, match=rf"benchmark\.models, row0: {section} is common to all models, and a row"):
         plan_jobs(make(models=models({key: 1})))
+
+
+@pytest.mark.parametrize("kind_first", [True, False])
+def test_the_order_of_the_keys_does_not_matter(kind_first: bool):
+    keys = [("model.kind", "lstm"), ("model.dropout", 0.1)]
+    row = dict(keys if kind_first else keys[::-1])
+    (job, _) = plan_jobs(make(models=models(row)))
+    assert (job.config.model.kind, job.config.model.dropout) == ("lstm", 0.1)
+
+
+def test_a_key_of_the_trees_leaves_the_others_as_they_are():
+    (job, _) = plan_jobs(make(models=models({"model.kind": "xgboost_kmer", "model.trees.trees": 20})))
+    assert job.config.model.trees == KmerTreesConfig(trees=20)
+    assert (job.config.model.trees.depth, job.config.model.trees.early_stopping) == (3, 50)
+
+
+@pytest.mark.parametrize(("key", "value"), [("train.epochs.x", 3), ("model.kind", ["lstm"]), ("train", 7)])
+def test_what_does_not_fit_is_one_sentence(key: str, value: object):
+    with pytest.raises(ConfigError, match=r"benchmark\.models, row0"):
+        plan_jobs(make(models=models({key: value})))
+
+
+def test_the_workers_of_a_training_may_be_on_several_nodes():
+    config = parse_config(make().dump() | {"train": {"workers": 4, "use_gpu": True, "global_batch_size": 32}}, "test")
+    training, scoring = requests(config, plan_jobs(config))
+    # One GPU a worker, four workers: four nodes of one GPU will do.
+    assert (training.count, training.cpus, training.gpus) == (4, 1.0, 1.0)
+    assert (scoring.count, scoring.cpus, scoring.gpus) == (1, 1.0, 0.0)
+
+
+def test_trainings_and_scorings_beside_each_other_add_up():
+    values = make(parallel=3).dump() | {"train": {"workers": 2}, "predict": {"workers": 4, "cpus_per_worker": 0.5}}
+    config = parse_config(values, "test")
+    training, scoring = requests(config, plan_jobs(config))
+    assert (training.count, training.cpus, training.gpus) == (6, 1.0, 0.0)
+    assert (scoring.count, scoring.cpus) == (12, 0.5)
 
 
 def test_a_key_that_does_not_exist_is_refused():
