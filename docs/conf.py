@@ -49,6 +49,8 @@ def value_text(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         items = value_text(schema["items"])
         return f"list of {items.replace('whole number', 'whole numbers')}"
+    if schema.get("type") == "object":
+        return "section.key: value, any number of them"
     bounds = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
     return " ".join([_WORDS[schema["type"]], ", ".join(bounds)]).strip()
 
@@ -89,7 +91,9 @@ def _table(keys: dict[str, dict[str, Any]]) -> str:
     lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for name, value in keys.items():
         default = value.get("default")
-        default = "the defaults below" if isinstance(default, dict) else default
+        default = "the defaults below" if isinstance(default, dict) and default else default
+        if isinstance(default, list) and default and isinstance(default[0], dict):
+            default = ", ".join(str(section.get("name")) for section in default)
         shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
         meaning = value.get("description", "which of the kinds this is")
         lines.append(f"| `{name}` | {value_text(value)} | `{shown}` | {meaning} |")

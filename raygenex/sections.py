@@ -135,7 +135,7 @@ class BenchmarkModel(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")] = Field(description="name of the row")
     set: dict[str, Any] = Field(
-        default_factory=dict, description="section.key: value, changed for this row; at least model.kind"
+        default_factory=dict, description="key: value of model, halflife, train or predict, changed for this row"
     )
 
 
