@@ -63,6 +63,7 @@ def test_an_lstm_trains_on_two_workers(make: Callable[..., RunConfig], promoters
     assert json.dumps(read_info(again.checkpoint).history) == json.dumps(info.history)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_and_trees_train_together(make: Callable[..., RunConfig], promoters: Path, tmp_path: Path):
     config = make(AUTOENCODER)
     trained = train(config)
