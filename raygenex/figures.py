@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from raygenex import metrics
 
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7F7F7F"
-_DPI = 200
+_BLUE, _ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+DPI = 200
 _CLASSES = ("low", "high")
 
 
@@ -31,11 +31,11 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     epoch, train, valid, auroc = (
         [row[key] for row in history] for key in ("epoch", "train_loss", "valid_loss", "valid_auroc")
     )
-    figure = Figure(figsize=(4.2, 4.6), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(4.2, 4.6), dpi=DPI, layout="constrained")
     losses, scores = figure.subplots(2, 1, sharex=True)
     # A single epoch is a point, which a line alone would not show.
     marker = "o" if len(history) == 1 else None
-    losses.plot(epoch, train, color=_GREY, linestyle="--", marker=marker, label="training")
+    losses.plot(epoch, train, color=GREY, linestyle="--", marker=marker, label="training")
     losses.plot(epoch, valid, color=_BLUE, marker=marker, label="validation")
     scores.plot(epoch, auroc, color=_BLUE, marker=marker)
     if not all(map(math.isnan, auroc)):
@@ -47,8 +47,8 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
         _legend(scores, "lower right")
     scores.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
     scores.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    _label(losses, "", "Loss (nats per gene)")
-    _label(scores, "Epoch", "Validation AUROC")
+    label_axes(losses, "", "Loss (nats per gene)")
+    label_axes(scores, "Epoch", "Validation AUROC")
     _legend(losses, "upper right")
     figure.align_ylabels()
     return figure
@@ -66,9 +66,9 @@ def roc_figure(
     curve = metrics.roc_curve(labels, probability)
     figure, axes = _unit_square()
     area = _with_interval("AUROC", metrics.auroc(labels, probability), interval, confidence)
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="chance (0.500)")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance (0.500)")
     axes.plot(curve.fpr, curve.tpr, color=_BLUE, linewidth=1.5, label=area)
-    _label(axes, "False positive rate", "True positive rate")
+    label_axes(axes, "False positive rate", "True positive rate")
     _legend(axes, "lower right", reverse=True)
     return figure
 
@@ -87,9 +87,9 @@ def precision_recall_figure(
     figure, axes = _unit_square()
     area = _with_interval("AUPRC", metrics.auprc(labels, probability), interval, confidence)
     chance = f"prevalence ({prevalence:.3f})"
-    axes.plot([0, 1], [prevalence] * 2, color=_GREY, linewidth=1, linestyle="--", label=chance)
+    axes.plot([0, 1], [prevalence] * 2, color=GREY, linewidth=1, linestyle="--", label=chance)
     axes.plot(curve.recall, curve.precision, color=_BLUE, linewidth=1.5, drawstyle="steps-pre", label=area)
-    _label(axes, "Recall", "Precision")
+    label_axes(axes, "Recall", "Precision")
     _legend(axes, "lower left", reverse=True)
     return figure
 
@@ -102,13 +102,13 @@ def calibration_figure(labels: ArrayLike, probability: ArrayLike, bins: int = 10
     curve = metrics.calibration_curve(labels, probability, bins, confidence)
     error = metrics.calibration_error(labels, probability, bins)
     figure, axes = _unit_square()
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="perfect calibration")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect calibration")
     # At 0 or 1 rounding may put the end of an interval a hair inside the point.
     bars = np.maximum([curve.observed - curve.low, curve.high - curve.observed], 0.0)
     label = f"genes in {curve.genes.size} bins, {confidence * 100:g} % interval\nexpected calibration error {error:.3f}"
     axes.plot(curve.predicted, curve.observed, "o-", color=_BLUE, markersize=4, linewidth=1, label=label)
     axes.errorbar(curve.predicted, curve.observed, yerr=bars, fmt="none", ecolor=_BLUE, elinewidth=1, capsize=2)
-    _label(axes, "Mean predicted probability", "Observed fraction of high genes")
+    label_axes(axes, "Mean predicted probability", "Observed fraction of high genes")
     _legend(axes, "upper left", reverse=True)
     return figure
 
@@ -126,7 +126,7 @@ def confusion_figure(labels: ArrayLike, probability: ArrayLike, threshold: float
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=12)
     axes.set_xticks([0, 1], _CLASSES)
     axes.set_yticks([0, 1], _CLASSES, rotation=90, va="center")
-    _label(axes, f"Predicted expression (high: probability ≥ {threshold:.3g})", "Observed expression")
+    label_axes(axes, f"Predicted expression (high: probability ≥ {threshold:.3g})", "Observed expression")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
@@ -138,18 +138,23 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def _square() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.0, 4.0), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(4.0, 4.0), dpi=DPI, layout="constrained")
     return figure, figure.subplots()
 
 
 def _unit_square() -> tuple[Figure, Axes]:
     figure, axes = _square()
-    # A margin keeps lines along the edges whole.
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    frame_unit_square(axes)
     return figure, axes
 
 
-def _label(axes: Axes, x: str, y: str) -> None:
+def frame_unit_square(axes: Axes) -> None:
+    """Let axes span [0, 1] both ways at one scale, with a margin that keeps lines along the edges whole."""
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+
+
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Name the axes in the one size of all figures, and leave their top and right sides open."""
     axes.set_xlabel(x, fontsize=10)
     axes.set_ylabel(y, fontsize=10)
     axes.tick_params(labelsize=9)

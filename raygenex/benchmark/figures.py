@@ -18,12 +18,11 @@ from raygenex import metrics
 from raygenex.benchmark.results import ModelResult, Scores, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
 from raygenex.compare import seed_summary
+from raygenex.figures import DPI, GREY, frame_unit_square, label_axes
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.
 _LINES = ("-", "--", "-.")
-_GREY = "#7F7F7F"
-_DPI = 200
 # What the entries of a history are, where they are not epochs.
 _UNITS = {"xgboost_kmer": "Tree", "autoencoder_xgboost": "Tree", "logistic": "Iteration"}
 
@@ -49,8 +48,8 @@ def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
     for place, model, text in _ranked(results, "auroc"):
         curve = metrics.roc_curve(scores.labels, scores.probability[model])
         axes.plot(curve.fpr, curve.tpr, label=text, **_style(place))
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":", label="chance  0.500", zorder=1)
-    _label(axes, "False positive rate", "True positive rate")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance  0.500", zorder=1)
+    label_axes(axes, "False positive rate", "True positive rate")
     _legend(figure, [axes], "AUROC of the seeds")
     return figure
 
@@ -79,8 +78,8 @@ def precision_recall_curves(results: Sequence[ModelResult], split: str = "test")
         axes.plot(curve.recall, curve.precision, drawstyle="steps-pre", label=text, **_style(place))
     prevalence = float(scores.labels.mean())
     label = f"prevalence  {prevalence:.3f}"
-    axes.plot([0, 1], [prevalence] * 2, color=_GREY, linewidth=1, linestyle=":", label=label, zorder=1)
-    _label(axes, "Recall", "Precision")
+    axes.plot([0, 1], [prevalence] * 2, color=GREY, linewidth=1, linestyle=":", label=label, zorder=1)
+    label_axes(axes, "Recall", "Precision")
     _legend(figure, [axes], "AUPRC of the seeds")
     return figure
 
@@ -100,14 +99,14 @@ def learning_curves(results: Sequence[ModelResult]) -> Figure:
     unit = {result.name: _UNITS.get(result.kind, "Epoch") for result in results if _histories(result)}
     assert unit, "no training has a history"
     units = [name for name in ("Epoch", "Tree", "Iteration") if name in unit.values()]
-    figure = Figure(figsize=(4.4 + 3 * len(units), 3.8), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(4.4 + 3 * len(units), 3.8), dpi=DPI, layout="constrained")
     panels = dict(zip(units, np.atleast_1d(figure.subplots(1, len(units), sharey=True)), strict=True))
     for place, result in enumerate(results):
         if result.name in unit:
             _draw_histories(panels[unit[result.name]], result, _style(place))
     for name, axes in panels.items():
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-        _label(axes, name, "Valid AUROC" if name == units[0] else "")
+        label_axes(axes, name, "Valid AUROC" if name == units[0] else "")
     figure.suptitle("Valid: mean over seeds, band from lowest to highest", fontsize=9)
     _legend(figure, tuple(panels.values()), "model (seeds)")
     return figure
@@ -148,7 +147,7 @@ def forest(table: BenchmarkTable) -> Figure:
     shown = [row.name for row in table.rows]
     lost = list(dict.fromkeys(part.name for part in table.failures if part.name not in shown))
     names = shown + lost
-    figure = Figure(figsize=(7.4, 1.3 + 0.36 * len(names)), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(7.4, 1.3 + 0.36 * len(names)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     texts = ["failed"] * len(names)
     for place, row in enumerate(table.rows):
@@ -156,10 +155,10 @@ def forest(table: BenchmarkTable) -> Figure:
         colour = _COLOURS[1] if row.name == table.best else _COLOURS[0]
         axes.plot([area.low, area.high], [place] * 2, color=colour, linewidth=1.4)
         axes.plot(area.value, place, "s", color=colour, markersize=5)
-        hollow: dict[str, Any] = {"color": _GREY, "fillstyle": "none", "markersize": 3, "markeredgewidth": 0.7}
+        hollow: dict[str, Any] = {"color": GREY, "fillstyle": "none", "markersize": 3, "markeredgewidth": 0.7}
         axes.plot(seeds, [place + 0.3] * len(seeds), "o", **hollow)
         if row.name == table.reference:
-            axes.axvline(area.value, color=_GREY, linewidth=0.8, linestyle="--", zorder=1)
+            axes.axvline(area.value, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
         texts[place] = f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
     for place, text in enumerate(texts):
         axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
@@ -167,7 +166,7 @@ def forest(table: BenchmarkTable) -> Figure:
     axes.set_ylim(len(names) - 0.4, -0.6)
     split = _genes(table.split, table.genes, table.high)
     axes.set_title(f"{split}, {table.confidence * 100:g} % intervals", fontsize=9)
-    _label(axes, "AUROC (square: mean probability over seeds; circles: single seeds)", "")
+    label_axes(axes, "AUROC (square: mean probability over seeds; circles: single seeds)", "")
     axes.tick_params(axis="y", length=0)
     return figure
 
@@ -209,10 +208,9 @@ def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, 
 def _unit_square(results: Sequence[ModelResult], split: str) -> tuple[Figure, Axes, Scores]:
     scores = mean_scores(results)
     assert scores.probability, "no model to draw"
-    figure = Figure(figsize=(7.4, 4.2), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(7.4, 4.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    # A margin keeps lines along the edges whole.
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    frame_unit_square(axes)
     counts = sorted({len(result.finished) for result in results if result.finished})
     seeds = " or ".join(map(str, counts))
     title = f"{_genes(split, scores.labels.size, int(scores.labels.sum()))}\nmean probability of {seeds} seeds"
@@ -230,13 +228,6 @@ def _style(place: int) -> dict[str, Any]:
         "linestyle": _LINES[place % len(_LINES)],
         "linewidth": 1.3,
     }
-
-
-def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, fontsize=10)
-    axes.set_ylabel(y, fontsize=10)
-    axes.tick_params(labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], title: str) -> None:

@@ -20,7 +20,6 @@ from raygenex.train.state import read_state
 
 logger = logging.getLogger(__name__)
 
-
 COST = "cost.json"
 ROW_SECTIONS = ("model", "halflife", "train", "predict")
 """What may differ between the models that are compared: everything else decides what they are compared on."""

@@ -8,7 +8,9 @@ the same without ``promoter``: their window is 0, and their sequences are read a
 opens HDF5; a handle lives no longer than the call that opened it, so that everything else can travel between processes.
 """
 
+import functools
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,10 +237,18 @@ def fingerprint(path: str) -> str:
         If the file cannot be read.
     """
     try:
-        with open(local_copy(path), "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        local = local_copy(path)
+        found = os.stat(local)
+        return _sha256(local, (found.st_ino, found.st_size, found.st_mtime_ns))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: str, _state: tuple[int, int, int]) -> str:
+    """Return the sha256 of a file; one that did not change is read once, however many trainings of a process ask."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:

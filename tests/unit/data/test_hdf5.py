@@ -1,3 +1,5 @@
+import hashlib
+import os
 import pickle
 import tracemalloc
 
@@ -527,6 +529,18 @@ def test_fingerprint_is_the_sha256(tmp_path, sentence):
     with pytest.raises(DataError) as info:
         fingerprint(str(tmp_path / "y"))
     sentence(info, tmp_path / "y")
+
+
+def test_a_file_is_read_for_its_fingerprint_once_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    first = fingerprint(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert fingerprint(str(path)) == first
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(0, 1))
+    assert fingerprint(str(path)) == hashlib.sha256(b"abd").hexdigest()
 
 
 @pytest.mark.parametrize(("name", "rows"), [("train", 12681), ("valid", 989)])
