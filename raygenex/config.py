@@ -100,6 +100,7 @@ __all__ = [
     "TreesConfig",
     "XgboostKmer",
     "canonical_hash",
+    "change_keys",
     "load_config",
     "parse_config",
 ]
@@ -217,6 +218,23 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
             raise ConfigError(f"{where} does not fit: {parent} is no section")
         values = nested
     values[last] = value
+
+
+def change_keys(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
+    """Set several keys of plain, complete values; another ``model.kind`` takes that kind's own sizes along.
+
+    Raises
+    ------
+    ConfigError
+        If a key does not fit; ``where`` says what wanted it.
+    """
+    # The kind first: what is said of another kind before it would be lost with that kind's sizes.
+    for key, value in sorted(changes.items(), key=lambda item: item[0] != "model.kind"):
+        kind = values["model"]["kind"]
+        if key == "model.kind" and value != kind and not (kind in CNN_KINDS and value in CNN_KINDS):
+            # Sizes of one kind mean nothing to another; the four kinds of the CNN share theirs.
+            values["model"] = {}
+        set_key(values, key, value, f"{where}: {key}")
 
 
 def _explain(error: ValidationError, where: str) -> str:

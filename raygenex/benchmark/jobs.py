@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.cluster import Request, open_cluster, preflight, user_errors
-from raygenex.config import CNN_KINDS, BenchmarkModel, HyenaBackbone, RunConfig, parse_config, set_key
+from raygenex.config import BenchmarkModel, HyenaBackbone, RunConfig, change_keys, parse_config
 from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.progress import progress
@@ -60,9 +60,12 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
     """Return the configuration of one training: the changed keys, the seed, and a folder below the benchmark's own."""
     values = config.dump()
     where = f"benchmark.models, {model.name}"
-    # The kind first: what is said of another kind before it would be lost with that kind's sizes.
-    for key, value in sorted(model.set.items(), key=lambda item: item[0] != "model.kind"):
-        _change(values, key, value, where)
+    for key in model.set:
+        if (section := key.split(".")[0]) not in ROW_SECTIONS:
+            raise ConfigError(
+                f"{where}: {section} is common to all models, and a row sets keys of {', '.join(ROW_SECTIONS)} alone"
+            )
+    change_keys(values, model.set, where)
     values["seed"] = seed
     values["name"] = f"{model.name}-{seed}"
     values["output"] = config.folder
@@ -73,18 +76,6 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
     # Beside each other, trainings share nothing but the data.
     values["benchmark"] = {}
     return parse_config(values, where)
-
-
-def _change(values: dict[str, Any], key: str, value: Any, where: str) -> None:
-    section = key.split(".")[0]
-    if section not in ROW_SECTIONS:
-        raise ConfigError(
-            f"{where}: {section} is common to all models, and a row sets keys of {', '.join(ROW_SECTIONS)} alone"
-        )
-    if key == "model.kind" and not (values["model"]["kind"] in CNN_KINDS and value in CNN_KINDS):
-        # Sizes of one kind mean nothing to another; the four kinds of the CNN share theirs.
-        values["model"] = {}
-    set_key(values, key, value, f"{where}: {key}")
 
 
 def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> set[int]:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from raygenex import cli
+from raygenex import cli, console
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def raygenex(capsys, monkeypatch, tmp_path):
     """Return a function that runs the command line in this process: exit code, standard output, standard error."""
     root, package = logging.getLogger(), logging.getLogger("raygenex")
     before = root.handlers[:], root.level, package.level
-    monkeypatch.setattr(cli._Session, "debug", False)
+    monkeypatch.setattr(console.Session, "debug", False)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):

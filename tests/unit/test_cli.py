@@ -8,7 +8,7 @@ import typer
 import yaml
 from toy_models import columns, write_promoters
 
-from raygenex import __version__, cli
+from raygenex import __version__, cli, console
 from raygenex.config import RunConfig, load_config
 from raygenex.train.state import RunState
 
@@ -149,7 +149,7 @@ def broken(monkeypatch):
         def fail(path, overrides):
             raise error
 
-        monkeypatch.setattr(cli, "load_config", fail)
+        monkeypatch.setattr(console, "load_config", fail)
 
     return make
 

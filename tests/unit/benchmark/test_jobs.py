@@ -55,6 +55,12 @@ def test_the_four_cnns_share_the_sizes_and_other_kinds_have_their_own():
     assert jobs["logistic"].train.epochs == 7
 
 
+def test_a_row_that_names_the_kind_of_the_file_keeps_the_settings_of_the_file():
+    values = make(models=models({"model.kind": "lstm"})).dump() | {"model": {"kind": "lstm", "hidden": 5}}
+    (job, _) = plan_jobs(parse_config(values, "the test's configuration"))
+    assert job.config.model.hidden == 5
+
+
 def test_a_row_changes_any_key_of_a_training():
     config = make(models=models({"model.kind": "lstm", "model.hidden": 5, "train.learning_rate": 0.5}))
     (job, _) = plan_jobs(config)
