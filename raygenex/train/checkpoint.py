@@ -155,14 +155,26 @@ def load_weights(model: nn.Module, path: Path) -> None:
         If the file is missing, truncated or of another model.
     """
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or truncated.
+    """
+    try:
+        return dict(load_file(path))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: the checkpoint is incomplete, train again") from None
     except (SafetensorError, OSError):
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
-    except RuntimeError as error:
-        reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
-        raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None
 
 
 def checkpoint_sha256(folder: str | Path) -> str:

@@ -9,24 +9,20 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from safetensors.torch import load, save, save_file
+from safetensors.torch import load, save
 
-from raygenex.config import HalflifeConfig, RunConfig, canonical_hash
+from raygenex.config import RunConfig
 from raygenex.data.opening import SplitData
-from raygenex.models.halflife import FeatureScaler
 from raygenex.progress import progress
 from raygenex.tracking import Tracker, flatten
-from raygenex.train.checkpoint import WEIGHTS, package_versions, replace_folder
-from raygenex.train.contrastive import pretrain_encoder
+from raygenex.train.checkpoint import package_versions, replace_folder
 from raygenex.train.inputs import Inputs
 from raygenex.train.progress import follow, open_epoch_log
+from raygenex.train.start import PRETRAINED_KINDS, Start, make_start, start_identity, write_start
 
 logger = logging.getLogger(__name__)
 
-SCALER = "scaler.safetensors"
 INFO = "encoder.json"
-PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
-"""Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
 
 
 def prepare_halflife(
@@ -39,36 +35,28 @@ def prepare_halflife(
     A folder with ``scaler.safetensors`` and, for the encoded kinds, ``model.safetensors``; None for a model without
     half-life features.
     """
-    kind = config.model.kind
-    if kind == "cnn_dna_only":
+    identity = start_identity(config, inputs.fingerprints["train"])
+    if identity is None:
         return None
-    encoded = kind in PRETRAINED_KINDS
     folder = Path(config.folder, "halflife_encoder")
-    identity = canonical_hash(
-        {
-            "seed": config.seed,
-            "train": inputs.fingerprints["train"],
-            "halflife": config.halflife.model_dump(mode="json", exclude={"finetune", "beside"})
-            if encoded
-            else config.halflife.bins,
-        }
-    )
-    if _identity_of(folder) == identity:
+    if identity_of(folder) == identity:
         logger.info("half-life stage: reusing %s", folder)
         return str(folder)
     halflife = np.concatenate([table.halflife for table in train.tables])
     history: list[dict[str, float]] = []
-    if encoded:
-        scaler, encoder = _pretrain(config, halflife, tracker, parent_run, history)
+    if config.model.kind in PRETRAINED_KINDS:
+        start = _pretrain(config, halflife, tracker, parent_run, history)
     else:
-        fitted = FeatureScaler(config.halflife.bins)
-        fitted.fit(torch.from_numpy(halflife))
-        scaler, encoder = fitted.state_dict(), None
+        start = make_start(config, torch.from_numpy(halflife))
+    keep_start(start, folder, identity, config, history)
+    return str(folder)
+
+
+def keep_start(start: Start, folder: Path, identity: str, config: RunConfig, history: list[dict[str, float]]) -> None:
+    """Write a start with a description of its making, aside first, then renamed into place."""
     aside = folder.with_name(f".halflife_encoder.{os.getpid()}")
     aside.mkdir(parents=True, exist_ok=True)
-    save_file(scaler, aside / SCALER)
-    if encoder is not None:
-        save_file(encoder, aside / WEIGHTS)
+    write_start(start, aside)
     described = {
         "identity": identity,
         "halflife": config.halflife.model_dump(mode="json"),
@@ -77,10 +65,10 @@ def prepare_halflife(
     }
     (aside / INFO).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     replace_folder(aside, folder)
-    return str(folder)
 
 
-def _identity_of(folder: Path) -> str | None:
+def identity_of(folder: Path) -> str | None:
+    """Return the identity of the start in a folder; None if there is none, or it is damaged."""
     path = folder / INFO
     if not path.exists():
         return None
@@ -93,7 +81,7 @@ def _identity_of(folder: Path) -> str | None:
 
 def _pretrain(
     config: RunConfig, halflife: np.ndarray, tracker: Tracker, parent_run: str, history: list[dict[str, float]]
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+) -> Start:
     tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
     params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
     run_id = tracker.start(f"{config.name}-halflife", params, tags, parent_run)
@@ -110,23 +98,19 @@ def _pretrain(
 
         task = ray.remote(num_cpus=config.train.cpus_per_worker, num_gpus=gpus)(_pretrain_task)
         with follow(log, show):
-            scaler, encoder = ray.get(
-                task.remote(halflife, config.halflife, config.seed, config.train.cpus_per_worker, gpus > 0, log)
-            )
+            scaler, encoder = ray.get(task.remote(halflife, config, gpus > 0, log))
         last = history[-1]
         logger.info("half-life encoder: triplet loss %.5f after %d epochs", last["triplet_loss"], len(history))
-    return load(scaler), load(encoder)
+    return Start(load(scaler), load(encoder))
 
 
-def _pretrain_task(
-    halflife: np.ndarray, config: HalflifeConfig, seed: int, cpus: float, gpu: bool, log: Any
-) -> tuple[bytes, bytes]:
-    torch.set_num_threads(max(1, int(cpus)))
-    scaler, encoder = pretrain_encoder(
-        torch.from_numpy(np.array(halflife)),
+def _pretrain_task(halflife: np.ndarray, config: RunConfig, gpu: bool, log: Any) -> tuple[bytes, bytes]:
+    torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
+    start = make_start(
         config,
-        seed,
+        torch.from_numpy(np.array(halflife)),
         lambda metrics: ray.get(log.put.remote(metrics)),
         "cuda" if gpu else "cpu",
     )
-    return save(scaler.state_dict()), save(encoder.state_dict())
+    assert start.encoder is not None, "only kinds that pretrain an encoder come here"
+    return save(start.scaler), save(start.encoder)

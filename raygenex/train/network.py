@@ -17,8 +17,9 @@ from raygenex.errors import RaygenexError
 from raygenex.progress import progress
 from raygenex.train.checkpoint import read_info, save_checkpoint_info
 from raygenex.train.encoder import prepare_halflife
+from raygenex.train.fitting import STATE
 from raygenex.train.job import Job
-from raygenex.train.loop import STATE, train_worker
+from raygenex.train.loop import train_worker
 from raygenex.train.progress import ReportToLog, follow, open_epoch_log
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from raygenex.config import HalflifeConfig, LstmConfig, parse_config
 from raygenex.errors import ConfigError
 from raygenex.models import InputShape, Lstm, build_model
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, load_checkpoint, save_checkpoint, scaler_values
-from raygenex.train.loop import build_optimizer
+from raygenex.train.fitting import build_optimizer
 
 SHAPES = (
     InputShape("bases", 1, 4),

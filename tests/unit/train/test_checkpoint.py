@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,9 +27,9 @@ from raygenex.train.checkpoint import (
     save_checkpoint_info,
     scaler_values,
 )
-from raygenex.train.encoder import SCALER
+from raygenex.train.fitting import build_optimizer
 from raygenex.train.history import Progress
-from raygenex.train.loop import build_optimizer, start_from
+from raygenex.train.start import SCALER, begin, read_start
 from raygenex.train.state import STATE_FILE, RunState, read_state, write_state
 
 BASES = InputInfo(kind="bases", length=20, channels=4, window=20)
@@ -343,7 +344,7 @@ def test_encoded_kinds_start_from_the_encoder_and_freeze_it(pretrained, kind, fi
     folder, source = pretrained
     config = small_config(model={"kind": kind}, halflife={"finetune": finetune})
     model = build_toy(config, BASES).train()
-    start_from(model, config, folder)
+    begin(model, config, read_start(Path(folder)))
     assert torch.equal(model.scaler.mean, source.scaler.mean)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for name, tensor in source.encoder.state_dict().items():
@@ -361,14 +362,14 @@ def test_the_raw_kind_takes_the_scaler_alone(pretrained):
     folder, source = pretrained
     config = small_config(model={"kind": "cnn_halflife_raw"})
     model = build_toy(config, BASES)
-    start_from(model, config, folder)
+    begin(model, config, read_start(Path(folder)))
     assert torch.equal(model.scaler.scale, source.scaler.scale)
     assert model.encoder is None
 
 
 def test_a_model_of_dna_alone_starts_from_nothing():
     config = small_config(model={"kind": "cnn_dna_only"})
-    start_from(build_toy(config, BASES), config, None)
+    begin(build_toy(config, BASES), config, None)
 
 
 def test_the_optimizer_is_adam_unless_weights_decay():

@@ -1,0 +1,128 @@
+"""The training of a network, epoch by epoch: the same in Ray Train's workers and in a trial's own process."""
+
+import math
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from raygenex.config import RunConfig
+from raygenex.errors import RaygenexError
+from raygenex.metrics import auroc, bce_with_logits
+from raygenex.models import ExpressionModel, build_model
+from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint, scaler_values
+from raygenex.train.history import Progress
+from raygenex.train.schedule import epoch_rate
+from raygenex.train.shard import derive_seed
+from raygenex.train.start import Start, begin
+from raygenex.train.steps import gather, score_shard, steps_of_epoch, train_epoch
+from raygenex.train.worker import Worker
+
+STATE = "training_state.pt"
+# Scoring holds no gradients, so its batches can be larger than training's.
+SCORE_FACTOR = 8
+
+
+class NetworkFit:
+    """A network in training: one worker's part of it.
+
+    Parameters
+    ----------
+    worker
+        The configuration, the device, and this worker's genes.
+    start
+        What the half-life branch starts from; None for a model without one.
+    """
+
+    def __init__(self, worker: Worker, start: Start | None) -> None:
+        self._worker = worker
+        config = worker.config
+        torch.manual_seed(derive_seed(config.seed))
+        self.model: ExpressionModel = build_model(config.model, config.halflife, worker.info.inputs.shape)
+        begin(self.model, config, start)
+        self.model.to(worker.device)
+        self.progress = Progress([], config.train.patience, config.train.epochs)
+        self._optimizer = build_optimizer(self.model, config)
+        self._trained: nn.Module = self.model
+
+    def resume(self, folder: Path) -> None:
+        """Go on behind the last epoch that `save` wrote to a folder."""
+        load_weights(self.model, folder / WEIGHTS)
+        state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.progress.history.extend(state["history"])
+
+    def wrap(self, prepare: Callable[[nn.Module], nn.Module]) -> None:
+        """Let the training steps go through ``prepare(model)``, as those of several workers do."""
+        self._trained = prepare(self.model)
+
+    def epoch(self) -> dict[str, Tensor]:
+        """Train an epoch and add its numbers to the history.
+
+        Returns
+        -------
+        ``logits`` and ``labels`` of all genes of valid, shape ``(N,)`` each; the same on every worker.
+        """
+        worker, config, epoch = self._worker, self._worker.config, self.progress.next_epoch
+        sizes, shards, device = worker.sizes, worker.shards, worker.device
+        # Seeds come from the epoch, not from a running state: a resumed run draws what an undisturbed one would.
+        seed = derive_seed(config.seed, epoch, worker.rank)
+        torch.manual_seed(seed)
+        train_loss = train_epoch(
+            self._trained,
+            shards["train"],
+            self._optimizer,
+            sizes["train"],
+            worker.batch_size,
+            seed,
+            device,
+            worker.autocast,
+            rate=epoch_rate(config.train, epoch, steps_of_epoch(sizes["train"], worker.batch_size)),
+        )
+        batch_size = worker.batch_size * SCORE_FACTOR
+        logits, labels = score_shard(self.model, shards["valid"], batch_size, device, worker.autocast)
+        logits, labels = gather(logits, sizes["valid"]), gather(labels, sizes["valid"])
+        self.progress.history.append(_measure(logits, labels, train_loss, epoch, worker))
+        return {"logits": logits, "labels": labels}
+
+    def save(self, folder: Path, valid: dict[str, Tensor]) -> None:
+        """Write the last epoch as a checkpoint, with the logits of valid and what `resume` needs beside it."""
+        info = self._worker.info
+        info.epoch = self.progress.next_epoch - 1
+        info.feature_scaler = scaler_values(self.model)
+        info.history = self.progress.history
+        info.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        save_checkpoint(folder, self.model, info)
+        save_file({name: values.cpu() for name, values in valid.items()}, folder / VALID_SCORES)
+        state: dict[str, Any] = {"optimizer": self._optimizer.state_dict(), "history": self.progress.history}
+        torch.save(state, folder / STATE)
+
+
+def build_optimizer(model: ExpressionModel, config: RunConfig) -> torch.optim.Optimizer:
+    """Return Adam (AdamW when weights decay) over the parameters that learn."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(learning, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
+
+
+def _measure(logits: Tensor, labels: Tensor, train_loss: float, epoch: int, worker: Worker) -> dict[str, float]:
+    """Compute the metrics of an epoch on rank 0 and give every rank the same numbers, hence the same decision."""
+    measured = torch.zeros(2, device=worker.device, dtype=torch.float64)
+    if not (math.isfinite(train_loss) and torch.isfinite(logits).all()):
+        raise RaygenexError(f"training diverged in epoch {epoch}, its loss is not finite: lower train.learning_rate")
+    if worker.rank == 0:
+        truth, scores = labels.cpu().numpy().astype("uint8"), logits.double().cpu().numpy()
+        measured[0] = auroc(truth, scores)
+        measured[1] = bce_with_logits(truth, scores)
+    if worker.world_size > 1:
+        dist.broadcast(measured, src=0)
+    return {
+        "epoch": epoch,
+        "train_loss": train_loss,
+        "valid_loss": float(measured[1]),
+        "valid_auroc": float(measured[0]),
+    }
