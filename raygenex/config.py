@@ -57,6 +57,7 @@ from raygenex.sections import (
     TrainConfig,
     canonical_hash,
 )
+from raygenex.tune_sections import SearchRange, TuneConfig
 
 __all__ = [
     "CNN_KINDS",
@@ -91,6 +92,7 @@ __all__ = [
     "PredictConfig",
     "RandomSplit",
     "RunConfig",
+    "SearchRange",
     "Section",
     "SimilaritySplit",
     "SimulateConfig",
@@ -98,6 +100,7 @@ __all__ = [
     "TrackingConfig",
     "TrainConfig",
     "TreesConfig",
+    "TuneConfig",
     "XgboostKmer",
     "canonical_hash",
     "change_keys",

@@ -21,6 +21,7 @@ from raygenex.data_sections import (
     Split,
 )
 from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, KmerConfig, ModelSection, default_kind
+from raygenex.tune_sections import TuneConfig
 
 
 class OneHotBackbone(Section):
@@ -221,6 +222,7 @@ class RunConfig(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     predict: PredictConfig = PredictConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
+    tune: TuneConfig = TuneConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
 

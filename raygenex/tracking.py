@@ -172,6 +172,27 @@ class Tracker:
             tag = InputTag("mlflow.data.context", context)
             self.client.log_inputs(run_id, [DatasetInput(dataset=dataset, tags=[tag])])
 
+    def tag(self, run_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a run."""
+        with mlflow_errors(self.uri):
+            for key, value in tags.items():
+                self.client.set_tag(run_id, key, value)
+
+    def children(self, parent: str, stage: str) -> list[Any]:
+        """Return MLflow's runs below a run that have the tag ``raygenex.stage``, the oldest first."""
+        wanted = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`raygenex.stage` = '{stage}'"
+        found: list[Any] = []
+        token = None
+        with mlflow_errors(self.uri):
+            while True:
+                page = self.client.search_runs(
+                    [self.experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token
+                )
+                found += page
+                token = page.token
+                if not token:
+                    return found
+
     def log_folder(self, run_id: str, folder: str | Path, artifact_path: str) -> None:
         """Copy a folder's files to the run's artifacts."""
         with mlflow_errors(self.uri):

@@ -74,7 +74,7 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
         # All models read one store; it does not depend on the model or its seed.
         values["embed"]["store"] = config.store
     # Beside each other, trainings share nothing but the data.
-    values["benchmark"] = {}
+    values["benchmark"], values["tune"] = {}, {}
     return parse_config(values, where)
 
 

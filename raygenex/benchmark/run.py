@@ -17,11 +17,10 @@ from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
 from raygenex.benchmark.text import to_csv, to_json, to_markdown
 from raygenex.config import RunConfig
 from raygenex.data.guard import guard
-from raygenex.data.made import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.embed.run import embed
 from raygenex.errors import ConfigError
 from raygenex.locking import exclusive
+from raygenex.ready import make_inputs
 from raygenex.registry import register
 from raygenex.tracking import Tracker, flatten
 from raygenex.train.checkpoint import read_info
@@ -71,7 +70,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
         raise ConfigError(f"benchmark.split is {config.benchmark.split}, but data.{config.benchmark.split} is not set")
-    _make_inputs(config, jobs)
+    make_inputs(config, any(job.config.reads_embeddings for job in jobs))
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
     guard(config, strict=False)
@@ -90,16 +89,6 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
             tracker.log_folder(parent, folder, "benchmark")
             registered = _register_winner(config, jobs, models, winner) if winner else None
     return BenchmarkResult(str(folder), table, winner, registered, parent, time.monotonic() - started)
-
-
-def _make_inputs(config: RunConfig, jobs: list[Job]) -> None:
-    """Make what all trainings read, as far as it is not there: the data set, and the embeddings of its promoters."""
-    if config.simulate is not None:
-        simulate_data(config, force=False)
-    if config.build is not None:
-        build_data(config, force=False)
-    if any(job.config.reads_embeddings for job in jobs):
-        embed(config)
 
 
 def _collect(

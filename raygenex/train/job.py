@@ -44,7 +44,7 @@ class Job:
         def show(metrics: dict[str, float]) -> None:
             logger.info("epoch %d: %s", int(metrics["epoch"]), describe(metrics))
             advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
-            self.tracker.log_metrics(self.run_id, _epoch_numbers(metrics), int(metrics["epoch"]))
+            self.tracker.log_metrics(self.run_id, epoch_numbers(metrics), int(metrics["epoch"]))
 
         return show
 
@@ -64,7 +64,7 @@ class Job:
     def complete_series(self, history: list[dict[str, float]]) -> None:
         """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
         logged = self.tracker.logged_steps(self.run_id, f"epoch_{EPOCH_METRICS[0]}")
-        missing = {int(metrics["epoch"]): _epoch_numbers(metrics) for metrics in history}
+        missing = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
         self.tracker.log_series(self.run_id, {step: missing[step] for step in missing if step not in logged})
 
 
@@ -73,6 +73,6 @@ def describe(metrics: dict[str, float]) -> str:
     return "  ".join(f"{name} {metrics[name]:.4f}" for name in EPOCH_METRICS)
 
 
-def _epoch_numbers(metrics: dict[str, float]) -> dict[str, float]:
+def epoch_numbers(metrics: dict[str, float]) -> dict[str, float]:
     """Give an epoch's numbers names of their own: ``valid_auroc`` is what `evaluate` measures."""
     return {f"epoch_{name}": metrics[name] for name in EPOCH_METRICS}

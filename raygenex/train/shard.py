@@ -57,6 +57,13 @@ class WorkerShard:
             self._kept = _to_batch({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
             assert len(self._kept.label) == count, "a shard must hold the rows it was promised"
 
+    @classmethod
+    def of(cls, genes: Batch) -> "WorkerShard":
+        """Return a shard of genes that are in memory already, which it does not change."""
+        shard = cls(lambda batch_size, seed: iter(()), len(genes.label), keep=False)
+        shard._kept = genes
+        return shard
+
     def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield every row once, in an order drawn from ``seed``."""
         if self._kept is None:

@@ -1,0 +1,100 @@
+"""The best settings of a study, trained anew: several seeds on the full number of epochs, measured once on test."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raygenex.benchmark.jobs import Job, finished_jobs, job_config, run_jobs
+from raygenex.compare import Summary, seed_summary
+from raygenex.config import BenchmarkConfig, BenchmarkModel, RunConfig
+from raygenex.data.opening import open_splits
+from raygenex.errors import RaygenexError
+from raygenex.registry import register
+from raygenex.tune.ledger import Record
+from raygenex.tune.space import Space
+
+logger = logging.getLogger(__name__)
+
+ROW = "best"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The trainings of the best settings."""
+
+    seeds: tuple[int, ...]
+    split: str
+    """What they were measured on beside valid: test, where the configuration has one."""
+    valid: dict[str, list[float]]
+    """Metrics on valid, one value a seed."""
+    test: dict[str, list[float]]
+    """Metrics on ``split``, one value a seed."""
+    registered: str
+    """URI of the seed of the median valid AUROC."""
+
+    def summary(self, split: str, metric: str) -> Summary:
+        """Return mean and spread of a metric over the seeds, on ``valid`` or ``test``."""
+        return seed_summary((self.valid if split == "valid" else self.test)[metric])
+
+    def numbers(self) -> dict[str, float]:
+        """Return the means, as MLflow is told of them."""
+        found = {f"best_valid_{name}": self.summary("valid", name).mean for name in self.valid}
+        if self.split != "valid":
+            found |= {f"best_{self.split}_{name}": self.summary("test", name).mean for name in self.test}
+        return found
+
+
+def train_best(config: RunConfig, space: Space, best: Record, parent: str, force: bool) -> Best:
+    """Train the settings of a trial with every seed of ``tune.seeds``; what is trained already is reused.
+
+    Parameters
+    ----------
+    config
+        Of the study.
+    space
+        Its search space.
+    best
+        The trial.
+    parent
+        MLflow's run of the study.
+    force
+        Whether finished trainings are repeated.
+
+    Raises
+    ------
+    RaygenexError
+        If a training fails.
+    """
+    options = config.tune
+    split = "test" if config.data.test else "valid"
+    comparison = BenchmarkConfig(
+        seeds=options.seeds, split=split, parallel=min(options.parallel, len(options.seeds)), models=(_row(space, best),)
+    )
+    config = config.model_copy(update={"benchmark": comparison})
+    jobs = [Job(ROW, seed, job_config(config, comparison.models[0], seed)) for seed in options.seeds]
+    splits = open_splits(config.data, config.data.configured)
+    done = set() if force else finished_jobs(jobs, split, splits)
+    logger.info("training the best settings, those of trial %d, with %d seeds", best.number, len(jobs))
+    for number, outcome in run_jobs(config, jobs, done, parent, force):
+        if outcome.get("error"):
+            raise RaygenexError(f"the best settings failed with seed {jobs[number].seed}: {outcome['error']}")
+    valid, test = ([_metrics(job, name) for job in jobs] for name in ("valid", split))
+    median = sorted(range(len(jobs)), key=lambda number: valid[number]["auroc"])[(len(jobs) - 1) // 2]
+    registered = register(jobs[median].config)
+    return Best(options.seeds, split, _columns(valid), _columns(test), registered.uri)
+
+
+def _row(space: Space, best: Record) -> BenchmarkModel:
+    return BenchmarkModel(name=ROW, set=space.decoded(best.params))
+
+
+def _metrics(job: Job, split: str) -> dict[str, float]:
+    path = Path(job.config.folder, "evaluation", split, "metrics.json")
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {name: interval["value"] for name, interval in report["metrics"].items()}
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -1,0 +1,156 @@
+"""What a study leaves to read: the table of its trials, plots, and the best settings as a configuration."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raygenex.config import RunConfig, TuneConfig
+from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.search import frozen_trial
+from raygenex.tune.space import Space
+from raygenex.tune_sections import OBJECTIVES
+
+FOLDER = "report"
+
+
+def choose(scored: list[Record], options: TuneConfig) -> Record:
+    """Return the best of the trials that can be compared, the first of equal ones.
+
+    With one objective that of the highest valid AUROC; with several, of those within ``tolerance`` of it, the best by
+    the other objectives in the order of the configuration.
+    """
+    assert scored, "a study without a trial to compare has no best one"
+    highest = max(record.auroc for record in scored)
+    others = [name for name in options.objectives if name != "valid_auroc"]
+    near = [record for record in scored if record.auroc >= highest - (options.tolerance if others else 0.0)]
+
+    def cost(record: Record) -> tuple[float, ...]:
+        return (*(record.values[name] for name in others), -record.auroc)
+
+    return min(near, key=cost)
+
+
+def pareto_front(scored: list[Record], objectives: tuple[str, ...]) -> list[Record]:
+    """Return the trials that no other one beats in every objective, by falling AUROC."""
+
+    def costs(record: Record) -> list[float]:
+        return [record.values[name] * (1.0 if OBJECTIVES[name] == "min" else -1.0) for name in objectives]
+
+    def beaten(record: Record) -> bool:
+        mine = costs(record)
+        return any(
+            theirs != mine and all(their <= my for their, my in zip(theirs, mine, strict=True))
+            for theirs in map(costs, scored)
+        )
+
+    return sorted((record for record in scored if not beaten(record)), key=lambda record: -record.auroc)
+
+
+def write_report(space: Space, ledger: Ledger, best: Record, wall_s: float) -> Path:
+    """Write ``trials.csv``, ``best.yaml`` and ``plots.html``; with several objectives ``pareto.csv`` as well.
+
+    Parameters
+    ----------
+    space
+        Of the study.
+    ledger
+        Its trials.
+    best
+        The trial to write the settings of.
+    wall_s
+        Seconds of the whole search.
+
+    Returns
+    -------
+    The folder of the files.
+    """
+    folder = ledger.folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    options = space.config.tune
+    _write_table(folder / "trials.csv", ledger.ended, space)
+    if len(options.objectives) > 1:
+        _write_table(folder / "pareto.csv", pareto_front(ledger.scored, options.objectives), space)
+    (folder / "best.yaml").write_text(best_yaml(space, best), encoding="utf-8")
+    (folder / "plots.html").write_text(_plots(space, ledger, wall_s), encoding="utf-8")
+    return folder
+
+
+def best_yaml(space: Space, best: Record) -> str:
+    """Return the configuration of the study with the settings of a trial, for ``raygenex train``."""
+    config = space.settings(best.params)
+    values = config.dump() | {"name": f"{config.name}-best"}
+    plain = RunConfig().dump()
+    kept = {key: value for key, value in values.items() if value != plain[key] and key not in ("tune", "benchmark")}
+    note = f"# The settings of trial {best.number} of the study {config.name}: valid AUROC {best.auroc:.4f} there.\n"
+    return note + yaml.safe_dump(kept, sort_keys=False)
+
+
+def _write_table(path: Path, records: list[Record], space: Space) -> None:
+    objectives = [name for name in space.config.tune.objectives if name != "valid_auroc"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        seconds = ("training_s", "wall_s", "overhead_s")
+        writer.writerow(["trial", "state", "reason", "epochs", "valid_auroc", *objectives, *space.keys, *seconds])
+        for record in records:
+            values = [record.values.get(name, "") for name in ("valid_auroc", *objectives)]
+            times = record.training_s, record.wall_s, record.wall_s - record.training_s
+            writer.writerow(
+                [
+                    *(record.number, record.state, record.reason, len(record.history)),
+                    *(repr(value) if isinstance(value, float) else value for value in values),
+                    *(record.params[key] for key in space.keys),
+                    *(f"{value:.2f}" for value in times),
+                ]
+            )
+
+
+def _plots(space: Space, ledger: Ledger, wall_s: float) -> str:
+    """Return a page of Optuna's plots, which needs no network."""
+    import plotly.io
+
+    figures = _figures(space, ledger)
+    parts = []
+    for place, (title, figure) in enumerate(figures.items()):
+        figure.update_layout(title=title, template="plotly_white", margin={"t": 60})
+        # Half of the page is the library that draws it, which the first figure brings.
+        parts.append(plotly.io.to_html(figure, include_plotlyjs=place == 0, full_html=False))
+    ended = ledger.ended
+    name = space.config.name
+    summary = f"{len(ended)} trials in {wall_s / 60:.1f} minutes, searching {', '.join(space.keys)}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title></head>\n'
+        '<body style="font-family: sans-serif; max-width: 70em; margin: 2em auto">\n'
+        f"<h1>{name}</h1>\n<p>{summary}</p>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
+    """Draw Optuna's plots of the trials that can be compared."""
+    import optuna
+    from optuna import visualization
+
+    options = space.config.tune
+    directions = ["minimize" if OBJECTIVES[name] == "min" else "maximize" for name in options.objectives]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=directions)
+    distributions = space.distributions()
+    scored = ledger.scored
+    study.add_trials([frozen_trial(record, distributions, options.objectives) for record in scored])
+    shown: dict[str, Any] = {"target_name": "valid AUROC"}
+    if len(directions) > 1:
+        place = options.objectives.index("valid_auroc")
+        shown["target"] = lambda trial: trial.values[place]
+    figures = {"Valid AUROC, trial by trial": visualization.plot_optimization_history(study, **shown)}
+    if len(directions) > 1:
+        names = list(options.objectives)
+        if len(directions) <= 3:
+            figures["What no trial beats in every objective"] = visualization.plot_pareto_front(study, target_names=names)
+    # An analysis of variance needs some.
+    if len({record.auroc for record in scored}) > 1 and len(scored) >= 4:
+        importances = visualization.plot_param_importances(study, **shown)
+        figures["How much of the AUROC's variance each key explains (fANOVA)"] = importances
+    figures["Settings and valid AUROC"] = visualization.plot_parallel_coordinate(study, **shown)
+    figures["Valid AUROC along each key"] = visualization.plot_slice(study, **shown)
+    return figures

@@ -1,0 +1,144 @@
+"""Who proposes settings and who stops poor trials: Optuna and ASHA, both rebuilt from the trials of a study."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from raygenex.config import TuneConfig
+from raygenex.train.shard import derive_seed
+from raygenex.tune.ledger import Record
+from raygenex.tune_sections import OBJECTIVES
+
+EPOCHS = "epochs"
+"""Key of a result: the epochs that the trial has had."""
+ENDED = "ended"
+"""Key of a result: why the training is over; empty while it is not."""
+FAILED = "failed"
+"""Key of a result: why the trial failed; empty if it did not."""
+
+
+class StudySearch(OptunaSearch):
+    """Optuna's search over the space of a study, which knows the trials of earlier processes.
+
+    Parameters
+    ----------
+    config
+        The section tune.
+    distributions
+        Optuna's distribution of every key.
+    records
+        Trials that ended, and trials that were interrupted, which are proposed again first, under their numbers.
+    first
+        Settings to propose before any other, unless trials took their numbers already.
+    seed
+        Of the sampler.
+    """
+
+    def __init__(
+        self,
+        config: TuneConfig,
+        distributions: dict[str, Any],
+        records: list[Record],
+        first: list[dict[str, Any]],
+        seed: int,
+    ) -> None:
+        interrupted = [record for record in records if not record.ended]
+        known = {record.number for record in records}
+        missing = [number for number in range(len(first)) if number not in known]
+        # What ended is part of the seed: a sampler that began alike would propose again what it proposed before.
+        drawn = derive_seed(seed, len(records) - len(interrupted)) % 2**32
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        super().__init__(
+            space=distributions,
+            metric=list(config.objectives) if len(config.objectives) > 1 else config.objectives[0],
+            mode=[OBJECTIVES[name] for name in config.objectives] if len(config.objectives) > 1 else "max",
+            points_to_evaluate=[record.params for record in interrupted] + [first[number] for number in missing],
+            sampler=sampler(config.sampler, drawn),
+        )
+        self._objectives = config.objectives
+        queued = [record.number for record in interrupted] + missing
+        self._numbers: Iterator[int] = _numbers(queued, known)
+        for record in records:
+            if record.ended:
+                self._ot_study.add_trial(frozen_trial(record, distributions, config.objectives))
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Return the number of the next trial, and its settings."""
+        params = super().suggest(trial_id)
+        return {"number": next(self._numbers), "params": params}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Take nothing from a trial under way: ASHA stops it, and its best counts in the end."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take note of what a trial gave; a failed one gave nothing."""
+        failed = error or not result or bool(result.get(FAILED))
+        super().on_trial_complete(trial_id, None if failed else result, error=failed)
+
+
+def _numbers(queued: list[int], known: set[int]) -> Iterator[int]:
+    yield from queued
+    yield from (number for number in range(10**9) if number not in known and number not in queued)
+
+
+def sampler(name: str, seed: int) -> BaseSampler:
+    """Return one of Optuna's samplers."""
+    if name == "tpe":
+        # Trials that run side by side are taken to be poor, so that they are not all proposed in one place (the
+        # constant liar of Ginsbourger et al. 2010).
+        return TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    kinds = {"gp": GPSampler, "random": RandomSampler, "nsga2": NSGAIISampler}
+    return QMCSampler(seed=seed, scramble=True) if name == "qmc" else kinds[name](seed=seed)
+
+
+def frozen_trial(record: Record, distributions: dict[str, Any], objectives: tuple[str, ...]) -> FrozenTrial:
+    """Return a trial that ended, as Optuna keeps it."""
+    scored = record.scored
+    return create_trial(
+        state=TrialState.COMPLETE if scored else TrialState.FAIL,
+        values=[record.values[name] for name in objectives] if scored else None,
+        params=record.params,
+        distributions=distributions,
+        user_attrs={"number": record.number, "state": record.state},
+    )
+
+
+def scheduler(config: TuneConfig, epochs: int, records: list[Record]) -> TrialScheduler:
+    """Return what stops poor trials: ASHA (Li et al. 2020), which knows the epochs of earlier trials, or nothing.
+
+    Parameters
+    ----------
+    config
+        The section tune.
+    epochs
+        Of a trial that is not stopped.
+    records
+        Trials that ended.
+    """
+    if not config.stops_early or config.grace_epochs >= epochs:
+        return FIFOScheduler()
+    asha = ASHAScheduler(
+        time_attr=EPOCHS,
+        metric="valid_auroc",
+        mode="max",
+        max_t=epochs,
+        grace_period=config.grace_epochs,
+        reduction_factor=config.reduction,
+    )
+    for record in records:
+        if not record.scored:
+            continue
+        trial = SimpleNamespace(trial_id=f"earlier-{record.number}")
+        asha.on_trial_add(None, trial)
+        best = float("-inf")
+        for done, metrics in enumerate(record.history, start=1):
+            best = max(best, metrics["valid_auroc"])
+            asha.on_trial_result(None, trial, {EPOCHS: done, "valid_auroc": best})
+        asha.on_trial_remove(None, trial)
+    return asha

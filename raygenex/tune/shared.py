@@ -1,0 +1,108 @@
+"""What all trials of a study read, computed once and shared through Ray's object store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raygenex.config import RunConfig
+from raygenex.data.opening import SplitData
+from raygenex.data.rows import Rows
+from raygenex.errors import ClusterError
+from raygenex.progress import progress
+from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.inputs import Inputs
+from raygenex.train.shard import COLUMNS
+from raygenex.train.start import Start, make_start, start_identity
+from raygenex.train.table import read_parts
+from raygenex.tune.space import Space
+
+# Share of a node's object store that the genes may take: results and the code of trials are in it too.
+STORE_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Everything that trials have in common."""
+
+    space: Space
+    info: CheckpointInfo
+    """Of a model of the study, to be completed."""
+    columns: dict[str, dict[str, NDArray[Any]]]
+    """By split: ``sequence``, ``halflife`` and ``label`` of all genes; empty if trials read through Ray Data."""
+    inputs: Inputs
+    splits: dict[str, SplitData]
+    start: Start | None
+    """What the half-life branch starts from, if it is the same in every trial."""
+    folder: Path
+    """Of the study."""
+
+
+def read_columns(tables: dict[str, Rows]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Read the genes of every split into memory.
+
+    Returns
+    -------
+    By split: ``sequence`` (base indices ``(N, window)`` or embeddings ``(N, bins, channels)``), ``halflife``
+    ``(N, 8)`` and ``label`` ``(N,)``.
+    """
+    columns: dict[str, dict[str, NDArray[Any]]] = {}
+    with progress("reading genes", sum(rows.count for rows in tables.values())) as advance:
+        for split, rows in tables.items():
+            found: dict[str, NDArray[Any]] = {}
+            done = 0
+            for part in read_parts(rows):
+                genes = len(part["label"])
+                for name in COLUMNS:
+                    values = np.asarray(part[name])
+                    if name not in found:
+                        found[name] = np.empty((rows.count, *values.shape[1:]), dtype=values.dtype)
+                    found[name][done : done + genes] = values
+                done += genes
+                advance(genes, "")
+            assert done == rows.count, "a split must hold the genes it was promised"
+            columns[split] = found
+    return columns
+
+
+def fits_in_store(tables: dict[str, Rows], row_bytes: int) -> None:
+    """Refuse genes that the object store of some node cannot hold.
+
+    Raises
+    ------
+    ClusterError
+        If they are too many; the sentence names what they take, what there is, and the keys to change.
+    """
+    import ray
+
+    needed = sum(rows.count for rows in tables.values()) * row_bytes
+    stores = [node["Resources"].get("object_store_memory", 0.0) for node in ray.nodes() if node["Alive"]]
+    if needed > STORE_SHARE * min(stores):
+        raise ClusterError(
+            f"the genes of the study take {needed / 2**30:.1f} GiB of every node's object store, and the smallest has "
+            f"{min(stores) / 2**30:.1f} GiB: raise cluster.object_store_gib, raise embed.bin_size, or set train.workers "
+            "to 2 or more, which read their shares through Ray Data"
+        )
+
+
+def common_start(space: Space, fingerprints: list[str]) -> str | None:
+    """Return the identity of the half-life start if all trials have the same one, otherwise None."""
+    config = space.config
+    searched = [key for key in space.keys if key.split(".")[0] == "halflife" or key == "model.kind"]
+    if any(key not in ("halflife.finetune", "halflife.beside") for key in searched):
+        return None
+    return start_identity(config, fingerprints)
+
+
+def trial_halflife(shared: Shared) -> torch.Tensor:
+    """Return the half-life features of the training genes, shape ``(N, 8)``."""
+    return torch.from_numpy(np.concatenate([table.halflife for table in shared.splits["train"].tables]))
+
+
+def make_common(config: RunConfig, halflife: torch.Tensor) -> Start:
+    """Make the start of every trial, as a task of the cluster: where trials have a GPU, on one."""
+    torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
+    return make_start(config, halflife, device="cuda" if config.train.use_gpu else "cpu")

@@ -1,0 +1,169 @@
+"""What is searched: keys of the configuration, where their values lie, and the configuration of a trial."""
+
+import json
+from typing import Any
+
+from raygenex.config import RunConfig, SearchRange, change_keys, parse_config
+from raygenex.errors import ConfigError
+from raygenex.train.start import PRETRAINED_KINDS
+
+SECTIONS = ("model", "halflife", "train")
+"""What a trial may change: everything else decides what trials are compared on."""
+WHERE = "tune.space"
+_SPEED_ALONE = ("workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints")
+
+
+class Space:
+    """The search space of a configuration.
+
+    Parameters
+    ----------
+    config
+        Its section tune says what is searched; everything else is common to all trials.
+
+    Raises
+    ------
+    ConfigError
+        If a key does not exist or changes nothing, or a value at an end of its range does not fit.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self._ranges = config.tune.space
+        for key in self._ranges:
+            _refuse(key, config, self._ranges)
+        self._own = {key: self._value_of(key) for key in self._ranges}
+        self._check_ends()
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that are searched, in the order of the configuration."""
+        return list(self._ranges)
+
+    def distributions(self) -> dict[str, Any]:
+        """Return Optuna's distribution of every key."""
+        return {key: _distribution(range_) for key, range_ in self._ranges.items()}
+
+    def first(self) -> list[dict[str, Any]]:
+        """Return the settings that are tried first, encoded, each complete.
+
+        Raises
+        ------
+        ConfigError
+            If one of them is not in the space.
+        """
+        found = []
+        for number, given in enumerate(self.config.tune.first):
+            where = f"tune.first, number {number + 1}"
+            if unknown := set(given) - set(self._ranges):
+                raise ConfigError(f"{where}: {min(unknown)} is not in {WHERE}: add its range, or leave it out")
+            values = self._own | given
+            for key, value in values.items():
+                if not _contains(self._ranges[key], value):
+                    raise ConfigError(
+                        f"{where}: {key} is {value!r} there, and {WHERE} does not reach it: widen {WHERE}.{key}, give "
+                        f"another value in tune.first, or set tune.first to []"
+                    )
+            found.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
+        return found
+
+    def trial_config(self, params: dict[str, Any]) -> RunConfig:
+        """Return the configuration of a trial.
+
+        Parameters
+        ----------
+        params
+            An encoded value for every key.
+        """
+        values = self.settings(params).dump()
+        if self.config.tune.epochs is not None:
+            values["train"]["epochs"] = self.config.tune.epochs
+        return parse_config(values, WHERE)
+
+    def settings(self, params: dict[str, Any]) -> RunConfig:
+        """Return the configuration with a trial's values, and the full number of epochs."""
+        return self._with(self.decoded(params))
+
+    def decoded(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a trial's values as the configuration has them."""
+        return {key: decode(value, self._ranges[key]) for key, value in params.items()}
+
+    def _with(self, changes: dict[str, Any]) -> RunConfig:
+        values = self.config.dump()
+        change_keys(values, changes, WHERE)
+        return parse_config(values, WHERE)
+
+    def _value_of(self, key: str) -> Any:
+        """Return what the configuration itself says of a key; its first choice where its model has no such key."""
+        value: Any = self.config.dump()
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return next(iter(_ends(self._ranges[key])))
+            value = value[part]
+        return value
+
+    def _check_ends(self) -> None:
+        """Try every end of every range, and every choice, of each kind of model that is searched."""
+        kinds = self._ranges.get("model.kind")
+        for kind in kinds.choice or () if kinds else (None,):
+            fixed = {} if kind is None else {"model.kind": kind}
+            for key, range_ in self._ranges.items():
+                for value in _ends(range_):
+                    self._with({key: value} | fixed)
+
+
+def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None:
+    section, _, name = key.partition(".")
+    if section not in SECTIONS or not name:
+        raise ConfigError(
+            f"{WHERE}: {key} is common to all trials, which differ in keys of {', '.join(SECTIONS)} alone"
+        )
+    if section == "train" and name in _SPEED_ALONE:
+        raise ConfigError(f"{WHERE}: {key} changes how fast a training is and not what it gives: remove it")
+    if key == "train.epochs" and config.tune.stops_early:
+        raise ConfigError(
+            f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
+        )
+    pretrains = config.model.kind in PRETRAINED_KINDS or "model.kind" in ranges
+    if section == "halflife" and name != "bins" and not pretrains:
+        raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}, which has no encoder: remove it")
+
+
+def _ends(range_: SearchRange) -> tuple[Any, ...]:
+    if range_.choice is not None:
+        return range_.choice
+    ends: tuple[Any, ...] = range_.uniform or range_.log_uniform or range_.integer or range_.log_integer or ()
+    return ends
+
+
+def _contains(range_: SearchRange, value: Any) -> bool:
+    if range_.choice is not None:
+        return value in range_.choice
+    low, high = _ends(range_)
+    whole = range_.integer is not None or range_.log_integer is not None
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    return number and low <= value <= high
+
+
+def _distribution(range_: SearchRange) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if range_.choice is not None:
+        return CategoricalDistribution([encode(value, range_) for value in range_.choice])
+    low, high = _ends(range_)
+    kind = FloatDistribution if range_.uniform or range_.log_uniform else IntDistribution
+    return kind(low, high, log=bool(range_.log_uniform or range_.log_integer))
+
+
+def encode(value: Any, range_: SearchRange) -> Any:
+    """Return a value as Optuna keeps it: lists and mappings among choices are JSON."""
+    if range_.choice is not None and isinstance(value, list | tuple | dict):
+        return json.dumps(value)
+    return value
+
+
+def decode(value: Any, range_: SearchRange) -> Any:
+    """Return the value that `encode` was given."""
+    if range_.choice is not None and isinstance(value, str) and value not in range_.choice:
+        return json.loads(value)
+    return value

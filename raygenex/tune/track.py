@@ -1,0 +1,110 @@
+"""A study in MLflow: the run of the study, and below it one run a trial, written by the driver alone."""
+
+from typing import Any
+
+from raygenex.outbox import Outbox
+from raygenex.tracking import Tracker, flatten
+from raygenex.train.job import epoch_numbers
+from raygenex.tune.ledger import Record
+from raygenex.tune.space import Space
+
+STAGE = "trial"
+_ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "running": "KILLED"}
+
+
+class StudyTrack:
+    """What MLflow is told of trials; nothing here waits for MLflow.
+
+    Parameters
+    ----------
+    tracker
+        Runs of the experiment.
+    outbox
+        Where calls wait while MLflow is away.
+    parent
+        The run of the study.
+    space
+        Gives the configuration of every trial.
+    """
+
+    def __init__(self, tracker: Tracker, outbox: Outbox, parent: str, space: Space) -> None:
+        self._tracker = tracker
+        self._outbox = outbox
+        self._parent = parent
+        self._space = space
+        self._runs: dict[int, str] = {}
+
+    def adopt(self, records: list[Record]) -> None:
+        """Find the runs of earlier processes, log what they lack, and end those of trials that have ended.
+
+        A trial that goes on keeps its run. Raises a TrackingError if MLflow does not answer.
+        """
+        known = {record.number: record for record in records}
+        for run in self._tracker.children(self._parent, STAGE):
+            number = int(run.data.tags["raygenex.trial"])
+            record = known.get(number)
+            if record is None:
+                # Its process ended before the trial was written down: the trial comes again, in this run.
+                self._runs[number] = run.info.run_id
+                continue
+            self._runs[number] = run.info.run_id
+            logged = self._tracker.logged_steps(run.info.run_id, "epoch_valid_auroc")
+            missing = {int(entry["epoch"]): epoch_numbers(entry) for entry in record.history}
+            self._tracker.log_series(run.info.run_id, {step: missing[step] for step in missing if step not in logged})
+            if record.ended:
+                self._end(record)
+        for record in records:
+            if record.ended and record.number not in self._runs:
+                self._begin(record)
+                self._epochs(record, record.history)
+                self._end(record)
+
+    def begin(self, record: Record) -> None:
+        """Open the run of a trial, or the one that it has already."""
+        self._outbox.add(lambda: self._begin(record), f"the run of trial {record.number}")
+
+    def epoch(self, record: Record, metrics: dict[str, float]) -> None:
+        """Log the numbers of an epoch."""
+        self._outbox.add(
+            lambda: self._epochs(record, [metrics]), f"epoch {int(metrics['epoch'])} of trial {record.number}"
+        )
+
+    def end(self, record: Record, best: Record | None) -> None:
+        """End the run of a trial, and tell the run of the study how far the search is."""
+        self._outbox.add(lambda: self._end(record), f"the end of trial {record.number}")
+        if best is not None and record.scored:
+            numbers = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best.auroc}
+            self._outbox.add(
+                lambda: self._tracker.log_metrics(self._parent, numbers, record.number),
+                f"the AUROC of trial {record.number}",
+            )
+
+    def _begin(self, record: Record) -> None:
+        if (run_id := self._runs.get(record.number)) is not None:
+            self._tracker.reopen(run_id)
+            return
+        values = self._space.trial_config(record.params).dump()
+        # The settings of the study stand in its own run.
+        params = flatten({key: value for key, value in values.items() if key not in ("tune", "benchmark")})
+        tags = {"raygenex.stage": STAGE, "raygenex.trial": str(record.number)}
+        name = f"{values['name']}-trial-{record.number:02d}"
+        self._runs[record.number] = self._tracker.start(name, params, tags, self._parent)
+
+    def _epochs(self, record: Record, history: list[dict[str, float]]) -> None:
+        series = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
+        self._tracker.log_series(self._runs[record.number], series)
+
+    def _end(self, record: Record) -> None:
+        run_id = self._runs[record.number]
+        self._tracker.tag(run_id, {"raygenex.state": record.state, "raygenex.reason": record.reason})
+        numbers: dict[str, Any] = {f"trial_{name}": value for name, value in record.values.items()}
+        numbers |= {"trial_epochs": float(len(record.history)), "trial_training_s": record.training_s}
+        self._tracker.log_metrics(run_id, numbers, 0)
+        self._tracker.end(run_id, _ENDS[record.state])
+
+    def close(self, records: list[Record]) -> None:
+        """End what is still open as killed, of trials that another process is to finish."""
+        for record in records:
+            if not record.ended and record.number in self._runs:
+                run_id = self._runs[record.number]
+                self._outbox.add(lambda run_id=run_id: self._tracker.end(run_id, "KILLED"), "the end of a trial")

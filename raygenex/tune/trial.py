@@ -1,0 +1,88 @@
+"""A trial, as Ray Tune runs it: an actor that trains one set of settings after another, an epoch a step."""
+
+import time
+from typing import Any
+
+import torch
+from ray import tune
+
+from raygenex.config import KmerConfig, RunConfig
+from raygenex.errors import RaygenexError
+from raygenex.train.table import Table
+from raygenex.tune.fits import Fit, LocalFit, TableFit, judge
+from raygenex.tune.ledger import TRIALS
+from raygenex.tune.search import ENDED, EPOCHS, FAILED
+from raygenex.tune.shared import Shared
+
+
+class Trial(tune.Trainable):
+    """Trains what the search proposes; one process serves many trials, one after another."""
+
+    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+        """Begin the first trial of this process.
+
+        Parameters
+        ----------
+        config
+            ``number`` and ``params`` of the trial.
+        shared
+            What all trials have in common.
+        """
+        assert shared is not None, "trials read what the study shares"
+        self._shared = shared
+        self._tables: dict[str, dict[str, Table]] = {}
+        self._fit: Fit | None = None
+        self._best, self._epochs = float("-inf"), 0
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this process."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train an epoch; what goes wrong is the trial's result, so that this process serves the next one."""
+        started = time.monotonic()
+        try:
+            if self._fit is None:
+                self._fit = self._open()
+            metrics = self._fit.step()
+            self._best = max(self._best, metrics["valid_auroc"])
+            self._epochs += 1
+            ended = self._fit.ended
+            values = {"valid_auroc": self._best}
+            if ended and len(self._objectives) > 1:
+                values |= judge(self._fit.model(), self._shared, self._config)
+        except RaygenexError as error:
+            return self._failed(str(error), started)
+        except Exception as error:  # noqa: BLE001
+            # One trial's fault, whatever it is, must not sink the others; it stands in the table.
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            return self._failed(f"{type(error).__name__}: {first}", started)
+        result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}
+        return dict.fromkeys(self._objectives, 0.0) | values | result | {"training_s": time.monotonic() - started}
+
+    def cleanup(self) -> None:
+        """End the trial, wherever it stands."""
+        if self._fit is not None:
+            self._fit.close()
+            self._fit = None
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        """Take a trial; its inputs are made in its first step, where errors are its own."""
+        self._number: int = config["number"]
+        self._config: RunConfig = self._shared.space.trial_config(config["params"])
+        self._objectives = self._config.tune.objectives
+        self._best, self._epochs = float("-inf"), 0
+
+    def _open(self) -> Fit:
+        torch.set_num_threads(max(1, int(self._config.train.cpus_per_worker)))
+        if isinstance(self._config.model, KmerConfig):
+            return TableFit(self._shared, self._config, self._tables)
+        return LocalFit(self._shared, self._config, self._shared.folder / TRIALS / f"{self._number:04d}")
+
+    def _failed(self, reason: str, started: float) -> dict[str, Any]:
+        self.cleanup()
+        nothing = dict.fromkeys(self._objectives, float("nan"))
+        return nothing | {FAILED: reason, "done": True, "training_s": time.monotonic() - started}

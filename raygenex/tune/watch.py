@@ -1,0 +1,142 @@
+"""What the driver does when Ray Tune tells it of a trial: write it down, track it, and say how far the study is."""
+
+import heapq
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+
+from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.search import ENDED, EPOCHS, FAILED
+from raygenex.tune.track import StudyTrack
+
+logger = logging.getLogger(__name__)
+
+
+class Watch(tune.Callback):
+    """Keeps the ledger of a study while Ray Tune runs it.
+
+    Parameters
+    ----------
+    ledger
+        The memory of the study.
+    track
+        The study in MLflow.
+    trials
+        How many there are to be in the end.
+    parallel
+        Trials at the same time.
+    advance
+        Of the progress bar.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        track: StudyTrack,
+        trials: int,
+        parallel: int,
+        advance: Callable[[int, str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._track = track
+        self._trials = trials
+        self._parallel = parallel
+        self._advance = advance
+        self._free = [time.monotonic()] * parallel
+        """Since when the places of trials have been free."""
+        self._began: dict[int, float] = {}
+        self._seconds: list[float] = []
+        self._results: dict[int, dict[str, Any]] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down a trial that begins, or begins again after its process or node was lost."""
+        number = trial.config["number"]
+        if number in self._began:
+            record = self._ledger.records[number]
+            record.lost += 1
+            logger.warning("trial %d lost its process or its node; it begins again", number)
+            self._ledger.keep(record)
+            return
+        self._began[number] = heapq.heappop(self._free) if self._free else time.monotonic()
+        record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
+        self._ledger.keep(record)
+        self._track.begin(record)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Write down an epoch; one that was written down before comes again after a loss, with the same numbers."""
+        record = self._ledger.records[trial.config["number"]]
+        self._results[record.number] = result
+        record.training_s += result["training_s"]
+        if result[FAILED]:
+            return
+        metrics = result["metrics"]
+        if len(record.history) < result[EPOCHS]:
+            record.history.append(metrics)
+            self._track.epoch(record, metrics)
+        record.values = {"valid_auroc": max(entry["valid_auroc"] for entry in record.history)}
+        self._ledger.keep(record)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down why a trial is over."""
+        record = self._ledger.records[trial.config["number"]]
+        result = self._results[record.number]
+        if result[FAILED]:
+            record.state, record.reason = "failed", result[FAILED]
+        elif result[ENDED]:
+            record.state, record.reason = "finished", result[ENDED]
+            judged = ("latency_ms", "size_mb")
+            record.values |= {name: result[name] for name in judged if not math.isnan(result.get(name, math.nan))}
+        else:
+            record.state, record.reason = "stopped", f"poorer than others after {len(record.history)} epochs"
+        self._close(record)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down a trial whose process was lost too often."""
+        record = self._ledger.records[trial.config["number"]]
+        record.state = "failed"
+        record.reason = f"its process or node was lost {record.lost + 1} times, perhaps for want of memory"
+        self._close(record)
+
+    def _close(self, record: Record) -> None:
+        now = time.monotonic()
+        record.wall_s = now - self._began[record.number]
+        heapq.heappush(self._free, now)
+        self._ledger.keep(record)
+        folder = self._ledger.trial_folder(record.number)
+        if folder.exists():
+            shutil.rmtree(folder)
+        scored = self._ledger.scored
+        best = max(scored, key=lambda other: other.auroc) if scored else None
+        self._track.end(record, best)
+        self._seconds.append(record.wall_s)
+        done = len(self._ledger.ended)
+        left = self._left(done)
+        best_note = f"best {best.auroc:.4f} (trial {best.number})" if best else "none finished yet"
+        if record.state == "failed":
+            logger.warning("trial %d failed: %s; %d of %d, %s", record.number, record.reason, done, self._trials, left)
+        else:
+            logger.info(
+                "trial %d: valid AUROC %.4f, %s; %s; %d of %d, %s",
+                record.number,
+                record.auroc,
+                record.reason,
+                best_note,
+                done,
+                self._trials,
+                left,
+            )
+        self._advance(1, best_note)
+
+    def _left(self, done: int) -> str:
+        todo = self._trials - done
+        if todo <= 0:
+            return "all done"
+        seconds = sum(self._seconds) / len(self._seconds) * math.ceil(todo / self._parallel)
+        return f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
