@@ -26,6 +26,10 @@ class TrackingError(RaygenexError):
     """An MLflow store, run or registered model that cannot be reached or found."""
 
 
+class TrackingAway(TrackingError):
+    """An MLflow that does not answer now, and may answer later."""
+
+
 class ClusterError(RaygenexError):
     """A Ray cluster that is absent, or too small for the request."""
 

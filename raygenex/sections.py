@@ -181,6 +181,9 @@ class TrackingConfig(Section):
     uri: str | None = Field(None, description="tracking URI; null: a sqlite file in OUTPUT")
     experiment: str = Field("raygenex", description="MLflow experiment", min_length=1)
     model_name: str = Field("raygenex", description="registered model", min_length=1)
+    patience_s: Annotated[float, Field(ge=0.0)] = Field(
+        300.0, description="seconds that finished work waits for an MLflow that is away, to deliver what it lacks"
+    )
 
 
 class ClusterConfig(Section):

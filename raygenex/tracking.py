@@ -2,19 +2,34 @@
 
 import contextlib
 import logging
+import re
+import socket
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raygenex.config import RunConfig
-from raygenex.errors import TrackingError
+from raygenex.errors import TrackingAway, TrackingError
 from raygenex.locking import probe
+from raygenex.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
 # The most that MLflow takes in one call.
 _PARAMS_A_CALL = 100
 _METRICS_A_CALL = 1000
+# How long a server may take to accept a connection.
+_PROBE_S = 10.0
+# What MLflow says while it or its database is overloaded or starting; any other answer is the same the next time.
+_PASSING = {
+    "ABORTED",
+    "CANCELLED",
+    "DEADLINE_EXCEEDED",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "TEMPORARILY_UNAVAILABLE",
+}
 
 
 def tracking_uri(config: RunConfig) -> str:
@@ -46,15 +61,59 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 @contextlib.contextmanager
 def mlflow_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into one sentence."""
+    """Turn what MLflow raises into one sentence: a `TrackingAway` if it may answer later, else a `TrackingError`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if _may_pass(error):
+            # The libraries wrap one another's messages; the innermost, at the end, is the reason.
+            reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])
+            raise TrackingAway(f"MLflow at {uri} does not answer ({reason})") from error
         raise TrackingError(f"MLflow at {uri} refused: {first}") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error is a matter of time: no connection, or a server that cannot serve now."""
+    from mlflow.exceptions import MlflowException, RestException
+    from requests.exceptions import HTTPError, RequestException
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return error.response.status_code >= 500 or error.response.status_code in (408, 429)
+    if isinstance(error, RequestException | ConnectionError | TimeoutError | OperationalError | InterfaceError):
+        return True
+    if not isinstance(error, MlflowException):
+        return False
+    # A missing connection is raised while the exception of the HTTP library is handled.
+    cause = error.__cause__ or error.__context__
+    return (
+        error.error_code in _PASSING
+        or (isinstance(error, RestException) and error.get_http_status_code() >= 500)
+        or (cause is not None and _may_pass(cause))
+    )
+
+
+def _check_answers(uri: str) -> None:
+    """Knock once at a server, where MLflow would knock for minutes."""
+    from requests.utils import get_environ_proxies
+
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri {uri} is no address ({error}): write http://HOST:PORT") from None
+    if get_environ_proxies(uri):
+        return
+    try:
+        socket.create_connection(address, timeout=_PROBE_S).close()
+    except OSError as error:
+        raise TrackingAway(
+            f"no MLflow server answers at {uri} ({error.strerror or error}): start it or set tracking.uri"
+        ) from None
 
 
 def _check_writable(folder: Path) -> None:
@@ -87,10 +146,14 @@ class Tracker:
         # After the import, which configures MLflow's loggers.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # Each of its retries would be a warning; what fails in the end is raised.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
         self.uri = tracking_uri(config)
         if self.uri.startswith("sqlite:///"):
             _check_writable(Path(self.uri.removeprefix("sqlite:///")).parent)
+        if self.uri.startswith(("http://", "https://")):
+            _check_answers(self.uri)
         with mlflow_errors(self.uri):
             self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             found = self.client.get_experiment_by_name(config.tracking.experiment)
@@ -120,12 +183,19 @@ class Tracker:
         return run_id
 
     def exists(self, run_id: str) -> bool:
-        """Whether the store still has a run."""
-        from mlflow.exceptions import MlflowException
+        """Whether the store still has a run.
 
+        Raises
+        ------
+        TrackingAway
+            If it does not answer, which says nothing of the run.
+        """
         try:
-            return self.client.get_run(run_id).info.lifecycle_stage == "active"
-        except MlflowException:
+            with mlflow_errors(self.uri):
+                return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except TrackingAway:
+            raise
+        except TrackingError:
             return False
 
     def reopen(self, run_id: str) -> None:
@@ -137,14 +207,18 @@ class Tracker:
         """Log numbers of one step in one call."""
         self.log_series(run_id, {step: metrics})
 
-    def log_series(self, run_id: str, series: dict[int, dict[str, float]]) -> None:
-        """Log numbers of many steps in as few calls as MLflow allows."""
+    def log_series(self, run_id: str, series: dict[int, dict[str, float]], measured_ms: int | None = None) -> None:
+        """Log numbers of many steps in as few calls as MLflow allows.
+
+        ``measured_ms`` is their time, milliseconds since 1970, now by default. MLflow keeps a number once if it is
+        logged twice with the same step and time, so a call that is repeated after an outage should give it.
+        """
         import time
 
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        entries = [Metric(key, value, now, step) for step, metrics in series.items() for key, value in metrics.items()]
+        at = int(time.time() * 1000) if measured_ms is None else measured_ms
+        entries = [Metric(key, value, at, step) for step, metrics in series.items() for key, value in metrics.items()]
         with mlflow_errors(self.uri):
             for start in range(0, len(entries), _METRICS_A_CALL):
                 self.client.log_batch(run_id, metrics=entries[start : start + _METRICS_A_CALL])
@@ -204,14 +278,21 @@ class Tracker:
             self.client.set_terminated(run_id, status)
 
     @contextlib.contextmanager
-    def ending(self, run_id: str) -> Iterator[None]:
-        """End a run as what happened inside: FINISHED, KILLED by a signal, or FAILED."""
+    def ending(self, run_id: str, outbox: Outbox | None = None) -> Iterator[None]:
+        """End a run as what happened inside: FINISHED, KILLED by a signal, or FAILED; at once, or by an outbox."""
+
+        def end(status: str) -> None:
+            if outbox is None:
+                self.end(run_id, status)
+            else:
+                outbox.add(lambda: self.end(run_id, status), f"the end ({status})")
+
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
-            self.end(run_id, "KILLED")
+            end("KILLED")
             raise
         except BaseException:
-            self.end(run_id, "FAILED")
+            end("FAILED")
             raise
-        self.end(run_id, "FINISHED")
+        end("FINISHED")

@@ -442,6 +442,7 @@ OTHERS = {
     ("tracking", "uri"): "sqlite:///other.db",
     ("tracking", "experiment"): "other",
     ("tracking", "model_name"): "other",
+    ("tracking", "patience_s"): 5.0,
     ("cluster", "address"): "auto",
     ("cluster", "local_cpus"): 3,
     ("cluster", "object_store_gib"): 1.5,

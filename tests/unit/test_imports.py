@@ -28,6 +28,7 @@ ROOMS = (
         "raygenex.progress",
         "raygenex.metrics",
         "raygenex.figures",
+        "raygenex.outbox",
         "raygenex.tracking",
     ),
     ("raygenex.data",),

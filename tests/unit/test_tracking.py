@@ -1,8 +1,13 @@
+import socket
+
 import pytest
+import requests
+from mlflow import MlflowClient
 
 from raygenex.config import parse_config
-from raygenex.errors import TrackingError
-from raygenex.tracking import Tracker, flatten, tracking_uri, ui_command
+from raygenex.errors import TrackingAway, TrackingError
+from raygenex.outbox import Outbox
+from raygenex.tracking import Tracker, flatten, mlflow_errors, tracking_uri, ui_command
 
 
 def config(output, **tracking):
@@ -54,3 +59,74 @@ def test_a_run_ends_as_what_happened_inside(tmp_path):
     assert tracker.client.get_metric_history(run_id, "auroc")[0].step == 3
     assert tracker.exists(run_id)
     assert not tracker.exists("0" * 32)
+
+
+def test_numbers_that_are_sent_again_after_an_outage_stand_once(tmp_path):
+    tracker = Tracker(config(tmp_path))
+    run_id = tracker.start("run", {}, {})
+    for _ in range(2):
+        tracker.log_series(run_id, {0: {"loss": 1.0}, 1: {"loss": 0.5}}, measured_ms=1_700_000_000_000)
+    history = tracker.client.get_metric_history(run_id, "loss")
+    assert [(entry.step, entry.value) for entry in history] == [(0, 1.0), (1, 0.5)]
+
+
+def test_the_end_of_a_run_goes_through_the_outbox(tmp_path):
+    tracker = Tracker(config(tmp_path))
+    run_id = tracker.start("run", {}, {})
+    with Outbox("the training", 0.0) as outbox, tracker.ending(run_id, outbox):
+        outbox.add(lambda: tracker.log_metrics(run_id, {"loss": 1.0}, 0), "epoch 0")
+    run = tracker.client.get_run(run_id)
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 1.0})
+
+
+def answer(status, code):
+    response = requests.Response()
+    response.status_code = status
+    response._content = f'{{"error_code": "{code}", "message": "no"}}'.encode()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "away"),
+    [
+        (400, "INVALID_PARAMETER_VALUE", False),
+        (404, "RESOURCE_DOES_NOT_EXIST", False),
+        (403, "PERMISSION_DENIED", False),
+        (500, "INTERNAL_ERROR", True),
+        (503, "TEMPORARILY_UNAVAILABLE", True),
+        (429, "REQUEST_LIMIT_EXCEEDED", True),
+    ],
+)
+def test_a_server_that_cannot_answer_now_differs_from_one_that_says_no(status, code, away):
+    from mlflow.utils.rest_utils import verify_rest_response
+
+    with pytest.raises(TrackingError) as info, mlflow_errors("http://server"):
+        verify_rest_response(answer(status, code), "/api/2.0/mlflow/runs")
+    assert isinstance(info.value, TrackingAway) == away
+
+
+def test_a_missing_server_is_away_at_once_and_so_is_one_that_leaves(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(TrackingAway, match=f"^no MLflow server answers at {uri} .*: start it or set tracking.uri$"):
+        Tracker(config(tmp_path, uri=uri))
+    tracker = Tracker(config(tmp_path))
+    tracker.client = MlflowClient(tracking_uri=uri)
+    with pytest.raises(
+        TrackingAway, match=rf"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
+    ):
+        tracker.log_metrics("0" * 32, {"loss": 1.0}, 0)
+    with pytest.raises(TrackingAway):
+        tracker.exists("0" * 32)
+    with pytest.raises(TrackingAway), mlflow_errors(uri):
+        raise requests.HTTPError(response=answer(502, "BAD_GATEWAY"))
+    with pytest.raises(TrackingError, match="refused") as info, mlflow_errors(uri):
+        raise FileNotFoundError("checkpoint")
+    assert not isinstance(info.value, TrackingAway)
+
+
+def test_an_address_without_a_number_for_its_port_is_one_sentence(tmp_path):
+    with pytest.raises(TrackingError, match=r"tracking\.uri http://server:port is no address"):
+        Tracker(config(tmp_path, uri="http://server:port"))
