@@ -224,6 +224,30 @@ def benchmark(
 
 
 @app.command()
+def tune(
+    config: ConfigPath,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
+    override: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Search better settings, and train, measure and register the best."""
+    settings = load(config, override, debug)
+    from raygenex import plan
+    from raygenex.tune.text import tune_text, tune_values
+
+    if dry_run:
+        print_plan(settings, as_json, plan.plan_tune(settings, force))
+        return
+    from raygenex.tune.run import tune as run_tune
+
+    result = run_tune(settings, resume, force)
+    print_result(tune_values(result), as_json, lambda: tune_text(result))
+
+
+@app.command()
 def run(
     config: ConfigPath,
     override: Overrides = None,

@@ -19,6 +19,9 @@ from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import check_workers, known_state, needs_ray, uses_gpu
 from raygenex.train.state import RunState, read_state
+from raygenex.tune.run import open_study
+from raygenex.tune.run import request as study_request
+from raygenex.tune.space import Space
 
 
 def plan_simulate(config: RunConfig, force: bool) -> str:
@@ -135,6 +138,38 @@ def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
                 status = f"will fail: {error}"
         steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
     return [*steps, f"compare: on {config.benchmark.split}, into {short_path(config.folder)}/benchmark"]
+
+
+def plan_tune(config: RunConfig, force: bool) -> list[str]:
+    """Say how many trials would be run over which space, and what would be trained then."""
+    options = config.tune
+    space = Space(config)
+    space.first()
+    steps, made = _plan_data(config)
+    if config.reads_embeddings:
+        steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
+        manifest = read_manifest(config.store)
+        made = made and manifest is not None and manifest.complete
+    left = options.trials
+    if made:
+        study = open_study(config, force)
+        left = study.left
+    trial = (
+        config
+        if options.epochs is None
+        else config.model_copy(update={"train": config.train.model_copy(update={"epochs": options.epochs})})
+    )
+    request = study_request(config)
+    each = f"{request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
+    steps.append(
+        f"search: {', '.join(space.keys)}, {left} of {options.trials} trials to do, {request.count} x {each}, "
+        f"{_amount(trial)}"
+    )
+    if options.seeds:
+        split = "test" if config.data.test else "valid"
+        steps.append(f"train: the best settings with seeds {', '.join(map(str, options.seeds))}, measured on {split}")
+        steps.append(f"register: as {config.tracking.model_name}@candidate")
+    return steps
 
 
 def _later_steps(config: RunConfig) -> list[str]:

@@ -70,7 +70,10 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
     options = config.tune
     split = "test" if config.data.test else "valid"
     comparison = BenchmarkConfig(
-        seeds=options.seeds, split=split, parallel=min(options.parallel, len(options.seeds)), models=(_row(space, best),)
+        seeds=options.seeds,
+        split=split,
+        parallel=min(options.parallel, len(options.seeds)),
+        models=(_row(space, best),),
     )
     config = config.model_copy(update={"benchmark": comparison})
     jobs = [Job(ROW, seed, job_config(config, comparison.models[0], seed)) for seed in options.seeds]

@@ -4,6 +4,7 @@ import os
 import statistics
 import time
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -182,7 +183,7 @@ def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str
     """
     device = next(iter(model.state_dict().values())).device
     genes = WorkerShard.of(_batch(shared.columns["valid"]))
-    batches = [batch.to(device) for batch, _ in zip(genes.in_order(config.predict.batch_size), range(TIMED_BATCHES))]
+    batches = [batch.to(device) for batch in islice(genes.in_order(config.predict.batch_size), TIMED_BATCHES)]
     count = sum(len(batch.label) for batch in batches)
     model.eval()
     seconds = []

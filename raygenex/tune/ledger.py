@@ -105,7 +105,7 @@ class Ledger:
         _write(record, self.folder / TRIALS / f"{record.number:04d}.json")
 
     def trial_folder(self, number: int) -> Path:
-        """The folder that a running trial may write."""
+        """Return the folder that a running trial may write."""
         return self.folder / TRIALS / f"{number:04d}"
 
     @property

@@ -146,7 +146,9 @@ def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
     if len(directions) > 1:
         names = list(options.objectives)
         if len(directions) <= 3:
-            figures["What no trial beats in every objective"] = visualization.plot_pareto_front(study, target_names=names)
+            figures["What no trial beats in every objective"] = visualization.plot_pareto_front(
+                study, target_names=names
+            )
     # An analysis of variance needs some.
     if len({record.auroc for record in scored}) > 1 and len(scored) >= 4:
         importances = visualization.plot_param_importances(study, **shown)

@@ -1,6 +1,5 @@
 """A study, from the driver: what trials share, the search, and what is made of its best trial."""
 
-import json
 import logging
 import os
 import shutil
@@ -26,6 +25,7 @@ from raygenex.train.inputs import Inputs, open_inputs
 from raygenex.train.run import check_workers
 from raygenex.tune.best import Best, train_best
 from raygenex.tune.ledger import Ledger, StudyState
+from raygenex.tune.packages import check_packages
 from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
 
@@ -110,6 +110,7 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     started = time.monotonic()
     space = Space(config)
     space.first()
+    check_packages()
     make_inputs(config, config.reads_embeddings)
     study = open_study(config, force)
     if study.state is not None and study.left and not resume:
@@ -155,8 +156,8 @@ def open_study(config: RunConfig, force: bool) -> Study:
     state = None if force else ledger.read()
     if state is not None and state.identity != identity:
         raise CheckpointError(
-            f"{ledger.folder} holds a study of other data, another space or other settings: give this one another name, "
-            "or pass --force to replace it"
+            f"{ledger.folder} holds a study of other data, another space or other settings: give this one another "
+            "name, or pass --force to replace it"
         )
     return Study(config, space, space.first(), splits, inputs, ledger, state, identity)
 
@@ -258,6 +259,8 @@ def _fit(study: Study, track: Any) -> None:
                 storage_path=str(work),
                 callbacks=[watch],
                 verbose=0,
+                # Trials keep their own state, and need it only if they are lost.
+                checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
                 failure_config=ray.tune.FailureConfig(max_failures=options.max_failures),
             ),
         )

@@ -1,6 +1,5 @@
 """Who proposes settings and who stops poor trials: Optuna and ASHA, both rebuilt from the trials of a study."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,8 +61,8 @@ class StudySearch(OptunaSearch):
             sampler=sampler(config.sampler, drawn),
         )
         self._objectives = config.objectives
-        queued = [record.number for record in interrupted] + missing
-        self._numbers: Iterator[int] = _numbers(queued, known)
+        self._queued = [record.number for record in interrupted] + missing
+        self._next = max([-1, *known, *self._queued]) + 1
         for record in records:
             if record.ended:
                 self._ot_study.add_trial(frozen_trial(record, distributions, config.objectives))
@@ -71,7 +70,10 @@ class StudySearch(OptunaSearch):
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Return the number of the next trial, and its settings."""
         params = super().suggest(trial_id)
-        return {"number": next(self._numbers), "params": params}
+        if self._queued:
+            return {"number": self._queued.pop(0), "params": params}
+        self._next += 1
+        return {"number": self._next - 1, "params": params}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take nothing from a trial under way: ASHA stops it, and its best counts in the end."""
@@ -80,11 +82,6 @@ class StudySearch(OptunaSearch):
         """Take note of what a trial gave; a failed one gave nothing."""
         failed = error or not result or bool(result.get(FAILED))
         super().on_trial_complete(trial_id, None if failed else result, error=failed)
-
-
-def _numbers(queued: list[int], known: set[int]) -> Iterator[int]:
-    yield from queued
-    yield from (number for number in range(10**9) if number not in known and number not in queued)
 
 
 def sampler(name: str, seed: int) -> BaseSampler:

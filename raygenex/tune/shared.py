@@ -83,8 +83,8 @@ def fits_in_store(tables: dict[str, Rows], row_bytes: int) -> None:
     if needed > STORE_SHARE * min(stores):
         raise ClusterError(
             f"the genes of the study take {needed / 2**30:.1f} GiB of every node's object store, and the smallest has "
-            f"{min(stores) / 2**30:.1f} GiB: raise cluster.object_store_gib, raise embed.bin_size, or set train.workers "
-            "to 2 or more, which read their shares through Ray Data"
+            f"{min(stores) / 2**30:.1f} GiB: raise cluster.object_store_gib, raise embed.bin_size, or set "
+            "train.workers to 2 or more, which read their shares through Ray Data"
         )
 
 

@@ -1,5 +1,6 @@
 """A study in MLflow: the run of the study, and below it one run a trial, written by the driver alone."""
 
+from functools import partial
 from typing import Any
 
 from raygenex.outbox import Outbox
@@ -106,5 +107,5 @@ class StudyTrack:
         """End what is still open as killed, of trials that another process is to finish."""
         for record in records:
             if not record.ended and record.number in self._runs:
-                run_id = self._runs[record.number]
-                self._outbox.add(lambda run_id=run_id: self._tracker.end(run_id, "KILLED"), "the end of a trial")
+                end = partial(self._tracker.end, self._runs[record.number], "KILLED")
+                self._outbox.add(end, f"the end of trial {record.number}")

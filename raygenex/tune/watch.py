@@ -3,13 +3,17 @@
 import heapq
 import logging
 import math
+import pickle
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError, RayActorError
 
+from raygenex.cluster import find_cause
 from raygenex.tune.ledger import Ledger, Record
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.track import StudyTrack
@@ -52,6 +56,10 @@ class Watch(tune.Callback):
         self._began: dict[int, float] = {}
         self._seconds: list[float] = []
         self._results: dict[int, dict[str, Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Ray Tune wants to write callbacks to its restore points, which nobody reads."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down a trial that begins, or begins again after its process or node was lost."""
@@ -101,7 +109,7 @@ class Watch(tune.Callback):
         """Write down a trial whose process was lost too often."""
         record = self._ledger.records[trial.config["number"]]
         record.state = "failed"
-        record.reason = f"its process or node was lost {record.lost + 1} times, perhaps for want of memory"
+        record.reason = _why(trial, record.lost + 1)
         self._close(record)
 
     def _close(self, record: Record) -> None:
@@ -140,3 +148,19 @@ class Watch(tune.Callback):
             return "all done"
         seconds = sum(self._seconds) / len(self._seconds) * math.ceil(todo / self._parallel)
         return f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
+
+
+def _why(trial: Any, losses: int) -> str:
+    """Say why Ray Tune gave a trial up, from the error that it wrote down."""
+    error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    if isinstance(error, OutOfMemoryError):
+        return f"its process was ended {_times(losses)} because its node had no memory left: lower tune.parallel"
+    if isinstance(error, RayActorError):
+        return f"its process or its node was lost {_times(losses)}, perhaps for want of memory"
+    cause = find_cause(error)
+    first = next(iter(str(cause or getattr(error, "cause", error)).strip().splitlines()), "no message")
+    return first if cause else f"{type(getattr(error, 'cause', error)).__name__}: {first}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
