@@ -51,7 +51,8 @@ def fit_autoencoder(job: Job, target: Path) -> None:
     with result.checkpoint.as_directory() as folder:
         load_weights(model.dna_encoder, Path(folder, WEIGHTS))
         columns = load_file(Path(folder, FEATURES))
-        _complete_series(job, read_history(folder))
+        # The checkpoint knows the epochs that another process trained, too.
+        job.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
     tables = {name: Table(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
     info = job.new_info()
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
@@ -70,16 +71,9 @@ def _shower(job: Job, advance: Callable[[int, str], None]) -> Callable[[dict[str
         note = "  ".join(f"{name} {metrics[name]:.5f}" for name in LOSSES)
         logger.info("autoencoder, epoch %d: %s", epoch, note)
         advance(1, f"valid loss {metrics['valid_loss']:.5f}")
-        job.tracker.log_metrics(job.run_id, _numbers(metrics), epoch)
+        job.log(job.run_id, epoch, _numbers(metrics))
 
     return show
-
-
-def _complete_series(job: Job, history: list[dict[str, float]]) -> None:
-    """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
-    logged = job.tracker.logged_steps(job.run_id, f"autoencoder_{LOSSES[0]}")
-    steps = {int(metrics["epoch"]): _numbers(metrics) for metrics in history}
-    job.tracker.log_series(job.run_id, {step: steps[step] for step in steps if step not in logged})
 
 
 def _numbers(metrics: dict[str, float]) -> dict[str, float]:

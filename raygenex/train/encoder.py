@@ -11,14 +11,13 @@ import ray
 import torch
 from safetensors.torch import load, save, save_file
 
-from raygenex.config import HalflifeConfig, RunConfig, canonical_hash
-from raygenex.data.opening import SplitData
+from raygenex.config import HalflifeConfig, canonical_hash
 from raygenex.models.halflife import FeatureScaler
 from raygenex.progress import progress
-from raygenex.tracking import Tracker, flatten
+from raygenex.tracking import flatten
 from raygenex.train.checkpoint import WEIGHTS, package_versions, replace_folder
 from raygenex.train.contrastive import pretrain_encoder
-from raygenex.train.inputs import Inputs
+from raygenex.train.job import Job
 from raygenex.train.progress import follow, open_epoch_log
 
 logger = logging.getLogger(__name__)
@@ -29,9 +28,7 @@ PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
 """Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
 
 
-def prepare_halflife(
-    config: RunConfig, train: SplitData, tracker: Tracker, parent_run: str, inputs: Inputs
-) -> str | None:
+def prepare_halflife(job: Job) -> str | None:
     """Make the folder that the model's half-life branch starts from, or reuse the one of the same making.
 
     Returns
@@ -39,6 +36,7 @@ def prepare_halflife(
     A folder with ``scaler.safetensors`` and, for the encoded kinds, ``model.safetensors``; None for a model without
     half-life features.
     """
+    config = job.config
     kind = config.model.kind
     if kind == "cnn_dna_only":
         return None
@@ -47,7 +45,7 @@ def prepare_halflife(
     identity = canonical_hash(
         {
             "seed": config.seed,
-            "train": inputs.fingerprints["train"],
+            "train": job.inputs.fingerprints["train"],
             "halflife": config.halflife.model_dump(mode="json", exclude={"finetune", "beside"})
             if encoded
             else config.halflife.bins,
@@ -56,10 +54,10 @@ def prepare_halflife(
     if _identity_of(folder) == identity:
         logger.info("half-life stage: reusing %s", folder)
         return str(folder)
-    halflife = np.concatenate([table.halflife for table in train.tables])
+    halflife = np.concatenate([table.halflife for table in job.splits["train"].tables])
     history: list[dict[str, float]] = []
     if encoded:
-        scaler, encoder = _pretrain(config, halflife, tracker, parent_run, history)
+        scaler, encoder = _pretrain(job, halflife, history)
     else:
         fitted = FeatureScaler(config.halflife.bins)
         fitted.fit(torch.from_numpy(halflife))
@@ -92,21 +90,24 @@ def _identity_of(folder: Path) -> str | None:
 
 
 def _pretrain(
-    config: RunConfig, halflife: np.ndarray, tracker: Tracker, parent_run: str, history: list[dict[str, float]]
+    job: Job, halflife: np.ndarray, history: list[dict[str, float]]
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    config, tracker = job.config, job.tracker
     tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
     params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
-    run_id = tracker.start(f"{config.name}-halflife", params, tags, parent_run)
+    run_id = job.outbox.ask(
+        lambda: tracker.start(f"{config.name}-halflife", params, tags, job.run_id), "the half-life stage"
+    )
     log = open_epoch_log()
     gpus = 1 if config.train.use_gpu else 0
     logger.info("pretraining the half-life encoder on %d genes", len(halflife))
-    with tracker.ending(run_id), progress("half-life epochs", config.halflife.epochs) as advance:
+    with tracker.ending(run_id, job.outbox), progress("half-life epochs", config.halflife.epochs) as advance:
 
         def show(metrics: dict[str, float]) -> None:
             history.append(metrics)
             numbers = {name: value for name, value in metrics.items() if name != "epoch"}
             advance(1, f"triplet loss {metrics['triplet_loss']:.5f}")
-            tracker.log_metrics(run_id, numbers, int(metrics["epoch"]))
+            job.log(run_id, int(metrics["epoch"]), numbers)
 
         task = ray.remote(num_cpus=config.train.cpus_per_worker, num_gpus=gpus)(_pretrain_task)
         with follow(log, show):

@@ -30,7 +30,7 @@ CONTROLLER_FAILURES = 3
 def fit_network(job: Job, target: Path) -> None:
     """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
     config, tables = job.config, job.inputs.tables
-    encoder = prepare_halflife(config, job.splits["train"], job.tracker, job.run_id, job.inputs)
+    encoder = prepare_halflife(job)
     log = open_epoch_log()
     settings = worker_settings(job) | {"encoder": encoder, "row_bytes": tables["train"].row_bytes}
     trainer = TorchTrainer(

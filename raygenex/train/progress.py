@@ -72,8 +72,8 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
         try:
             deliver()
         except Exception as error:  # noqa: BLE001
-            # Whatever MLflow or the mailbox's node does, the training is worth more; its history is logged at the end.
-            logger.warning("an epoch could not be shown or tracked (%s); training goes on", error)
+            # Whatever happens here, the training is worth more; its history is logged at the end.
+            logger.warning("an epoch could not be shown (%s); training goes on", error)
 
     def poll() -> None:
         while not stop.wait(POLL_S):
