@@ -16,7 +16,7 @@ from raygenex.train.autoencoder import FEATURES, read_history, train_autoencoder
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.inprocess import boost, score_table, threads
 from raygenex.train.job import Job
-from raygenex.train.network import fit_until_done, ray_run_config, scaling, worker_settings
+from raygenex.train.network import fit_until_done, how_many, ray_run_config, scaling, worker_settings
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.train.table import Table
 
@@ -38,9 +38,9 @@ def fit_autoencoder(job: Job, target: Path) -> None:
         scaling_config=scaling(config, config.train.use_gpu),
         run_config=ray_run_config(job, log),
         datasets={name: rows_dataset(table) for name, table in rows.items()},
-        dataset_config=RowShards(rows),
+        dataset_config=RowShards(rows, config.train.cpus_per_worker),
     )
-    logger.info("training the autoencoder on %d genes with %d workers", rows["train"].count, config.train.workers)
+    logger.info("training the autoencoder on %d genes with %s workers", rows["train"].count, how_many(config))
     with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(job, advance)):
         result = fit_until_done(trainer)
     if result.checkpoint is None:

@@ -139,6 +139,7 @@ def _cluster(config: RunConfig) -> AbstractContextManager[None]:
         config.train.cpus_per_worker,
         1.0 if gpu else 0.0,
         "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
+        config.train.fewest_workers,
     )
     return connect(config.cluster, request)
 
