@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ READ_CPUS = 0.25
 
 # How often to look whether the autoscaler has added a node.
 GROW_POLL_S = 1.0
+# How often to look whether nodes are gone.
+WATCH_S = 5.0
 # How long a cluster may take to accept a connection.
 PROBE_S = 10.0
 # Set before Ray starts, unless the user set them.
@@ -33,6 +36,8 @@ _RAY_DEFAULTS = {
     # Both only cost start-up time where nothing reads them.
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # A lost node is known everywhere after 20 s; a start that counted on it is tried again soon after.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
     # The C++ core prints a notice on every actor of Ray Data as an error.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
@@ -51,11 +56,18 @@ class Request:
     cpus: float
     gpus: float
     keys: str
+    least: int | None = None
+    """Processes that do for a start, where fewer than ``count`` do."""
 
     @property
     def total_cpus(self) -> float:
         """Logical CPUs of all processes and of the reads beside them."""
         return self.count * self.cpus + SPARE_CPUS
+
+    @property
+    def needed(self) -> int:
+        """Processes without which nothing can begin."""
+        return self.count if self.least is None else self.least
 
 
 @contextlib.contextmanager
@@ -94,7 +106,41 @@ def connect(config: ClusterConfig, request: Request) -> Iterator[None]:
     """
     with open_cluster(config, request.total_cpus), user_errors():
         preflight(request, config.wait_s)
+        with _watched(request):
+            yield
+
+
+@contextlib.contextmanager
+def _watched(request: Request) -> Iterator[None]:
+    """Say when the cluster has lost so many nodes that Ray waits for new ones, which it does without a word."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        short = False
+        while not stop.wait(WATCH_S):
+            nodes = _nodes()
+            room = _slots(request, nodes)
+            if (room < request.needed) == short:
+                continue
+            short = not short
+            if short:
+                logger.warning(
+                    "the cluster shrank to %d nodes with room for %d of the %d processes of %s: waiting for more nodes",
+                    len(nodes),
+                    room,
+                    request.needed,
+                    request.what,
+                )
+            else:
+                logger.info("the cluster has room for %s again", request.what)
+
+    thread = threading.Thread(target=watch, name="cluster-watch", daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _initialise(config: ClusterConfig, cpus: float) -> None:
@@ -226,7 +272,7 @@ def _grow(request: Request, problem: str, wait_s: float) -> str | None:
     from ray.autoscaler.sdk import request_resources
 
     bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
-    request_resources(bundles=[bundle] * request.count + [{"CPU": SPARE_CPUS}])
+    request_resources(bundles=[bundle] * request.needed + [{"CPU": SPARE_CPUS}])
     logger.info("waiting up to %.0f s for the cluster to grow: %s", wait_s, problem)
     still: str | None = problem
     try:
@@ -253,6 +299,16 @@ def _gpu_slots(gpus: float, each: float) -> int:
     return math.floor(gpus / each + 1e-9)
 
 
+def _slots(request: Request, nodes: list[dict[str, float]]) -> int:
+    """Count the processes of a request that fit the nodes."""
+    slots = 0
+    for node in nodes:
+        by_cpu = math.floor(node.get("CPU", 0.0) / request.cpus + 1e-9)
+        by_gpu = _gpu_slots(node.get("GPU", 0.0), request.gpus) if request.gpus else by_cpu
+        slots += min(by_cpu, by_gpu)
+    return slots
+
+
 def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
     """Return why a request does not fit the nodes, or None if it does.
 
@@ -263,16 +319,12 @@ def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
     nodes
         Resources of each node, ``{"CPU": ..., "GPU": ...}``.
     """
-    slots = 0
-    for node in nodes:
-        by_cpu = math.floor(node.get("CPU", 0.0) / request.cpus + 1e-9)
-        by_gpu = _gpu_slots(node.get("GPU", 0.0), request.gpus) if request.gpus else by_cpu
-        slots += min(by_cpu, by_gpu)
+    slots = _slots(request, nodes)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
-    if slots >= request.count and cpus >= request.total_cpus:
+    if slots >= request.needed and cpus >= request.needed * request.cpus + SPARE_CPUS:
         return None
-    asked = f"{request.count} x {request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
+    asked = f"{request.needed} x {request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
     return (
         f"{request.what} needs {asked} and {SPARE_CPUS:g} CPU for reading, but the cluster has {cpus:g} CPU and "
         f"{gpus:g} GPU on {len(nodes)} node{'s' if len(nodes) != 1 else ''}: lower {request.keys} or add nodes"

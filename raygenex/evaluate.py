@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import open_store, read_manifest
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.outbox import Outbox
 from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
@@ -54,6 +56,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     info = read_info(checkpoint)
     assert info.threshold is not None, "a run's checkpoint is final"
     folder = Path(config.folder, "evaluation", split)
+    untracked = folder.with_name(f".{split}.untracked")
     prints, rows = open_rows(config, split, info)
     key = {
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
@@ -63,7 +66,11 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     }
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
+        if untracked.exists():
+            _track(Tracker(config), config, split, folder, written, prints)
+            untracked.unlink()
         return _result(written, folder, reused=True)
+    tracker = Tracker(config)
     # Loaded here as well, so that a damaged checkpoint is named before a cluster is started.
     Predictor(checkpoint)
     scored = score_rows(rows, str(checkpoint), config, "evaluation")
@@ -92,8 +99,11 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     calls = (probability >= info.threshold).astype(np.int8)
     write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
     _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
+    # While this file is there, MLflow lacks the numbers; the next call completes them.
+    untracked.touch()
     replace_folder(aside, folder)
-    _track(config, split, folder, report, prints)
+    _track(tracker, config, split, folder, report, prints)
+    untracked.unlink()
     return _result(report, folder, reused=False)
 
 
@@ -174,12 +184,26 @@ def _draw(
         figures.save(figure, folder / f"{name}.png")
 
 
-def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any], prints: list[str]) -> None:
+def _track(
+    tracker: Tracker, config: RunConfig, split: str, folder: Path, report: dict[str, Any], prints: list[str]
+) -> None:
+    """Log an evaluation, waiting for an MLflow that is away."""
     state = read_state(Path(config.folder))
-    tracker = Tracker(config)
-    if state is None or not tracker.exists(state.run_id):
-        logger.warning("the run is not in MLflow at %s any more: its evaluation is only in %s", tracker.uri, folder)
-        return
+    remedy = f"its numbers are in {folder}, and the same command completes MLflow"
+    with Outbox(f"the evaluation on {split}", config.tracking.patience_s, remedy) as outbox:
+        if state is None or not outbox.ask(lambda: tracker.exists(state.run_id), "the evaluation"):
+            logger.warning("the run is not in MLflow at %s any more: its evaluation is only in %s", tracker.uri, folder)
+            return
+        measured_ms = int(time.time() * 1000)
+        outbox.add(lambda: tracker.log_series(state.run_id, {0: _numbers(split, report)}, measured_ms), "the metrics")
+        if split == "test":
+            # Train and valid were recorded when training began.
+            sources = list(config.data.test)
+            outbox.add(lambda: tracker.log_dataset(state.run_id, split, sources, prints, report["genes"]), "the data")
+        outbox.add(lambda: tracker.log_folder(state.run_id, folder, f"evaluation/{split}"), "the figures")
+
+
+def _numbers(split: str, report: dict[str, Any]) -> dict[str, float]:
     numbers = {f"{split}_calibration_error": report["calibration_error"]}
     for name, interval in report["metrics"].items():
         numbers |= {
@@ -187,8 +211,4 @@ def _track(config: RunConfig, split: str, folder: Path, report: dict[str, Any], 
             f"{split}_{name}_low": interval["low"],
             f"{split}_{name}_high": interval["high"],
         }
-    tracker.log_metrics(state.run_id, numbers, 0)
-    if split == "test":
-        # Train and valid were recorded when training began.
-        tracker.log_dataset(state.run_id, split, list(config.data.test), prints, report["genes"])
-    tracker.log_folder(state.run_id, folder, f"evaluation/{split}")
+    return numbers

@@ -75,7 +75,8 @@ def plan_train(config: RunConfig, force: bool) -> str:
 def _train_sentence(config: RunConfig, state: RunState | None) -> str:
     status = "new run"
     if state is not None:
-        status = "finished run to reuse" if state.finished else "unfinished run to continue"
+        status = "trained, to complete in MLflow" if state.trained else "unfinished run to continue"
+        status = "finished run to reuse" if state.finished else status
     options = config.train
     each = "GPU" if uses_gpu(config) else f"{options.cpus_per_worker:g} CPU"
     where = f"{options.workers} x {each}" if needs_ray(config) else f"{options.cpus_per_worker:g} CPU of this process"

@@ -95,6 +95,9 @@ class TrainConfig(Section):
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="decoupled weight decay (AdamW); 0 is Adam")
     patience: PositiveInt | None = Field(None, description="stop after this many epochs without a better valid AUROC")
     workers: PositiveInt = Field(1, description="DDP workers")
+    min_workers: PositiveInt | None = Field(
+        None, description="go on with so few while nodes are missing, and grow again; null: always with all workers"
+    )
     cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each worker reserves")
     use_gpu: bool = Field(False, description="one GPU a worker, NCCL between them; otherwise CPUs and gloo")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic on a GPU; CPUs use fp32")
@@ -110,6 +113,27 @@ class TrainConfig(Section):
         if self.global_batch_size % self.workers:
             raise ValueError(f"global_batch_size ({self.global_batch_size}) must divide by workers ({self.workers})")
         return self
+
+    @model_validator(mode="after")
+    def _fewer_workers_can_go_on(self) -> "TrainConfig":
+        if self.min_workers is None:
+            return self
+        if self.min_workers > self.workers:
+            raise ValueError(f"min_workers ({self.min_workers}) is above workers ({self.workers})")
+        for number in range(self.min_workers, self.workers):
+            if self.global_batch_size % number:
+                raise ValueError(
+                    f"global_batch_size ({self.global_batch_size}) must divide by every number of workers from "
+                    f"min_workers ({self.min_workers}) to workers ({self.workers}), and does not by {number}"
+                )
+        if self.cpus_per_worker % 1:
+            raise ValueError(f"cpus_per_worker ({self.cpus_per_worker:g}) must be a whole number with min_workers")
+        return self
+
+    @property
+    def fewest_workers(self) -> int:
+        """Workers without which the training waits."""
+        return self.workers if self.min_workers is None else self.min_workers
 
 
 class EvaluateConfig(Section):

@@ -215,6 +215,7 @@ def requests(config: RunConfig, jobs: list[Job]) -> tuple[Request, Request]:
         max(train.cpus_per_worker for train in trains),
         1.0 if any(uses_gpu(job.config) for job in jobs) else 0.0,
         "benchmark.parallel or train.workers",
+        parallel * max(train.fewest_workers for train in trains),
     )
     scoring = Request(
         "the benchmark's evaluation",

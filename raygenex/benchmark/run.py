@@ -20,6 +20,7 @@ from raygenex.data.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import ConfigError
 from raygenex.locking import exclusive
+from raygenex.outbox import Outbox
 from raygenex.ready import make_inputs
 from raygenex.registry import register
 from raygenex.tracking import Tracker, flatten
@@ -79,15 +80,20 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     with exclusive(config.folder, "a benchmark"):
         folder.mkdir(parents=True, exist_ok=True)
         parent = _open_parent(tracker, config, folder)
-        with tracker.ending(parent):
+        with (
+            Outbox(f"the benchmark {config.name}", config.tracking.patience_s) as outbox,
+            tracker.ending(parent, outbox),
+        ):
             models = _collect(
                 config, jobs, splits[config.benchmark.split], dict(run_jobs(config, jobs, done, parent, force))
             )
             winner = best_model(models)
             table = _write(folder, models, config)
-            _log_table(tracker, parent, table)
-            tracker.log_folder(parent, folder, "benchmark")
-            registered = _register_winner(config, jobs, models, winner) if winner else None
+            outbox.add(lambda: _log_table(tracker, parent, table), "the table")
+            outbox.add(lambda: tracker.log_folder(parent, folder, "benchmark"), "the figures")
+            registered = (
+                outbox.ask(lambda: _register_winner(config, jobs, models, winner), "the winner") if winner else None
+            )
     return BenchmarkResult(str(folder), table, winner, registered, parent, time.monotonic() - started)
 
 

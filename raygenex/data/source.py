@@ -4,19 +4,22 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import ray
 import ray.data
 import ray.train
 from ray.data.block import BlockAccessor, BlockMetadata
 from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
 
-from raygenex.cluster import READ_CPUS
+from raygenex.cluster import READ_CPUS, SPARE_CPUS
 from raygenex.data.rows import Piece, Rows, shard_bounds
 
 # Small enough that a few blocks in flight never matter, large enough that a block outweighs the task that reads it.
 BLOCK_BYTES = 8 * 2**20
 # Reads of a small table still spread over several workers.
 MIN_PIECES = 8
+# Reads at the same time where no CPU is left to count them by.
+CROWDED_READS = 2
 
 
 class RowRangeDatasource(Datasource):
@@ -59,23 +62,27 @@ def _read_block(piece: Piece) -> Iterator[Any]:
     yield BlockAccessor.batch_to_block(columns)
 
 
-def to_dataset(pieces: Sequence[Piece], sample: Piece) -> ray.data.Dataset:
+def to_dataset(pieces: Sequence[Piece], sample: Piece, crowded: bool = False) -> ray.data.Dataset:
     """Return a Ray Dataset whose blocks are the pieces, in order.
 
-    ``sample`` is a piece of one row with the same columns, read here to learn the schema.
+    ``sample`` is a piece of one row with the same columns, read here to learn the schema. On a ``crowded`` cluster, of
+    whose CPUs none is left, reads take none, where they would wait for ever.
     """
     schema = BlockAccessor.batch_to_block(sample.read()).schema
     return ray.data.read_datasource(
-        RowRangeDatasource(pieces, schema), override_num_blocks=len(pieces), num_cpus=READ_CPUS
+        RowRangeDatasource(pieces, schema),
+        override_num_blocks=len(pieces),
+        num_cpus=0 if crowded else READ_CPUS,
+        concurrency=CROWDED_READS if crowded else None,
     )
 
 
-def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None) -> ray.data.Dataset:
+def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None, crowded: bool = False) -> ray.data.Dataset:
     """Return a Ray Dataset over the rows ``start`` to ``stop``, cut into blocks of about 8 MiB."""
     stop = rows.count if stop is None else stop
     by_size = max(1, BLOCK_BYTES // rows.row_bytes)
     by_count = max(64, -(-(stop - start) // MIN_PIECES))
-    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0])
+    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0], crowded)
 
 
 class RowShards(ray.train.DataConfig):
@@ -88,11 +95,14 @@ class RowShards(ray.train.DataConfig):
     ----------
     tables
         The rows of each dataset by name.
+    cpus_per_worker
+        Logical CPUs that each worker reserves.
     """
 
-    def __init__(self, tables: dict[str, Rows]) -> None:
+    def __init__(self, tables: dict[str, Rows], cpus_per_worker: float) -> None:
         super().__init__(datasets_to_split=[])
         self._tables = tables
+        self._cpus_per_worker = cpus_per_worker
 
     def configure(
         self,
@@ -102,11 +112,14 @@ class RowShards(ray.train.DataConfig):
         worker_node_ids: Any,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
-        """Return one iterator a dataset for every worker."""
+        """Return one iterator a dataset for every worker; Ray calls it anew when the number of workers changes."""
+        # What was free for reading when the training began may be gone with a node.
+        left = ray.cluster_resources().get("CPU", 0.0) - world_size * self._cpus_per_worker
+        crowded = left < SPARE_CPUS
         return [
             {
                 name: rows_dataset(
-                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size)
+                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size), crowded
                 ).iterator()
                 for name in datasets
             }

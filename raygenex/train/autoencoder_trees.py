@@ -16,7 +16,7 @@ from raygenex.train.autoencoder import FEATURES, read_history, train_autoencoder
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.inprocess import boost, score_table, threads
 from raygenex.train.job import Job
-from raygenex.train.network import fit_until_done, ray_run_config, scaling, worker_settings
+from raygenex.train.network import fit_until_done, how_many, ray_run_config, scaling, worker_settings
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.train.table import Table
 
@@ -38,9 +38,9 @@ def fit_autoencoder(job: Job, target: Path) -> None:
         scaling_config=scaling(config, config.train.use_gpu),
         run_config=ray_run_config(job, log),
         datasets={name: rows_dataset(table) for name, table in rows.items()},
-        dataset_config=RowShards(rows),
+        dataset_config=RowShards(rows, config.train.cpus_per_worker),
     )
-    logger.info("training the autoencoder on %d genes with %d workers", rows["train"].count, config.train.workers)
+    logger.info("training the autoencoder on %d genes with %s workers", rows["train"].count, how_many(config))
     with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(job, advance)):
         result = fit_until_done(trainer)
     if result.checkpoint is None:
@@ -51,7 +51,8 @@ def fit_autoencoder(job: Job, target: Path) -> None:
     with result.checkpoint.as_directory() as folder:
         load_weights(model.dna_encoder, Path(folder, WEIGHTS))
         columns = load_file(Path(folder, FEATURES))
-        _complete_series(job, read_history(folder))
+        # The checkpoint knows the epochs that another process trained, too.
+        job.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
     tables = {name: Table(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
     info = job.new_info()
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
@@ -70,16 +71,9 @@ def _shower(job: Job, advance: Callable[[int, str], None]) -> Callable[[dict[str
         note = "  ".join(f"{name} {metrics[name]:.5f}" for name in LOSSES)
         logger.info("autoencoder, epoch %d: %s", epoch, note)
         advance(1, f"valid loss {metrics['valid_loss']:.5f}")
-        job.tracker.log_metrics(job.run_id, _numbers(metrics), epoch)
+        job.log(job.run_id, epoch, _numbers(metrics))
 
     return show
-
-
-def _complete_series(job: Job, history: list[dict[str, float]]) -> None:
-    """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
-    logged = job.tracker.logged_steps(job.run_id, f"autoencoder_{LOSSES[0]}")
-    steps = {int(metrics["epoch"]): _numbers(metrics) for metrics in history}
-    job.tracker.log_series(job.run_id, {step: steps[step] for step in steps if step not in logged})
 
 
 def _numbers(metrics: dict[str, float]) -> dict[str, float]:

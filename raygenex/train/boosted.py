@@ -17,7 +17,7 @@ from raygenex.train.boosting import Boosting, gather, xgboost_version
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.inprocess import score_table
 from raygenex.train.job import Job
-from raygenex.train.network import fit_until_done, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.network import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
@@ -43,11 +43,9 @@ def fit_boosted(job: Job, target: Path) -> None:
         scaling_config=scaling(config, use_gpu=False),
         run_config=ray_run_config(job, log),
         datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables),
+        dataset_config=RowShards(tables, config.train.cpus_per_worker),
     )
-    logger.info(
-        "training %s on %d genes with %d workers", config.model.kind, tables["train"].count, config.train.workers
-    )
+    logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
     with progress("trees", config.model.trees.trees) as advance, follow(log, job.tree_shower(advance)):
         result = fit_until_done(trainer)
     keep_best(job, result, target)

@@ -12,11 +12,10 @@ import torch
 from safetensors.torch import load, save
 
 from raygenex.config import RunConfig
-from raygenex.data.opening import SplitData
 from raygenex.progress import progress
-from raygenex.tracking import Tracker, flatten
+from raygenex.tracking import flatten
 from raygenex.train.checkpoint import package_versions, replace_folder
-from raygenex.train.inputs import Inputs
+from raygenex.train.job import Job
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.train.start import PRETRAINED_KINDS, Start, make_start, start_identity, write_start
 
@@ -25,9 +24,7 @@ logger = logging.getLogger(__name__)
 INFO = "encoder.json"
 
 
-def prepare_halflife(
-    config: RunConfig, train: SplitData, tracker: Tracker, parent_run: str, inputs: Inputs
-) -> str | None:
+def prepare_halflife(job: Job) -> str | None:
     """Make the folder that the model's half-life branch starts from, or reuse the one of the same making.
 
     Returns
@@ -35,17 +32,18 @@ def prepare_halflife(
     A folder with ``scaler.safetensors`` and, for the encoded kinds, ``model.safetensors``; None for a model without
     half-life features.
     """
-    identity = start_identity(config, inputs.fingerprints["train"])
+    config = job.config
+    identity = start_identity(config, job.inputs.fingerprints["train"])
     if identity is None:
         return None
     folder = Path(config.folder, "halflife_encoder")
     if identity_of(folder) == identity:
         logger.info("half-life stage: reusing %s", folder)
         return str(folder)
-    halflife = np.concatenate([table.halflife for table in train.tables])
+    halflife = np.concatenate([table.halflife for table in job.splits["train"].tables])
     history: list[dict[str, float]] = []
     if config.model.kind in PRETRAINED_KINDS:
-        start = _pretrain(config, halflife, tracker, parent_run, history)
+        start = _pretrain(job, halflife, history)
     else:
         start = make_start(config, torch.from_numpy(halflife))
     keep_start(start, folder, identity, config, history)
@@ -79,22 +77,23 @@ def identity_of(folder: Path) -> str | None:
         return None
 
 
-def _pretrain(
-    config: RunConfig, halflife: np.ndarray, tracker: Tracker, parent_run: str, history: list[dict[str, float]]
-) -> Start:
+def _pretrain(job: Job, halflife: np.ndarray, history: list[dict[str, float]]) -> Start:
+    config, tracker = job.config, job.tracker
     tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
     params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
-    run_id = tracker.start(f"{config.name}-halflife", params, tags, parent_run)
+    run_id = job.outbox.ask(
+        lambda: tracker.start(f"{config.name}-halflife", params, tags, job.run_id), "the half-life stage"
+    )
     log = open_epoch_log()
     gpus = 1 if config.train.use_gpu else 0
     logger.info("pretraining the half-life encoder on %d genes", len(halflife))
-    with tracker.ending(run_id), progress("half-life epochs", config.halflife.epochs) as advance:
+    with tracker.ending(run_id, job.outbox), progress("half-life epochs", config.halflife.epochs) as advance:
 
         def show(metrics: dict[str, float]) -> None:
             history.append(metrics)
             numbers = {name: value for name, value in metrics.items() if name != "epoch"}
             advance(1, f"triplet loss {metrics['triplet_loss']:.5f}")
-            tracker.log_metrics(run_id, numbers, int(metrics["epoch"]))
+            job.log(run_id, int(metrics["epoch"]), numbers)
 
         task = ray.remote(num_cpus=config.train.cpus_per_worker, num_gpus=gpus)(_pretrain_task)
         with follow(log, show):

@@ -18,7 +18,7 @@ from raygenex.errors import DataError
 from raygenex.train.checkpoint import InputInfo
 
 # Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
-_INCIDENTAL = {"workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
+_INCIDENTAL = {"workers", "min_workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """A training that has begun, and how its epochs are shown and kept."""
 
+import json
 import logging
+import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raygenex.config import RunConfig
 from raygenex.data.opening import SplitData
+from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import Inputs
@@ -14,6 +18,8 @@ from raygenex.train.inputs import Inputs
 logger = logging.getLogger(__name__)
 
 EPOCH_METRICS = ("train_loss", "valid_loss", "valid_auroc")
+UNTRACKED = "untracked.json"
+"""The numbers of a training whose checkpoint is in place, until MLflow has them all."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class Job:
     tracker: Tracker
     run_id: str
     folder: Path
+    outbox: Outbox
+    """Takes what goes to MLflow, so that no epoch waits for it."""
+    series: dict[str, dict[int, dict[str, float]]] = field(default_factory=dict)
+    """All numbers of this training, by MLflow run and step."""
 
     def new_info(self) -> CheckpointInfo:
         """Return the description of a model of this training, to be completed when it is fitted."""
@@ -44,7 +54,7 @@ class Job:
         def show(metrics: dict[str, float]) -> None:
             logger.info("epoch %d: %s", int(metrics["epoch"]), describe(metrics))
             advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
-            self.tracker.log_metrics(self.run_id, epoch_numbers(metrics), int(metrics["epoch"]))
+            self.log(self.run_id, int(metrics["epoch"]), epoch_numbers(metrics))
 
         return show
 
@@ -61,11 +71,52 @@ class Job:
 
         return show
 
-    def complete_series(self, history: list[dict[str, float]]) -> None:
-        """Log the epochs that MLflow lacks, since a driver or a server was away when they ended."""
-        logged = self.tracker.logged_steps(self.run_id, f"epoch_{EPOCH_METRICS[0]}")
-        missing = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
-        self.tracker.log_series(self.run_id, {step: missing[step] for step in missing if step not in logged})
+    def log(self, run_id: str, step: int, numbers: dict[str, float]) -> None:
+        """Remember numbers of one step, and let the outbox log them."""
+        self._remember(run_id, step, numbers)
+        measured_ms = int(time.time() * 1000)
+        self.outbox.add(lambda: self.tracker.log_series(run_id, {step: numbers}, measured_ms), f"epoch {step}")
+
+    def remember_epochs(self, history: list[dict[str, float]]) -> None:
+        """Remember the epochs of a checkpoint, some of which another process may have trained."""
+        for metrics in history:
+            self._remember(self.run_id, int(metrics["epoch"]), epoch_numbers(metrics))
+
+    def remember(self, steps: dict[int, dict[str, float]]) -> None:
+        """Remember other numbers of the training's own run, by step."""
+        for step, numbers in steps.items():
+            self._remember(self.run_id, step, numbers)
+
+    def _remember(self, run_id: str, step: int, numbers: dict[str, float]) -> None:
+        self.series.setdefault(run_id, {}).setdefault(step, {}).update(numbers)
+
+    def complete_series(self) -> None:
+        """Log the numbers that MLflow lacks, since a driver or a server was away; end the runs of finished stages."""
+        for run_id, steps in self.series.items():
+            if not self.tracker.exists(run_id):
+                continue
+            names = sorted({name for numbers in steps.values() for name in numbers})
+            logged = {name: self.tracker.logged_steps(run_id, name) for name in names}
+            missing = {
+                step: {name: value for name, value in numbers.items() if step not in logged[name]}
+                for step, numbers in steps.items()
+            }
+            self.tracker.log_series(run_id, missing)
+            if run_id != self.run_id:
+                self.tracker.end(run_id, "FINISHED")
+
+    def save_series(self) -> None:
+        """Keep all numbers in the run's folder, for a process that has to complete MLflow."""
+        aside = self.folder / f".{UNTRACKED}.{os.getpid()}"
+        aside.write_text(json.dumps(self.series) + "\n", encoding="utf-8")
+        aside.replace(self.folder / UNTRACKED)
+
+    def load_series(self) -> None:
+        """Remember the numbers that an earlier process kept."""
+        kept = json.loads((self.folder / UNTRACKED).read_text(encoding="utf-8"))
+        for run_id, steps in kept.items():
+            for step, numbers in steps.items():
+                self._remember(run_id, int(step), numbers)
 
 
 def describe(metrics: dict[str, float]) -> str:

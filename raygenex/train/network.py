@@ -13,7 +13,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from raygenex.config import RunConfig
 from raygenex.data.source import RowShards, rows_dataset
-from raygenex.errors import RaygenexError
+from raygenex.errors import ClusterError, RaygenexError
 from raygenex.progress import progress
 from raygenex.train.checkpoint import read_info, save_checkpoint_info
 from raygenex.train.encoder import prepare_halflife
@@ -31,7 +31,7 @@ CONTROLLER_FAILURES = 3
 def fit_network(job: Job, target: Path) -> None:
     """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
     config, tables = job.config, job.inputs.tables
-    encoder = prepare_halflife(config, job.splits["train"], job.tracker, job.run_id, job.inputs)
+    encoder = prepare_halflife(job)
     log = open_epoch_log()
     settings = worker_settings(job) | {"encoder": encoder, "row_bytes": tables["train"].row_bytes}
     trainer = TorchTrainer(
@@ -41,11 +41,9 @@ def fit_network(job: Job, target: Path) -> None:
         scaling_config=scaling(config, config.train.use_gpu),
         run_config=ray_run_config(job, log),
         datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables),
+        dataset_config=RowShards(tables, config.train.cpus_per_worker),
     )
-    logger.info(
-        "training %s on %d genes with %d workers", config.model.kind, tables["train"].count, config.train.workers
-    )
+    logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
     with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
         result = fit_until_done(trainer)
     keep_best(job, result, target)
@@ -62,12 +60,19 @@ def worker_settings(job: Job) -> dict[str, Any]:
 
 
 def scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
-    """Return how many workers Ray Train starts, and what each reserves."""
+    """Return how many workers Ray Train starts, or from how many to how many, and what each reserves."""
+    options = config.train
     return ray.train.ScalingConfig(
-        num_workers=config.train.workers,
+        num_workers=options.workers if options.min_workers is None else (options.min_workers, options.workers),
         use_gpu=use_gpu,
-        resources_per_worker={"CPU": config.train.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
+        resources_per_worker={"CPU": options.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
     )
+
+
+def how_many(config: RunConfig) -> str:
+    """Return the number of workers as text, ``2 to 4`` where it may change."""
+    options = config.train
+    return str(options.workers) if options.min_workers is None else f"{options.min_workers} to {options.workers}"
 
 
 def ray_run_config(job: Job, log: Any) -> ray.train.RunConfig:
@@ -77,7 +82,9 @@ def ray_run_config(job: Job, log: Any) -> ray.train.RunConfig:
         name="ray_train",
         storage_path=str(job.folder),
         failure_config=ray.train.FailureConfig(
-            max_failures=options.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+            max_failures=options.max_failures,
+            # Each node that is lost may cost one start that still counted on it.
+            controller_failure_limit=CONTROLLER_FAILURES + (options.max_failures if options.min_workers else 0),
         ),
         checkpoint_config=ray.train.CheckpointConfig(
             num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
@@ -87,12 +94,25 @@ def ray_run_config(job: Job, log: Any) -> ray.train.RunConfig:
 
 
 def fit_until_done(trainer: DataParallelTrainer) -> ray.train.Result:
-    """Run the trainer; an interrupt raises KeyboardInterrupt, where Ray Train's handler would end the process."""
+    """Run the trainer; an interrupt raises KeyboardInterrupt, where Ray Train's handler would end the process.
+
+    Raises
+    ------
+    ClusterError
+        If a node was lost and what is left has no room for the workers.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         return trainer.fit()
     except SystemExit:
         raise KeyboardInterrupt from None
+    except ray.train.ControllerError as error:
+        if not type(error.controller_failure).__name__.startswith("WorkerGroupStartup"):
+            raise
+        raise ClusterError(
+            "the cluster has no room any more for all workers: add nodes and run the same command again, which goes on "
+            "from the last epoch, or let train.min_workers go on with fewer"
+        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)

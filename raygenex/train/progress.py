@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 import ray.train
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ class EpochLog:
 
 
 def open_epoch_log() -> Any:
-    """Start a mailbox and return its actor handle."""
-    return ray.remote(num_cpus=0)(EpochLog).remote()
+    """Start a mailbox on this node, so that it lives as long as the driver, and return its actor handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(EpochLog).remote()
 
 
 class ReportToLog(ray.train.UserCallback):
@@ -42,8 +44,8 @@ class ReportToLog(ray.train.UserCallback):
         self._log = log
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        """Forward one report."""
-        self._log.put.remote(metrics[0])
+        """Forward one report, and how many workers made it."""
+        self._log.put.remote(metrics[0] | {"workers": len(metrics)})
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Forward the ranks that failed, so that the driver can say so."""
@@ -59,6 +61,13 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
     """
     stop = threading.Event()
     seen: set[int] = set()
+    workers = 0
+
+    def show_workers(count: int) -> None:
+        nonlocal workers
+        if workers and count != workers:
+            logger.warning("training goes on with %d worker%s", count, "s" if count != 1 else "")
+        workers = count
 
     def deliver() -> None:
         for metrics in ray.get(log.take.remote()):
@@ -66,14 +75,15 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
                 logger.warning("worker %s failed; going on from the last checkpoint", metrics["failed_ranks"])
             elif int(metrics["epoch"]) not in seen:
                 seen.add(int(metrics["epoch"]))
+                show_workers(int(metrics.pop("workers", 1)))
                 on_epoch(metrics)
 
     def try_to_deliver() -> None:
         try:
             deliver()
         except Exception as error:  # noqa: BLE001
-            # Whatever MLflow or the mailbox's node does, the training is worth more; its history is logged at the end.
-            logger.warning("an epoch could not be shown or tracked (%s); training goes on", error)
+            # Whatever happens here, the training is worth more; its history is logged at the end.
+            logger.warning("an epoch could not be shown (%s); training goes on", error)
 
     def poll() -> None:
         while not stop.wait(POLL_S):

@@ -20,6 +20,7 @@ from raygenex.figures import loss_figure, save
 from raygenex.locking import exclusive
 from raygenex.metrics import binary_metrics, choose_threshold
 from raygenex.models.booster import import_xgboost
+from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker, flatten
 from raygenex.train.autoencoder_trees import fit_autoencoder
 from raygenex.train.boosted import fit_boosted
@@ -33,7 +34,7 @@ from raygenex.train.checkpoint import (
 )
 from raygenex.train.inprocess import fit_in_process
 from raygenex.train.inputs import Inputs, open_inputs
-from raygenex.train.job import Job
+from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.network import fit_network
 from raygenex.train.state import RunState, read_state, write_state
 from raygenex.train.table import check_memory
@@ -83,8 +84,9 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     if state is not None and finished:
         return _reuse(final, state.run_id, started)
     tracker = Tracker(config)
+    trained = state is not None and state.trained
     # Whatever could refuse has been asked before anything is removed or begun.
-    with _cluster(config), exclusive(folder, "training"):
+    with nullcontext() if trained else _cluster(config), exclusive(folder, "training"):
         # Another process may have finished this run while this one waited for the cluster.
         state = None if force else known_state(folder, inputs)
         if state is not None and state.finished:
@@ -93,20 +95,25 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
             _clear(folder)
         continued = state is not None
         state = _begin(tracker, config, splits, inputs, folder, state, parent)
-        job = Job(config, inputs, splits, tracker, state.run_id, folder)
-        with tracker.ending(state.run_id):
-            aside = final.with_name(f".checkpoint.{os.getpid()}")
-            if aside.exists():
-                shutil.rmtree(aside)
-            _fit(job, aside)
-            info = _finish(job, aside, final)
-            job.complete_series(info.history)
-            tracker.log_metrics(state.run_id, _prefixed(info.metrics), info.epoch)
-            _log_files(tracker, state.run_id, final, info)
-        write_state(folder, RunState(identity=inputs.identity, run_id=state.run_id, finished=True))
+        trained = state.trained
+        what = f"the training of {config.name}"
+        remedy = f"what is trained is in {folder}, and the same command completes MLflow without training it again"
+        with Outbox(what, config.tracking.patience_s, remedy) as outbox:
+            job = Job(config, inputs, splits, tracker, state.run_id, folder, outbox)
+            with tracker.ending(state.run_id, outbox):
+                if trained:
+                    info = _read_trained(job, final)
+                else:
+                    info = _train(job, final)
+                    # From here on the training is safe, whatever MLflow does.
+                    state = state.model_copy(update={"trained": True})
+                    write_state(folder, state)
+                _track(job, final, info)
+        write_state(folder, state.model_copy(update={"finished": True}))
+        (folder / UNTRACKED).unlink(missing_ok=True)
         if (folder / "ray_train").exists():
             shutil.rmtree(folder / "ray_train")
-    return _result(final, info, state.run_id, started, continued=continued)
+    return _result(final, info, state.run_id, started, reused=trained, continued=continued)
 
 
 def needs_ray(config: RunConfig) -> bool:
@@ -132,6 +139,7 @@ def _cluster(config: RunConfig) -> AbstractContextManager[None]:
         config.train.cpus_per_worker,
         1.0 if gpu else 0.0,
         "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
+        config.train.fewest_workers,
     )
     return connect(config.cluster, request)
 
@@ -182,16 +190,21 @@ def _clear(folder: Path) -> None:
         if (folder / name).exists():
             shutil.rmtree(folder / name)
     (folder / "run.json").unlink(missing_ok=True)
+    (folder / UNTRACKED).unlink(missing_ok=True)
 
 
 def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
+    _refuse_lost(final)
+    info = read_info(final)
+    logger.info("%s is trained already: reusing it", final)
+    return _result(final, info, run_id, started, reused=True)
+
+
+def _refuse_lost(final: Path) -> None:
     if not final.exists():
         raise CheckpointError(
             f"the run in {final.parent} finished, but its checkpoint is gone: pass --force to train again"
         )
-    info = read_info(final)
-    logger.info("%s is trained already: reusing it", final)
-    return _result(final, info, run_id, started, reused=True)
 
 
 def _result(
@@ -230,10 +243,33 @@ def _begin(
     for name, split in splits.items():
         paths = [file.path for file in split.files]
         tracker.log_dataset(run_id, name, paths, inputs.fingerprints[name], split.rows)
-    state = RunState(identity=inputs.identity, run_id=run_id, finished=False)
+    trained = state is not None and state.trained
+    state = RunState(identity=inputs.identity, run_id=run_id, finished=False, trained=trained)
     folder.mkdir(parents=True, exist_ok=True)
     write_state(folder, state)
     return state
+
+
+def _train(job: Job, final: Path) -> CheckpointInfo:
+    """Fit the model and put its checkpoint, and the numbers that MLflow is to have, in place."""
+    aside = final.with_name(f".checkpoint.{os.getpid()}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    _fit(job, aside)
+    info = _finish(job, aside, final)
+    job.remember_epochs(info.history)
+    job.save_series()
+    return info
+
+
+def _read_trained(job: Job, final: Path) -> CheckpointInfo:
+    """Read what an earlier process trained and could not track."""
+    _refuse_lost(final)
+    logger.info("%s is trained already: completing MLflow", final)
+    job.load_series()
+    info = read_info(final)
+    job.remember_epochs(info.history)
+    return info
 
 
 def _finish(job: Job, aside: Path, final: Path) -> CheckpointInfo:
@@ -256,9 +292,14 @@ def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
     return {f"best_valid_{name}": value for name, value in metrics.items()}
 
 
-def _log_files(tracker: Tracker, run_id: str, final: Path, info: CheckpointInfo) -> None:
+def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
+    """Let the outbox log what MLflow has of a finished training."""
     figures = final.parent / "figures"
     figures.mkdir(exist_ok=True)
     save(loss_figure(info.history), figures / "loss.png")
-    tracker.log_folder(run_id, final, "checkpoint")
-    tracker.log_folder(run_id, figures, "figures")
+    tracker, run_id, add = job.tracker, job.run_id, job.outbox.add
+    measured_ms = int(time.time() * 1000)
+    add(job.complete_series, "the series of epochs")
+    add(lambda: tracker.log_series(run_id, {info.epoch: _prefixed(info.metrics)}, measured_ms), "the best epoch")
+    add(lambda: tracker.log_folder(run_id, final, "checkpoint"), "the checkpoint")
+    add(lambda: tracker.log_folder(run_id, figures, "figures"), "the figures")

@@ -19,6 +19,8 @@ class RunState(BaseModel):
     identity: str
     run_id: str
     finished: bool
+    trained: bool = False
+    """Whether the checkpoint is in place; a run is finished when MLflow has everything too."""
 
 
 def read_state(folder: Path) -> RunState | None:

@@ -5,16 +5,11 @@ Each test runs the command line in a process of its own, with a Ray of its own, 
 
 import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-import yaml
+from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
 
 from raygenex.config import RunConfig
 from raygenex.embed.store import list_shards, read_gene_ids
@@ -23,78 +18,7 @@ from raygenex.train.checkpoint import read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-DEADLINE_S = 240
-
-
-@contextmanager
-def command(*arguments: str) -> Iterator[subprocess.Popen]:
-    """Run raygenex, and leave no process of it behind."""
-    process = subprocess.Popen([sys.executable, "-m", "raygenex", *arguments], stderr=subprocess.PIPE, text=True)
-    family: list[psutil.Process] = []
-    try:
-        yield process
-    finally:
-        family = below(process.pid)
-        for member in family:
-            end(member)
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def below(pid: int) -> list[psutil.Process]:
-    """Return the living descendants of a process."""
-    return psutil.Process(pid).children(recursive=True) if psutil.pid_exists(pid) else []
-
-
-def end(process: psutil.Process) -> None:
-    if process.is_running():
-        process.kill()
-
-
-def wait_for(what: str, found: Callable[[], object], process: subprocess.Popen) -> object:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        assert process.poll() is None, f"ended before {what}: {process.stderr.read() if process.stderr else ''}"
-        time.sleep(0.05)
-    raise AssertionError(f"no {what} within {DEADLINE_S} s")
-
-
-def find_worker(process: subprocess.Popen, title: str) -> psutil.Process | None:
-    """Return a Ray worker below a command whose process title holds a text."""
-    for child in below(process.pid):
-        try:
-            if title in " ".join(child.cmdline()):
-                return child
-        except psutil.NoSuchProcess:
-            continue
-    return None
-
-
-def write(config: RunConfig, folder: Path) -> str:
-    path = folder / f"{config.name}.yaml"
-    path.write_text(yaml.safe_dump(config.dump()), encoding="utf-8")
-    return str(path)
-
-
-def finish(process: subprocess.Popen) -> str:
-    _, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, errors
-    return errors
-
-
 TRAIN = {"epochs": 60, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 3}
-
-
-def epochs_on_disk(config: RunConfig) -> int:
-    return len(list(Path(config.folder, "ray_train").glob("epoch_*/checkpoint.json")))
-
-
-def last_epoch(config: RunConfig) -> int:
-    names = sorted(path.parent.name for path in Path(config.folder, "ray_train").glob("epoch_*/checkpoint.json"))
-    return int(names[-1].removeprefix("epoch_")) if names else -1
 
 
 @pytest.fixture
@@ -102,7 +26,7 @@ def undisturbed(make_config: Callable[..., RunConfig], tmp_path: Path) -> list[d
     """The history of a run that nothing happened to."""
     config = make_config(name="undisturbed", train=TRAIN)
     with command("train", write(config, tmp_path)) as process:
-        finish(process)
+        process.finish()
     return read_info(Path(config.folder, "checkpoint")).history
 
 
@@ -114,7 +38,7 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
     path = write(config, tmp_path)
     with command("train", path) as process:
         wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
-        worker = find_worker(process, "RayTrainWorker")
+        worker = find_worker(process.pid, "RayTrainWorker")
         assert worker is not None
         worker.kill()
         reached = last_epoch(config)
@@ -126,7 +50,7 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
         for member in family:
             end(member)
     with command("train", path) as process:
-        errors = finish(process)
+        errors = process.finish()
     assert "continuing the unfinished run" in errors
     info = read_info(Path(config.folder, "checkpoint"))
     assert len(info.history) == TRAIN["epochs"]
@@ -156,7 +80,7 @@ def test_embedding_survives_a_killed_actor_and_a_killed_driver(make_config: Call
 
     with command("embed", path) as process:
         wait_for("first shards", lambda: len(shards()) >= 3, process)
-        actor = find_worker(process, "MapWorker")
+        actor = find_worker(process.pid, "MapWorker")
         assert actor is not None
         actor.kill()
         count = len(shards())
@@ -168,7 +92,7 @@ def test_embedding_survives_a_killed_actor_and_a_killed_driver(make_config: Call
     kept = {shard: shard.stat().st_mtime_ns for shard in shards()}
     assert 0 < len(kept) < 71, "the job ended before the driver could be killed"
     with command("embed", path, "--json") as process:
-        errors = finish(process)
+        errors = process.finish()
     assert f"embedding {281 - 4 * len(kept)} of 281" in errors or len(kept) > 60
     assert {shard: shard.stat().st_mtime_ns for shard in kept} == kept
     for split, genes in (("train", 160), ("valid", 81), ("test", 40)):

@@ -115,7 +115,7 @@ def test_a_missing_server_is_away_at_once_and_so_is_one_that_leaves(tmp_path, mo
     tracker = Tracker(config(tmp_path))
     tracker.client = MlflowClient(tracking_uri=uri)
     with pytest.raises(
-        TrackingAway, match=rf"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
+        TrackingAway, match=r"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
     ):
         tracker.log_metrics("0" * 32, {"loss": 1.0}, 0)
     with pytest.raises(TrackingAway):

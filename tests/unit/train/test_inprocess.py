@@ -13,6 +13,7 @@ from raygenex.config import parse_config
 from raygenex.data.opening import open_splits
 from raygenex.errors import ConfigError
 from raygenex.metrics import auroc
+from raygenex.outbox import Outbox
 from raygenex.predict import Predictor
 from raygenex.train.boosting import Boosting
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, save_checkpoint_info
@@ -44,7 +45,7 @@ def make_job(files, folder, **sections):
     values = {"output": str(folder), "data": files, "model": XGBOOST} | sections
     config = parse_config(values, "test")
     splits = open_splits(config.data, ("train", "valid"))
-    return Job(config, open_inputs(config, splits), splits, None, "run", folder)
+    return Job(config, open_inputs(config, splits), splits, None, "run", folder, Outbox("the test", 0.0))
 
 
 def fit(files, folder, **sections):

@@ -1,0 +1,147 @@
+"""Work spread over the nodes of a cluster, one of which dies in the middle.
+
+Each stage runs twice on the same cluster, undisturbed and with a node killed, and must give the same result.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from toy_cluster import Node, ToyCluster
+from toy_commands import command, last_epoch, wait_for, write
+
+from raygenex.config import RunConfig
+from raygenex.embed.store import list_shards, read_gene_ids
+from raygenex.tracking import tracking_uri
+from raygenex.train.checkpoint import CheckpointInfo, read_info
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+EPOCHS = 50
+TRAIN = {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ToyCluster]:
+    with ToyCluster(cpus=2) as running:
+        yield running
+
+
+@pytest.fixture
+def nodes(cluster: ToyCluster) -> Iterator[Callable[[int], list[Node]]]:
+    """Start nodes of two CPUs beside the head; those that are left end with the test."""
+    started: list[Node] = []
+
+    def start(count: int) -> list[Node]:
+        started.extend(cluster.add_node(cpus=2) for _ in range(count))
+        return started
+
+    yield start
+    for node in started:
+        if node in cluster.nodes:
+            cluster.kill(node)
+
+
+def info(config: RunConfig) -> CheckpointInfo:
+    return read_info(Path(config.folder, "checkpoint"))
+
+
+def logged_epochs(config: RunConfig) -> list[int]:
+    """Return the epochs that the one MLflow run of a configuration has, which must have finished."""
+    client = MlflowClient(tracking_uri(config))
+    runs = client.search_runs([client.get_experiment_by_name("raygenex").experiment_id])
+    (run,) = [run for run in runs if run.info.run_name == config.name]
+    assert run.info.status == "FINISHED"
+    return sorted(entry.step for entry in client.get_metric_history(run.info.run_id, "epoch_valid_auroc"))
+
+
+def test_embedding_over_two_nodes_survives_the_loss_of_one(
+    make_config: Callable[..., RunConfig],
+    tmp_path: Path,
+    cluster: ToyCluster,
+    nodes: Callable[[int], list[Node]],
+):
+    """Every gene is embedded exactly once, and every shard is the same to the byte."""
+    (node,) = nodes(1)
+    configs = [
+        make_config(
+            name=name,
+            backbone={"kind": "hyenadna", "d_model": 128, "n_layer": 4},
+            embed={"bin_size": 50, "batch_size": 2, "rows_per_file": 4, "min_actors": 2, "max_actors": 2},
+            cluster={"address": cluster.address},
+        )
+        for name in ("undisturbed", "killed")
+    ]
+    with command("embed", write(configs[0], tmp_path)) as process:
+        process.finish()
+    with command("embed", write(configs[1], tmp_path)) as process:
+        wait_for("actors on both nodes", lambda: all(cluster.actors("MapWorker").values()), process)
+        wait_for("first shards", lambda: len(list(Path(configs[1].store).glob("split=*/*.parquet"))) >= 4, process)
+        assert all(cluster.actors("MapWorker").values())
+        cluster.kill(node)
+        process.finish()
+    for split, genes in (("train", 160), ("valid", 81), ("test", 40)):
+        undisturbed, killed = ([Path(path) for path in list_shards(config.store, split)] for config in configs)
+        ids = [gene for shard in killed for gene in read_gene_ids(shard)]
+        assert len(ids) == len(set(ids)) == genes
+        assert [path.name for path in killed] == [path.name for path in undisturbed]
+        assert [path.read_bytes() for path in killed] == [path.read_bytes() for path in undisturbed]
+
+
+def test_training_over_two_nodes_survives_the_loss_of_one(
+    make_config: Callable[..., RunConfig],
+    tmp_path: Path,
+    cluster: ToyCluster,
+    nodes: Callable[[int], list[Node]],
+):
+    """A third node takes the lost worker's place, and the numbers of all epochs are the same to the last digit."""
+    nodes(2)
+    # A node has room for one worker.
+    configs = [
+        make_config(name=name, train=TRAIN | {"cpus_per_worker": 1.5}, cluster={"address": cluster.address})
+        for name in ("undisturbed", "killed")
+    ]
+    with command("train", write(configs[0], tmp_path)) as process:
+        process.finish()
+    with command("train", write(configs[1], tmp_path)) as process:
+        wait_for("third epoch", lambda: last_epoch(configs[1]) >= 3, process)
+        where = cluster.actors("RayTrainWorker")
+        assert sorted(where.values()) == [0, 1, 1]
+        cluster.kill(next(node for node in cluster.nodes[1:] if where[node.name]))
+        errors = process.finish()
+    assert "going on from the last checkpoint" in errors
+    assert json.dumps(info(configs[1]).history) == json.dumps(info(configs[0]).history)
+    assert info(configs[1]).metrics == info(configs[0]).metrics
+    assert logged_epochs(configs[1]) == list(range(EPOCHS))
+
+
+def test_an_elastic_training_goes_on_with_the_workers_that_are_left(
+    make_config: Callable[..., RunConfig],
+    tmp_path: Path,
+    cluster: ToyCluster,
+    nodes: Callable[[int], list[Node]],
+):
+    """Without a node to replace the lost one, one worker trains the rest, on CPUs that it has to itself."""
+    (node,) = nodes(1)
+    # The workers take every CPU, so nothing is left to count reads by.
+    train = TRAIN | {"cpus_per_worker": 2, "min_workers": 1}
+    configs = [
+        make_config(name=name, train=train, cluster={"address": cluster.address}) for name in ("undisturbed", "killed")
+    ]
+    with command("train", write(configs[0], tmp_path)) as process:
+        process.finish()
+    with command("train", write(configs[1], tmp_path)) as process:
+        wait_for("third epoch", lambda: last_epoch(configs[1]) >= 3, process)
+        assert cluster.actors("RayTrainWorker") == {"head": 1, node.name: 1}
+        cluster.kill(node)
+        errors = process.finish()
+    assert "training goes on with 1 worker" in errors
+    undisturbed, killed = info(configs[0]), info(configs[1])
+    assert len(killed.history) == len(undisturbed.history) == EPOCHS
+    # Up to the loss the two are one training; then the order of the genes is another one.
+    assert killed.history[:3] == undisturbed.history[:3]
+    assert killed.history[-1]["train_loss"] == pytest.approx(undisturbed.history[-1]["train_loss"], abs=0.05)
+    assert killed.metrics["auroc"] == pytest.approx(undisturbed.metrics["auroc"], abs=0.05)
+    assert logged_epochs(configs[1]) == list(range(EPOCHS))

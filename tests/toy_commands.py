@@ -1,0 +1,125 @@
+"""The command line in processes of its own, watched and killed in the middle; only processes below it are touched."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import yaml
+
+from raygenex.config import RunConfig
+
+DEADLINE_S = 240
+
+
+class Command:
+    """A running ``raygenex`` whose standard error is kept in a file.
+
+    Parameters
+    ----------
+    arguments
+        What follows ``raygenex``.
+    environment
+        Variables beside those of this process.
+    """
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace")  # noqa: SIM115
+        with open(self._errors.name, "w", encoding="utf-8") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "raygenex", *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=sink,
+                env=os.environ | (environment or {}),
+            )
+        self.pid = self._process.pid
+
+    def errors(self) -> str:
+        """Return what it has written to standard error so far."""
+        return Path(self._errors.name).read_text(encoding="utf-8", errors="replace")
+
+    def code(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """Kill it alone."""
+        self._process.kill()
+
+    def finish(self, code: int = 0) -> str:
+        """Wait for its end with an exit code; return its standard error."""
+        self._process.wait(timeout=DEADLINE_S)
+        assert self._process.returncode == code, self.errors()
+        return self.errors()
+
+    def close(self) -> None:
+        """Kill it and all processes below it."""
+        family = below(self.pid)
+        for member in family:
+            end(member)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+
+@contextmanager
+def command(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Command]:
+    """Run raygenex, and leave no process of it behind."""
+    running = Command(*arguments, environment=environment)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def below(pid: int) -> list[psutil.Process]:
+    """Return the living descendants of a process."""
+    return psutil.Process(pid).children(recursive=True) if psutil.pid_exists(pid) else []
+
+
+def end(process: psutil.Process) -> None:
+    """Kill a process that may have ended."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def wait_for(what: str, found: Callable[[], object], *commands: Command, seconds: float = DEADLINE_S) -> object:
+    """Wait until ``found`` returns something, while all commands run."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        for running in commands:
+            assert running.code() is None, f"ended before {what}: {running.errors()}"
+        time.sleep(0.05)
+    raise AssertionError(f"no {what} within {seconds:.0f} s: " + "\n".join(running.errors() for running in commands))
+
+
+def find_worker(pid: int, title: str) -> psutil.Process | None:
+    """Return a Ray worker below a process whose title holds a text."""
+    for child in below(pid):
+        try:
+            if title in " ".join(child.cmdline()):
+                return child
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def write(config: RunConfig, folder: Path) -> str:
+    """Write a configuration to a file, and return its path."""
+    path = folder / f"{config.name}.yaml"
+    path.write_text(yaml.safe_dump(config.dump()), encoding="utf-8")
+    return str(path)
+
+
+def last_epoch(config: RunConfig) -> int:
+    """Return the last epoch whose checkpoint is on disk; -1 if there is none."""
+    names = sorted(path.parent.name for path in Path(config.folder, "ray_train").glob("epoch_*/checkpoint.json"))
+    return int(names[-1].removeprefix("epoch_")) if names else -1
