@@ -19,9 +19,9 @@ from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import check_workers, known_state, needs_ray, uses_gpu
 from raygenex.train.state import RunState, read_state
-from raygenex.tune.run import open_study
-from raygenex.tune.run import request as study_request
 from raygenex.tune.space import Space
+from raygenex.tune.study import open_study
+from raygenex.tune.study import request as study_request
 
 
 def plan_simulate(config: RunConfig, force: bool) -> str:

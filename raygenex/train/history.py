@@ -27,3 +27,12 @@ class Progress:
         if self.patience is None or not self.history:
             return False
         return self.next_epoch - 1 - self.best_epoch >= self.patience
+
+    @property
+    def why_ended(self) -> str:
+        """Why there is no next epoch, in words; empty while there is one."""
+        if not self.finished:
+            return ""
+        if self.next_epoch >= self.epochs:
+            return f"all {self.epochs} epochs"
+        return f"no better valid AUROC for {self.patience} epochs"

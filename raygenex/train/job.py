@@ -23,19 +23,12 @@ UNTRACKED = "untracked.json"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is trained on what, in which folder, and the MLflow run that records it."""
+class Training:
+    """What is trained on what, in which folder."""
 
     config: RunConfig
     inputs: Inputs
-    splits: dict[str, SplitData]
-    tracker: Tracker
-    run_id: str
     folder: Path
-    outbox: Outbox
-    """Takes what goes to MLflow, so that no epoch waits for it."""
-    series: dict[str, dict[int, dict[str, float]]] = field(default_factory=dict)
-    """All numbers of this training, by MLflow run and step."""
 
     def new_info(self) -> CheckpointInfo:
         """Return the description of a model of this training, to be completed when it is fitted."""
@@ -47,6 +40,19 @@ class Job:
             fingerprints=self.inputs.fingerprints,
             versions=package_versions(),
         )
+
+
+@dataclass(frozen=True)
+class Job(Training):
+    """A training, and the MLflow run that records it."""
+
+    splits: dict[str, SplitData]
+    tracker: Tracker
+    run_id: str
+    outbox: Outbox
+    """Takes what goes to MLflow, so that no epoch waits for it."""
+    series: dict[str, dict[int, dict[str, float]]] = field(default_factory=dict)
+    """All numbers of this training, by MLflow run and step."""
 
     def epoch_shower(self, advance: Callable[[int, str], None]) -> Callable[[dict[str, float]], None]:
         """Return what an epoch's numbers are given to: the log, the progress bar and MLflow."""

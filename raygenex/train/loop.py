@@ -7,10 +7,11 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch
+import torch.distributed as dist
 
 from raygenex.train.fitting import NetworkFit
 from raygenex.train.start import read_start
-from raygenex.train.worker import open_worker
+from raygenex.train.worker import Worker, open_worker
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -20,7 +21,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     ----------
     settings
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
-        (folder of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid) and ``row_bytes``.
+        (folder of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid), ``row_bytes`` and
+        ``stop`` (a file that ends the training when it appears, or None).
     """
     worker = open_worker(settings)
     encoder = settings["encoder"]
@@ -30,8 +32,18 @@ def train_worker(settings: dict[str, Any]) -> None:
         with checkpoint.as_directory() as folder:
             fit.resume(Path(folder))
     fit.wrap(ray.train.torch.prepare_model)
-    while not fit.progress.finished:
+    while not fit.progress.finished and not _told_to_stop(settings["stop"], worker):
         _report(fit, fit.epoch(), worker.rank)
+
+
+def _told_to_stop(stop: str | None, worker: Worker) -> bool:
+    """Look for the file on rank 0, and let every rank know the same."""
+    if stop is None:
+        return False
+    found = torch.tensor([float(worker.rank == 0 and Path(stop).exists())], device=worker.device)
+    if worker.world_size > 1:
+        dist.broadcast(found, src=0)
+    return bool(found.item())
 
 
 def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int) -> None:

@@ -18,7 +18,7 @@ from raygenex.progress import progress
 from raygenex.train.checkpoint import read_info, save_checkpoint_info
 from raygenex.train.encoder import prepare_halflife
 from raygenex.train.fitting import STATE
-from raygenex.train.job import Job
+from raygenex.train.job import Job, Training
 from raygenex.train.loop import train_worker
 from raygenex.train.progress import ReportToLog, follow, open_epoch_log
 
@@ -33,16 +33,7 @@ def fit_network(job: Job, target: Path) -> None:
     config, tables = job.config, job.inputs.tables
     encoder = prepare_halflife(job)
     log = open_epoch_log()
-    settings = worker_settings(job) | {"encoder": encoder, "row_bytes": tables["train"].row_bytes}
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
-        scaling_config=scaling(config, config.train.use_gpu),
-        run_config=ray_run_config(job, log),
-        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables, config.train.cpus_per_worker),
-    )
+    trainer = network_trainer(job, encoder, log)
     logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
     with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
         result = fit_until_done(trainer)
@@ -50,7 +41,34 @@ def fit_network(job: Job, target: Path) -> None:
     (target / STATE).unlink()
 
 
-def worker_settings(job: Job) -> dict[str, Any]:
+def network_trainer(training: Training, encoder: str | None, log: Any, stop: str | None = None) -> TorchTrainer:
+    """Return Ray Train's trainer of a network.
+
+    Parameters
+    ----------
+    training
+        What is trained on what.
+    encoder
+        Folder of what the half-life branch starts from.
+    log
+        Mailbox that is told of epochs.
+    stop
+        A file that ends the training after the epoch during which it appears.
+    """
+    config, tables = training.config, training.inputs.tables
+    own = {"encoder": encoder, "row_bytes": tables["train"].row_bytes, "stop": stop}
+    return TorchTrainer(
+        train_worker,
+        train_loop_config=worker_settings(training) | own,
+        torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
+        scaling_config=scaling(config, config.train.use_gpu),
+        run_config=ray_run_config(training, log),
+        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
+        dataset_config=RowShards(tables, config.train.cpus_per_worker),
+    )
+
+
+def worker_settings(job: Training) -> dict[str, Any]:
     """Return what every kind of worker is told, as plain values."""
     return {
         "config": job.config.dump(),
@@ -75,7 +93,7 @@ def how_many(config: RunConfig) -> str:
     return str(options.workers) if options.min_workers is None else f"{options.min_workers} to {options.workers}"
 
 
-def ray_run_config(job: Job, log: Any) -> ray.train.RunConfig:
+def ray_run_config(job: Training, log: Any) -> ray.train.RunConfig:
     """Return where Ray Train keeps checkpoints, which it keeps, and whom it tells of epochs."""
     options = job.config.train
     return ray.train.RunConfig(

@@ -99,7 +99,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         what = f"the training of {config.name}"
         remedy = f"what is trained is in {folder}, and the same command completes MLflow without training it again"
         with Outbox(what, config.tracking.patience_s, remedy) as outbox:
-            job = Job(config, inputs, splits, tracker, state.run_id, folder, outbox)
+            job = Job(config, inputs, folder, splits, tracker, state.run_id, outbox)
             with tracker.ending(state.run_id, outbox):
                 if trained:
                     info = _read_trained(job, final)

@@ -4,12 +4,10 @@ import os
 import statistics
 import time
 import warnings
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,21 +16,18 @@ from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, b
 from raygenex.models.tabular import TabularModel
 from raygenex.train.boosting import Boosting
 from raygenex.train.checkpoint import replace_folder
-from raygenex.train.encoder import identity_of, keep_start
 from raygenex.train.fitting import STATE, NetworkFit
 from raygenex.train.regression import fit_logistic
 from raygenex.train.shard import Batch, WorkerShard
-from raygenex.train.start import Start, make_start, read_start, start_identity
 from raygenex.train.table import Table, make_table
 from raygenex.train.worker import Worker
-from raygenex.tune.shared import Shared, trial_halflife
+from raygenex.tune.shared import Shared
+from raygenex.tune.starts import trial_start
 
 # A trial that loses its process loses this much of its work at most.
 SAVE_S = 30.0
 # What the latency is measured on.
-TIMED_BATCHES = 16
 TIMED_PASSES = 5
-STARTS = "halflife_encoders"
 
 
 class Fit(Protocol):
@@ -71,7 +66,7 @@ class LocalFit:
         shards = {split: WorkerShard.of(_batch(columns)) for split, columns in shared.columns.items()}
         info = shared.info.model_copy(update={"config": config.dump(), "config_hash": config.hash()})
         worker = Worker(config, info, 0, device, sizes, shards)
-        self._fit = NetworkFit(worker, _start(shared, config, device))
+        self._fit = NetworkFit(worker, trial_start(shared, config, device))
         self._folder = folder
         self._saved = time.monotonic()
         self._reported = 0
@@ -92,11 +87,7 @@ class LocalFit:
     def ended(self) -> str:
         """Why the training is over."""
         progress = self._fit.progress
-        if self._reported < len(progress.history) or not progress.finished:
-            return ""
-        if len(progress.history) >= progress.epochs:
-            return f"all {progress.epochs} epochs"
-        return f"no better valid AUROC for {progress.patience} epochs"
+        return "" if self._reported < len(progress.history) else progress.why_ended
 
     def model(self) -> ExpressionModel:
         """Return the network."""
@@ -182,8 +173,8 @@ def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str
     ``predict.batch_size``, the backbone not counted. ``size_mb``: megabytes of the model's tensors.
     """
     device = next(iter(model.state_dict().values())).device
-    genes = WorkerShard.of(_batch(shared.columns["valid"]))
-    batches = [batch.to(device) for batch in islice(genes.in_order(config.predict.batch_size), TIMED_BATCHES)]
+    genes = WorkerShard.of(_batch(shared.sample))
+    batches = [batch.to(device) for batch in genes.in_order(config.predict.batch_size)]
     count = sum(len(batch.label) for batch in batches)
     model.eval()
     seconds = []
@@ -213,21 +204,3 @@ def _as_tensor(values: NDArray[Any], dtype: torch.dtype | None = None) -> Tensor
         warnings.simplefilter("ignore", UserWarning)
         tensor = torch.from_numpy(values)
     return tensor if dtype is None else tensor.to(dtype)
-
-
-def _start(shared: Shared, config: RunConfig, device: torch.device) -> Start | None:
-    """Return what the half-life branch of a trial starts from: the common start, or one of its own, made once."""
-    if shared.start is not None:
-        return shared.start
-    identity = start_identity(config, shared.inputs.fingerprints["train"])
-    if identity is None:
-        return None
-    folder = shared.folder / STARTS / identity
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Another trial with the same settings may be making it.
-    with FileLock(folder.with_name(f".{identity}.lock")):
-        if identity_of(folder) != identity:
-            history: list[dict[str, float]] = []
-            start = make_start(config, trial_halflife(shared), history.append, str(device))
-            keep_start(start, folder, identity, config, history)
-        return read_start(folder)

@@ -22,6 +22,8 @@ from raygenex.tune.space import Space
 
 # Share of a node's object store that the genes may take: results and the code of trials are in it too.
 STORE_SHARE = 0.8
+# Genes that models are timed on.
+SAMPLE = 512
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Shared:
     """Of a model of the study, to be completed."""
     columns: dict[str, dict[str, NDArray[Any]]]
     """By split: ``sequence``, ``halflife`` and ``label`` of all genes; empty if trials read through Ray Data."""
+    sample: dict[str, NDArray[Any]]
+    """The same of the first genes of valid, on which models are timed."""
     inputs: Inputs
     splits: dict[str, SplitData]
     start: Start | None
@@ -66,6 +70,13 @@ def read_columns(tables: dict[str, Rows]) -> dict[str, dict[str, NDArray[Any]]]:
             assert done == rows.count, "a split must hold the genes it was promised"
             columns[split] = found
     return columns
+
+
+def read_sample(rows: Rows) -> dict[str, NDArray[Any]]:
+    """Read the genes that models are timed on."""
+    count = min(SAMPLE, rows.count)
+    parts = [piece.read() for piece in rows.pieces(0, count, count)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
 
 def fits_in_store(tables: dict[str, Rows], row_bytes: int) -> None:

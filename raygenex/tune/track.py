@@ -1,5 +1,6 @@
 """A study in MLflow: the run of the study, and below it one run a trial, written by the driver alone."""
 
+import time
 from functools import partial
 from typing import Any
 
@@ -66,17 +67,18 @@ class StudyTrack:
 
     def epoch(self, record: Record, metrics: dict[str, float]) -> None:
         """Log the numbers of an epoch."""
-        self._outbox.add(
-            lambda: self._epochs(record, [metrics]), f"epoch {int(metrics['epoch'])} of trial {record.number}"
-        )
+        at = _now_ms()
+        what = f"epoch {int(metrics['epoch'])} of trial {record.number}"
+        self._outbox.add(lambda: self._epochs(record, [metrics], at), what)
 
     def end(self, record: Record, best: Record | None) -> None:
         """End the run of a trial, and tell the run of the study how far the search is."""
-        self._outbox.add(lambda: self._end(record), f"the end of trial {record.number}")
+        at = _now_ms()
+        self._outbox.add(lambda: self._end(record, at), f"the end of trial {record.number}")
         if best is not None and record.scored:
             numbers = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best.auroc}
             self._outbox.add(
-                lambda: self._tracker.log_metrics(self._parent, numbers, record.number),
+                lambda: self._tracker.log_series(self._parent, {record.number: numbers}, at),
                 f"the AUROC of trial {record.number}",
             )
 
@@ -91,16 +93,16 @@ class StudyTrack:
         name = f"{values['name']}-trial-{record.number:02d}"
         self._runs[record.number] = self._tracker.start(name, params, tags, self._parent)
 
-    def _epochs(self, record: Record, history: list[dict[str, float]]) -> None:
+    def _epochs(self, record: Record, history: list[dict[str, float]], at: int | None = None) -> None:
         series = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
-        self._tracker.log_series(self._runs[record.number], series)
+        self._tracker.log_series(self._runs[record.number], series, at)
 
-    def _end(self, record: Record) -> None:
+    def _end(self, record: Record, at: int | None = None) -> None:
         run_id = self._runs[record.number]
         self._tracker.tag(run_id, {"raygenex.state": record.state, "raygenex.reason": record.reason})
         numbers: dict[str, Any] = {f"trial_{name}": value for name, value in record.values.items()}
         numbers |= {"trial_epochs": float(len(record.history)), "trial_training_s": record.training_s}
-        self._tracker.log_metrics(run_id, numbers, 0)
+        self._tracker.log_series(run_id, {0: numbers}, at)
         self._tracker.end(run_id, _ENDS[record.state])
 
     def close(self, records: list[Record]) -> None:
@@ -109,3 +111,8 @@ class StudyTrack:
             if not record.ended and record.number in self._runs:
                 end = partial(self._tracker.end, self._runs[record.number], "KILLED")
                 self._outbox.add(end, f"the end of trial {record.number}")
+
+
+def _now_ms() -> int:
+    """Return milliseconds since 1970: a number that is delivered twice with one time is kept once."""
+    return int(time.time() * 1000)

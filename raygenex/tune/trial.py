@@ -1,5 +1,6 @@
 """A trial, as Ray Tune runs it: an actor that trains one set of settings after another, an epoch a step."""
 
+import shutil
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from raygenex.errors import RaygenexError
 from raygenex.train.table import Table
 from raygenex.tune.fits import Fit, LocalFit, TableFit, judge
 from raygenex.tune.ledger import TRIALS
+from raygenex.tune.nested import NestedFit
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.shared import Shared
 
@@ -38,6 +40,8 @@ class Trial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this process."""
         self.cleanup()
+        # Whatever ended the last trial, it needs its state no more.
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._begin(new_config)
         return True
 
@@ -71,7 +75,7 @@ class Trial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         """Take a trial; its inputs are made in its first step, where errors are its own."""
-        self._number: int = config["number"]
+        self._folder = self._shared.folder / TRIALS / f"{config['number']:04d}"
         self._config: RunConfig = self._shared.space.trial_config(config["params"])
         self._objectives = self._config.tune.objectives
         self._best, self._epochs = float("-inf"), 0
@@ -80,7 +84,8 @@ class Trial(tune.Trainable):
         torch.set_num_threads(max(1, int(self._config.train.cpus_per_worker)))
         if isinstance(self._config.model, KmerConfig):
             return TableFit(self._shared, self._config, self._tables)
-        return LocalFit(self._shared, self._config, self._shared.folder / TRIALS / f"{self._number:04d}")
+        kind = LocalFit if self._shared.columns else NestedFit
+        return kind(self._shared, self._config, self._folder)
 
     def _failed(self, reason: str, started: float) -> dict[str, Any]:
         self.cleanup()

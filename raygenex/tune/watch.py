@@ -4,7 +4,6 @@ import heapq
 import logging
 import math
 import pickle
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,12 +101,14 @@ class Watch(tune.Callback):
             judged = ("latency_ms", "size_mb")
             record.values |= {name: result[name] for name in judged if not math.isnan(result.get(name, math.nan))}
         else:
-            record.state, record.reason = "stopped", f"poorer than others after {len(record.history)} epochs"
+            record.state, record.reason = "stopped", f"poorer than others after {_plural(len(record.history), 'epoch')}"
         self._close(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down a trial whose process was lost too often."""
-        record = self._ledger.records[trial.config["number"]]
+        number = trial.config["number"]
+        record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
+        self._began.setdefault(number, time.monotonic())
         record.state = "failed"
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
@@ -117,9 +118,6 @@ class Watch(tune.Callback):
         record.wall_s = now - self._began[record.number]
         heapq.heappush(self._free, now)
         self._ledger.keep(record)
-        folder = self._ledger.trial_folder(record.number)
-        if folder.exists():
-            shutil.rmtree(folder)
         scored = self._ledger.scored
         best = max(scored, key=lambda other: other.auroc) if scored else None
         self._track.end(record, best)
@@ -160,6 +158,10 @@ def _why(trial: Any, losses: int) -> str:
     cause = find_cause(error)
     first = next(iter(str(cause or getattr(error, "cause", error)).strip().splitlines()), "no message")
     return first if cause else f"{type(getattr(error, 'cause', error)).__name__}: {first}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _times(number: int) -> str:

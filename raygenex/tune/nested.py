@@ -1,0 +1,121 @@
+"""The training of a trial by several workers of Ray Train."""
+
+import json
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raygenex.config import RunConfig
+from raygenex.models import ExpressionModel, build_model
+from raygenex.train.checkpoint import WEIGHTS, load_weights
+from raygenex.train.history import Progress
+from raygenex.train.job import EPOCH_METRICS, Training
+from raygenex.train.network import fit_until_done, network_trainer
+from raygenex.train.progress import follow, open_epoch_log
+from raygenex.tune.shared import Shared
+from raygenex.tune.starts import start_folder
+
+logger = logging.getLogger(__name__)
+
+
+class NestedFit:
+    """A network that several workers of Ray Train train, below this process.
+
+    Parameters
+    ----------
+    shared
+        What all trials have in common.
+    config
+        Of the trial.
+    folder
+        Where the trial, and Ray Train, keep their state.
+    """
+
+    def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = config
+        self._stop = folder / "stop"
+        self._stop.unlink(missing_ok=True)
+        self._history = _History(folder / "history.json")
+        start = start_folder(shared, config, torch.device("cpu"))
+        self._training = Training(config, shared.inputs, folder)
+        self._reported = 0
+        self._arrived: queue.Queue[dict[str, float] | BaseException | None] = queue.Queue()
+        self._result: Any = None
+        self._thread = threading.Thread(target=self._run, args=(start and str(start),), daemon=True)
+        self._thread.start()
+
+    def step(self) -> dict[str, float]:
+        """Wait for the workers to end an epoch; those that an earlier process saw are returned first, one by one."""
+        known = self._history.entries
+        while self._reported == len(known):
+            item = self._arrived.get()
+            if isinstance(item, BaseException):
+                raise item
+            assert item is not None, "training ended before its last epoch"
+            if int(item["epoch"]) == len(known):
+                self._history.add({name: item[name] for name in ("epoch", *EPOCH_METRICS)})
+        self._reported += 1
+        if not self.ended:
+            return known[self._reported - 1]
+        self._join()
+        return known[self._reported - 1]
+
+    @property
+    def ended(self) -> str:
+        """Why the training is over."""
+        history = Progress(self._history.entries, self._config.train.patience, self._config.train.epochs)
+        return "" if self._reported < len(history.history) else history.why_ended
+
+    def model(self) -> ExpressionModel:
+        """Return the network of the best epoch."""
+        config = self._config
+        model = build_model(config.model, config.halflife, self._training.inputs.info.shape)
+        with self._result.checkpoint.as_directory() as folder:
+            load_weights(model, Path(folder, WEIGHTS))
+        return model
+
+    def close(self) -> None:
+        """Let the workers stop after the epoch that they are in, so that nothing of them is left on the cluster."""
+        self._stop.touch()
+        self._thread.join()
+        while not self._arrived.empty():
+            if isinstance(error := self._arrived.get(), BaseException):
+                logger.warning("a training that was to stop failed: %s", error)
+
+    def _join(self) -> None:
+        self._thread.join()
+        while not self._arrived.empty():
+            if isinstance(error := self._arrived.get(), BaseException):
+                raise error
+
+    def _run(self, start: str | None) -> None:
+        try:
+            log = open_epoch_log()
+            trainer = network_trainer(self._training, start, log, str(self._stop))
+            with follow(log, self._arrived.put):
+                self._result = fit_until_done(trainer)
+        except BaseException as error:  # noqa: BLE001
+            # Raised again in the thread that asks for epochs.
+            self._arrived.put(error)
+        else:
+            self._arrived.put(None)
+
+
+class _History:
+    """Numbers of all epochs, in a file, since Ray Train tells each process of the new ones alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+    def add(self, metrics: dict[str, float]) -> None:
+        self.entries.append(metrics)
+        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        aside.write_text(json.dumps(self.entries), encoding="utf-8")
+        aside.replace(self._path)
