@@ -269,7 +269,8 @@ def _known_keys(location: list[str]) -> list[str]:
             tag, kinds = _TAGGED[location[0]]
             section = next(kind for kind in kinds if kind.model_fields[tag].default == part)
             continue
-        if part.isdigit():
+        if part.isdigit() or part not in section.model_fields:
+            # The number of an entry of a list, or the key of one of a mapping.
             continue
         annotation = section.model_fields[part].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from raygenex.data_sections import PositiveInt, Section
 
@@ -34,6 +34,10 @@ class SearchRange(Section):
         elif kind.startswith("log_") and ends[0] <= 0:
             raise ValueError(f"{kind} starts at {ends[0]:g}: it must be above 0")
         return self
+
+    @model_serializer(mode="wrap")
+    def _given_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class TuneConfig(Section):

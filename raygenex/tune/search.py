@@ -1,5 +1,6 @@
 """Who proposes settings and who stops poor trials: Optuna and ASHA, both rebuilt from the trials of a study."""
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,8 +91,13 @@ def sampler(name: str, seed: int) -> BaseSampler:
         # Trials that run side by side are taken to be poor, so that they are not all proposed in one place (the
         # constant liar of Ginsbourger et al. 2010).
         return TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    kinds = {"gp": GPSampler, "random": RandomSampler, "nsga2": NSGAIISampler}
-    return QMCSampler(seed=seed, scramble=True) if name == "qmc" else kinds[name](seed=seed)
+    if name == "qmc":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return QMCSampler(seed=seed, scramble=True)
+    kinds: dict[str, type[Any]] = {"gp": GPSampler, "random": RandomSampler, "nsga2": NSGAIISampler}
+    proposer: BaseSampler = kinds[name](seed=seed)
+    return proposer
 
 
 def frozen_trial(record: Record, distributions: dict[str, Any], objectives: tuple[str, ...]) -> FrozenTrial:

@@ -45,7 +45,7 @@ def make_job(files, folder, **sections):
     values = {"output": str(folder), "data": files, "model": XGBOOST} | sections
     config = parse_config(values, "test")
     splits = open_splits(config.data, ("train", "valid"))
-    return Job(config, open_inputs(config, splits), splits, None, "run", folder, Outbox("the test", 0.0))
+    return Job(config, open_inputs(config, splits), folder, splits, None, "run", Outbox("the test", 0.0))
 
 
 def fit(files, folder, **sections):

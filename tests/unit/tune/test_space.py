@@ -1,0 +1,156 @@
+"""What is searched, checked before anything starts."""
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from toy_models import sentence
+
+from raygenex.config import parse_config
+from raygenex.errors import ConfigError
+from raygenex.tune.space import Space
+
+
+def make(space=None, model=None, train=None, **tune):
+    values = {"model": model or {"width": 16}, "train": {"epochs": 7} | (train or {})}
+    if space is not None:
+        tune["space"] = space
+    return parse_config(values | {"tune": tune}, "test")
+
+
+def test_margin_dropout_and_learning_rate_are_searched_by_default():
+    space = Space(make())
+    assert space.distributions() == {
+        "halflife.margin": FloatDistribution(0.1, 10.0, log=True),
+        "model.dropout": FloatDistribution(0.0, 0.8),
+        "train.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    }
+    assert space.first() == [{"halflife.margin": 1.0, "model.dropout": 0.5, "train.learning_rate": 1e-4}]
+
+
+def test_every_kind_of_range():
+    space = {
+        "model.dropout": {"uniform": [0, 0.5]},
+        "train.weight_decay": {"log_uniform": ["1e-5", "1e-2"]},
+        "train.patience": {"integer": [2, 9]},
+        "halflife.epochs": {"log_integer": [1, 64]},
+        "model.channels": {"choice": [[64, 64], [128, 64], "all"]},
+    }
+    with pytest.raises(ConfigError, match=r"tune\.space: model\.channels"):
+        Space(make(space))
+    space["model.channels"] = {"choice": [[64, 64], [128, 64]]}
+    found = Space(make(space, train={"patience": 3, "weight_decay": 1e-3})).distributions()
+    assert found["train.weight_decay"] == FloatDistribution(1e-5, 1e-2, log=True)
+    assert found["train.patience"] == IntDistribution(2, 9)
+    assert found["halflife.epochs"] == IntDistribution(1, 64, log=True)
+    assert found["model.channels"] == CategoricalDistribution(["[64, 64]", "[128, 64]"])
+
+
+def test_the_configuration_of_a_trial():
+    config = make(
+        {"model.channels": {"choice": [[64, 64], [8]]}, "train.learning_rate": {"uniform": [0.1, 0.2]}}, first=[]
+    )
+    space = Space(config)
+    trial = space.trial_config({"model.channels": "[8]", "train.learning_rate": 0.15})
+    assert (trial.model.channels, trial.train.learning_rate, trial.train.epochs) == ((8,), 0.15, 7)
+    assert trial.model.width == 16
+    same = trial.dump() | {"model": config.dump()["model"], "train": config.dump()["train"]}
+    assert same == config.dump()
+
+
+def test_a_trial_may_have_fewer_epochs_than_the_training_of_the_best():
+    space = Space(make({"model.dropout": {"uniform": [0, 0.9]}}, epochs=3))
+    assert space.trial_config({"model.dropout": 0.5}).train.epochs == 3
+    assert space.settings({"model.dropout": 0.5}).train.epochs == 7
+
+
+def test_another_kind_of_model_brings_its_own_sizes():
+    space = Space(
+        make({"model.kind": {"choice": ["cnn_halflife_encoded", "lstm"]}, "model.dropout": {"uniform": [0, 0.9]}})
+    )
+    lstm = space.trial_config({"model.kind": "lstm", "model.dropout": 0.25})
+    assert (lstm.model.kind, lstm.model.width, lstm.model.dropout) == ("lstm", 64, 0.25)
+    cnn = space.trial_config({"model.kind": "cnn_halflife_encoded", "model.dropout": 0.25})
+    assert (cnn.model.width, cnn.model.dropout) == (16, 0.25)
+    with pytest.raises(ConfigError, match=r"model\.trunk_dropout is not a known key"):
+        Space(make({"model.kind": {"choice": ["lstm"]}, "model.trunk_dropout": {"uniform": [0, 0.9]}}))
+
+
+@pytest.mark.parametrize(
+    ("key", "range_", "words"),
+    [
+        (
+            "model.droput",
+            {"uniform": [0, 1]},
+            ["tune.space", "model.droput is not a known key", "did you mean dropout"],
+        ),
+        ("train.learning_rate", {"uniform": [-1, 1]}, ["tune.space", "train.learning_rate", "greater than 0"]),
+        ("model.dropout", {"uniform": [0, 7]}, ["tune.space", "model.dropout", "less than"]),
+        ("train.epochs", {"integer": [1, 9]}, ["train.epochs cannot be searched while poor trials are stopped"]),
+        ("train.workers", {"integer": [1, 2]}, ["train.workers", "how fast"]),
+        ("data.window", {"integer": [10, 20]}, ["data.window is common to all trials", "model, halflife, train"]),
+        ("seed", {"integer": [1, 9]}, ["seed is common to all trials"]),
+        ("model", {"choice": [{}]}, ["model is common to all trials"]),
+    ],
+)
+def test_keys_that_cannot_be_searched(key, range_, words):
+    with pytest.raises(ConfigError) as info:
+        Space(make({key: range_}))
+    sentence(info, *words)
+
+
+def test_a_margin_without_an_encoder_changes_nothing():
+    with pytest.raises(ConfigError, match=r"halflife\.margin changes nothing for cnn_dna_only"):
+        Space(make(model={"kind": "cnn_dna_only"}))
+
+
+@pytest.mark.parametrize(
+    ("range_", "message"),
+    [
+        ({"uniform": [1, 0]}, "uniform goes from 1 to 0: the first must be the smaller"),
+        ({"log_uniform": [0, 1]}, "log_uniform starts at 0: it must be above 0"),
+        (
+            {"uniform": [0, 1], "choice": [1]},
+            "give one of uniform, log_uniform, integer, log_integer, choice, not uniform, c",
+        ),
+        ({}, "not none"),
+        ({"choice": [1, 1]}, "choice has a value twice"),
+        ({"unifrm": [0, 1]}, "is not a known key"),
+    ],
+)
+def test_ranges_that_make_no_sense(range_, message):
+    with pytest.raises(ConfigError, match="tune.space") as info:
+        make({"model.dropout": range_})
+    sentence(info, message)
+
+
+def test_settings_to_try_first_take_the_rest_from_the_file():
+    config = make(
+        {"model.dropout": {"uniform": [0, 0.8]}, "train.learning_rate": {"uniform": [1e-4, 1]}},
+        first=[{}, {"model.dropout": 0}],
+    )
+    assert Space(config).first() == [
+        {"model.dropout": 0.5, "train.learning_rate": 1e-4},
+        {"model.dropout": 0, "train.learning_rate": 1e-4},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ({}, ["tune.first, number 1", "model.dropout is 0.5 there", "widen tune.space.model.dropout"]),
+        ({"model.dropout": 0.2, "model.width": 8}, ["model.width is not in tune.space"]),
+        ({"model.dropout": True}, ["model.dropout is True there"]),
+    ],
+)
+def test_settings_to_try_first_that_are_not_in_the_space(first, words):
+    with pytest.raises(ConfigError) as info:
+        Space(make({"model.dropout": {"uniform": [0, 0.3]}}, first=[first])).first()
+    sentence(info, *words)
+
+
+def test_objectives_have_the_auroc_once():
+    for objectives in (["size_mb"], ["valid_auroc", "valid_auroc"]):
+        with pytest.raises(ConfigError, match="objectives must have valid_auroc"):
+            make(objectives=objectives)
+    assert make(objectives=["valid_auroc", "size_mb"]).tune.stops_early is False
+    with pytest.raises(ConfigError, match="seeds has a number twice"):
+        make(seeds=[1, 1])

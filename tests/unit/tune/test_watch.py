@@ -1,0 +1,132 @@
+"""What the driver writes down when Ray Tune tells it of a trial."""
+
+import math
+import pickle
+from types import SimpleNamespace
+
+import pytest
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+
+from raygenex.errors import DataError
+from raygenex.tune.ledger import Ledger, StudyState
+from raygenex.tune.search import ENDED, EPOCHS, FAILED
+from raygenex.tune.watch import Watch
+
+
+class Track:
+    """Remembers what MLflow would be told."""
+
+    def __init__(self):
+        self.told = []
+
+    def begin(self, record):
+        self.told.append(("begin", record.number))
+
+    def epoch(self, record, metrics):
+        self.told.append(("epoch", record.number, metrics["epoch"]))
+
+    def end(self, record, best):
+        self.told.append(("end", record.number, record.state, best and best.number))
+
+
+@pytest.fixture
+def study(tmp_path):
+    ledger, track = Ledger(tmp_path), Track()
+    ledger.begin(StudyState(identity="x", run_id="y"))
+    return ledger, track, Watch(ledger, track, 3, 2, lambda amount, note: None)
+
+
+def trial(number, **more):
+    return SimpleNamespace(config={"number": number, "params": {"a": number}}, **more)
+
+
+def result(epochs, auroc, ended="", **more):
+    metrics = {"epoch": epochs - 1.0, "train_loss": 0.5, "valid_loss": 0.5, "valid_auroc": auroc}
+    return {"metrics": metrics, EPOCHS: epochs, ENDED: ended, FAILED: "", "training_s": 2.0} | more
+
+
+def failed(reason):
+    return {FAILED: reason, "training_s": 1.0, "valid_auroc": math.nan}
+
+
+def report(watch, one, *results):
+    watch.on_trial_start(0, [], one)
+    for entry in results:
+        watch.on_trial_result(0, [], one, entry)
+
+
+def test_a_trial_that_ends_by_itself(study):
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.7), result(2, 0.6, "all 2 epochs", latency_ms=3.0))
+    watch.on_trial_complete(0, [], trial(0))
+    record = ledger.records[0]
+    assert (record.state, record.reason, record.training_s) == ("finished", "all 2 epochs", 4.0)
+    assert record.values == {"valid_auroc": 0.7, "latency_ms": 3.0}
+    assert [entry["valid_auroc"] for entry in record.history] == [0.7, 0.6]
+    assert track.told == [("begin", 0), ("epoch", 0, 0.0), ("epoch", 0, 1.0), ("end", 0, "finished", 0)]
+    again = Ledger(ledger.folder)
+    again.read()
+    assert again.records[0] == record
+
+
+def test_a_trial_that_asha_stopped_counts_with_its_best(study):
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.9, "all 1 epochs"))
+    watch.on_trial_complete(0, [], trial(0))
+    report(watch, trial(1), result(1, 0.8))
+    watch.on_trial_complete(0, [], trial(1))
+    record = ledger.records[1]
+    assert (record.state, record.reason) == ("stopped", "poorer than others after 1 epoch")
+    assert record.auroc == 0.8
+    assert track.told[-1] == ("end", 1, "stopped", 0)
+
+
+def test_a_trial_that_failed_has_its_reason_and_no_result(study):
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.9), failed("training diverged in epoch 1"))
+    watch.on_trial_complete(0, [], trial(0))
+    record = ledger.records[0]
+    assert (record.state, record.reason) == ("failed", "training diverged in epoch 1")
+    assert len(record.history) == 1
+    assert ledger.scored == []
+    assert track.told[-1] == ("end", 0, "failed", None)
+
+
+def test_epochs_that_come_again_after_a_loss_are_written_down_once(study):
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.7), result(2, 0.8))
+    report(watch, trial(0), result(1, 0.7), result(2, 0.8), result(3, 0.75, "all 3 epochs"))
+    watch.on_trial_complete(0, [], trial(0))
+    record = ledger.records[0]
+    assert [entry["epoch"] for entry in record.history] == [0.0, 1.0, 2.0]
+    assert record.lost == 1
+    assert [call for call in track.told if call[0] == "epoch"] == [
+        ("epoch", 0, 0.0),
+        ("epoch", 0, 1.0),
+        ("epoch", 0, 2.0),
+    ]
+    assert track.told.count(("begin", 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutOfMemoryError("x"), "its process was ended once because its node had no memory left: lower tune.parallel"),
+        (RayActorError(), "its process or its node was lost once, perhaps for want of memory"),
+        (RayTaskError("f", "trace", DataError("row 3 is bad")), "row 3 is bad"),
+        (RayTaskError("f", "trace", KeyError("k")), "KeyError: 'k'"),
+    ],
+)
+def test_a_trial_that_ray_tune_gave_up(study, tmp_path, error, reason):
+    ledger, _, watch = study
+    path = tmp_path / "error.pkl"
+    path.write_bytes(pickle.dumps(error))
+    report(watch, trial(0))
+    watch.on_trial_error(0, [], trial(0, pickled_error_file=str(path)))
+    assert (ledger.records[0].state, ledger.records[0].reason) == ("failed", reason)
+    watch.on_trial_error(0, [], trial(1, pickled_error_file=str(path)))
+    assert ledger.records[1].state == "failed"
+
+
+def test_the_callback_can_be_pickled_by_ray_tune(study):
+    pickle.dumps(study[2])
