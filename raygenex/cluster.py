@@ -118,15 +118,13 @@ def _watched(request: Request) -> Iterator[None]:
     def watch() -> None:
         short = False
         while not stop.wait(WATCH_S):
-            nodes = _nodes()
-            room = _slots(request, nodes)
+            room = _slots(request, _nodes())
             if (room < request.needed) == short:
                 continue
             short = not short
             if short:
                 logger.warning(
-                    "the cluster shrank to %d nodes with room for %d of the %d processes of %s: waiting for more nodes",
-                    len(nodes),
+                    "the cluster shrank and has room for %d of the %d processes of %s: waiting for more nodes",
                     room,
                     request.needed,
                     request.what,
