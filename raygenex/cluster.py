@@ -124,7 +124,7 @@ def _watched(request: Request) -> Iterator[None]:
             short = not short
             if short:
                 logger.warning(
-                    "the cluster shrank and has room for %d of the %d processes of %s: waiting for more nodes",
+                    "the cluster shrank and has room for %d of the %d processes of %s; the others wait for more nodes",
                     room,
                     request.needed,
                     request.what,

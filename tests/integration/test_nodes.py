@@ -19,7 +19,7 @@ from raygenex.train.checkpoint import CheckpointInfo, read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 50
+EPOCHS = 20
 TRAIN = {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2}
 
 
@@ -69,7 +69,9 @@ def test_embedding_over_two_nodes_survives_the_loss_of_one(
         make_config(
             name=name,
             backbone={"kind": "hyenadna", "d_model": 128, "n_layer": 4},
-            embed={"bin_size": 50, "batch_size": 2, "rows_per_file": 4, "min_actors": 2, "max_actors": 2},
+            embed={"bin_size": 50, "batch_size": 2, "rows_per_file": 4, "min_actors": 2, "max_actors": 2}
+            # A node has room for one actor.
+            | {"cpus_per_actor": 1.5},
             cluster={"address": cluster.address},
         )
         for name in ("undisturbed", "killed")

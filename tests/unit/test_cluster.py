@@ -89,7 +89,7 @@ def test_a_cluster_that_shrinks_below_the_request_and_grows_again_is_said_once_e
     with cluster._watched(request(2, 2.0)):
         assert enough.wait(10)
     assert [record.getMessage() for record in caplog.records] == [
-        "the cluster shrank and has room for 1 of the 2 processes of training: waiting for more nodes",
+        "the cluster shrank and has room for 1 of the 2 processes of training; the others wait for more nodes",
         "the cluster has room for training again",
     ]
 
