@@ -73,7 +73,8 @@ def to_dataset(pieces: Sequence[Piece], sample: Piece, uncounted: int | None = N
         RowRangeDatasource(pieces, schema),
         override_num_blocks=len(pieces),
         num_cpus=0 if uncounted else READ_CPUS,
-        concurrency=uncounted,
+        # Ray warns of more than there are.
+        concurrency=min(uncounted, len(pieces)) if uncounted else None,
     )
 
 
