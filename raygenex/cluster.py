@@ -26,6 +26,8 @@ READ_CPUS = 0.25
 GROW_POLL_S = 1.0
 # How often to look whether nodes are gone.
 WATCH_S = 5.0
+# How long a start of workers waits for their room before it is tried anew.
+START_S = 30
 # How long a cluster may take to accept a connection.
 PROBE_S = 10.0
 # Set before Ray starts, unless the user set them.
@@ -37,7 +39,7 @@ _RAY_DEFAULTS = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # A lost node is known everywhere after 20 s; a start that counted on it is tried again soon after.
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(START_S),
     # The C++ core prints a notice on every actor of Ray Data as an error.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
@@ -118,15 +120,13 @@ def _watched(request: Request) -> Iterator[None]:
     def watch() -> None:
         short = False
         while not stop.wait(WATCH_S):
-            nodes = _nodes()
-            room = _slots(request, nodes)
+            room = _slots(request, _nodes())
             if (room < request.needed) == short:
                 continue
             short = not short
             if short:
                 logger.warning(
-                    "the cluster shrank to %d nodes with room for %d of the %d processes of %s: waiting for more nodes",
-                    len(nodes),
+                    "the cluster shrank and has room for %d of the %d processes of %s; the others wait for more nodes",
                     room,
                     request.needed,
                     request.what,
@@ -140,7 +140,8 @@ def _watched(request: Request) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join()
+        # A cluster whose head is gone does not answer; the thread must not hold up the message that says so.
+        thread.join(WATCH_S)
 
 
 def _initialise(config: ClusterConfig, cpus: float) -> None:

@@ -153,6 +153,8 @@ class Outbox:
             finally:
                 left = self._abandon()
         if not left:
+            # It may still have to say that all is delivered.
+            self._thread.join()
             return
         lost = f"{self._reason()}, and lacks {_entries(len(left))} of {self._what}, from {left[0]} on: {self._remedy}"
         if error is None:

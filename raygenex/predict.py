@@ -136,13 +136,14 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
     """
     import ray.data
 
-    from raygenex.data.source import rows_dataset
+    from raygenex.data.source import UNCOUNTED_READS, rows_dataset
 
     options = config.predict
     request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
     parts: list[Columns] = []
     with connect(config.cluster, request), progress(f"{what}, genes", rows.count) as advance:
-        scored = rows_dataset(rows).map_batches(
+        # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
+        scored = rows_dataset(rows, uncounted=max(UNCOUNTED_READS, options.workers)).map_batches(
             Scorer,
             fn_constructor_args=(
                 checkpoint,

@@ -14,7 +14,7 @@ import yaml
 
 from raygenex.config import RunConfig
 
-DEADLINE_S = 240
+DEADLINE_S = 600
 
 
 class Command:

@@ -18,8 +18,8 @@ from raygenex.data.rows import Piece, Rows, shard_bounds
 BLOCK_BYTES = 8 * 2**20
 # Reads of a small table still spread over several workers.
 MIN_PIECES = 8
-# Reads at the same time where no CPU is left to count them by.
-CROWDED_READS = 2
+# Reads at a time that take no CPU, where none is left to count them by.
+UNCOUNTED_READS = 2
 
 
 class RowRangeDatasource(Datasource):
@@ -62,27 +62,28 @@ def _read_block(piece: Piece) -> Iterator[Any]:
     yield BlockAccessor.batch_to_block(columns)
 
 
-def to_dataset(pieces: Sequence[Piece], sample: Piece, crowded: bool = False) -> ray.data.Dataset:
+def to_dataset(pieces: Sequence[Piece], sample: Piece, uncounted: int | None = None) -> ray.data.Dataset:
     """Return a Ray Dataset whose blocks are the pieces, in order.
 
-    ``sample`` is a piece of one row with the same columns, read here to learn the schema. On a ``crowded`` cluster, of
-    whose CPUs none is left, reads take none, where they would wait for ever.
+    ``sample`` is a piece of one row with the same columns, read here to learn the schema. With ``uncounted``, so many
+    reads at a time take no CPU: where none may be left, they would wait for one for ever.
     """
     schema = BlockAccessor.batch_to_block(sample.read()).schema
     return ray.data.read_datasource(
         RowRangeDatasource(pieces, schema),
         override_num_blocks=len(pieces),
-        num_cpus=0 if crowded else READ_CPUS,
-        concurrency=CROWDED_READS if crowded else None,
+        num_cpus=0 if uncounted else READ_CPUS,
+        # Ray warns of more than there are.
+        concurrency=min(uncounted, len(pieces)) if uncounted else None,
     )
 
 
-def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None, crowded: bool = False) -> ray.data.Dataset:
+def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None, uncounted: int | None = None) -> ray.data.Dataset:
     """Return a Ray Dataset over the rows ``start`` to ``stop``, cut into blocks of about 8 MiB."""
     stop = rows.count if stop is None else stop
     by_size = max(1, BLOCK_BYTES // rows.row_bytes)
     by_count = max(64, -(-(stop - start) // MIN_PIECES))
-    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0], crowded)
+    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0], uncounted)
 
 
 class RowShards(ray.train.DataConfig):
@@ -115,11 +116,11 @@ class RowShards(ray.train.DataConfig):
         """Return one iterator a dataset for every worker; Ray calls it anew when the number of workers changes."""
         # What was free for reading when the training began may be gone with a node.
         left = ray.cluster_resources().get("CPU", 0.0) - world_size * self._cpus_per_worker
-        crowded = left < SPARE_CPUS
+        uncounted = UNCOUNTED_READS if left < SPARE_CPUS else None
         return [
             {
                 name: rows_dataset(
-                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size), crowded
+                    self._tables[name], *shard_bounds(self._tables[name].count, rank, world_size), uncounted
                 ).iterator()
                 for name in datasets
             }

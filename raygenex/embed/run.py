@@ -16,7 +16,7 @@ from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
-from raygenex.data.source import to_dataset
+from raygenex.data.source import UNCOUNTED_READS, to_dataset
 from raygenex.embed.inference import embed_sequences
 from raygenex.embed.pooling import bin_count
 from raygenex.embed.store import (
@@ -205,7 +205,8 @@ def _embed_gaps(
     )
     done = total - sum(piece.rows for piece in pieces)
     with connect(config.cluster, request), progress("embedding genes", total, done) as advance:
-        results = to_dataset(pieces, sample).map_batches(
+        # Reads take no CPU: after a node is lost, its actors may take those that were free for reading.
+        results = to_dataset(pieces, sample, max(UNCOUNTED_READS, options.max_actors)).map_batches(
             Embedder,
             fn_constructor_args=(config.store, options.model_dump(mode="json"), weights_sha256),
             batch_size=None,

@@ -1,6 +1,7 @@
 """Fitting a network with Ray Train, from the driver: the half-life stage, the workers, and the best epoch."""
 
 import logging
+import math
 import signal
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import ray.train
 from ray.train.data_parallel_trainer import DataParallelTrainer
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from raygenex.cluster import START_S
 from raygenex.config import RunConfig
 from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import ClusterError, RaygenexError
@@ -100,15 +102,20 @@ def ray_run_config(job: Training, log: Any) -> ray.train.RunConfig:
         name="ray_train",
         storage_path=str(job.folder),
         failure_config=ray.train.FailureConfig(
-            max_failures=options.max_failures,
-            # Each node that is lost may cost one start that still counted on it.
-            controller_failure_limit=CONTROLLER_FAILURES + (options.max_failures if options.min_workers else 0),
+            max_failures=options.max_failures, controller_failure_limit=_starts_in_vain(job.config)
         ),
         checkpoint_config=ray.train.CheckpointConfig(
             num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
         ),
         callbacks=[ReportToLog(log)],
     )
+
+
+def _starts_in_vain(config: RunConfig) -> int:
+    """Return how often workers may find no room before the training ends."""
+    # An autoscaler gets its time again, and a lost node may cost an elastic training a start that counted on it.
+    growing = math.ceil(config.cluster.wait_s / START_S)
+    return CONTROLLER_FAILURES + growing + (config.train.max_failures if config.train.min_workers else 0)
 
 
 def fit_until_done(trainer: DataParallelTrainer) -> ray.train.Result:

@@ -18,7 +18,7 @@ from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 from raygenex.train.state import read_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 60
 

@@ -1,4 +1,6 @@
+import logging
 import socket
+import threading
 
 import pytest
 
@@ -61,6 +63,35 @@ def test_a_request_that_fits(asked, nodes):
 )
 def test_a_request_that_does_not_fit(asked, nodes):
     assert misfit(asked, nodes) is not None
+
+
+def test_an_elastic_request_begins_with_the_least_and_is_sized_for_all():
+    elastic = Request("training", 4, 2.0, 0.0, "train.workers", least=1)
+    assert elastic.total_cpus == 9.0
+    assert misfit(elastic, [node(3)]) is None
+    assert misfit(elastic, [node(2)]).startswith("training needs 1 x 2 CPU and 1 CPU for reading, but")
+
+
+def test_a_cluster_that_shrinks_below_the_request_and_grows_again_is_said_once_each(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "raygenex")
+    states = [[node(2), node(2)], [node(2)], [node(2)], [node(2), node(2)]]
+    seen = []
+    enough = threading.Event()
+
+    def nodes():
+        seen.append(len(seen))
+        if len(seen) > len(states) + 1:
+            enough.set()
+        return states[min(len(seen), len(states)) - 1]
+
+    monkeypatch.setattr(cluster, "WATCH_S", 0.001)
+    monkeypatch.setattr(cluster, "_nodes", nodes)
+    with cluster._watched(request(2, 2.0)):
+        assert enough.wait(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the cluster shrank and has room for 1 of the 2 processes of training; the others wait for more nodes",
+        "the cluster has room for training again",
+    ]
 
 
 def test_fractions_of_a_gpu_do_not_span_gpus():

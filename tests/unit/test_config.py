@@ -193,6 +193,36 @@ def test_the_global_batch_must_divide_by_the_workers(batch, workers, fits):
     assert str(info.value) == f"here: train: global_batch_size ({batch}) must divide by workers ({workers})"
 
 
+@pytest.mark.parametrize(
+    ("train", "problem"),
+    [
+        ({"workers": 4, "min_workers": 2, "global_batch_size": 24}, None),
+        ({"workers": 2, "min_workers": 2, "global_batch_size": 2}, None),
+        (
+            {"workers": 4, "min_workers": 1, "global_batch_size": 32},
+            "global_batch_size (32) must divide by every number of workers from min_workers (1) to workers (4), and "
+            "does not by 3",
+        ),
+        ({"workers": 2, "min_workers": 3, "global_batch_size": 12}, "min_workers (3) is above workers (2)"),
+        (
+            {"workers": 2, "min_workers": 1, "cpus_per_worker": 0.5},
+            "cpus_per_worker (0.5) must be a whole number with min_workers",
+        ),
+    ],
+)
+def test_an_elastic_training_keeps_its_global_batch(train, problem):
+    if problem is None:
+        assert parse_config({"train": train}, "here").train.fewest_workers == 2
+        return
+    with pytest.raises(ConfigError) as info:
+        parse_config({"train": train}, "here")
+    assert str(info.value) == f"here: train: {problem}"
+
+
+def test_without_min_workers_all_workers_are_needed():
+    assert parse_config({"train": {"workers": 4}}, "here").train.fewest_workers == 4
+
+
 @pytest.mark.parametrize(("name", "given"), [("kernel_size", 4), ("stem_kernel", 10)])
 def test_an_even_kernel_is_refused(name, given):
     with pytest.raises(ConfigError, match=rf"{name} \({given}\) must be odd"):
@@ -457,6 +487,7 @@ OTHERS = {
     ("train", "schedule"): "cosine",
     ("halflife", "bins"): 16,
     ("train", "workers"): 2,
+    ("train", "min_workers"): 1,
     ("model", "kind"): "cnn_dna_only",
     ("model", "join"): "dense",
     ("split", "fractions"): [0.7, 0.2, 0.1],

@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from raygenex.errors import TrackingAway
+from raygenex.outbox import Outbox
+from raygenex.train.job import UNTRACKED, Job
+
+
+class Store:
+    """What MLflow is told, by run and step."""
+
+    def __init__(self, runs=("run", "child")):
+        self.numbers = {run: {} for run in runs}
+        self.ended = []
+        self.away = False
+
+    def exists(self, run_id):
+        return run_id in self.numbers
+
+    def logged_steps(self, run_id, name):
+        return {step for step, numbers in self.numbers[run_id].items() if name in numbers}
+
+    def log_series(self, run_id, series, measured_ms=None):
+        if self.away:
+            raise TrackingAway("away")
+        for step, numbers in series.items():
+            kept = self.numbers[run_id].setdefault(step, {})
+            assert not kept.keys() & numbers.keys(), "a number is logged once"
+            kept.update(numbers)
+
+    def end(self, run_id, status):
+        self.ended.append((run_id, status))
+
+
+def epoch(number):
+    return {"epoch": number, "train_loss": 1.0 + number, "valid_loss": 2.0 + number, "valid_auroc": 0.5, "score": 9.0}
+
+
+def numbers(number):
+    return {"epoch_train_loss": 1.0 + number, "epoch_valid_loss": 2.0 + number, "epoch_valid_auroc": 0.5}
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def job(store, tmp_path):
+    return Job(None, None, {}, store, "run", tmp_path, Outbox("the test", 0.0))
+
+
+def test_epochs_go_through_the_outbox(job, store):
+    shown = []
+    with job.outbox:
+        show = job.epoch_shower(lambda steps, note: shown.append((steps, note)))
+        show(epoch(0))
+        show(epoch(1))
+    assert store.numbers["run"] == {0: numbers(0), 1: numbers(1)}
+    assert shown == [(1, "valid AUROC 0.5000")] * 2
+
+
+def test_what_mlflow_lacks_is_completed_once(job, store):
+    store.numbers["run"] = {0: numbers(0), 1: {"autoencoder_train_loss": 3.0}}
+    store.numbers["child"] = {0: {"triplet_loss": 0.5}}
+    job.remember_epochs([epoch(0), epoch(1)])
+    job.remember({0: {"autoencoder_train_loss": 4.0}, 1: {"autoencoder_train_loss": 3.0}})
+    job.series["child"] = {0: {"triplet_loss": 0.5}, 1: {"triplet_loss": 0.25}}
+    job.series["deleted"] = {0: {"triplet_loss": 1.0}}
+    job.complete_series()
+    assert store.numbers == {
+        "run": {
+            0: numbers(0) | {"autoencoder_train_loss": 4.0},
+            1: numbers(1) | {"autoencoder_train_loss": 3.0},
+        },
+        "child": {0: {"triplet_loss": 0.5}, 1: {"triplet_loss": 0.25}},
+    }
+    assert store.ended == [("child", "FINISHED")]
+
+
+def test_another_process_completes_what_was_kept(job, store, tmp_path):
+    job.remember_epochs([epoch(0)])
+    job.series["child"] = {3: {"triplet_loss": 0.25}}
+    job.save_series()
+    assert [path.name for path in tmp_path.iterdir()] == [UNTRACKED]
+    assert json.loads((tmp_path / UNTRACKED).read_text())["child"] == {"3": {"triplet_loss": 0.25}}
+    later = Job(None, None, {}, store, "run", tmp_path, Outbox("the test", 0.0))
+    later.load_series()
+    assert later.series == job.series
+    later.complete_series()
+    assert store.numbers == {"run": {0: numbers(0)}, "child": {3: {"triplet_loss": 0.25}}}
