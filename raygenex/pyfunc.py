@@ -106,6 +106,9 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
             raise DataError(f"the table lacks the columns {', '.join(missing)}: add them")
         codes = np.empty((len(table), self._window), dtype=np.uint8)
         for row, text in enumerate(table["sequence"] if dna else ()):
+            # A table that came as JSON or CSV has NaN where there was nothing.
+            if text is None or (isinstance(text, float) and np.isnan(text)):
+                raise DataError(f"row {row}: the sequence is missing: give {self._window} DNA letters")
             if not isinstance(text, str):
                 raise DataError(f"row {row}: the sequence is {reprlib.repr(text)}, not a string of DNA letters")
             if len(text) != self._window:

@@ -12,13 +12,13 @@ _SHORT = 12
 
 def list_text(listing: Listing) -> str:
     """Return a table of versions, and a line for each move of the champion."""
-    head = ("version", "aliases", "registered", "run", "kind", "valid AUROC", "config", "valid data", "commit")
+    head = ("version", "aliases", "registered (UTC)", "run", "kind", "valid AUROC", "config", "valid data", "commit")
     rows = [head, *(_row(version) for version in listing.versions)]
     lines = [f"{listing.name} in {listing.uri}", ""]
     if not listing.versions:
         return f"{listing.name} in {listing.uri} has no versions"
     lines += _columns(rows)
-    lines += ["", "champions:"]
+    lines += ["", "champions (UTC):"]
     lines += [f"  {_event(event)}" for event in listing.history] or ["  none yet"]
     return "\n".join(lines)
 
@@ -95,7 +95,7 @@ def _row(version: Version) -> tuple[str, ...]:
     return (
         version.version,
         ", ".join(version.aliases) or _DASH,
-        version.created.removesuffix("+00:00"),
+        _minute(version.created),
         version.run_name or _DASH,
         version.model_kind or _DASH,
         _DASH if auroc is None else f"{auroc:.4f}",
@@ -106,7 +106,7 @@ def _row(version: Version) -> tuple[str, ...]:
 
 
 def _event(event: Event) -> str:
-    time = event.time.split(".")[0]
+    time = _minute(event.time)
     if event.action == "rollback":
         return f"{time}  version {event.after} again, in place of version {event.before}"
     if event.before is None:
@@ -120,6 +120,11 @@ def _event(event: Event) -> str:
     if event.forced:
         words.append(f"forced: {event.reason}" if event.reason else "forced")
     return ", ".join(words)
+
+
+def _minute(time: str) -> str:
+    """Return the date and the minute of an ISO 8601 time."""
+    return time[:16].replace("T", " ")
 
 
 def _name(version: Version) -> str:
