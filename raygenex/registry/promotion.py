@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from raygenex.config import RunConfig
-from raygenex.errors import CheckpointError, ConfigError, DataError, TrackingError
+from raygenex.errors import ClusterError, ConfigError, RaygenexError, TrackingError
 from raygenex.registry.history import Difference, Event, earlier_champion, now, tag_of
 from raygenex.registry.models import CANDIDATE, CHAMPION
 from raygenex.registry.scoring import Contender, check_same_data, compare_metric, fetch_contender, score_both
@@ -166,16 +166,19 @@ def _find_rollback(registry: Registry) -> tuple[Version, Version]:
 def _with_comparison(config: RunConfig, registry: Registry, new: Contender, old: Version, event: Event) -> Event:
     """Return the event with the difference in valid AUROC, or with why there is none where it is forced."""
     try:
-        champion = fetch_contender(config, registry.name, old)
-        scores = score_both(config, new, champion)
-    except (CheckpointError, DataError, TrackingError) as error:
-        if not event.forced:
+        scores = score_both(config, new, fetch_contender(config, registry.name, old))
+        auroc = compare_metric(config, scores, "auroc")
+    except RaygenexError as error:
+        # A cluster that is too small says nothing of the models.
+        if not event.forced or isinstance(error, ClusterError):
             raise
         logger.warning("promoting without a comparison: %s", error)
         return replace(event, note=str(error))
     return replace(
         event,
-        auroc=compare_metric(config, scores, "auroc"),
+        # Scoring may have taken long, and others may have moved the champion before it began.
+        time=now(),
+        auroc=auroc,
         confidence=config.evaluate.confidence,
         genes=len(scores.labels),
         valid_fingerprint=",".join(new.valid_fingerprints),

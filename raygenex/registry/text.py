@@ -12,12 +12,11 @@ _SHORT = 12
 
 def list_text(listing: Listing) -> str:
     """Return a table of versions, and a line for each move of the champion."""
-    head = ("version", "aliases", "registered (UTC)", "run", "kind", "valid AUROC", "config", "valid data", "commit")
-    rows = [head, *(_row(version) for version in listing.versions)]
-    lines = [f"{listing.name} in {listing.uri}", ""]
     if not listing.versions:
         return f"{listing.name} in {listing.uri} has no versions"
-    lines += _columns(rows)
+    head = ("version", "aliases", "registered (UTC)", "run", "kind", "valid AUROC", "config", "valid data", "commit")
+    rows = [head, *(_row(version) for version in listing.versions)]
+    lines = [f"{listing.name} in {listing.uri}", "", *_columns(rows)]
     lines += ["", "champions (UTC):"]
     lines += [f"  {_event(event)}" for event in listing.history] or ["  none yet"]
     return "\n".join(lines)

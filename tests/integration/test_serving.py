@@ -29,7 +29,7 @@ from raygenex.train.run import train
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 GENES = 5
-START_S = 180
+START_S = 240
 
 
 def post(port: int, table: dict[str, Any]) -> tuple[int, Any]:
@@ -100,7 +100,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str, str], int]]:
             server.wait()
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(600)
 def test_the_server_answers_what_predict_writes(
     make_config: Callable[..., RunConfig],
     serve: Callable[[str, str], int],
