@@ -54,7 +54,10 @@ def fetch_contender(config: RunConfig, name: str, version: Version) -> Contender
         If it is no model of raygenex, is damaged, or MLflow refuses.
     """
     checkpoint = fetch_checkpoint(config, f"models:/{name}/{version.version}")
-    return Contender(version, checkpoint, Predictor(checkpoint).info)
+    predictor = Predictor(checkpoint)
+    if predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna:
+        predictor.load_backbone()
+    return Contender(version, checkpoint, predictor.info)
 
 
 def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:

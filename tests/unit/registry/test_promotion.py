@@ -82,6 +82,16 @@ def test_the_champion_itself_stays_without_a_comparison(toy):
     assert promote_text(result) == "champion: version 1 of toy is champion already, nothing changed"
 
 
+def test_models_of_other_inputs_and_windows_meet_on_the_same_genes(toy):
+    promote(toy.config, "1")
+    result = promote(toy.config, "6")
+    cropped = toy.genes["sequence"][:, 2:18]
+    scores = Predictor(Path(toy.runs[5].folder, "checkpoint")).score(cropped, toy.genes["halflife"])
+    assert result.auroc.a == pytest.approx(binary_metrics(toy.genes["label"], scores, 0.5)["auroc"], abs=1e-12)
+    assert result.auroc.b == pytest.approx(auroc(toy, toy.runs[0]), abs=1e-12)
+    assert result.genes == 60
+
+
 # Force
 
 
@@ -198,7 +208,7 @@ def test_what_cannot_be_found_is_one_sentence(toy, tmp_path):
     for which in ("9", "best"):
         with pytest.raises(TrackingError) as info:
             promote(toy.config, which)
-        sentence(info, f"no version or alias {which}", "5, 4, 3, 2, 1", "candidate")
+        sentence(info, f"no version or alias {which}", "6, 5, 4, 3, 2, 1", "candidate")
     with pytest.raises(TrackingError, match="no registered model other"):
         promote(changed(toy.config, tracking={"model_name": "other"}))
     with pytest.raises(TrackingError, match="no registered model toy"):

@@ -35,8 +35,8 @@ def test_the_list_shows_every_version_and_every_champion(toy):
     promote(toy.config, "2")
     promote(toy.config, "5", force=True, reason="a test")
     listing = list_versions(toy.config)
-    assert [version.version for version in listing.versions] == ["5", "4", "3", "2", "1"]
-    assert listing.versions[0].aliases == ("champion",)
+    assert [version.version for version in listing.versions] == ["6", "5", "4", "3", "2", "1"]
+    assert listing.versions[1].aliases == ("champion",)
     assert listing.versions[-1].metrics == {"auroc": 0.6, "f1": 0.25}
     lines = list_text(listing).splitlines()
     row = next(line for line in lines if line.startswith("4 "))
