@@ -10,6 +10,7 @@ import typer
 
 from raygenex import __version__
 from raygenex.cli_data import data_app
+from raygenex.cli_registry import promote_registered, registry_app
 from raygenex.config import RunConfig
 from raygenex.console import (
     ConfigPath,
@@ -38,6 +39,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show the resolved configuration, or its schema.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.add_typer(registry_app, name="registry")
 
 
 def _show_version(wanted: bool) -> None:
@@ -155,6 +157,7 @@ def evaluate(
 def register(
     config: ConfigPath,
     override: Overrides = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Also let it become champion if it passes.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -165,9 +168,13 @@ def register(
     from raygenex.registry import register as run_register
 
     if dry_run:
-        print_plan(settings, as_json, [plan.plan_register(settings)])
+        steps = [plan.plan_register(settings)]
+        print_plan(settings, as_json, [*steps, "promote: it, if it beats the champion on valid"] if promote else steps)
         return
     result = run_register(settings)
+    if promote:
+        promote_registered(settings, result, as_json)
+        return
     print_result(result, as_json, lambda: text.register_text(result))
 
 

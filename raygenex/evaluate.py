@@ -15,7 +15,7 @@ from raygenex.config import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
-from raygenex.embed.store import open_store, read_manifest
+from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.outbox import Outbox
@@ -133,10 +133,16 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding":
         manifest = read_manifest(config.store)
-        same = manifest is not None and manifest.complete and manifest.weights_sha256 == info.backbone_sha256
-        if manifest is not None and same and manifest.fingerprints.get(split) == prints:
+        if manifest is not None and _made_for(manifest, info, split, prints):
             return prints, open_store(config.store, split)
     return prints, PromoterRows(data.files, data.window, split)
+
+
+def _made_for(manifest: Manifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:
+    """Whether a store holds a split's embeddings as the model was trained on them."""
+    if not manifest.complete or manifest.weights_sha256 != info.backbone_sha256 or split not in manifest.fingerprints:
+        return False
+    return not settings_differences(manifest, info.run_config, info.inputs.window, {split: prints}, paths=False)
 
 
 def _read_report(folder: Path) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "raygenex.benchmark.jobs",
         "raygenex.serve",
     },
-    "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},
+    "mlflow": {"raygenex.tracking", "raygenex.registry.models", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
     "pysam": {"raygenex.data.genome"},
     "gffutils": {"raygenex.data.gff"},

@@ -1,9 +1,10 @@
-"""The MLflow model registry: log a checkpoint as a model of code, register it, and find it again by name."""
+"""Versions of a registered model: log a checkpoint as a model of code, register it, and find it again by name."""
 
 import contextlib
 import io
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from raygenex import __version__
 from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
+from raygenex.registry.provenance import git_tags
 from raygenex.tracking import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
@@ -22,7 +24,10 @@ from raygenex.train.state import read_state
 logger = logging.getLogger(__name__)
 
 CANDIDATE = "candidate"
-_PACKAGE = Path(__file__).parent
+CHAMPION = "champion"
+_PACKAGE = Path(__file__).parents[1]
+_INSIDE = Path("artifacts", "checkpoint")
+"""Where a logged model holds the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +106,28 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
             await_registration_for=60,
         )
     version = str(logged.registered_model_version)
-    tags = {
-        "raygenex.checkpoint_sha256": digest,
-        "raygenex.config_hash": info.config_hash,
-        "raygenex.data_fingerprint": ",".join(info.fingerprints["train"]),
-        "raygenex.version": __version__,
-    }
-    tags |= {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
+    tags = _version_tags(info) | git_tags()
+    if parent := tracker.client.get_run(run_id).data.tags.get("mlflow.parentRunId"):
+        tags["raygenex.parent_run"] = parent
+    # The checkpoint's hash comes last: a version that has it has every tag.
+    tags["raygenex.checkpoint_sha256"] = digest
     for key, value in tags.items():
         tracker.client.set_model_version_tag(config.tracking.model_name, version, key, value)
     return version
+
+
+def _version_tags(info: CheckpointInfo) -> dict[str, str]:
+    """Return what a checkpoint says of itself, as tags of its version."""
+    train, valid = (",".join(info.fingerprints.get(split, ())) for split in ("train", "valid"))
+    return {
+        "raygenex.run_name": info.config["name"],
+        "raygenex.model_kind": info.config["model"]["kind"],
+        "raygenex.config_hash": info.config_hash,
+        "raygenex.data_fingerprint": train,
+        "raygenex.train_fingerprint": train,
+        "raygenex.valid_fingerprint": valid,
+        "raygenex.version": __version__,
+    } | {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
 
 
 def _example(window: int) -> pd.DataFrame:
@@ -175,10 +192,19 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
             aside = target.with_name(f".{target.name}.{os.getpid()}")
             aside.mkdir(parents=True)
             uri = f"models:/{version.name}/{version.version}"
-            with contextlib.redirect_stderr(io.StringIO()):
-                mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
+            try:
+                with contextlib.redirect_stderr(io.StringIO()):
+                    mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
+                if checkpoint_sha256(aside / _INSIDE) != digest:
+                    raise CheckpointError(
+                        f"the files of {uri} in MLflow are not those that were registered: delete that version and "
+                        "register its run again"
+                    )
+            except BaseException:
+                shutil.rmtree(aside)
+                raise
             aside.rename(target)
-    return str(target / "artifacts" / "checkpoint")
+    return str(target / _INSIDE)
 
 
 def _resolve(client: Any, model: str) -> Any:

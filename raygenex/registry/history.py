@@ -1,0 +1,108 @@
+"""The champions of a registered model, one after the other, as tags of the model."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+PREFIX = "raygenex.champion."
+"""Tags of the registered model: one for each time that the champion moved, named by its time."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of two models on the same genes: both values, a minus b, its interval, and the two-sided p-value."""
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """One move of the alias ``champion``."""
+
+    time: str
+    """UTC, ISO 8601, to the microsecond."""
+    action: Literal["promote", "rollback"]
+    before: str | None
+    """The version that was champion; None for the first."""
+    after: str
+    """The version that is champion since."""
+    auroc: Difference | None = None
+    """Valid AUROC of ``after`` (a) and ``before`` (b); None where nothing was compared."""
+    confidence: float | None = None
+    """Coverage of the interval."""
+    genes: int | None = None
+    """Genes that both were scored on."""
+    valid_fingerprint: str | None = None
+    """sha256 of the files of these genes, by commas."""
+    forced: bool = False
+    """Whether the gate was passed over."""
+    reason: str | None = None
+    """Why it was, in the words of the command."""
+    note: str | None = None
+    """Why nothing could be compared, where a forced move was not."""
+
+
+def now() -> str:
+    """Return the time for an event."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def tag_of(event: Event) -> tuple[str, str]:
+    """Return the key and the value of an event's tag."""
+    key = "".join(letter for letter in event.time.removesuffix("+00:00") if letter.isdigit())
+    return PREFIX + key, json.dumps(asdict(event))
+
+
+def read_history(tags: Mapping[str, str]) -> tuple[Event, ...]:
+    """Return the events among the tags of a registered model, the oldest first."""
+    return tuple(_read(value) for key, value in sorted(tags.items()) if key.startswith(PREFIX))
+
+
+def _read(text: str) -> Event:
+    values: dict[str, Any] = json.loads(text)
+    auroc = values.pop("auroc")
+    return Event(**values, auroc=Difference(**auroc) if auroc else None)
+
+
+def earlier_champion(history: Iterable[Event], champion: str) -> str | None:
+    """Return the version that was champion before ``champion``, as it is now.
+
+    A rollback undoes a promotion, so that two of them go back two. Where the alias was moved without raygenex, or a
+    move was recorded and then failed, the history goes on from the version that the next event found.
+
+    Parameters
+    ----------
+    history
+        The oldest event first.
+    champion
+        The version that the alias points at.
+
+    Returns
+    -------
+    A version, or None if the history knows none before.
+    """
+    line: list[str] = []
+    for event in history:
+        if event.before is not None:
+            _go_to(line, event.before)
+        if event.action == "rollback":
+            _go_to(line, event.after)
+        else:
+            line.append(event.after)
+    _go_to(line, champion)
+    return line[-2] if len(line) > 1 else None
+
+
+def _go_to(line: list[str], version: str) -> None:
+    """Make ``version`` the end of the line: back to where it stands, or behind all if it is not there."""
+    while line and version in line and line[-1] != version:
+        line.pop()
+    if not line or line[-1] != version:
+        line.append(version)

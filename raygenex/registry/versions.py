@@ -1,0 +1,146 @@
+"""The versions of a registered model: which there are, which alias names which, and what their tags say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from raygenex.config import RunConfig
+from raygenex.errors import TrackingError
+from raygenex.registry.history import Event, read_history
+from raygenex.registry.models import CHAMPION
+from raygenex.tracking import Tracker, mlflow_errors, tracking_uri
+
+_VALID = "valid_"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model, as its tags describe it; None where a tag is absent."""
+
+    version: str
+    """Its number, as MLflow writes it."""
+    aliases: tuple[str, ...]
+    """The aliases that point at it."""
+    created: str
+    """When it was registered, UTC, ISO 8601."""
+    run_id: str | None
+    """The MLflow run that trained it."""
+    parent_run: str | None
+    """That run's parent, such as a benchmark."""
+    run_name: str | None
+    """Name of the run."""
+    model_kind: str | None
+    """``model.kind``."""
+    config_hash: str | None
+    """Hash of the configuration that trained it."""
+    train_fingerprint: str | None
+    """sha256 of the files that it learned from, by commas."""
+    valid_fingerprint: str | None
+    """sha256 of the files that it was chosen on, by commas."""
+    git_commit: str | None
+    """Commit when it was registered, with ``-dirty`` if there were changes."""
+    metrics: dict[str, float]
+    """Metrics on valid."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All versions of a model, the newest first, and how its champions came and went."""
+
+    name: str
+    uri: str
+    versions: tuple[Version, ...]
+    history: tuple[Event, ...]
+
+
+class Registry:
+    """The registered model of a configuration, ``tracking.model_name``.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached, or has no such model.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.name = config.tracking.model_name
+        uri = tracking_uri(config)
+        absent = f"there is no registered model {self.name} in {uri}: register a run with `raygenex register`"
+        # Looking must not make a database.
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            raise TrackingError(absent)
+        self.tracker = Tracker(config)
+        self.client: Any = self.tracker.client
+        with mlflow_errors(uri):
+            found = self.client.search_registered_models(f"name = '{self.name}'")
+        if not found:
+            raise TrackingError(absent)
+
+    def find(self, which: str) -> Version:
+        """Return a version by its number or an alias.
+
+        Raises
+        ------
+        TrackingError
+            If there is no such version or alias; the message names those that there are.
+        """
+        versions = self.versions()
+        for version in versions:
+            if which == version.version or which in version.aliases:
+                return version
+        numbers = ", ".join(version.version for version in versions) or "none"
+        aliases = ", ".join(sorted(alias for version in versions for alias in version.aliases)) or "none"
+        raise TrackingError(
+            f"{self.name} has no version or alias {which}: its versions are {numbers}, its aliases {aliases}"
+        )
+
+    def champion(self) -> Version | None:
+        """Return the version that the alias ``champion`` points at, if there is one."""
+        return next((version for version in self.versions() if CHAMPION in version.aliases), None)
+
+    def versions(self) -> tuple[Version, ...]:
+        """Return all versions, the newest first."""
+        with mlflow_errors(self.tracker.uri):
+            aliases = self.client.get_registered_model(self.name).aliases
+            found = self.client.search_model_versions(f"name = '{self.name}'")
+        versions = (_describe(entry, aliases) for entry in found)
+        return tuple(sorted(versions, key=lambda version: int(version.version), reverse=True))
+
+    def history(self) -> tuple[Event, ...]:
+        """Return how the champions came and went, the oldest first."""
+        with mlflow_errors(self.tracker.uri):
+            tags: Mapping[str, str] = self.client.get_registered_model(self.name).tags
+        return read_history(tags)
+
+
+def list_versions(config: RunConfig) -> Listing:
+    """Return the versions of the registered model, and its champions so far.
+
+    Raises
+    ------
+    TrackingError
+        If there is no such model.
+    """
+    registry = Registry(config)
+    return Listing(registry.name, registry.tracker.uri, registry.versions(), registry.history())
+
+
+def _describe(entry: Any, aliases: Mapping[str, str]) -> Version:
+    tags: Mapping[str, str] = entry.tags
+    number = str(entry.version)
+    return Version(
+        version=number,
+        aliases=tuple(sorted(alias for alias, target in aliases.items() if str(target) == number)),
+        created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        run_id=entry.run_id or None,
+        parent_run=tags.get("raygenex.parent_run"),
+        run_name=tags.get("raygenex.run_name"),
+        model_kind=tags.get("raygenex.model_kind"),
+        config_hash=tags.get("raygenex.config_hash"),
+        train_fingerprint=tags.get("raygenex.train_fingerprint"),
+        valid_fingerprint=tags.get("raygenex.valid_fingerprint"),
+        git_commit=tags.get("raygenex.git_commit"),
+        metrics={key.removeprefix(_VALID): float(value) for key, value in tags.items() if key.startswith(_VALID)},
+    )

@@ -1,0 +1,180 @@
+"""Tags of a version, the list, and two versions side by side."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from toy_models import sentence
+
+from raygenex import __version__
+from raygenex.errors import ConfigError
+from raygenex.metrics import METRICS
+from raygenex.registry.comparing import compare
+from raygenex.registry.promotion import promote
+from raygenex.registry.provenance import git_tags
+from raygenex.registry.text import compare_text, list_text
+from raygenex.registry.versions import list_versions
+
+
+def test_a_version_says_where_it_comes_from(toy):
+    tags = toy.client.get_model_version("toy", "2").tags
+    train = "a" * 64 + "," + "b" * 64
+    assert tags["raygenex.config_hash"] == toy.runs[1].hash()
+    assert (tags["raygenex.data_fingerprint"], tags["raygenex.train_fingerprint"]) == (train, train)
+    assert tags["raygenex.valid_fingerprint"] == toy.valid
+    assert tags["raygenex.version"] == __version__
+    assert (tags["raygenex.run_name"], tags["raygenex.model_kind"]) == ("best", "cnn_halflife_encoded")
+    assert (tags["valid_auroc"], tags["valid_f1"]) == ("0.700000", "0.250000")
+    assert len(tags["raygenex.checkpoint_sha256"]) == 64
+    assert "raygenex.parent_run" not in tags
+
+
+def test_the_list_shows_every_version_and_every_champion(toy):
+    promote(toy.config, "1")
+    promote(toy.config, "2")
+    promote(toy.config, "5", force=True, reason="a test")
+    listing = list_versions(toy.config)
+    assert [version.version for version in listing.versions] == ["6", "5", "4", "3", "2", "1"]
+    assert listing.versions[1].aliases == ("champion",)
+    assert listing.versions[-1].metrics == {"auroc": 0.6, "f1": 0.25}
+    lines = list_text(listing).splitlines()
+    row = next(line for line in lines if line.startswith("4 "))
+    assert "elsewhere" in row
+    assert toy.other[:12] in row
+    assert toy.runs[3].hash() in row
+    assert lines[-3].endswith("version 1, the first")
+    assert "version 2 in place of version 1, valid AUROC +" in lines[-2]
+    assert lines[-1].endswith("forced: a test")
+
+
+def test_two_versions_side_by_side(toy):
+    promote(toy.config, "1")
+    result = compare(toy.config, "2")
+    assert (result.a.version, result.b.version, result.genes) == ("2", "1", 60)
+    assert result.settings == {"name": ("best", "random"), "train.epochs": ("7", "50")}
+    assert (result.same_train, result.same_valid, result.note) == (True, True, None)
+    assert set(result.metrics) == set(METRICS)
+    assert result.metrics["auroc"].a == 1.0
+    assert result.metrics["brier"].difference == pytest.approx(
+        result.metrics["brier"].a - result.metrics["brier"].b, abs=1e-12
+    )
+    text = compare_text(result)
+    assert "a: version 2, run best, cnn_halflife_encoded" in text
+    assert "b: version 1 (candidate, champion), run random" in text
+    assert "train.epochs  7     50" in text
+    assert "train data: the same; valid data: the same" in text
+
+
+def test_thresholds_of_their_own(toy):
+    result = compare(toy.config, "2", "3")
+    assert result.metrics["auroc"].difference == 0.0
+    # Twice the same scores, cut at 0.5 and at 0.25.
+    assert result.metrics["recall"].a < result.metrics["recall"].b
+
+
+def test_versions_of_other_data_are_described_not_compared(toy):
+    result = compare(toy.config, "2", "4")
+    assert (result.metrics, result.genes, result.same_valid) == ({}, None, False)
+    text = compare_text(result)
+    assert "not compared on the same genes: version 2 was chosen on valid data" in text
+    assert re.search(r"^auroc +0.7000  0.6000$", text, re.M)
+    assert "valid data: different" in text
+
+
+def test_a_version_is_not_compared_with_itself(toy):
+    promote(toy.config)
+    with pytest.raises(ConfigError) as info:
+        compare(toy.config)
+    sentence(info, "candidate and champion are both version 1")
+
+
+# The command line
+
+
+def test_a_version_that_does_not_pass_is_exit_code_1(toy, raygenex, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(toy.config.dump()))
+    assert raygenex("registry", "promote", path, "--version", "2", "--dry-run")[:2] == (
+        0,
+        "promote: version 2 of toy becomes the first champion\n",
+    )
+    assert raygenex("registry", "promote", path, "--version", "2")[0] == 0
+    code, out, err = raygenex("registry", "promote", path, "--json")
+    assert code == 1
+    assert "Traceback" not in err
+    found = json.loads(out)
+    assert (found["champion"], found["moved"]) == ("2", False)
+    assert found["auroc"]["low"] < 0
+    code, out, err = raygenex("registry", "rollback", path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: toy had no champion before version 2")
+    code, out, _ = raygenex("registry", "list", path, "--json")
+    assert code == 0
+    assert json.loads(out)["history"][0]["after"] == "2"
+    code, out, _ = raygenex("registry", "compare", path, "--json")
+    assert code == 0
+    assert json.loads(out)["settings"]["name"] == ["random", "best"]
+
+
+def test_register_and_promote_in_one(toy, raygenex, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(toy.runs[1].dump()))
+    code, out, _ = raygenex("register", path, "--promote", "--dry-run")
+    assert (code, len(out.splitlines())) == (0, 2)
+    code, out, _ = raygenex("register", path, "--promote")
+    assert code == 0
+    assert out.splitlines()[1] == "champion: version 2 of toy, the first"
+    path.write_text(json.dumps(toy.runs[0].dump()))
+    code, out, _ = raygenex("register", path, "--promote", "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert (found["registered"]["version"], found["promotion"]["champion"]) == ("1", "2")
+
+
+# Commits
+
+
+def git(folder, *arguments):
+    names = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "work"
+    (folder / "package").mkdir(parents=True)
+    (folder / "package" / "__init__.py").write_text("")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "one")
+    return folder
+
+
+def head(folder):
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_of_a_tracked_package_and_its_changes(repository):
+    tags = git_tags(repository / "package")
+    assert tags == {"raygenex.git_commit": head(repository), "raygenex.git_repository": "work"}
+    (repository / "package" / "new.py").write_text("")
+    assert git_tags(repository / "package") == tags, "a new file is no change of a tracked one"
+    (repository / "package" / "__init__.py").write_text("x = 1\n")
+    assert git_tags(repository / "package")["raygenex.git_commit"] == f"{head(repository)}-dirty"
+
+
+def test_an_installed_package_leaves_the_working_directory(repository, tmp_path, monkeypatch):
+    installed = tmp_path / "site"
+    installed.mkdir()
+    (installed / "__init__.py").write_text("")
+    monkeypatch.chdir(installed)
+    assert git_tags(installed) == {}
+    monkeypatch.chdir(repository)
+    assert git_tags(installed)["raygenex.git_commit"] == head(repository)
+
+
+def test_no_git_no_tags(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert git_tags(repository / "package") == {}

@@ -1,0 +1,70 @@
+"""Which table a model is measured on: its embeddings where a store has them, otherwise the bases."""
+
+import pytest
+from toy_models import columns, save_toy, small_config, write_promoters
+
+from raygenex.config import parse_config
+from raygenex.data.hdf5 import fingerprint
+from raygenex.data.rows import PromoterRows
+from raygenex.embed.store import Manifest, write_manifest
+from raygenex.evaluate import open_rows
+from raygenex.train.checkpoint import InputInfo, read_info
+
+WEIGHTS = "f" * 64
+BINS = InputInfo(kind="embedding", length=3, channels=8, window=20)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return a configuration of valid genes and the description of a model that reads embeddings of them."""
+    valid = write_promoters(tmp_path / "valid.h5", columns(4, 20))
+    values = small_config(data={"valid": valid}).dump() | {"output": str(tmp_path), "backbone": {"kind": "hyenadna"}}
+    config = parse_config(values, "test")
+    save_toy(tmp_path / "checkpoint", config, BINS, backbone_sha256=WEIGHTS)
+    return config, read_info(tmp_path / "checkpoint"), fingerprint(valid)
+
+
+def manifest(valid, **changes):
+    made = Manifest(
+        package_version="0",
+        backbone={},
+        weights_sha256=WEIGHTS,
+        revision=None,
+        window=20,
+        bin_size=8,
+        pooling="mean",
+        dtype="float16",
+        precision="fp32",
+        shape=(3, 8),
+        fingerprints={"valid": [valid]},
+        rows={"valid": 4},
+        complete=True,
+    )
+    return made.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        ({}, True),
+        ({"complete": False}, False),
+        ({"weights_sha256": "e" * 64}, False),
+        ({"fingerprints": {"valid": ["0" * 64]}}, False),
+        ({"fingerprints": {}}, False),
+        # Of the same backbone, but not what the model was trained on.
+        ({"bin_size": 4}, False),
+        ({"pooling": "max"}, False),
+        ({"window": 10}, False),
+    ],
+)
+def test_a_store_counts_only_if_it_was_made_as_the_model_reads(model, tmp_path, monkeypatch, changes, used):
+    config, info, valid = model
+    opened = []
+    monkeypatch.setattr("raygenex.evaluate.open_store", lambda store, split: opened.append((store, split)))
+    store = tmp_path / "run" / "embeddings"
+    store.mkdir(parents=True)
+    write_manifest(str(store), manifest(valid, **changes))
+    prints, rows = open_rows(config, "valid", info)
+    assert prints == [valid]
+    assert opened == ([(str(store), "valid")] if used else [])
+    assert isinstance(rows, PromoterRows) != used
