@@ -55,6 +55,7 @@ MAY_IMPORT = {
         "raygenex.tune",
         "raygenex.benchmark.jobs",
         "raygenex.serve",
+        "raygenex.submit",
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
