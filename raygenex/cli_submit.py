@@ -60,19 +60,15 @@ def submit(
     if dry_run:
         print_result(_plan(settings, task, where), as_json, lambda: "\n".join(_plan(settings, task, where)["steps"]))
         return
-    name = job.start(client, task, submission_id)
-    _note(f"submitted {name} to {where}")
+    name, sent = job.start(client, task, submission_id)
+    _note(f"submitted {name} to {where}" if sent else f"{name} is on {where} already")
     if no_wait:
-        found = SubmitResult(name, where, "SUBMITTED", None, "")
-        print_result(found, as_json, lambda: name)
+        _print(SubmitResult(name, where, "SUBMITTED", None, "" if as_json else name), as_json)
         return
     Session.interrupted = f"stopped following {name}, which runs on: {job.come_back(name, where)}"
     ended = job.wait(client, name, where, _note, timeout)
     _note(f"job {name}: {ended.status.lower()}, exit code {ended.exit_code}")
-    if as_json:
-        print_result(asdict(ended) | {"result": _parsed(ended.result)}, True, str)
-    elif ended.result:
-        print_result(ended, False, lambda: ended.result)
+    _print(ended, as_json)
     if ended.exit_code:
         raise typer.Exit(ended.exit_code)
 
@@ -117,6 +113,14 @@ def _plan(config: RunConfig, task: Task, address: str) -> dict[str, Any]:
     command = " ".join([task.verb, *task.arguments])
     steps = [f"submit: {config.name} to {address}, by {package}", f"job: raygenex {command}, into {config.folder}"]
     return {"config_hash": task.hash(), "steps": steps}
+
+
+def _print(result: SubmitResult, as_json: bool) -> None:
+    """Print the verb's result, or with ``--json`` that of the submission around it."""
+    if as_json:
+        print_result(asdict(result) | {"result": _parsed(result.result)}, as_json, str)
+    elif result.result:
+        print_result(result, as_json, lambda: result.result)
 
 
 def _parsed(result: str) -> Any:

@@ -76,7 +76,8 @@ class Task:
 
     def metadata(self) -> dict[str, str]:
         """Return what the cluster lists beside the job."""
-        command = " ".join([self.verb, *self.arguments])
+        # How the result is printed makes no other job.
+        command = " ".join([self.verb, *(word for word in self.arguments if word != "--json")])
         return {"raygenex": raygenex.__version__, "run": self.config.name, "command": command, "hash": self.hash()}
 
     def hash(self) -> str:
@@ -226,12 +227,12 @@ def _refusal(address: str, answer: str) -> str:
             f"the cluster at {address} asks for a token and none was sent: set RAY_AUTH_MODE=token, and the token in "
             "RAY_AUTH_TOKEN or in a file named by RAY_AUTH_TOKEN_PATH"
         )
-    if "Missing" in answer:
-        return (
-            f"the cluster at {address} asks for a token and there is none here: set RAY_AUTH_TOKEN, or name the "
-            "token's file by RAY_AUTH_TOKEN_PATH"
-        )
-    return f"the cluster at {address} refused the token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
+    if "invalid" in answer.lower():
+        return f"the cluster at {address} refused the token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
+    return (
+        f"the cluster at {address} asks for a token and there is none here: set RAY_AUTH_TOKEN, or name the token's "
+        "file by RAY_AUTH_TOKEN_PATH"
+    )
 
 
 def _check_version(address: str, theirs: str | None) -> None:
@@ -268,8 +269,12 @@ def write_package(task: Task, folder: Path) -> None:
         shutil.copytree(source, folder / "raygenex", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
 
 
-def start(client: Any, task: Task, submission_id: str | None) -> str:
-    """Send a task and return its submission id; a job that has this id already, and does the same, is kept.
+def start(client: Any, task: Task, submission_id: str | None) -> tuple[str, bool]:
+    """Send a task; a job that has this id already, and does the same, is kept.
+
+    Returns
+    -------
+    The submission id, and whether anything was sent.
 
     Raises
     ------
@@ -279,12 +284,10 @@ def start(client: Any, task: Task, submission_id: str | None) -> str:
         If another job has this id.
     """
     if submission_id is not None and (known := _find(client, submission_id)) is not None:
-        if {key: (known.metadata or {}).get(key) for key in ("hash", "command")} != {
-            key: task.metadata()[key] for key in ("hash", "command")
-        }:
+        kept, wanted = known.metadata or {}, task.metadata()
+        if any(kept.get(key) != wanted[key] for key in ("hash", "command")):
             raise ConfigError(f"the cluster has another job of the id {submission_id} already: choose another id")
-        logger.info("job %s is there already: following it", submission_id)
-        return submission_id
+        return submission_id, False
     with tempfile.TemporaryDirectory(prefix="raygenex-") as folder:
         write_package(task, Path(folder))
         try:
@@ -296,7 +299,7 @@ def start(client: Any, task: Task, submission_id: str | None) -> str:
             )
         except (RuntimeError, OSError) as error:
             raise ClusterError(f"the cluster refused the job: {_first_line(error)}") from error
-    return sent
+    return sent, True
 
 
 def _find(client: Any, submission_id: str) -> Any:
