@@ -108,7 +108,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, promoters: Path) -> Iterat
     address = f"http://127.0.0.1:{board}"
     tracked = f"http://127.0.0.1:{tracking}"
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), handler) as data,
+        QuietServer(("127.0.0.1", 0), handler) as data,
         server(head, env | {"RAY_AUTH_MODE": "token"}, folder / "head.log", f"{address}/api/version"),
         server(mlflow, plain, folder / "mlflow.log", f"{tracked}/health"),
     ):
@@ -118,6 +118,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, promoters: Path) -> Iterat
     shutil.rmtree(rays, ignore_errors=True)
 
 
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Take no notice of a reader that looks at the beginning of a file alone."""
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Leave the test's output alone."""
@@ -125,7 +130,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def config(cluster: Cluster, tmp_path: Path) -> Path:
-    """A configuration without a single path of this machine but the shared output; the job's variable names the data."""
+    """A configuration with no path but the shared output; a variable of the job names the data's URL."""
     values = {
         "name": "sent",
         "output": str(cluster.shared),
