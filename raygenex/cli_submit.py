@@ -8,8 +8,9 @@ import typer
 
 from raygenex.config import RunConfig
 from raygenex.console import ConfigPath, Debug, DryRun, Json, Overrides, Session, load, print_result, start
+from raygenex.dashboard import ADDRESS_VARIABLE, connect, read_address
 from raygenex.errors import ConfigError
-from raygenex.submit import ADDRESS_VARIABLE, SubmitResult, Task
+from raygenex.submit import SubmitResult, Task
 
 
 def submit(
@@ -55,8 +56,8 @@ def submit(
     verb, words = check_verb(context.find_root().command, verb, words, as_json)
     task = Task(settings, verb, tuple(words), variables, installed)
     job.check_task(task, shared or (), submission_id)
-    where = job.read_address(address)
-    client = job.connect(where)
+    where = read_address(address)
+    client = connect(where)
     if dry_run:
         print_result(_plan(settings, task, where), as_json, lambda: "\n".join(_plan(settings, task, where)["steps"]))
         return

@@ -1,46 +1,28 @@
 """Sending a run to a Ray cluster as a job: the resolved configuration and this package travel, data never do."""
 
 import contextlib
-import logging
 import os
 import re
 import shlex
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 import raygenex
 from raygenex.config import RunConfig
+from raygenex.dashboard import first_line
 from raygenex.errors import ClusterError, ConfigError
 from raygenex.job_log import MARKER, LogSplitter, follow
 from raygenex.remote_paths import refuse_local_paths
 
-logger = logging.getLogger(__name__)
-
-ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
-# How long the dashboard may take to answer at all, in seconds.
-ANSWER_S = 10.0
-# The versions of Ray that pyproject.toml allows.
-OLDEST_RAY = (2, 59)
-NEWEST_RAY = (3, 0)
-
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _CONFIG_FILE = "config.yaml"
-# Loggers of Ray that tell of each package and each connection.
-_CHATTY = (
-    "ray._private.runtime_env.packaging",
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-)
 
 
 @dataclass(frozen=True)
@@ -149,112 +131,6 @@ def check_task(task: Task, shared: Sequence[str], submission_id: str | None = No
         raise ConfigError(f"--submission-id {submission_id} may hold letters, digits, '.', '_' and '-' alone")
 
 
-def read_address(address: str | None) -> str:
-    """Return ``http://HOST:PORT`` of the dashboard.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or it has another form.
-    """
-    if not address:
-        raise ConfigError(f"no cluster to submit to: give --address http://HEAD:8265, or set {ADDRESS_VARIABLE}")
-    full = address if "://" in address else f"http://{address}"
-    parts = urlsplit(full)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"--address {address} is no address of a dashboard: give http://HEAD:8265")
-    return full.rstrip("/")
-
-
-def connect(address: str) -> Any:
-    """Return a ``JobSubmissionClient`` of a dashboard that answers, knows the token and runs a Ray that fits.
-
-    Raises
-    ------
-    ClusterError
-        If any of this is not so.
-    """
-    _knock(address)
-    # Ray sends a token only if it is told to, even where one is set.
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    _check_token_file()
-    from ray.exceptions import AuthenticationError
-    from ray.job_submission import JobSubmissionClient
-
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Ray prefers these to the address that it is given.
-    for name in (ADDRESS_VARIABLE, "RAY_ADDRESS"):
-        os.environ.pop(name, None)
-    try:
-        client = JobSubmissionClient(address)
-    except AuthenticationError as error:
-        raise ClusterError(_refusal(address, str(error))) from None
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise ClusterError(
-            f"{address} answers, but not as a Ray dashboard ({_first_line(error)}): check --address"
-        ) from error
-    _check_version(address, getattr(client, "_server_ray_version", None))
-    return client
-
-
-def _knock(address: str) -> None:
-    """Wait a few seconds for any answer, where Ray's client would wait for ever."""
-    try:
-        urllib.request.urlopen(f"{address}/api/version", timeout=ANSWER_S).close()
-    except urllib.error.HTTPError:
-        # An answer, such as that a token is missing.
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise ClusterError(
-            f"no Ray dashboard answers at {address} ({reason}): start the cluster, or open the tunnel to it (`ray "
-            "dashboard CLUSTER.yaml`)"
-        ) from error
-
-
-def _check_token_file() -> None:
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path and not os.environ.get("RAY_AUTH_TOKEN") and not Path(path).is_file():
-        raise ConfigError(f"RAY_AUTH_TOKEN_PATH names {path}, which is no file: write the cluster's token there")
-
-
-def _refusal(address: str, answer: str) -> str:
-    """Say why a dashboard did not let this process in."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
-        return (
-            f"the cluster at {address} asks for a token and none was sent: set RAY_AUTH_MODE=token, and the token in "
-            "RAY_AUTH_TOKEN or in a file named by RAY_AUTH_TOKEN_PATH"
-        )
-    if "invalid" in answer.lower():
-        return f"the cluster at {address} refused the token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
-    return (
-        f"the cluster at {address} asks for a token and there is none here: set RAY_AUTH_TOKEN, or name the token's "
-        "file by RAY_AUTH_TOKEN_PATH"
-    )
-
-
-def _check_version(address: str, theirs: str | None) -> None:
-    import ray
-
-    if theirs is None:
-        return
-    found = tuple(int(part) for part in re.findall(r"\d+", theirs)[:2])
-    if not OLDEST_RAY <= found < NEWEST_RAY:
-        low, high = (".".join(map(str, version)) for version in (OLDEST_RAY, NEWEST_RAY))
-        raise ClusterError(
-            f"the cluster at {address} runs Ray {theirs}, and raygenex needs {low} or later, below {high}: start it "
-            f"with Ray {ray.__version__}, the version here"
-        )
-    if theirs != ray.__version__:
-        logger.warning("the cluster runs Ray %s, and Ray %s is here: both should be the same", theirs, ray.__version__)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 def _travelling(config: RunConfig) -> RunConfig:
     """Return the configuration as the job gets it: it joins the cluster that it runs on."""
     return config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": None})})
@@ -283,29 +159,32 @@ def start(client: Any, task: Task, submission_id: str | None) -> tuple[str, bool
     ConfigError
         If another job has this id.
     """
-    if submission_id is not None and (known := _find(client, submission_id)) is not None:
+    with _refusals():
+        jobs = client.list_jobs() if submission_id is not None else []
+    if known := next((job for job in jobs if job.submission_id == submission_id), None):
         kept, wanted = known.metadata or {}, task.metadata()
         if any(kept.get(key) != wanted[key] for key in ("hash", "command")):
             raise ConfigError(f"the cluster has another job of the id {submission_id} already: choose another id")
         return submission_id, False
     with tempfile.TemporaryDirectory(prefix="raygenex-") as folder:
         write_package(task, Path(folder))
-        try:
+        with _refusals():
             sent: str = client.submit_job(
                 entrypoint=task.entrypoint,
                 runtime_env={"working_dir": folder, "env_vars": task.env or {}},
                 submission_id=submission_id,
                 metadata=task.metadata(),
             )
-        except (RuntimeError, OSError) as error:
-            raise ClusterError(f"the cluster refused the job: {_first_line(error)}") from error
     return sent, True
 
 
-def _find(client: Any, submission_id: str) -> Any:
-    """Return what the cluster knows of a job, or None."""
-    jobs = [job for job in client.list_jobs() if job.submission_id == submission_id]
-    return jobs[0] if jobs else None
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what Ray's client raises into one sentence."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        raise ClusterError(f"the cluster refused the job: {first_line(error)}") from error
 
 
 def wait(

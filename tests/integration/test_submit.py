@@ -195,7 +195,7 @@ def test_a_run_comes_back_with_log_result_and_model(cluster: Cluster, submit: Ca
     again = submit("--verb", "train")
     assert again.returncode == 0, again.stderr
     assert "epoch 1: train_loss" not in again.stderr
-    assert f"reused {cluster.shared}/sent/checkpoint" in again.stdout
+    assert f"training: reusing {cluster.shared}/sent/checkpoint, epoch" in again.stdout
 
 
 def test_a_plain_job_does_the_same(cluster: Cluster):

@@ -39,6 +39,7 @@ ROOMS = (
 MAY_IMPORT = {
     "ray": {
         "raygenex.cluster",
+        "raygenex.dashboard",
         "raygenex.data.extract",
         "raygenex.data.source",
         "raygenex.embed.run",
@@ -55,7 +56,6 @@ MAY_IMPORT = {
         "raygenex.tune",
         "raygenex.benchmark.jobs",
         "raygenex.serve",
-        "raygenex.submit",
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},

@@ -12,20 +12,10 @@ import yaml
 from ray.job_submission import JobStatus
 
 from raygenex.config import load_config, parse_config
+from raygenex.dashboard import NEWEST_RAY, OLDEST_RAY, connect, read_address
 from raygenex.errors import ClusterError, ConfigError
 from raygenex.job_log import MARKER
-from raygenex.submit import (
-    NEWEST_RAY,
-    OLDEST_RAY,
-    Task,
-    connect,
-    in_environment,
-    read_address,
-    read_env,
-    start,
-    wait,
-    write_package,
-)
+from raygenex.submit import Task, in_environment, read_env, start, wait, write_package
 
 ROOT = Path(__file__).parents[2]
 CONFIG = parse_config({"output": "/mnt/runs", "cluster": {"address": "10.0.0.1:6379", "wait_s": 5}}, "the test")
