@@ -29,6 +29,9 @@ PAPER_WINDOW = 20_000
 BLOCKS_A_PROCESS = 4
 # Blocks of training and prediction are about this large.
 BLOCK_BYTES = 8 * 2**20
+# Arrays of the backbone's activations at its peak; benchmarks/embed_full_size.py --d-model 256 --n-layer 4 --batch-size 8
+# measured 1.83 GB for an actor on a CPU, of which Python, torch and Ray are about 0.6.
+ACTIVATIONS = 8
 # Id, half-life features and label of a gene.
 OTHER_BYTES = 8 * 4 + 48
 
@@ -70,8 +73,8 @@ def embedding_flop(window: int, d_model: int, n_layer: int) -> float:
 
 
 def activation_bytes(batch_size: int, sizes: Sizes) -> int:
-    """Return the memory of the backbone's activations: about 12 arrays of batch x window x channels in fp32."""
-    return 12 * batch_size * sizes.window * sizes.d_model * 4
+    """Return the memory of the backbone's activations: arrays of batch x window x channels in fp32."""
+    return ACTIVATIONS * batch_size * sizes.window * sizes.d_model * 4
 
 
 def row_bytes(config: RunConfig, sizes: Sizes) -> int:

@@ -47,7 +47,7 @@ def read_address(address: str | None) -> str:
 def connect(address: str) -> Any:
     """Return a ``JobSubmissionClient`` of a dashboard that answers, knows the token and runs a Ray that fits.
 
-    It tells Ray by this process's environment to use the token and no other address; so it is for a process that submits
+    It tells Ray to use the token, and no other address, by this process's environment: it is for a process that submits
     and does nothing else.
 
     Raises

@@ -159,9 +159,7 @@ def start(client: Any, task: Task, submission_id: str | None) -> tuple[str, bool
     ConfigError
         If another job has this id.
     """
-    with _refusals():
-        jobs = client.list_jobs() if submission_id is not None else []
-    if known := next((job for job in jobs if job.submission_id == submission_id), None):
+    if submission_id is not None and (known := _find(client, submission_id)) is not None:
         kept, wanted = known.metadata or {}, task.metadata()
         if any(kept.get(key) != wanted[key] for key in ("hash", "command")):
             raise ConfigError(f"the cluster has another job of the id {submission_id} already: choose another id")
@@ -176,6 +174,12 @@ def start(client: Any, task: Task, submission_id: str | None) -> tuple[str, bool
                 metadata=task.metadata(),
             )
     return sent, True
+
+
+def _find(client: Any, submission_id: str) -> Any:
+    """Return what the cluster knows of a job, or None."""
+    with _refusals():
+        return next((job for job in client.list_jobs() if job.submission_id == submission_id), None)
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def test_the_paper(sizing, monkeypatch):
     assert sizing.shard_bytes(config, sizes) == 4054 * 80464
     # 507 steps an epoch.
     assert sizing.training_steps(config, sizes) == 50 * 507
-    assert sizing.activation_bytes(8, sizes) == 12 * 8 * 20000 * 256 * 4
+    assert sizing.activation_bytes(8, sizes) == 8 * 8 * 20000 * 256 * 4
 
     options = sizing.read_options(["unused", "--tflops", "2", "--step-ms", "12", "--start-min", "6", "--price", "2"])
     flop = sizing.embedding_flop(20000, 256, 4) * 18194
