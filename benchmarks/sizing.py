@@ -29,8 +29,8 @@ PAPER_WINDOW = 20_000
 BLOCKS_A_PROCESS = 4
 # Blocks of training and prediction are about this large.
 BLOCK_BYTES = 8 * 2**20
-# Arrays of the backbone's activations at its peak; benchmarks/embed_full_size.py --d-model 256 --n-layer 4 --batch-size 8
-# measured 1.83 GB for an actor on a CPU, of which Python, torch and Ray are about 0.6.
+# Arrays of the backbone's activations at its peak; benchmarks/embed_full_size.py --d-model 256 --n-layer 4
+# --batch-size 8 measured 1.83 GB for an actor on a CPU, of which Python, torch and Ray are about 0.6.
 ACTIVATIONS = 8
 # Id, half-life features and label of a gene.
 OTHER_BYTES = 8 * 4 + 48
