@@ -65,6 +65,20 @@ def test_nodes_ask_for_the_token_and_open_nothing(path: Path):
     assert [place for place in config["file_mounts"] if place.endswith("/.ray/auth_token")]
 
 
+@pytest.mark.parametrize("path", LAUNCHED, ids=lambda path: path.name)
+def test_the_whole_package_is_copied(path: Path):
+    """A pattern that is not anchored would leave raygenex/data out."""
+    config = read(path)
+    assert config["rsync_exclude"]
+    assert all(re.fullmatch(r"/[.\w]+", pattern) for pattern in config["rsync_exclude"])
+    assert "/raygenex" not in config["rsync_exclude"]
+    for filtered in config["rsync_filter"]:
+        ignored = {line.strip("/") for line in (ROOT / filtered).read_text(encoding="utf-8").splitlines()}
+        assert ignored.isdisjoint(
+            folder.name for folder in (ROOT / "raygenex").iterdir() if folder.name != "__pycache__"
+        )
+
+
 def test_aws_workers_are_spot_gpus_from_zero():
     config = read(ROOT / "cluster.yaml")
     nodes = config["available_node_types"]
@@ -74,7 +88,10 @@ def test_aws_workers_are_spot_gpus_from_zero():
     assert nodes["gpu"]["min_workers"] == 0
     assert nodes["gpu"]["max_workers"] == 8
     for name in ("gpu", "cpu"):
-        assert nodes[name]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+        worker = nodes[name]["node_config"]
+        assert worker["InstanceMarketOptions"] == {"MarketType": "spot"}
+        # Workers may not start instances.
+        assert worker["IamInstanceProfile"] != head["node_config"]["IamInstanceProfile"]
     for node in nodes.values():
         # Without a group of the user's, Ray makes one that lets SSH in from everywhere.
         assert node["node_config"]["SecurityGroupIds"]
