@@ -212,7 +212,7 @@ def test_a_plain_job_does_the_same(cluster: Cluster):
 def test_a_failing_job_gives_its_sentence_and_its_exit_code(cluster: Cluster, submit: Callable):
     wrong = submit("--verb", "train", "-o", f"data.train={cluster.data}/absent.h5")
     assert wrong.returncode == 2
-    assert f"error: data.train: {cluster.data}/absent.h5" in wrong.stderr
+    assert f"error: data.train: nothing matches '{cluster.data}/absent.h5'" in wrong.stderr
     assert "failed, exit code 2" in wrong.stderr
     assert wrong.stdout == ""
     large = submit("--verb", "train", "-o", "train.workers=16", "-o", "name=large")
