@@ -11,6 +11,7 @@ import typer
 from raygenex import __version__
 from raygenex.cli_data import data_app
 from raygenex.cli_registry import promote_registered, registry_app
+from raygenex.cli_submit import submit
 from raygenex.config import RunConfig
 from raygenex.console import (
     ConfigPath,
@@ -40,6 +41,7 @@ config_app = typer.Typer(help="Show the resolved configuration, or its schema.",
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
+app.command()(submit)
 
 
 def _show_version(wanted: bool) -> None:
@@ -311,7 +313,7 @@ def main() -> None:
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
         if leaving.code == 130:
-            typer.echo("interrupted: run the same command again to go on from here", err=True)
+            typer.echo(Session.interrupted, err=True)
         raise
     except Exception as error:
         if Session.debug:

@@ -27,6 +27,7 @@ class Session:
 
     debug = False
     out: TextIO | None = None
+    interrupted = "interrupted: run the same command again to go on from here"
 
 
 def start(debug: bool) -> None:

@@ -22,7 +22,8 @@ from raygenex.starter import STARTER
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+CLUSTER_FILES = ("cluster-", "mlflow-", "rayjob-")
+JOBS = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if not path.name.startswith(CLUSTER_FILES))
 FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^\$ (?:.* -- python -m )?raygenex (.*)$", re.M)
 

@@ -40,6 +40,7 @@ ROOMS = (
 MAY_IMPORT = {
     "ray": {
         "raygenex.cluster",
+        "raygenex.dashboard",
         "raygenex.data.extract",
         "raygenex.data.source",
         "raygenex.embed.run",

@@ -117,7 +117,7 @@ def test_a_margin_without_an_encoder_changes_nothing():
     ],
 )
 def test_ranges_that_make_no_sense(range_, message):
-    with pytest.raises(ConfigError, match="tune.space") as info:
+    with pytest.raises(ConfigError, match=r"tune\.space") as info:
         make({"model.dropout": range_})
     sentence(info, message)
 
