@@ -10,7 +10,16 @@ from raygenex.train.start import PRETRAINED_KINDS
 SECTIONS = ("model", "halflife", "train")
 """What a trial may change: everything else decides what trials are compared on."""
 WHERE = "tune.space"
-_SPEED_ALONE = ("workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints")
+KMER_KINDS = {"logistic", "xgboost_kmer"}
+_SPEED_ALONE = (
+    "workers",
+    "min_workers",
+    "cpus_per_worker",
+    "use_gpu",
+    "memory_gib",
+    "max_failures",
+    "keep_checkpoints",
+)
 
 
 class Space:
@@ -30,6 +39,7 @@ class Space:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self._ranges = config.tune.space
+        _refuse_kinds(config)
         for key in self._ranges:
             _refuse(key, config, self._ranges)
         self._own = {key: self._value_of(key) for key in self._ranges}
@@ -110,6 +120,22 @@ class Space:
             for key, range_ in self._ranges.items():
                 for value in _ends(range_):
                     self._with({key: value} | fixed)
+
+
+def _refuse_kinds(config: RunConfig) -> None:
+    """Refuse kinds of models whose trials cannot run beside each other, or cannot run as trials."""
+    searched = config.tune.space.get("model.kind")
+    kinds = {config.model.kind, *(searched.choice or () if searched else ())}
+    if "autoencoder_xgboost" in kinds:
+        raise ConfigError(
+            f"{WHERE}: autoencoder_xgboost is trained in two stages and cannot be searched: compare some settings of it "
+            "with `raygenex benchmark`"
+        )
+    if kinds & KMER_KINDS and kinds - KMER_KINDS:
+        raise ConfigError(
+            f"{WHERE}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs, so a study "
+            f"searches one or the other, not {', '.join(sorted(kinds))}"
+        )
 
 
 def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None:

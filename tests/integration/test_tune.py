@@ -156,7 +156,8 @@ def test_several_objectives_are_all_measured(ray_cluster: None, make_config: Cal
     known = records(config).values()
     assert all(set(one.values) == set(objectives) for one in known)
     assert result.best == min(known, key=lambda one: one.values["size_mb"]).number
-    rows = list(csv.DictReader(Path(result.folder, "pareto.csv").open()))
+    with Path(result.folder, "pareto.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert 1 <= len(rows) <= 4
 
 

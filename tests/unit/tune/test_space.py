@@ -154,3 +154,19 @@ def test_objectives_have_the_auroc_once():
     assert make(objectives=["valid_auroc", "size_mb"]).tune.stops_early is False
     with pytest.raises(ConfigError, match="seeds has a number twice"):
         make(seeds=[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "words"),
+    [
+        ("autoencoder_xgboost", None, ["autoencoder_xgboost is trained in two stages", "raygenex benchmark"]),
+        ("lstm", ["lstm", "autoencoder_xgboost"], ["autoencoder_xgboost is trained in two stages"]),
+        ("lstm", ["lstm", "logistic"], ["read different inputs", "not logistic, lstm"]),
+        ("logistic", ["lstm"], ["not logistic, lstm"]),
+    ],
+)
+def test_kinds_of_models_that_do_not_go_together(kind, choice, words):
+    space = {"train.learning_rate": {"uniform": [0.1, 1]}} | ({"model.kind": {"choice": choice}} if choice else {})
+    with pytest.raises(ConfigError) as info:
+        Space(make(space, model={"kind": kind}))
+    sentence(info, "tune.space", *words)
