@@ -252,6 +252,7 @@ def tune(
         return
     from raygenex.tune.run import tune as run_tune
 
+    Session.interrupted = "interrupted: run the same command again with --resume to go on from here"
     result = run_tune(settings, resume, force)
     print_result(tune_values(result), as_json, lambda: tune_text(result))
 

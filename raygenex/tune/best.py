@@ -17,8 +17,6 @@ from raygenex.tune.space import Space
 
 logger = logging.getLogger(__name__)
 
-ROW = "best"
-
 
 @dataclass(frozen=True)
 class Best:
@@ -76,7 +74,9 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
         models=(_row(space, best),),
     )
     config = config.model_copy(update={"benchmark": comparison})
-    jobs = [Job(ROW, seed, job_config(config, comparison.models[0], seed)) for seed in options.seeds]
+    jobs = [
+        Job(comparison.models[0].name, seed, job_config(config, comparison.models[0], seed)) for seed in options.seeds
+    ]
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, split, splits)
     logger.info("training the best settings, those of trial %d, with %d seeds", best.number, len(jobs))
@@ -90,7 +90,8 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
 
 
 def _row(space: Space, best: Record) -> BenchmarkModel:
-    return BenchmarkModel(name=ROW, set=space.decoded(best.params))
+    # Another trial may be the best when the study has grown: its trainings have folders of their own.
+    return BenchmarkModel(name=f"trial{best.number}", set=space.decoded(best.params))
 
 
 def _metrics(job: Job, split: str) -> dict[str, float]:

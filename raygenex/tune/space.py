@@ -128,13 +128,13 @@ def _refuse_kinds(config: RunConfig) -> None:
     kinds = {config.model.kind, *(searched.choice or () if searched else ())}
     if "autoencoder_xgboost" in kinds:
         raise ConfigError(
-            f"{WHERE}: autoencoder_xgboost is trained in two stages and cannot be searched: compare some settings of it "
-            "with `raygenex benchmark`"
+            f"{WHERE}: autoencoder_xgboost is trained in two stages and cannot be searched: compare some settings "
+            "of it with `raygenex benchmark`"
         )
     if kinds & KMER_KINDS and kinds - KMER_KINDS:
         raise ConfigError(
-            f"{WHERE}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs, so a study "
-            f"searches one or the other, not {', '.join(sorted(kinds))}"
+            f"{WHERE}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs: "
+            f"search one or the other, not {', '.join(sorted(kinds))}"
         )
 
 

@@ -134,10 +134,10 @@ def test_the_best_is_trained_anew_measured_once_and_registered(
     assert result.trained.valid["auroc"][0] == pytest.approx(result.valid_auroc, abs=1e-9)
     assert result.trained.split == "test"
     for seed in (0, 1):
-        folder = Path(config.folder, f"best-{seed}")
+        folder = Path(config.folder, f"trial{result.best}-{seed}")
         report = json.loads((folder / "evaluation" / "test" / "metrics.json").read_text())
         assert report["metrics"]["auroc"]["value"] == result.trained.test["auroc"][seed]
-    history = read_info(Path(config.folder, "best-0", "checkpoint")).history
+    history = read_info(Path(config.folder, f"trial{result.best}-0", "checkpoint")).history
     assert history == records(config)[result.best].history
     client = MlflowClient(tracking_uri(config))
     assert client.get_model_version_by_alias("raygenex", "candidate").version == "1"
