@@ -50,6 +50,7 @@ def use(config: RunConfig, trained: TrainResult, promoters: Path, tmp_path: Path
     assert scores["probability"].nunique() > 10
 
 
+@pytest.mark.slow
 def test_an_lstm_trains_on_two_workers(make: Callable[..., RunConfig], promoters: Path, tmp_path: Path):
     config = make(LSTM)
     trained = train(config)

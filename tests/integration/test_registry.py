@@ -11,7 +11,7 @@ from raygenex.registry.promotion import promote
 from raygenex.registry.versions import list_versions
 from raygenex.train.run import train
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_the_gate_finds_what_training_found(make_config: Callable[..., RunConfig]):

@@ -27,6 +27,8 @@ SPACE = {
 }
 FAST = {"model.dropout": {"uniform": [0.0, 0.5]}, "train.learning_rate": {"log_uniform": [1e-4, 1e-2]}}
 TRAIN = {"epochs": 30, "workers": 1}
+# What Ray calls the process of a trial.
+TITLE = "ResourceTrainable"
 
 
 def records(config: RunConfig) -> dict[int, Record]:
@@ -140,7 +142,7 @@ def test_the_best_is_trained_anew_measured_once_and_registered(
     history = read_info(Path(config.folder, f"trial{result.best}-0", "checkpoint")).history
     assert history == records(config)[result.best].history
     client = MlflowClient(tracking_uri(config))
-    assert client.get_model_version_by_alias("raygenex", "candidate").version == "1"
+    assert str(client.get_model_version_by_alias("raygenex", "candidate").version) == "1"
     assert {run.info.status for stage in ("tune", "trial", "train", "halflife") for run in runs(config, stage)} == {
         "FINISHED"
     }
@@ -178,7 +180,7 @@ def test_a_killed_driver_and_a_killed_trial_repeat_nothing(make_config: Callable
     assert len(before) < 10
     with command("tune", path, "--resume") as process:
         wait_for("a new trial", lambda: len(ended()) > len(before) + 1, process)
-        trial = wait_for("a trial's process", lambda: find_worker(process.pid, "Trial"), process)
+        trial = wait_for("a trial's process", lambda: find_worker(process.pid, TITLE), process)
         end(trial)
         errors = process.finish()
     known = records(config)
@@ -227,7 +229,7 @@ def test_a_study_over_two_nodes_survives_the_loss_of_one(make_config: Callable[.
         with command("tune", write(configs[0], tmp_path)) as process:
             process.finish()
         with command("tune", write(configs[1], tmp_path)) as process:
-            wait_for("trials on both nodes", lambda: all(cluster.actors("Trial").values()), process)
+            wait_for("trials on both nodes", lambda: all(cluster.actors(TITLE).values()), process)
             wait_for("two trials", lambda: sum(one.ended for one in records(configs[1]).values()) >= 2, process)
             cluster.kill(node)
             process.finish()

@@ -15,7 +15,7 @@ from raygenex.predict import predict
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_from_a_table_to_predictions(make_config: Callable[..., RunConfig], tmp_path: Path):
