@@ -151,16 +151,16 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
         steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
         manifest = read_manifest(config.store)
         made = made and manifest is not None and manifest.complete
-    left = options.trials
+    left, inputs = options.trials, None
     if made:
         study = open_study(config, force)
-        left = study.left
+        left, inputs = study.left, study.inputs
     trial = (
         config
         if options.epochs is None
         else config.model_copy(update={"train": config.train.model_copy(update={"epochs": options.epochs})})
     )
-    request = study_request(config)
+    request = study_request(config, inputs)
     each = f"{request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
     steps.append(
         f"search: {', '.join(space.keys)}, {left} of {options.trials} trials to do, {request.count} x {each}, "

@@ -171,16 +171,21 @@ class Tracker:
 
     def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
         """Create a run, with its parameters, and return its id."""
-        from mlflow.entities import Param
-
         if parent is not None:
             tags = {**tags, "mlflow.parentRunId": parent}
         with mlflow_errors(self.uri):
             run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
-            entries = [Param(key, value) for key, value in params.items()]
+        self.log_params(run_id, params)
+        return run_id
+
+    def log_params(self, run_id: str, params: dict[str, str]) -> None:
+        """Log parameters; those that a run has already, with the same values, are no error."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, value) for key, value in params.items()]
+        with mlflow_errors(self.uri):
             for start in range(0, len(entries), _PARAMS_A_CALL):
                 self.client.log_batch(run_id, params=entries[start : start + _PARAMS_A_CALL])
-        return run_id
 
     def exists(self, run_id: str) -> bool:
         """Whether the store still has a run.
@@ -197,6 +202,11 @@ class Tracker:
             raise
         except TrackingError:
             return False
+
+    def runs(self, run_id: str) -> bool:
+        """Whether a run is marked as running."""
+        with mlflow_errors(self.uri):
+            return bool(self.client.get_run(run_id).info.status == "RUNNING")
 
     def reopen(self, run_id: str) -> None:
         """Mark an ended run as running again."""

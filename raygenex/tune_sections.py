@@ -82,6 +82,8 @@ class TuneConfig(Section):
     def _auroc_is_an_objective(self) -> "TuneConfig":
         if "valid_auroc" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise ValueError("objectives must have valid_auroc, and none of them twice")
+        if len(self.first) > self.trials:
+            raise ValueError(f"first has {len(self.first)} settings for {self.trials} trials: raise trials")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds has a number twice")
         return self

@@ -205,12 +205,15 @@ class Remaining:
         return f"{len(self.todo)} to go, about {amount}"
 
 
-def requests(config: RunConfig, jobs: list[Job]) -> tuple[Request, Request]:
-    """Return what the trainings that run beside each other need of the cluster, and then their scoring."""
+def requests(config: RunConfig, jobs: list[Job], what: str = "the benchmark") -> tuple[Request, Request]:
+    """Return what the trainings that run beside each other need of the cluster, and then their scoring.
+
+    ``what`` names them in messages.
+    """
     trains, scores = [job.config.train for job in jobs], [job.config.predict for job in jobs]
     parallel = config.benchmark.parallel
     training = Request(
-        "the benchmark",
+        what,
         parallel * max(train.workers for train in trains),
         max(train.cpus_per_worker for train in trains),
         1.0 if any(uses_gpu(job.config) for job in jobs) else 0.0,
@@ -218,7 +221,7 @@ def requests(config: RunConfig, jobs: list[Job]) -> tuple[Request, Request]:
         parallel * max(train.fewest_workers for train in trains),
     )
     scoring = Request(
-        "the benchmark's evaluation",
+        f"{what}'s evaluation",
         parallel * max(score.workers for score in scores),
         max(score.cpus_per_worker for score in scores),
         max(score.gpus_per_worker for score in scores),

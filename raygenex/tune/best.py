@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenex.benchmark.jobs import Job, finished_jobs, job_config, run_jobs
+from raygenex.benchmark.jobs import Job, finished_jobs, job_config, requests, run_jobs
+from raygenex.cluster import Request
 from raygenex.compare import Summary, seed_summary
-from raygenex.config import BenchmarkConfig, BenchmarkModel, RunConfig
+from raygenex.config import BenchmarkConfig, BenchmarkModel, KmerConfig, RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.errors import RaygenexError
 from raygenex.registry import register
+from raygenex.train.run import uses_gpu
 from raygenex.tune.ledger import Record
 from raygenex.tune.space import Space
 
@@ -66,17 +68,10 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
         If a training fails.
     """
     options = config.tune
-    split = "test" if config.data.test else "valid"
-    comparison = BenchmarkConfig(
-        seeds=options.seeds,
-        split=split,
-        parallel=min(options.parallel, len(options.seeds)),
-        models=(_row(space, best),),
-    )
-    config = config.model_copy(update={"benchmark": comparison})
-    jobs = [
-        Job(comparison.models[0].name, seed, job_config(config, comparison.models[0], seed)) for seed in options.seeds
-    ]
+    # Another trial may be the best when the study has grown: its trainings have folders of their own.
+    row = BenchmarkModel(name=f"trial{best.number}", set=space.decoded(best.params))
+    config, jobs = _plan(config, row)
+    split = config.benchmark.split
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, split, splits)
     logger.info("training the best settings, those of trial %d, with %d seeds", best.number, len(jobs))
@@ -89,9 +84,26 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
     return Best(options.seeds, split, _columns(valid), _columns(test), registered.uri)
 
 
-def _row(space: Space, best: Record) -> BenchmarkModel:
-    # Another trial may be the best when the study has grown: its trainings have folders of their own.
-    return BenchmarkModel(name=f"trial{best.number}", set=space.decoded(best.params))
+def best_requests(config: RunConfig) -> tuple[Request, ...]:
+    """Return what the trainings of the best settings, and their scoring, will need of the cluster."""
+    if not config.tune.seeds:
+        return ()
+    return requests(*_plan(config, BenchmarkModel(name="best")), what="the training of the best settings")
+
+
+def _plan(config: RunConfig, row: BenchmarkModel) -> tuple[RunConfig, list[Job]]:
+    """Return the comparison, and its jobs, that trains one row with every seed."""
+    options = config.tune
+    # A trial may take less than a training does: a share of a GPU, or one process where there are several workers.
+    as_trials = not uses_gpu(config) and (config.train.workers == 1 or not isinstance(config.model, KmerConfig))
+    comparison = BenchmarkConfig(
+        seeds=options.seeds,
+        split="test" if config.data.test else "valid",
+        parallel=min(options.parallel, len(options.seeds)) if as_trials else 1,
+        models=(row,),
+    )
+    config = config.model_copy(update={"benchmark": comparison})
+    return config, [Job(row.name, seed, job_config(config, row, seed)) for seed in options.seeds]
 
 
 def _metrics(job: Job, split: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from raygenex.config import KmerConfig, Logistic, RunConfig, XgboostKmer, canoni
 from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, build_model
 from raygenex.models.tabular import TabularModel
 from raygenex.train.boosting import Boosting
-from raygenex.train.checkpoint import replace_folder
+from raygenex.train.checkpoint import read_info, replace_folder
 from raygenex.train.fitting import STATE, NetworkFit
 from raygenex.train.regression import fit_logistic
 from raygenex.train.shard import Batch, WorkerShard
@@ -70,7 +70,7 @@ class LocalFit:
         self._folder = folder
         self._saved = time.monotonic()
         self._reported = 0
-        if (folder / STATE).exists():
+        if (folder / STATE).exists() and read_info(folder).config_hash == config.hash():
             self._fit.resume(folder)
 
     def step(self) -> dict[str, float]:

@@ -58,8 +58,6 @@ class StudyState(BaseModel):
 
     identity: str
     run_id: str
-    searched: bool = False
-    """Whether all trials have ended."""
     wall_s: float = 0.0
     """Seconds of searching, over all processes that took part."""
 

@@ -12,7 +12,7 @@ import torch
 
 from raygenex.config import RunConfig
 from raygenex.models import ExpressionModel, build_model
-from raygenex.train.checkpoint import WEIGHTS, load_weights
+from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
 from raygenex.train.job import EPOCH_METRICS, Training
 from raygenex.train.network import fit_until_done, network_trainer
@@ -21,6 +21,11 @@ from raygenex.tune.shared import Shared
 from raygenex.tune.starts import start_folder
 
 logger = logging.getLogger(__name__)
+
+STOP = "stop"
+"""File in a trial's folder that lets its workers stop after the epoch that they are in."""
+RUNNING = "running"
+"""File in a trial's folder while its workers run."""
 
 
 class NestedFit:
@@ -39,7 +44,7 @@ class NestedFit:
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._config = config
-        self._stop = folder / "stop"
+        self._stop, self._running = folder / STOP, folder / RUNNING
         self._stop.unlink(missing_ok=True)
         self._history = _History(folder / "history.json")
         start = start_folder(shared, config, torch.device("cpu"))
@@ -57,9 +62,12 @@ class NestedFit:
             item = self._arrived.get()
             if isinstance(item, BaseException):
                 raise item
-            assert item is not None, "training ended before its last epoch"
-            if int(item["epoch"]) == len(known):
-                self._history.add({name: item[name] for name in ("epoch", *EPOCH_METRICS)})
+            if item is None or int(item["epoch"]) > len(known):
+                # Ray Train kept epochs that an earlier process did not live to see.
+                self._history.extend(_kept_history(self._training.folder))
+            if item is not None and int(item["epoch"]) == len(known):
+                self._history.extend([*known, {name: item[name] for name in ("epoch", *EPOCH_METRICS)}])
+            assert item is not None or len(known) > self._reported, "training ended before its last epoch"
         self._reported += 1
         if not self.ended:
             return known[self._reported - 1]
@@ -95,6 +103,7 @@ class NestedFit:
                 raise error
 
     def _run(self, start: str | None) -> None:
+        self._running.touch()
         try:
             log = open_epoch_log()
             trainer = network_trainer(self._training, start, log, str(self._stop))
@@ -105,6 +114,14 @@ class NestedFit:
             self._arrived.put(error)
         else:
             self._arrived.put(None)
+        finally:
+            self._running.unlink(missing_ok=True)
+
+
+def _kept_history(folder: Path) -> list[dict[str, float]]:
+    """Return the numbers of all epochs up to the last checkpoint that Ray Train kept."""
+    found = sorted(folder.glob("ray_train/**/epoch_*/checkpoint.json"), key=lambda path: path.parent.name)
+    return read_info(found[-1].parent).history if found else []
 
 
 class _History:
@@ -114,8 +131,9 @@ class _History:
         self._path = path
         self.entries: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
-    def add(self, metrics: dict[str, float]) -> None:
-        self.entries.append(metrics)
+    def extend(self, history: list[dict[str, float]]) -> None:
+        """Add the epochs that are new, in place."""
+        self.entries.extend(history[len(self.entries) :])
         aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         aside.write_text(json.dumps(self.entries), encoding="utf-8")
         aside.replace(self._path)

@@ -48,8 +48,10 @@ def pareto_front(scored: list[Record], objectives: tuple[str, ...]) -> list[Reco
     return sorted((record for record in scored if not beaten(record)), key=lambda record: -record.auroc)
 
 
-def write_report(space: Space, ledger: Ledger, best: Record, wall_s: float) -> Path:
+def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     """Write ``trials.csv``, ``best.yaml`` and ``plots.html``; with several objectives ``pareto.csv`` as well.
+
+    If no trial can be compared, the table alone is written.
 
     Parameters
     ----------
@@ -57,8 +59,6 @@ def write_report(space: Space, ledger: Ledger, best: Record, wall_s: float) -> P
         Of the study.
     ledger
         Its trials.
-    best
-        The trial to write the settings of.
     wall_s
         Seconds of the whole search.
 
@@ -70,6 +70,9 @@ def write_report(space: Space, ledger: Ledger, best: Record, wall_s: float) -> P
     folder.mkdir(parents=True, exist_ok=True)
     options = space.config.tune
     _write_table(folder / "trials.csv", ledger.ended, space)
+    if not ledger.scored:
+        return folder
+    best = choose(ledger.scored, options)
     if len(options.objectives) > 1:
         _write_table(folder / "pareto.csv", pareto_front(ledger.scored, options.objectives), space)
     (folder / "best.yaml").write_text(best_yaml(space, best), encoding="utf-8")
@@ -81,6 +84,9 @@ def best_yaml(space: Space, best: Record) -> str:
     """Return the configuration of the study with the settings of a trial, for ``raygenex train``."""
     config = space.settings(best.params)
     values = config.dump() | {"name": f"{config.name}-best"}
+    if config.reads_embeddings:
+        # Embeddings are where the study has them, whatever the name of the run.
+        values["embed"]["store"] = config.store
     plain = RunConfig().dump()
     kept = {key: value for key, value in values.items() if value != plain[key] and key not in ("tune", "benchmark")}
     note = f"# The settings of trial {best.number} of the study {config.name}: valid AUROC {best.auroc:.4f} there.\n"

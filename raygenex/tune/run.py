@@ -3,20 +3,20 @@
 import logging
 import shutil
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from raygenex.cluster import open_cluster, preflight, user_errors
+from raygenex.cluster import Request, open_cluster, preflight, user_errors
 from raygenex.config import RunConfig
 from raygenex.data.guard import guard
-from raygenex.errors import ConfigError, RaygenexError
+from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.locking import exclusive
 from raygenex.outbox import Outbox
 from raygenex.ready import make_inputs
 from raygenex.tracking import Tracker, flatten
-from raygenex.tune.best import Best, train_best
-from raygenex.tune.ledger import StudyState
+from raygenex.tune.best import Best, best_requests, train_best
+from raygenex.tune.ledger import Ledger, StudyState
 from raygenex.tune.packages import check_packages
 from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
@@ -87,29 +87,63 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     tracker = Tracker(config)
     folder = study.ledger.folder
     with exclusive(folder, "searching"):
-        if force and folder.exists():
-            shutil.rmtree(folder)
+        # Another process may have worked on it while this one checked the data.
+        study = open_study(config, force)
+        if force:
+            _abandon(Ledger(folder), tracker)
         state = _begin(study, tracker)
-        # One embedded Ray for the search and for what follows; nothing if there is nothing to search.
-        cluster = open_cluster(config.cluster, request(config).total_cpus) if study.left else nullcontext()
         remedy = "run the same command again with --resume, it completes them"
         with (
             Outbox(f"the study {config.name}", config.tracking.patience_s, remedy) as outbox,
             tracker.ending(state.run_id, outbox),
-            cluster,
+            _cluster(study),
             user_errors(),
         ):
-            if study.left:
-                state = _search(study, state, tracker, outbox)
-            best = choose(study.ledger.scored, config.tune)
-            report = write_report(study.space, study.ledger, best, state.wall_s)
-            run_id = state.run_id
-            outbox.add(lambda: tracker.log_folder(run_id, report, "tune"), "the table and the plots")
-            trained = train_best(config, space, best, state.run_id, force) if config.tune.seeds else None
-            if trained is not None:
-                numbers = trained.numbers()
-                outbox.add(lambda: tracker.log_metrics(run_id, numbers, 0), "the best settings' metrics")
+            state = _search(study, state, tracker, outbox)
+            return _conclude(study, state, tracker, outbox, force, started)
+
+
+def _cluster(study: Study) -> AbstractContextManager[None]:
+    """Open one cluster for the search and what follows, with room for all of it; none if nothing is to be searched."""
+    if not study.left:
+        return nullcontext()
+    wanted = max(one.total_cpus for one in _requests(study))
+    return open_cluster(study.config.cluster, wanted)
+
+
+def _requests(study: Study) -> tuple[Request, ...]:
+    return request(study.config, study.inputs), *best_requests(study.config)
+
+
+def _conclude(
+    study: Study, state: StudyState, tracker: Tracker, outbox: Outbox, force: bool, started: float
+) -> TuneResult:
+    """Write what came of the trials, and train the best settings."""
+    config, ledger, run_id = study.config, study.ledger, state.run_id
+    report = write_report(study.space, ledger, state.wall_s)
+    outbox.add(lambda: tracker.log_folder(run_id, report, "tune"), "the table and the plots")
+    if not ledger.scored:
+        reason = ledger.ended[0].reason
+        raise RaygenexError(f"all trials failed, the first one because {reason}: mend that, and pass --force")
+    trained = None
+    if config.tune.seeds:
+        trained = train_best(config, study.space, choose(ledger.scored, config.tune), run_id, force)
+        numbers = trained.numbers()
+        outbox.add(lambda: tracker.log_metrics(run_id, numbers, 0), "the best settings' metrics")
     return _result(study, state, trained, started)
+
+
+def _abandon(ledger: Ledger, tracker: Tracker) -> None:
+    """Remove an earlier study; what of it seems to run in MLflow is ended."""
+    if ledger.folder.exists():
+        # A damaged study is removed as well, but its runs are not known then.
+        with suppress(CheckpointError):
+            old = ledger.read()
+            if old is not None and tracker.exists(old.run_id):
+                for run_id in [*(run.info.run_id for run in tracker.children(old.run_id, "trial")), old.run_id]:
+                    if tracker.runs(run_id):
+                        tracker.end(run_id, "KILLED")
+        shutil.rmtree(ledger.folder)
 
 
 def _begin(study: Study, tracker: Tracker) -> StudyState:
@@ -130,15 +164,18 @@ def _begin(study: Study, tracker: Tracker) -> StudyState:
 
 
 def _search(study: Study, state: StudyState, tracker: Tracker, outbox: Outbox) -> StudyState:
-    """Run the trials that are left; return the state with the time that it took."""
+    """Complete MLflow, and run the trials that are left; return the state with the time that it took."""
     # Ray Tune and Optuna are imported with them, which takes seconds.
     from raygenex.tune.track import StudyTrack
     from raygenex.tune.trials import run_trials
 
-    preflight(request(study.config), study.config.cluster.wait_s)
-    began = time.monotonic()
     track = StudyTrack(tracker, outbox, state.run_id, study.space)
     track.adopt(list(study.ledger.records.values()))
+    if not study.left:
+        return state
+    for wanted in _requests(study):
+        preflight(wanted, study.config.cluster.wait_s)
+    began = time.monotonic()
     try:
         run_trials(study, track)
     finally:
@@ -147,9 +184,6 @@ def _search(study: Study, state: StudyState, tracker: Tracker, outbox: Outbox) -
         study.ledger.begin(state)
     if study.left:
         raise RaygenexError(f"{study.left} trials did not end: run the same command with --resume")
-    if not study.ledger.scored:
-        reason = study.ledger.ended[0].reason
-        raise RaygenexError(f"all trials failed, the first one because {reason}: mend that, and pass --force")
     return state
 
 

@@ -135,8 +135,6 @@ def scheduler(config: TuneConfig, epochs: int, records: list[Record]) -> TrialSc
         reduction_factor=config.reduction,
     )
     for record in records:
-        if not record.scored:
-            continue
         trial = SimpleNamespace(trial_id=f"earlier-{record.number}")
         asha.on_trial_add(None, trial)
         best = float("-inf")

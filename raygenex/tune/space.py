@@ -10,6 +10,8 @@ from raygenex.train.start import PRETRAINED_KINDS
 SECTIONS = ("model", "halflife", "train")
 """What a trial may change: everything else decides what trials are compared on."""
 WHERE = "tune.space"
+# Whole numbers of a range that are all checked before the search.
+MANY = 64
 KMER_KINDS = {"logistic", "xgboost_kmer"}
 _SPEED_ALONE = (
     "workers",
@@ -19,6 +21,7 @@ _SPEED_ALONE = (
     "memory_gib",
     "max_failures",
     "keep_checkpoints",
+    "shuffle_buffer",
 )
 
 
@@ -85,14 +88,19 @@ class Space:
         params
             An encoded value for every key.
         """
-        values = self.settings(params).dump()
-        if self.config.tune.epochs is not None:
-            values["train"]["epochs"] = self.config.tune.epochs
-        return parse_config(values, WHERE)
+        return parse_config(self.plain(params), WHERE)
 
     def settings(self, params: dict[str, Any]) -> RunConfig:
         """Return the configuration with a trial's values, and the full number of epochs."""
         return self._with(self.decoded(params))
+
+    def plain(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of a trial's configuration, which need not fit the schema."""
+        values = self.config.dump()
+        change_keys(values, self.decoded(params), WHERE)
+        if self.config.tune.epochs is not None:
+            values["train"]["epochs"] = self.config.tune.epochs
+        return values
 
     def decoded(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return a trial's values as the configuration has them."""
@@ -118,7 +126,7 @@ class Space:
         for kind in kinds.choice or () if kinds else (None,):
             fixed = {} if kind is None else {"model.kind": kind}
             for key, range_ in self._ranges.items():
-                for value in _ends(range_):
+                for value in _tried(range_):
                     self._with({key: value} | fixed)
 
 
@@ -146,6 +154,10 @@ def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None
         )
     if section == "train" and name in _SPEED_ALONE:
         raise ConfigError(f"{WHERE}: {key} changes how fast a training is and not what it gives: remove it")
+    if section == "train" and config.model.kind in KMER_KINDS:
+        raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}: remove it")
+    if key == "train.epochs" and config.tune.epochs is not None:
+        raise ConfigError(f"{WHERE}: train.epochs is that of tune.epochs in every trial: remove one of the two")
     if key == "train.epochs" and config.tune.stops_early:
         raise ConfigError(
             f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
@@ -159,6 +171,14 @@ def _ends(range_: SearchRange) -> tuple[Any, ...]:
     if range_.choice is not None:
         return range_.choice
     ends: tuple[Any, ...] = range_.uniform or range_.log_uniform or range_.integer or range_.log_integer or ()
+    return ends
+
+
+def _tried(range_: SearchRange) -> tuple[Any, ...]:
+    """Return the values that are checked: of whole numbers all, unless there are many."""
+    ends = _ends(range_)
+    if range_.choice is None and (range_.integer or range_.log_integer) and ends[1] - ends[0] < MANY:
+        return tuple(range(ends[0], ends[1] + 1))
     return ends
 
 

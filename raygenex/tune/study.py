@@ -60,20 +60,30 @@ def _identity(config: RunConfig, inputs: Inputs) -> str:
     """Return a hash of everything that decides what trials give; how many there are and how fast may change."""
     incidental = {"trials", "parallel", "gpus_per_trial", "max_failures", "seeds", "tolerance", "sampler"}
     options = config.tune.model_dump(mode="json", exclude=incidental)
-    return canonical_hash({"inputs": inputs.identity, "tune": options})
+    timed = config.predict.batch_size if "latency_ms" in config.tune.objectives else None
+    return canonical_hash({"inputs": inputs.identity, "tune": options, "timed": timed})
 
 
-def request(config: RunConfig) -> Request:
-    """Return what the trials that run beside each other need."""
+def request(config: RunConfig, inputs: Inputs | None) -> Request:
+    """Return what the trials that run beside each other need; ``inputs`` may be None while they are not made."""
     options, each = config.tune, config.train
-    share = 1.0 if nested(config) else options.gpus_per_trial
-    gpus = share if uses_gpu(config) else 0.0
-    workers = each.workers if nested(config) else 1
+    below = nested(config, inputs)
+    gpus = (1.0 if below else options.gpus_per_trial) if uses_gpu(config) else 0.0
+    workers = each.workers if below else 1
     keys = "tune.parallel, train.workers or train.cpus_per_worker"
-    fewest = options.parallel * each.fewest_workers if nested(config) else None
+    fewest = options.parallel * each.fewest_workers if below else None
     return Request("the search", options.parallel * workers, each.cpus_per_worker, gpus, keys, fewest)
 
 
-def nested(config: RunConfig) -> bool:
-    """Whether each trial has several workers, of Ray Train, below its own process."""
-    return config.train.workers > 1 and not isinstance(config.model, KmerConfig)
+def nested(config: RunConfig, inputs: Inputs | None) -> bool:
+    """Whether each trial is trained by Ray Train's workers, below its own process.
+
+    One worker is enough for that where a training would stream its genes: they would not come in the same order from
+    memory.
+    """
+    if isinstance(config.model, KmerConfig):
+        return False
+    if config.train.workers > 1:
+        return True
+    limit = config.train.memory_gib * 2**30
+    return inputs is not None and any(rows.count * rows.row_bytes > limit for rows in inputs.tables.values())

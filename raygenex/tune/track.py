@@ -41,25 +41,35 @@ class StudyTrack:
 
         A trial that goes on keeps its run. Raises a TrackingError if MLflow does not answer.
         """
-        known = {record.number: record for record in records}
+        ends: dict[int, str] = {}
         for run in self._tracker.children(self._parent, STAGE):
             number = int(run.data.tags["raygenex.trial"])
-            record = known.get(number)
-            if record is None:
-                # Its process ended before the trial was written down: the trial comes again, in this run.
-                self._runs[number] = run.info.run_id
+            if number in self._runs:
+                # A process that died, or lost sight of MLflow, while it made the run made it twice.
+                self._tracker.end(run.info.run_id, "KILLED")
                 continue
             self._runs[number] = run.info.run_id
-            logged = self._tracker.logged_steps(run.info.run_id, "epoch_valid_auroc")
-            missing = {int(entry["epoch"]): epoch_numbers(entry) for entry in record.history}
-            self._tracker.log_series(run.info.run_id, {step: missing[step] for step in missing if step not in logged})
+            ends[number] = run.info.status if run.data.tags.get("raygenex.state") else "RUNNING"
+        for record in records:
+            if record.ended and ends.get(record.number) == _ENDS[record.state]:
+                continue
+            self._begin(record)
+            run_id = self._runs[record.number]
+            logged = self._tracker.logged_steps(run_id, "epoch_valid_auroc")
+            self._epochs(record, [entry for entry in record.history if int(entry["epoch"]) not in logged])
             if record.ended:
                 self._end(record)
+        self._complete_parent(records)
+
+    def _complete_parent(self, records: list[Record]) -> None:
+        logged = self._tracker.logged_steps(self._parent, "trial_valid_auroc")
+        best, series = float("-inf"), {}
         for record in records:
-            if record.ended and record.number not in self._runs:
-                self._begin(record)
-                self._epochs(record, record.history)
-                self._end(record)
+            if record.scored:
+                best = max(best, record.auroc)
+                if record.number not in logged:
+                    series[record.number] = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best}
+        self._tracker.log_series(self._parent, series)
 
     def begin(self, record: Record) -> None:
         """Open the run of a trial, or the one that it has already."""
@@ -83,15 +93,17 @@ class StudyTrack:
             )
 
     def _begin(self, record: Record) -> None:
+        values = self._space.plain(record.params)
         if (run_id := self._runs.get(record.number)) is not None:
             self._tracker.reopen(run_id)
-            return
-        values = self._space.trial_config(record.params).dump()
+        else:
+            tags = {"raygenex.stage": STAGE, "raygenex.trial": str(record.number)}
+            name = f"{values['name']}-trial-{record.number:02d}"
+            # Known before anything else is logged: a call that is tried again makes no second run.
+            run_id = self._runs[record.number] = self._tracker.start(name, {}, tags, self._parent)
         # The settings of the study stand in its own run.
         params = flatten({key: value for key, value in values.items() if key not in ("tune", "benchmark")})
-        tags = {"raygenex.stage": STAGE, "raygenex.trial": str(record.number)}
-        name = f"{values['name']}-trial-{record.number:02d}"
-        self._runs[record.number] = self._tracker.start(name, params, tags, self._parent)
+        self._tracker.log_params(run_id, params)
 
     def _epochs(self, record: Record, history: list[dict[str, float]], at: int | None = None) -> None:
         series = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
@@ -108,9 +120,12 @@ class StudyTrack:
     def close(self, records: list[Record]) -> None:
         """End what is still open as killed, of trials that another process is to finish."""
         for record in records:
-            if not record.ended and record.number in self._runs:
-                end = partial(self._tracker.end, self._runs[record.number], "KILLED")
-                self._outbox.add(end, f"the end of trial {record.number}")
+            if not record.ended:
+                self._outbox.add(partial(self._kill, record.number), f"the end of trial {record.number}")
+
+    def _kill(self, number: int) -> None:
+        if (run_id := self._runs.get(number)) is not None:
+            self._tracker.end(run_id, "KILLED")
 
 
 def _now_ms() -> int:

@@ -76,11 +76,12 @@ class Trial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         """Take a trial; its inputs are made in its first step, where errors are its own."""
         self._folder = self._shared.folder / TRIALS / f"{config['number']:04d}"
-        self._config: RunConfig = self._shared.space.trial_config(config["params"])
-        self._objectives = self._config.tune.objectives
+        self._params: dict[str, Any] = config["params"]
+        self._objectives = self._shared.space.config.tune.objectives
         self._best, self._epochs = float("-inf"), 0
 
     def _open(self) -> Fit:
+        self._config: RunConfig = self._shared.space.trial_config(self._params)
         torch.set_num_threads(max(1, int(self._config.train.cpus_per_worker)))
         if isinstance(self._config.model, KmerConfig):
             return TableFit(self._shared, self._config, self._tables)

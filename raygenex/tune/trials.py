@@ -6,9 +6,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 import ray.tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError
 
 from raygenex.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
@@ -25,7 +28,7 @@ from raygenex.tune.shared import (
 from raygenex.tune.study import Study, nested, request
 from raygenex.tune.track import StudyTrack
 from raygenex.tune.trial import Trial
-from raygenex.tune.watch import Watch
+from raygenex.tune.watch import OutOfMemory, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +55,9 @@ def run_trials(study: Study, track: StudyTrack) -> None:
     epochs = options.epochs or config.train.epochs
     search = StudySearch(options, study.space.distributions(), records, study.first, config.seed)
     shared = _share(study)
-    needed = request(config)
+    needed = request(config, study.inputs)
     resources = {"cpu": needed.cpus} | ({"gpu": needed.gpus} if needed.gpus else {})
-    if nested(config):
+    if nested(config, study.inputs):
         # Its workers reserve what they need; the trial itself waits for them.
         resources = {"cpu": WAITING_CPUS}
     trainable = ray.tune.with_resources(ray.tune.with_parameters(Trial, shared=shared), resources)
@@ -82,7 +85,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
                 failure_config=ray.tune.FailureConfig(max_failures=options.max_failures),
             ),
         )
-        with _quiet():
+        with _quiet(), _lost_for_want_of_memory():
             tuner.fit()
     shutil.rmtree(work, ignore_errors=True)
     for record in ledger.ended:
@@ -103,21 +106,39 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
+@contextmanager
+def _lost_for_want_of_memory() -> Iterator[None]:
+    """Let a trial that Ray ended for want of memory be one that lost its process.
+
+    Ray's `OutOfMemoryError` is none of the errors that Ray Tune recovers from: it would end the whole search.
+    """
+    fail = RayActorManager._actor_task_failed
+
+    def recover(manager: RayActorManager, task: Any, exception: Exception) -> None:
+        fail(manager, task, OutOfMemory() if isinstance(exception, OutOfMemoryError) else exception)
+
+    RayActorManager._actor_task_failed = recover
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = fail
+
+
 def _share(study: Study) -> Shared:
     """Compute what no trial changes."""
     config, inputs = study.config, study.inputs
-    if not nested(config):
+    if not nested(config, inputs):
         fits_in_store(inputs.tables, inputs.tables["train"].row_bytes)
     info = CheckpointInfo(
         config={}, config_hash="", inputs=inputs.info, fingerprints=inputs.fingerprints, versions=package_versions()
     )
     # Several workers read their shares through Ray Data.
-    columns = {} if nested(config) else read_columns(inputs.tables)
+    columns = {} if nested(config, inputs) else read_columns(inputs.tables)
     sample = read_sample(inputs.tables["valid"])
     shared = Shared(study.space, info, columns, sample, inputs, study.splits, None, study.ledger.folder)
     if common_start(study.space, inputs.fingerprints["train"]) is None:
         return shared
     logger.info("making what the half-life branch of every trial starts from")
-    needed = request(config)
+    needed = request(config, study.inputs)
     task = ray.remote(num_cpus=needed.cpus, num_gpus=needed.gpus)(make_common)
     return Shared(**{**vars(shared), "start": ray.get(task.remote(config, trial_halflife(shared)))})

@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import RayActorError
 
 from raygenex.cluster import find_cause
 from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.nested import RUNNING, STOP
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.track import StudyTrack
 
 logger = logging.getLogger(__name__)
+
+# An epoch may be long; a training that hangs is left to Ray Tune.
+STOP_S = 1800.0
+
+
+class OutOfMemory(RayActorError):
+    """The loss of a trial's process that Ray ended because its node had no memory left."""
 
 
 class Watch(tune.Callback):
@@ -53,6 +61,8 @@ class Watch(tune.Callback):
         self._free = [time.monotonic()] * parallel
         """Since when the places of trials have been free."""
         self._began: dict[int, float] = {}
+        self._earlier_s: dict[int, float] = {}
+        """Seconds of trials in earlier processes."""
         self._seconds: list[float] = []
         self._results: dict[int, dict[str, Any]] = {}
 
@@ -69,8 +79,10 @@ class Watch(tune.Callback):
             logger.warning("trial %d lost its process or its node; it begins again", number)
             self._ledger.keep(record)
             return
+        known = self._ledger.records.get(number)
+        self._earlier_s[number] = known.wall_s if known else 0.0
         self._began[number] = heapq.heappop(self._free) if self._free else time.monotonic()
-        record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
+        record = known or Record(number=number, params=trial.config["params"])
         self._ledger.keep(record)
         self._track.begin(record)
 
@@ -88,6 +100,7 @@ class Watch(tune.Callback):
             record.history.append(metrics)
             self._track.epoch(record, metrics)
         record.values = {"valid_auroc": max(entry["valid_auroc"] for entry in record.history)}
+        record.wall_s = self._wall_s(record.number)
         self._ledger.keep(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -101,6 +114,10 @@ class Watch(tune.Callback):
             judged = ("latency_ms", "size_mb")
             record.values |= {name: result[name] for name in judged if not math.isnan(result.get(name, math.nan))}
         else:
+            # An earlier process may have trained it further than ASHA lets it come now.
+            record.history = record.history[: result[EPOCHS]]
+            record.values = {"valid_auroc": max(entry["valid_auroc"] for entry in record.history)}
+            self._stop_workers(record)
             record.state, record.reason = "stopped", f"poorer than others after {_plural(len(record.history), 'epoch')}"
         self._close(record)
 
@@ -113,9 +130,19 @@ class Watch(tune.Callback):
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
 
+    def _stop_workers(self, record: Record) -> None:
+        """Let the workers of a stopped trial end their epoch, and wait for it: killed ones would keep their places."""
+        folder = self._ledger.trial_folder(record.number)
+        if not (folder / RUNNING).exists():
+            return
+        (folder / STOP).touch()
+        deadline = time.monotonic() + STOP_S
+        while (folder / RUNNING).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
     def _close(self, record: Record) -> None:
         now = time.monotonic()
-        record.wall_s = now - self._began[record.number]
+        record.wall_s = self._wall_s(record.number)
         heapq.heappush(self._free, now)
         self._ledger.keep(record)
         scored = self._ledger.scored
@@ -140,6 +167,9 @@ class Watch(tune.Callback):
             )
         self._advance(1, best_note)
 
+    def _wall_s(self, number: int) -> float:
+        return self._earlier_s.get(number, 0.0) + time.monotonic() - self._began[number]
+
     def _left(self, done: int) -> str:
         todo = self._trials - done
         if todo <= 0:
@@ -150,8 +180,10 @@ class Watch(tune.Callback):
 
 def _why(trial: Any, losses: int) -> str:
     """Say why Ray Tune gave a trial up, from the error that it wrote down."""
+    if trial.pickled_error_file is None:
+        return "Ray Tune gave it up"
     error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    if isinstance(error, OutOfMemoryError):
+    if isinstance(error, OutOfMemory):
         return f"its process was ended {_times(losses)} because its node had no memory left: lower tune.parallel"
     if isinstance(error, RayActorError):
         return f"its process or its node was lost {_times(losses)}, perhaps for want of memory"

@@ -88,7 +88,7 @@ def test_best_yaml_is_a_configuration_that_gives_the_settings(study, tmp_path):
 
 def test_the_table_has_every_trial_and_the_plots_need_no_network(study):
     space, ledger = study
-    folder = write_report(space, ledger, ledger.records[5], 60.0)
+    folder = write_report(space, ledger, 60.0)
     rows = list(csv.DictReader((folder / "trials.csv").open()))
     assert [row["trial"] for row in rows] == list("012345")
     assert rows[3]["state"] == "failed"
@@ -107,5 +107,20 @@ def test_plots_of_few_trials_leave_the_importances_out(study):
     space, ledger = study
     for number in (2, 3, 4, 5):
         del ledger.records[number]
-    page = (write_report(space, ledger, ledger.records[1], 1.0) / "plots.html").read_text()
+    page = (write_report(space, ledger, 1.0) / "plots.html").read_text()
     assert page.count("Plotly.newPlot") == 3
+
+
+def test_a_study_without_a_result_has_its_table(study):
+    space, ledger = study
+    for one in ledger.records.values():
+        one.state = "failed"
+    folder = write_report(space, ledger, 1.0)
+    assert [path.name for path in folder.iterdir()] == ["trials.csv"]
+
+
+def test_best_yaml_finds_the_embeddings_of_the_study(tmp_path):
+    values = {"name": "s", "output": str(tmp_path), "backbone": {"kind": "hyenadna"}}
+    config = parse_config(values | {"tune": {"space": {"model.dropout": {"uniform": [0, 0.8]}}}}, "test")
+    (tmp_path / "best.yaml").write_text(best_yaml(Space(config), record(0, 0.7, params={"model.dropout": 0.3})))
+    assert load_config(tmp_path / "best.yaml").store == config.store

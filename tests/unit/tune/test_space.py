@@ -170,3 +170,34 @@ def test_kinds_of_models_that_do_not_go_together(kind, choice, words):
     with pytest.raises(ConfigError) as info:
         Space(make(space, model={"kind": kind}))
     sentence(info, "tune.space", *words)
+
+
+@pytest.mark.parametrize(
+    ("sections", "key", "range_", "words"),
+    [
+        (
+            {"epochs": 3, "stop_early": False},
+            "train.epochs",
+            {"integer": [2, 9]},
+            ["is that of tune.epochs"],
+        ),
+        (
+            {"model": {"kind": "logistic"}},
+            "train.learning_rate",
+            {"uniform": [0.1, 1]},
+            ["changes nothing"],
+        ),
+        ({}, "train.shuffle_buffer", {"integer": [1, 9]}, ["train.shuffle_buffer", "how fast"]),
+        ({}, "model.kernel_size", {"integer": [3, 5]}, ["kernel_size (4) must be odd"]),
+        ({"train": {"workers": 2}}, "train.global_batch_size", {"integer": [16, 64]}, ["must divide by workers (2)"]),
+    ],
+)
+def test_values_inside_a_range_that_do_not_fit(sections, key, range_, words):
+    with pytest.raises(ConfigError) as info:
+        Space(make({key: range_}, **sections))
+    sentence(info, "tune.space", *words)
+
+
+def test_more_settings_to_begin_with_than_trials():
+    with pytest.raises(ConfigError, match="first has 2 settings for 1 trials"):
+        make(trials=1, first=[{}, {}])

@@ -5,12 +5,13 @@ import pickle
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from raygenex.errors import DataError
 from raygenex.tune.ledger import Ledger, StudyState
+from raygenex.tune.nested import RUNNING, STOP
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
-from raygenex.tune.watch import Watch
+from raygenex.tune.watch import OutOfMemory, Watch
 
 
 class Track:
@@ -111,7 +112,7 @@ def test_epochs_that_come_again_after_a_loss_are_written_down_once(study):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OutOfMemoryError("x"), "its process was ended once because its node had no memory left: lower tune.parallel"),
+        (OutOfMemory(), "its process was ended once because its node had no memory left: lower tune.parallel"),
         (RayActorError(), "its process or its node was lost once, perhaps for want of memory"),
         (RayTaskError("f", "trace", DataError("row 3 is bad")), "row 3 is bad"),
         (RayTaskError("f", "trace", KeyError("k")), "KeyError: 'k'"),
@@ -130,3 +131,72 @@ def test_a_trial_that_ray_tune_gave_up(study, tmp_path, error, reason):
 
 def test_the_callback_can_be_pickled_by_ray_tune(study):
     pickle.dumps(study[2])
+
+
+def test_a_trial_that_ray_tune_gave_up_without_an_error_it_knows(study):
+    ledger, _, watch = study
+    report(watch, trial(0))
+    watch.on_trial_error(0, [], trial(0, pickled_error_file=None))
+    assert (ledger.records[0].state, ledger.records[0].reason) == ("failed", "Ray Tune gave it up")
+
+
+def test_memory_that_is_gone_is_a_loss_that_ray_tune_recovers_from():
+    """Ray's own error for it would end the whole search."""
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.exceptions import OutOfMemoryError
+
+    from raygenex.tune.trials import _lost_for_want_of_memory
+
+    told = []
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
+    task = SimpleNamespace(_tracked_actor=actor, _on_error=None)
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+    with pytest.raises(RuntimeError, match="unexpected"):
+        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+    with _lost_for_want_of_memory():
+        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+    assert [type(error) for error in told] == [OutOfMemory]
+    with pytest.raises(RuntimeError, match="unexpected"):
+        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+
+
+def test_time_adds_up_over_the_processes_that_had_a_trial(study):
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.7))
+    ledger.records[0].wall_s = 100.0
+    later = Watch(ledger, track, 3, 2, lambda amount, note: None)
+    report(later, trial(0), result(1, 0.7), result(2, 0.8, "all 2 epochs"))
+    later.on_trial_complete(0, [], trial(0))
+    assert 100.0 <= ledger.records[0].wall_s < 160.0
+
+
+def test_a_stopped_trial_counts_up_to_where_it_was_stopped(study):
+    """An earlier process had trained it further."""
+    ledger, track, watch = study
+    report(watch, trial(0), result(1, 0.7), result(2, 0.6), result(3, 0.9))
+    later = Watch(ledger, track, 3, 2, lambda amount, note: None)
+    report(later, trial(0), result(1, 0.7), result(2, 0.6))
+    later.on_trial_complete(0, [], trial(0))
+    record = ledger.records[0]
+    assert (record.state, record.auroc, len(record.history)) == ("stopped", 0.7, 2)
+
+
+def test_workers_of_a_stopped_trial_are_asked_to_stop_and_waited_for(study):
+    import threading
+
+    ledger, _, watch = study
+    folder = ledger.trial_folder(0)
+    folder.mkdir()
+    (folder / RUNNING).touch()
+
+    def work():
+        while not (folder / STOP).exists():
+            pass
+        (folder / RUNNING).unlink()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    report(watch, trial(0), result(1, 0.7))
+    watch.on_trial_complete(0, [], trial(0))
+    worker.join(5)
+    assert not (folder / RUNNING).exists()
