@@ -151,10 +151,11 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
         steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
         manifest = read_manifest(config.store)
         made = made and manifest is not None and manifest.complete
-    left, inputs = options.trials, None
+    left, inputs, begun = options.trials, None, ""
     if made:
         study = open_study(config, force)
         left, inputs = study.left, study.inputs
+        begun = " (a study to go on with: pass --resume)" if study.state is not None and left else ""
     trial = (
         config
         if options.epochs is None
@@ -164,7 +165,7 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
     each = f"{request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
     steps.append(
         f"search: {', '.join(space.keys)}, {left} of {options.trials} trials to do, {request.count} x {each}, "
-        f"{_amount(trial)}"
+        f"{_amount(trial)}{begun}"
     )
     if options.seeds:
         split = "test" if config.data.test else "valid"

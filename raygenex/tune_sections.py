@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from raygenex.data_sections import PositiveInt, Section
 
@@ -77,6 +77,17 @@ class TuneConfig(Section):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0, 1, 2), description="trainings of the best settings in the end; none: no training"
     )
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _whole_keys(cls, space: Any) -> Any:
+        for key, value in space.items() if isinstance(space, dict) else ():
+            if isinstance(value, dict) and value and not set(value) & set(SearchRange.model_fields):
+                inner = next(iter(value))
+                raise ValueError(
+                    f"{key} holds {inner}, which is no range: write whole keys, such as {key}.{inner}: {{...}}"
+                )
+        return space
 
     @model_validator(mode="after")
     def _auroc_is_an_objective(self) -> "TuneConfig":

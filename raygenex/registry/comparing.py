@@ -11,6 +11,9 @@ from raygenex.registry.scoring import compare_metric, fetch_contender, score_bot
 from raygenex.registry.versions import Registry, Version
 from raygenex.tracking import flatten
 
+# What says where a run is and what is done beside it: nothing of the model.
+_WHERE = ("output", "tracking", "cluster", "benchmark", "tune")
+
 
 @dataclass(frozen=True)
 class CompareResult:
@@ -82,5 +85,6 @@ def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> Compare
 
 
 def _changed_settings(a: dict[str, str], b: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
-    """Return the keys whose values differ, in the order of a, then those of b alone."""
-    return {key: (a.get(key), b.get(key)) for key in a | b if a.get(key) != b.get(key)}
+    """Return the keys whose values differ, in the order of a, then those of b alone; not where a run stands."""
+    keys = [key for key in a | b if key.split(".")[0] not in _WHERE]
+    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}

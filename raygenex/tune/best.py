@@ -74,7 +74,7 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
     split = config.benchmark.split
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, split, splits)
-    logger.info("training the best settings, those of trial %d, with %d seeds", best.number, len(jobs))
+    logger.info("training the best settings, those of trial %d, anew: seeds %s", best.number, list(options.seeds))
     for number, outcome in run_jobs(config, jobs, done, parent, force):
         if outcome.get("error"):
             raise RaygenexError(f"the best settings failed with seed {jobs[number].seed}: {outcome['error']}")

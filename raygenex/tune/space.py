@@ -45,6 +45,11 @@ class Space:
         _refuse_kinds(config)
         for key in self._ranges:
             _refuse(key, config, self._ranges)
+        if (epochs := config.tune.epochs) is not None and epochs > config.train.epochs:
+            raise ConfigError(
+                f"tune.epochs is {epochs}, more than the {config.train.epochs} of train.epochs, which train the best "
+                "settings: lower the one or raise the other"
+            )
         self._own = {key: self._value_of(key) for key in self._ranges}
         self._check_ends()
 
@@ -72,6 +77,11 @@ class Space:
                 raise ConfigError(f"{where}: {min(unknown)} is not in {WHERE}: add its range, or leave it out")
             values = self._own | given
             for key, value in values.items():
+                if key not in given and not _contains(self._ranges[key], value):
+                    raise ConfigError(
+                        f"{WHERE}: the first trial is this configuration, whose {key} is {value!r}, not in its "
+                        "range: change one of the two, or set tune.first to []"
+                    )
                 if not _contains(self._ranges[key], value):
                     raise ConfigError(
                         f"{where}: {key} is {value!r} there, and {WHERE} does not reach it: widen {WHERE}.{key}, give "

@@ -28,7 +28,8 @@ def tune_text(result: "TuneResult") -> str:
     """Return what came of a study, on a few lines."""
     states = ", ".join(f"{count} {name}" for name, count in result.states.items() if count)
     lines = [
-        f"trials: {result.trials} ({states}), {result.overhead_s:.2f} s each beside their training",
+        f"trials: {result.trials} ({states}), {result.overhead_s:.2f} s each beside their training, the start of "
+        "processes included",
         f"best: trial {result.best}, valid AUROC {result.valid_auroc:.4f} (the best of many, so rather high)",
     ]
     if result.first_auroc is not None:
@@ -44,7 +45,8 @@ def tune_text(result: "TuneResult") -> str:
 
 
 def _trained_lines(trained: Any) -> list[str]:
-    lines = [f"trained anew with seeds {', '.join(map(str, trained.seeds))}:"]
+    noun = "seed" if len(trained.seeds) == 1 else "seeds"
+    lines = [f"trained anew with {noun} {', '.join(map(str, trained.seeds))}:"]
     splits = ["valid"] if trained.split == "valid" else ["valid", "test"]
     for split in splits:
         parts = []

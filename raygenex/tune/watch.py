@@ -173,7 +173,7 @@ class Watch(tune.Callback):
     def _left(self, done: int) -> str:
         todo = self._trials - done
         if todo <= 0:
-            return "all done"
+            return "the search is done"
         seconds = sum(self._seconds) / len(self._seconds) * math.ceil(todo / self._parallel)
         return f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
 

@@ -113,7 +113,8 @@ def test_a_margin_without_an_encoder_changes_nothing():
         ),
         ({}, "not none"),
         ({"choice": [1, 1]}, "choice has a value twice"),
-        ({"unifrm": [0, 1]}, "is not a known key"),
+        ({"unifrm": [0, 1]}, "model.dropout holds unifrm, which is no range: write whole keys"),
+        ({"uniform": [0, 1], "stepp": 1}, "is not a known key"),
     ],
 )
 def test_ranges_that_make_no_sense(range_, message):
@@ -136,7 +137,11 @@ def test_settings_to_try_first_take_the_rest_from_the_file():
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        ({}, ["tune.first, number 1", "model.dropout is 0.5 there", "widen tune.space.model.dropout"]),
+        ({}, ["the first trial is this configuration, whose model.dropout is 0.5", "set tune.first to []"]),
+        (
+            {"model.dropout": 0.4},
+            ["tune.first, number 1", "model.dropout is 0.4 there", "widen tune.space.model.dropout"],
+        ),
         ({"model.dropout": 0.2, "model.width": 8}, ["model.width is not in tune.space"]),
         ({"model.dropout": True}, ["model.dropout is True there"]),
     ],
@@ -201,3 +206,8 @@ def test_values_inside_a_range_that_do_not_fit(sections, key, range_, words):
 def test_more_settings_to_begin_with_than_trials():
     with pytest.raises(ConfigError, match="first has 2 settings for 1 trials"):
         make(trials=1, first=[{}, {}])
+
+
+def test_trials_have_no_more_epochs_than_the_training_of_the_best():
+    with pytest.raises(ConfigError, match=r"tune\.epochs is 9, more than the 7 of train\.epochs"):
+        Space(make({"model.dropout": {"uniform": [0, 0.9]}}, epochs=9))
