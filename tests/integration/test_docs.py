@@ -19,6 +19,7 @@ from raygenex.config import RunConfig, load_config
 from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import ConfigError
 from raygenex.starter import STARTER
+from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -141,7 +142,9 @@ def test_shipped_jobs_are_valid_and_listed(path: Path, monkeypatch: pytest.Monke
     assert load_config(path).name == path.stem
     listing = (ROOT / "jobs" / "README.md").read_text(encoding="utf-8")
     assert f"| `{path.name}` |" in listing
-    verbs = ("run", "benchmark")
+    if path.stem.startswith("tune"):
+        assert Space(load_config(path)).first()
+    verbs = ("run", "benchmark", "tune")
     assert any(f"raygenex {verb} jobs/{path.name} -o output=$OUT" in listing for verb in verbs)
 
 
