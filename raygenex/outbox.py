@@ -237,7 +237,8 @@ class Outbox:
             waiting = len(self._queue)
             self._changed.notify_all()
         if begins:
-            logger.warning("%s; %s goes on, and %s wait for it", error, self._what, _entries(waiting))
+            wait = "waits" if waiting == 1 else "wait"
+            logger.warning("%s; %s goes on, and %s %s for it", error, self._what, _entries(waiting), wait)
 
     def _done(self) -> None:
         """Take the first call out of the queue, which was made."""
@@ -249,9 +250,12 @@ class Outbox:
             late = None if self._late is None else self._late + 1
             caught_up = late is not None and not self._queue
             self._late = None if caught_up else late
+            if caught_up:
+                # Said while the lock is held: whoever waits for an empty queue then finds the line written.
+                logger.info(
+                    "MLflow answers again and has what waited for it: %s of %s", _entries(late or 0), self._what
+                )
             self._changed.notify_all()
-        if caught_up:
-            logger.info("MLflow answers again and has what waited for it: %s of %s", _entries(late or 0), self._what)
 
 
 def _entries(count: int) -> str:

@@ -112,6 +112,6 @@ def test_every_key_that_names_a_file_is_looked_at():
         *("build.genome", "build.annotation", "build.features", "build.windows", "build.tss_peaks"),
         *("build.label.table", "build.extra.table", "split.file", "split.table"),
     }
-    no_files = {"name", "evaluate.confidence"}
+    no_files = {"name", "evaluate.confidence", "tune.first"}
     assert named - no_files == looked_at & named
     assert {"output", "build.genome", "split.file", "tracking.uri"} <= named

@@ -48,7 +48,7 @@ def store():
 
 @pytest.fixture
 def job(store, tmp_path):
-    return Job(None, None, {}, store, "run", tmp_path, Outbox("the test", 0.0))
+    return Job(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
 
 
 def test_epochs_go_through_the_outbox(job, store):
@@ -85,7 +85,7 @@ def test_another_process_completes_what_was_kept(job, store, tmp_path):
     job.save_series()
     assert [path.name for path in tmp_path.iterdir()] == [UNTRACKED]
     assert json.loads((tmp_path / UNTRACKED).read_text())["child"] == {"3": {"triplet_loss": 0.25}}
-    later = Job(None, None, {}, store, "run", tmp_path, Outbox("the test", 0.0))
+    later = Job(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
     later.load_series()
     assert later.series == job.series
     later.complete_series()
