@@ -114,8 +114,8 @@ def _lost_for_want_of_memory() -> Iterator[None]:
     """
     fail = RayActorManager._actor_task_failed
 
-    def recover(manager: RayActorManager, task: Any, exception: Exception) -> None:
-        fail(manager, task, OutOfMemory() if isinstance(exception, OutOfMemoryError) else exception)
+    def recover(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        fail(manager, tracked_actor_task, OutOfMemory() if isinstance(exception, OutOfMemoryError) else exception)
 
     RayActorManager._actor_task_failed = recover
     try:

@@ -152,12 +152,12 @@ def test_memory_that_is_gone_is_a_loss_that_ray_tune_recovers_from():
     task = SimpleNamespace(_tracked_actor=actor, _on_error=None)
     manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
     with pytest.raises(RuntimeError, match="unexpected"):
-        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
     with _lost_for_want_of_memory():
-        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
     assert [type(error) for error in told] == [OutOfMemory]
     with pytest.raises(RuntimeError, match="unexpected"):
-        RayActorManager._actor_task_failed(manager, task, OutOfMemoryError("no memory"))
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
 
 
 def test_time_adds_up_over_the_processes_that_had_a_trial(study):
