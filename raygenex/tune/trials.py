@@ -52,8 +52,6 @@ def run_trials(study: Study, track: StudyTrack) -> None:
     records = list(ledger.records.values())
     if ledger.ended or records:
         logger.info("going on with the study in %s: %d trials have ended", ledger.folder, len(ledger.ended))
-    epochs = options.epochs or config.train.epochs
-    search = StudySearch(options, study.space.distributions(), records, study.first, config.seed)
     shared = _share(study)
     needed = request(config, study.inputs)
     resources = {"cpu": needed.cpus} | ({"gpu": needed.gpus} if needed.gpus else {})
@@ -61,35 +59,45 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         # Its workers reserve what they need; the trial itself waits for them.
         resources = {"cpu": WAITING_CPUS}
     trainable = ray.tune.with_resources(ray.tune.with_parameters(Trial, shared=shared), resources)
-    work = ledger.folder / RAY_FOLDER
     logger.info("searching %s with %d trials", ", ".join(study.space.keys), study.left)
     with progress("trials", options.trials, len(ledger.ended)) as advance:
-        watch = Watch(ledger, track, options.trials, options.parallel, advance)
-        tuner = ray.tune.Tuner(
-            trainable,
-            tune_config=ray.tune.TuneConfig(
-                search_alg=search,
-                scheduler=scheduler(options, epochs, ledger.ended),
-                num_samples=study.left,
-                max_concurrent_trials=options.parallel,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:04d}",
-            ),
-            run_config=ray.tune.RunConfig(
-                name=f"{int(time.time())}-{os.getpid()}",
-                storage_path=str(work),
-                callbacks=[watch],
-                verbose=0,
-                # Trials keep their own state, and need it only if they are lost.
-                checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=ray.tune.FailureConfig(max_failures=options.max_failures),
-            ),
-        )
-        with _quiet(), _lost_for_want_of_memory():
-            tuner.fit()
-    shutil.rmtree(work, ignore_errors=True)
+        # Ray Tune gives up a trial whose process is lost before its first step; such a trial comes again in another
+        # pass, `max_failures` times at most.
+        before = -1
+        while study.left and (done := len(ledger.ended) + sum(one.lost for one in ledger.records.values())) > before:
+            before = done
+            watch = Watch(ledger, track, options, advance)
+            with _quiet(), _lost_for_want_of_memory():
+                _tuner(study, trainable, watch).fit()
+    shutil.rmtree(ledger.folder / RAY_FOLDER, ignore_errors=True)
     for record in ledger.ended:
         shutil.rmtree(ledger.trial_folder(record.number), ignore_errors=True)
+
+
+def _tuner(study: Study, trainable: Any, watch: Watch) -> ray.tune.Tuner:
+    """Return Ray Tune's run of the trials that are left; Optuna and ASHA know those that have ended."""
+    config, options, ledger = study.config, study.config.tune, study.ledger
+    records = list(ledger.records.values())
+    return ray.tune.Tuner(
+        trainable,
+        tune_config=ray.tune.TuneConfig(
+            search_alg=StudySearch(options, study.space.distributions(), records, study.first, config.seed),
+            scheduler=scheduler(options, options.epochs or config.train.epochs, ledger.ended),
+            num_samples=study.left,
+            max_concurrent_trials=options.parallel,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:04d}",
+        ),
+        run_config=ray.tune.RunConfig(
+            name=f"{time.time_ns()}-{os.getpid()}",
+            storage_path=str(ledger.folder / RAY_FOLDER),
+            callbacks=[watch],
+            verbose=0,
+            # Trials keep their own state, and need it only if they are lost.
+            checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=ray.tune.FailureConfig(max_failures=options.max_failures),
+        ),
+    )
 
 
 @contextmanager

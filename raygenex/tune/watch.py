@@ -13,6 +13,7 @@ from ray import tune
 from ray.exceptions import RayActorError
 
 from raygenex.cluster import find_cause
+from raygenex.config import TuneConfig
 from raygenex.tune.ledger import Ledger, Record
 from raygenex.tune.nested import RUNNING, STOP
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
@@ -37,10 +38,8 @@ class Watch(tune.Callback):
         The memory of the study.
     track
         The study in MLflow.
-    trials
-        How many there are to be in the end.
-    parallel
-        Trials at the same time.
+    options
+        The section tune.
     advance
         Of the progress bar.
     """
@@ -49,16 +48,16 @@ class Watch(tune.Callback):
         self,
         ledger: Ledger,
         track: StudyTrack,
-        trials: int,
-        parallel: int,
+        options: TuneConfig,
         advance: Callable[[int, str], None],
     ) -> None:
         self._ledger = ledger
         self._track = track
-        self._trials = trials
-        self._parallel = parallel
+        self._trials = options.trials
+        self._parallel = options.parallel
+        self._max_failures = options.max_failures
         self._advance = advance
-        self._free = [time.monotonic()] * parallel
+        self._free = [time.monotonic()] * options.parallel
         """Since when the places of trials have been free."""
         self._began: dict[int, float] = {}
         self._earlier_s: dict[int, float] = {}
@@ -122,10 +121,16 @@ class Watch(tune.Callback):
         self._close(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Write down a trial whose process was lost too often."""
+        """Write down a trial that Ray Tune gave up, unless it may come again."""
         number = trial.config["number"]
         record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
         self._began.setdefault(number, time.monotonic())
+        if isinstance(_error(trial), RayActorError) and record.lost < self._max_failures:
+            record.lost += 1
+            self._ledger.keep(record)
+            heapq.heappush(self._free, time.monotonic())
+            logger.warning("trial %d lost its process or its node; it begins again", number)
+            return
         record.state = "failed"
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
@@ -178,11 +183,17 @@ class Watch(tune.Callback):
         return f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
 
 
+def _error(trial: Any) -> Any:
+    """Return the error that Ray Tune wrote down for a trial; None if it knows none."""
+    path = trial.pickled_error_file
+    return None if path is None else pickle.loads(Path(path).read_bytes())
+
+
 def _why(trial: Any, losses: int) -> str:
     """Say why Ray Tune gave a trial up, from the error that it wrote down."""
-    if trial.pickled_error_file is None:
+    error = _error(trial)
+    if error is None:
         return "Ray Tune gave it up"
-    error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
     if isinstance(error, OutOfMemory):
         return f"its process was ended {_times(losses)} because its node had no memory left: lower tune.parallel"
     if isinstance(error, RayActorError):

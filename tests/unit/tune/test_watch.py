@@ -7,11 +7,14 @@ from types import SimpleNamespace
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
+from raygenex.config import TuneConfig
 from raygenex.errors import DataError
 from raygenex.tune.ledger import Ledger, StudyState
 from raygenex.tune.nested import RUNNING, STOP
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.watch import OutOfMemory, Watch
+
+OPTIONS = TuneConfig(trials=3, parallel=2, max_failures=0)
 
 
 class Track:
@@ -34,7 +37,7 @@ class Track:
 def study(tmp_path):
     ledger, track = Ledger(tmp_path), Track()
     ledger.begin(StudyState(identity="x", run_id="y"))
-    return ledger, track, Watch(ledger, track, 3, 2, lambda amount, note: None)
+    return ledger, track, Watch(ledger, track, OPTIONS, lambda amount, note: None)
 
 
 def trial(number, **more):
@@ -164,7 +167,7 @@ def test_time_adds_up_over_the_processes_that_had_a_trial(study):
     ledger, track, watch = study
     report(watch, trial(0), result(1, 0.7))
     ledger.records[0].wall_s = 100.0
-    later = Watch(ledger, track, 3, 2, lambda amount, note: None)
+    later = Watch(ledger, track, OPTIONS, lambda amount, note: None)
     report(later, trial(0), result(1, 0.7), result(2, 0.8, "all 2 epochs"))
     later.on_trial_complete(0, [], trial(0))
     assert 100.0 <= ledger.records[0].wall_s < 160.0
@@ -174,7 +177,7 @@ def test_a_stopped_trial_counts_up_to_where_it_was_stopped(study):
     """An earlier process had trained it further."""
     ledger, track, watch = study
     report(watch, trial(0), result(1, 0.7), result(2, 0.6), result(3, 0.9))
-    later = Watch(ledger, track, 3, 2, lambda amount, note: None)
+    later = Watch(ledger, track, OPTIONS, lambda amount, note: None)
     report(later, trial(0), result(1, 0.7), result(2, 0.6))
     later.on_trial_complete(0, [], trial(0))
     record = ledger.records[0]
@@ -200,3 +203,22 @@ def test_workers_of_a_stopped_trial_are_asked_to_stop_and_waited_for(study):
     watch.on_trial_complete(0, [], trial(0))
     worker.join(5)
     assert not (folder / RUNNING).exists()
+
+
+def test_a_trial_that_was_lost_before_its_first_step_comes_again_in_another_pass(tmp_path):
+    ledger, track = Ledger(tmp_path), Track()
+    ledger.begin(StudyState(identity="x", run_id="y"))
+    path = tmp_path / "error.pkl"
+    path.write_bytes(pickle.dumps(RayActorError()))
+    lost = trial(0, pickled_error_file=str(path))
+    options = TuneConfig(trials=3, parallel=2, max_failures=2)
+    for losses in (1, 2):
+        watch = Watch(ledger, track, options, lambda amount, note: None)
+        report(watch, trial(0))
+        watch.on_trial_error(0, [], lost)
+        assert (ledger.records[0].state, ledger.records[0].lost) == ("running", losses)
+    watch = Watch(ledger, track, options, lambda amount, note: None)
+    report(watch, trial(0))
+    watch.on_trial_error(0, [], lost)
+    assert ledger.records[0].reason == "its process or its node was lost 3 times, perhaps for want of memory"
+    assert ledger.records[0].state == "failed"
