@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow test-slow-again lint docs clean
 
 # The main job on simulated data: embed, train with two workers, evaluate, register.
 demo: $(VENV)/.base
@@ -17,6 +17,10 @@ test: $(VENV)/.test
 # Kills workers, actors and drivers, and waits for the recovery.
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# Those of them that failed the last time.
+test-slow-again: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow --last-failed --last-failed-no-failures none
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
