@@ -252,7 +252,7 @@ class Outbox:
             self._late = None if caught_up else late
             if caught_up:
                 # Said while the lock is held: whoever waits for an empty queue then finds the line written.
-                logger.info(
+                logger.warning(
                     "MLflow answers again and has what waited for it: %s of %s", _entries(late or 0), self._what
                 )
             self._changed.notify_all()
