@@ -203,7 +203,7 @@ class Tracker:
         except TrackingError:
             return False
 
-    def runs(self, run_id: str) -> bool:
+    def is_running(self, run_id: str) -> bool:
         """Whether a run is marked as running."""
         with mlflow_errors(self.uri):
             return bool(self.client.get_run(run_id).info.status == "RUNNING")

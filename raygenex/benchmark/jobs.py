@@ -297,3 +297,10 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         "wall_s": time.monotonic() - started,
         "valid_auroc": trained.metrics["auroc"],
     }
+
+
+def job_metrics(job: Job, split: str) -> dict[str, float]:
+    """Return what the evaluation of a finished job measured on a split, without the intervals."""
+    path = Path(job.config.folder, "evaluation", split, "metrics.json")
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {name: interval["value"] for name, interval in report["metrics"].items()}

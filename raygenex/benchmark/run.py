@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raygenex.benchmark.figures import forest, learning_curves, precision_recall_curves, roc_curves, save
-from raygenex.benchmark.jobs import Job, finished_jobs, plan_jobs, run_jobs
+from raygenex.benchmark.jobs import Job, finished_jobs, job_metrics, plan_jobs, run_jobs
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
 from raygenex.benchmark.text import to_csv, to_json, to_markdown
@@ -125,8 +125,8 @@ def _read_result(job: Job, split: str, outcome: dict[str, Any], truth: dict[str,
     genes = scored["gene_id"].to_pylist()
     return SeedResult(
         seed=job.seed,
-        valid=_metrics(job, "valid"),
-        test=_metrics(job, split),
+        valid=job_metrics(job, "valid"),
+        test=job_metrics(job, split),
         gene_ids=np.array(genes, dtype=np.str_),
         labels=np.array([truth[gene] for gene in genes], dtype=np.int64),
         probability=scored["probability"].to_numpy(),
@@ -135,12 +135,6 @@ def _read_result(job: Job, split: str, outcome: dict[str, Any], truth: dict[str,
         peak_mb=outcome["peak_mb"],
         epochs=tuple(entry["valid_auroc"] for entry in info.history),
     )
-
-
-def _metrics(job: Job, split: str) -> dict[str, float]:
-    path = Path(job.config.folder, "evaluation", split, "metrics.json")
-    report = json.loads(path.read_text(encoding="utf-8"))
-    return {name: interval["value"] for name, interval in report["metrics"].items()}
 
 
 def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> BenchmarkTable:

@@ -1,12 +1,9 @@
 """The best settings of a study, trained anew: several seeds on the full number of epochs, measured once on test."""
 
-import json
 import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from raygenex.benchmark.jobs import Job, finished_jobs, job_config, requests, run_jobs
+from raygenex.benchmark.jobs import Job, finished_jobs, job_config, job_metrics, requests, run_jobs
 from raygenex.cluster import Request
 from raygenex.compare import Summary, seed_summary
 from raygenex.config import BenchmarkConfig, BenchmarkModel, KmerConfig, RunConfig
@@ -78,7 +75,7 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
     for number, outcome in run_jobs(config, jobs, done, parent, force):
         if outcome.get("error"):
             raise RaygenexError(f"the best settings failed with seed {jobs[number].seed}: {outcome['error']}")
-    valid, test = ([_metrics(job, name) for job in jobs] for name in ("valid", split))
+    valid, test = ([job_metrics(job, name) for job in jobs] for name in ("valid", split))
     median = sorted(range(len(jobs)), key=lambda number: valid[number]["auroc"])[(len(jobs) - 1) // 2]
     registered = register(jobs[median].config)
     return Best(options.seeds, split, _columns(valid), _columns(test), registered.uri)
@@ -104,12 +101,6 @@ def _plan(config: RunConfig, row: BenchmarkModel) -> tuple[RunConfig, list[Job]]
     )
     config = config.model_copy(update={"benchmark": comparison})
     return config, [Job(row.name, seed, job_config(config, row, seed)) for seed in options.seeds]
-
-
-def _metrics(job: Job, split: str) -> dict[str, float]:
-    path = Path(job.config.folder, "evaluation", split, "metrics.json")
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {name: interval["value"] for name, interval in report["metrics"].items()}
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

@@ -141,7 +141,7 @@ def _abandon(ledger: Ledger, tracker: Tracker) -> None:
             old = ledger.read()
             if old is not None and tracker.exists(old.run_id):
                 for run_id in [*(run.info.run_id for run in tracker.children(old.run_id, "trial")), old.run_id]:
-                    if tracker.runs(run_id):
+                    if tracker.is_running(run_id):
                         tracker.end(run_id, "KILLED")
         shutil.rmtree(ledger.folder)
 
