@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from raygenex.config import RunConfig
 from raygenex.data.opening import SplitData
+from raygenex.locking import replace_text
 from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
@@ -113,9 +113,7 @@ class Job(Training):
 
     def save_series(self) -> None:
         """Keep all numbers in the run's folder, for a process that has to complete MLflow."""
-        aside = self.folder / f".{UNTRACKED}.{os.getpid()}"
-        aside.write_text(json.dumps(self.series) + "\n", encoding="utf-8")
-        aside.replace(self.folder / UNTRACKED)
+        replace_text(self.folder / UNTRACKED, json.dumps(self.series) + "\n")
 
     def load_series(self) -> None:
         """Remember the numbers that an earlier process kept."""

@@ -1,12 +1,12 @@
 """What a run's folder remembers between processes: what it is a run of, its MLflow run, and whether it finished."""
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygenex.errors import CheckpointError
+from raygenex.locking import replace_text
 
 STATE_FILE = "run.json"
 
@@ -42,6 +42,4 @@ def read_state(folder: Path) -> RunState | None:
 
 def write_state(folder: Path, state: RunState) -> None:
     """Write a run's state aside and rename it into place."""
-    aside = folder / f".{STATE_FILE}.{os.getpid()}"
-    aside.write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    aside.replace(folder / STATE_FILE)
+    replace_text(folder / STATE_FILE, state.model_dump_json(indent=2) + "\n")

@@ -1,12 +1,12 @@
 """What a study remembers between processes: one small file a trial, written after every epoch."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raygenex.errors import CheckpointError
+from raygenex.locking import replace_text
 
 STUDY = "study.json"
 TRIALS = "trials"
@@ -125,6 +125,4 @@ def _read(kind: type[Any], path: Path) -> Any:
 
 
 def _write(what: BaseModel, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(what.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    aside.replace(path)
+    replace_text(path, what.model_dump_json(indent=1) + "\n")

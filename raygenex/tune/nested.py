@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import queue
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from raygenex.config import RunConfig
+from raygenex.locking import replace_text
 from raygenex.models import ExpressionModel, build_model
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
@@ -134,6 +134,4 @@ class _History:
     def extend(self, history: list[dict[str, float]]) -> None:
         """Add the epochs that are new, in place."""
         self.entries.extend(history[len(self.entries) :])
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        aside.write_text(json.dumps(self.entries), encoding="utf-8")
-        aside.replace(self._path)
+        replace_text(self._path, json.dumps(self.entries))
