@@ -80,6 +80,7 @@ class ToyCluster:
         # Sockets lie in this folder, and their paths may not be long.
         self.folder = Path(tempfile.mkdtemp(prefix="rgn", dir="/tmp"))
         self.nodes: list[Node] = []
+        self._started = 0
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         """Where commands join, for ``cluster.address``."""
         self._cpus = cpus
@@ -108,7 +109,9 @@ class ToyCluster:
 
     def add_node(self, cpus: int) -> Node:
         """Start another node and wait until it belongs to the cluster."""
-        return self._start(f"--address={self.address}", cpus=cpus, name=f"node{len(self.nodes)}")
+        self._started += 1
+        # Never a name that a killed node had: its log, which says that it joined, is still there.
+        return self._start(f"--address={self.address}", cpus=cpus, name=f"node{self._started}")
 
     def kill(self, node: Node) -> None:
         """Kill a node."""

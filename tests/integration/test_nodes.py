@@ -35,7 +35,8 @@ def nodes(cluster: ToyCluster) -> Iterator[Callable[[int], list[Node]]]:
     started: list[Node] = []
 
     def start(count: int) -> list[Node]:
-        started.extend(cluster.add_node(cpus=2) for _ in range(count))
+        for _ in range(count):
+            started.append(cluster.add_node(cpus=2))
         return started
 
     yield start

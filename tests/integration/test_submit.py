@@ -190,7 +190,7 @@ def test_a_run_comes_back_with_log_result_and_model(cluster: Cluster, submit: Ca
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=cluster.tracking)
-    assert client.get_model_version_by_alias("raygenex", "candidate").version == "1"
+    assert str(client.get_model_version_by_alias("raygenex", "candidate").version) == "1"
     assert (cluster.shared / "sent" / "checkpoint").is_dir()
 
 
