@@ -26,6 +26,7 @@ from raygenex.data_sections import (
     Split,
 )
 from raygenex.errors import ConfigError
+from raygenex.explain_sections import ExplainConfig
 from raygenex.model_sections import (
     CNN_KINDS,
     AutoencoderXgboost,
@@ -78,6 +79,7 @@ __all__ = [
     "DataConfig",
     "EmbedConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "ExtraConfig",
     "FileSplit",
     "GroupSplit",

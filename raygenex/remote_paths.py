@@ -83,6 +83,8 @@ def _places(config: RunConfig) -> Iterator[Place]:
     backbone = config.backbone
     if isinstance(backbone, HyenaBackbone) and backbone.weights is not None and not backbone.is_hub_id:
         yield Place("backbone.weights", backbone.weights, False)
+    if config.explain.motifs is not None:
+        yield Place("explain.motifs", config.explain.motifs, False)
     yield from _tables(config)
 
 

@@ -20,6 +20,7 @@ from raygenex.data_sections import (
     SimulateConfig,
     Split,
 )
+from raygenex.explain_sections import ExplainConfig
 from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, KmerConfig, ModelSection, default_kind
 from raygenex.tune_sections import TuneConfig
 
@@ -250,6 +251,7 @@ class RunConfig(Section):
     predict: PredictConfig = PredictConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tune: TuneConfig = TuneConfig()
+    explain: ExplainConfig = ExplainConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
 

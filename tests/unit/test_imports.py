@@ -22,6 +22,7 @@ ROOMS = (
         "raygenex.model_sections",
         "raygenex.sections",
         "raygenex.tune_sections",
+        "raygenex.explain_sections",
     ),
     (
         "raygenex.cluster",

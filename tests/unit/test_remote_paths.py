@@ -110,6 +110,7 @@ def test_every_key_that_names_a_file_is_looked_at():
     looked_at = {
         *("output", "embed.store", "data.train", "data.valid", "data.test", "backbone.weights", "tracking.uri"),
         *("build.genome", "build.annotation", "build.features", "build.windows", "build.tss_peaks"),
+        "explain.motifs",
         *("build.label.table", "build.extra.table", "split.file", "split.table"),
     }
     no_files = {"name", "evaluate.confidence", "tune.first"}
