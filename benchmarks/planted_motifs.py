@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/planted_motifs.py FOLDER [SEEDS]``; FOLDER keeps data, models and attributions, and what is
 there is used again. Of the 20 positions with the largest absolute attributions of a test gene, the table counts those
-inside planted sites (median over the genes predicted high), beside what chance would give, and says how well each method
-ranks the positions as mutagenesis does (Spearman, median over the same genes).
+inside planted sites (median over the genes predicted high), beside what chance would give, and says how well each
+method ranks the positions as mutagenesis does (Spearman, median over the same genes).
 """
 
 import csv
