@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raygenex.explain.permutation import permutation_importance
+from raygenex.explain.permutation import importance, permutation_importance, permuted_features
 
 
 def genes(n=400):
@@ -41,3 +41,18 @@ def test_the_seed_decides_and_the_data_are_left_alone():
     np.testing.assert_array_equal(first, again)
     assert (first.drop != other.drop).any()
     np.testing.assert_array_equal(halflife, before)
+
+
+def test_scoring_in_one_go_is_the_same():
+    halflife, label = genes(30)
+    versions = permuted_features(halflife, 4, 2)
+    assert versions.shape == (30, 33, 8)
+    np.testing.assert_array_equal(versions[:, 0], halflife)
+    # The second permutation of feature 5.
+    changed = versions[:, 1 + 8 + 5]
+    assert (changed[:, 5] != halflife[:, 5]).any()
+    assert sorted(changed[:, 5]) == sorted(halflife[:, 5])
+    np.testing.assert_array_equal(np.delete(changed, 5, axis=1), np.delete(halflife, 5, axis=1))
+    found = importance(label, versions @ np.arange(8.0))
+    expected = permutation_importance(lambda given: given @ np.arange(8.0), halflife, label, 4, 2)
+    np.testing.assert_array_equal(found, expected)
