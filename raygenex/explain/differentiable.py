@@ -111,8 +111,8 @@ class LogitFunction:
         """Return the logits of one batch as a differentiable function of its bases.
 
         Embeddings are not rounded to the number format of the store here, since rounding has no gradient, and never
-        lowered to bfloat16. At float16 that moves a logit by about one part in two thousand of what the embeddings
-        contribute: with random networks of 1 to 2 layers, by 1e-4 or less.
+        lowered to bfloat16. Rounding to float16 moved the logits of random genes by at most 6e-6, where they spread by
+        3e-4 to 4e-4, with random HyenaDNAs of 1 and 2 layers; trained weights move and spread them more.
 
         Parameters
         ----------

@@ -46,9 +46,8 @@ def _joined_late(model: Cnn, stem: Tensor) -> Callable[[Tensor], Tensor]:
 
 def _joined_by_positions(model: Cnn, stem: Tensor) -> Callable[[Tensor], Tensor]:
     """Redo the convolutions only as far as they mix the half-life positions, the first ones, with those of the DNA."""
-    layers: list[Any] = list(model.trunk)
-    sides = [layer.padding[0] for layer in layers if isinstance(layer, nn.Conv1d)]
-    pools = [layer.kernel_size for layer in layers if isinstance(layer, nn.MaxPool1d)]
+    sides: list[Any] = [layer.padding[0] for layer in model.trunk if isinstance(layer, nn.Conv1d)]
+    pools: list[Any] = [layer.kernel_size for layer in model.trunk if isinstance(layer, nn.MaxPool1d)]
     reached = FEATURES
     for side, pool in zip(sides, pools, strict=True):
         reached = -(-(reached + side) // pool)
