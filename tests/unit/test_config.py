@@ -487,6 +487,7 @@ OTHERS = {
     ("explain", "region"): [-10, 10],
     ("explain", "window_first"): -5,
     ("explain", "motifs"): "m.meme",
+    ("variants", "window_first"): -5,
     ("embed", "pooling"): "max",
     ("embed", "dtype"): "float32",
     ("embed", "precision"): "bf16",
