@@ -58,6 +58,8 @@ def test_bcf(tmp_path):
 
     header = pysam.VariantHeader()
     header.add_line("##contig=<ID=chr1,length=1000>")
+    # pysam writes it for every symbolic allele.
+    header.add_line('##INFO=<ID=END,Number=1,Type=Integer,Description="end">')
     path = str(tmp_path / "v.bcf")
     with pysam.VariantFile(path, "wb", header=header) as file:
         file.write(header.new_record(contig="chr1", start=6, alleles=("A", "C", "<DEL>"), id="rs1", stop=9))
