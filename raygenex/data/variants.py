@@ -12,6 +12,8 @@ from raygenex.errors import DataError
 _FIELDS = ("chrom", "pos", "id", "ref", "alt")
 _BCF_MAGIC = b"BCF\x02"
 _MISSING = ("", ".")
+# No chromosome is that long, and what is shorter fits an integer of any computer.
+_POSITION_DIGITS = 13
 
 
 class Record(NamedTuple):
@@ -48,8 +50,8 @@ def read_variants(path: str, on_progress: Callable[[int, int], None] | None = No
     Raises
     ------
     DataError
-        If the file cannot be read, is neither, lacks a column, or a line has too few fields or a position that is no
-        whole number; the sentence names file and line.
+        If the file cannot be read, is neither, lacks a column, or a line has too few fields or a position that is
+        none; the sentence names file and line.
     """
     if _is_bcf(path):
         yield from _read_bcf(path)
@@ -92,8 +94,8 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
             f"{path}: line {number} has {len(values)} fields where {max(columns) + 1} are needed; correct or remove it"
         )
     pos = values[pos_at].strip()
-    if not (pos.isascii() and pos.isdigit()):
-        raise DataError(f"{path}: line {number} has the position {pos!r}, which is no whole number; correct it")
+    if not (pos.isascii() and pos.isdigit() and len(pos) < _POSITION_DIGITS):
+        raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is no position; correct it")
     chrom, ref, alt = values[chrom_at].strip(), values[ref_at].strip(), values[alt_at].strip()
     if not chrom or ref in _MISSING:
         what = "reference allele" if chrom else "chromosome"

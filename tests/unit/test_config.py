@@ -487,6 +487,8 @@ OTHERS = {
     ("explain", "region"): [-10, 10],
     ("explain", "window_first"): -5,
     ("explain", "motifs"): "m.meme",
+    ("variants", "genome"): "g.fa",
+    ("variants", "annotation"): "a.gtf",
     ("variants", "window_first"): -5,
     ("embed", "pooling"): "max",
     ("embed", "dtype"): "float32",
