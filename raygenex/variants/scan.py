@@ -142,13 +142,15 @@ class Scanner:
         """Return which records may change a window, wherever left-alignment takes them."""
         start = np.array([record.pos - 1 for record in chunk])
         stop = start + np.array([len(record.ref) for record in chunk])
+        moves = np.array([any(len(alt) != len(record.ref) for alt in record.alts) for record in chunk])
+        start, stop = start - LEFT_ALIGN_BASES * moves, stop + LEFT_ALIGN_BASES * moves
         of = np.array([chrom or "" for chrom in chroms])
         near = np.zeros(len(chunk), dtype=bool)
         for chrom in np.unique(of):
             if (windows := self._windows.get(str(chrom))) is None:
                 continue
             rows = of == chrom
-            first, last = windows.hits(start[rows] - LEFT_ALIGN_BASES, stop[rows] + LEFT_ALIGN_BASES)
+            first, last = windows.hits(start[rows], stop[rows])
             near[rows] = last > first
         return near
 
