@@ -17,9 +17,12 @@ from raygenex.cli import app
 from raygenex.config import parse_config
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.writer import PromoterWriter
+from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.sequence import to_string
-from raygenex.train.checkpoint import InputInfo
+from raygenex.predict import Predictor
+from raygenex.sequence import from_string, to_string
+from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants.run import plan_variants, variants
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -66,6 +69,15 @@ def toy(tmp_path, monkeypatch):
     """Everything that scoring needs, and a function that runs it."""
     monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def draw_nothing(position, delta, first, stop, path):
+        assert len(position) == len(delta) > 0
+        assert (first, stop) == (-4, 4)
+        for suffix in (".svg", ".png"):
+            path.with_suffix(suffix).touch()
+
+    # Drawing takes a second; the plot has tests of its own.
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", draw_nothing)
     paths = write_toy_genome(tmp_path)
     paths["model"] = save_toy_model(tmp_path / "model")
     paths["genes"] = write_genes(tmp_path / "genes.h5")
@@ -319,13 +331,29 @@ def test_rows_do_not_depend_on_how_the_work_is_cut(toy, changes):
 
 
 def test_references_are_scored_once_a_gene(toy, monkeypatch):
-    from raygenex.predict import Predictor
-
     scored = []
     plain = Predictor.logits
     monkeypatch.setattr(Predictor, "logits", lambda self, *inputs: scored.extend(inputs[0]) or plain(self, *inputs))
     result = toy.run(vcf())
     assert len(scored) == 3 + result.effects - result.mismatched
+
+
+def test_a_model_of_embeddings_reads_the_same_windows(toy):
+    backbone = random_hyenadna(8, 1, 10, seed=3).eval()
+    inputs = InputInfo(kind="embedding", length=1, channels=8, window=8, halflife_scale="log10")
+    folder = toy.folder / "embedding"
+    config = small_config(embed={"dtype": "float32"})
+    save_toy(folder, config, inputs, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    result = variants(toy.config(), toy.write(vcf()), str(folder), str(toy.folder / "a.parquet"))
+    table = pd.read_parquet(result.output)
+    good = table[table.ref_match].reset_index(drop=True)
+    windows = np.stack([from_string(row[-1]) for row in expected_rows()])
+    wanted = Predictor(folder).logits(windows, np.zeros((len(windows), 8), np.float32))
+    np.testing.assert_allclose(good.logit_alt, wanted, rtol=1e-5)
+    assert good.delta_logit.abs().max() > 1e-4
+    # The window stays as it is.
+    assert good.set_index("variant_id").delta_logit["delRun"] == pytest.approx(0, abs=1e-6)
 
 
 def test_nothing_is_left_behind(toy):
