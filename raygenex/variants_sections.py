@@ -26,7 +26,7 @@ class VariantsConfig(Section):
     batch_size: PositiveInt = Field(64, description="windows a forward pass")
     rows_per_task: PositiveInt = Field(2048, description="windows that an actor takes at a time")
     in_process: Annotated[int, Field(ge=0)] = Field(
-        5_000_000, description="work of at most so many bases of windows starts no Ray, if no address or GPU is set"
+        20_000_000, description="work of at most so many bases of windows starts no Ray, if no address or GPU is set"
     )
     workers: PositiveInt = Field(1, description="scoring actors")
     cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each actor reserves")

@@ -26,11 +26,11 @@ def logit_of(window: str) -> float:
     return BIAS + sum("ACGT".find(base) * 4.0**i for i, base in enumerate(window) if base != "N") / 4**8
 
 
-def save_toy_model(folder: Path, threshold: float = 0.5) -> str:
-    """Write the toy model as a checkpoint and return its folder."""
+def save_toy_model(folder: Path, threshold: float = 0.5, window: int = WINDOW) -> str:
+    """Write the toy model, which reads the middle of its window, as a checkpoint and return its folder."""
     model = {"kind": "logistic", "k": [1], "regions": 1, "onehot_bases": WINDOW, "halflife": False}
     config = parse_config({"model": model}, "test")
-    inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW, halflife_scale="log10")
+    inputs = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale="log10")
     network = build_model(config.model, config.halflife, inputs.shape)
     weights = np.zeros((WINDOW, 4), dtype=np.float32)
     weights[:] = np.arange(4) * (4.0 ** np.arange(WINDOW) / 4**8)[:, None]

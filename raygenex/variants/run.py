@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from raygenex.cluster import Request, connect
 from raygenex.config import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
+from raygenex.data.locate import is_url
 from raygenex.data.rows import Columns
 from raygenex.data.variants import read_variants
 from raygenex.errors import ConfigError, DataError
@@ -105,7 +106,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
                 effects.take(*part, table)
         if counts.effects != effects.rows:
             raise DataError(f"scoring variants returned {effects.rows} of {counts.effects} effects: run it again")
-        if effects.rows > counts.mismatched:
+        if effects.known:
             effects.draw(aside / target.with_suffix(".svg").name)
         for old in _outputs(target):
             if old.exists() and not (aside / old.name).exists():
@@ -141,6 +142,8 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
     """Check everything that `variants` needs, the first variant among it, and return it."""
     if target.suffix not in SUFFIXES:
         raise ConfigError(f"output {target} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not is_url(path) and target.resolve() == Path(path).resolve():
+        raise ConfigError(f"output {target} is the file of variants itself: name another one")
     if not force and (old := next((old for old in _outputs(target) if old.exists()), None)):
         raise ConfigError(f"output {old} exists: pass --force to replace it")
     if not target.parent.is_dir():
@@ -283,6 +286,8 @@ class _Effects:
         self._position: list[NDArray[np.int32]] = []
         self._delta: list[NDArray[np.float32]] = []
         self.rows = 0
+        self.known = 0
+        """Rows with an effect."""
         self.changed_calls = 0
         assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
 
@@ -296,6 +301,7 @@ class _Effects:
         found = effect_columns(self._reference[gene], logit, self._opened.predictor.threshold)
         self.rows += len(gene)
         known = found["prediction_alt"] >= 0
+        self.known += int(known.sum())
         self.changed_calls += int((known & (found["prediction_alt"] != found["prediction_ref"])).sum())
         self._position.append(np.array(columns["position"], dtype=np.int32)[known])
         self._delta.append(found["delta_logit"][known].astype(np.float32))

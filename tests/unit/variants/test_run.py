@@ -296,6 +296,18 @@ def test_no_variant_in_a_window_is_an_empty_table(toy):
     assert table.columns[0] == "variant_id"
 
 
+def test_a_wrong_reference_in_two_genes_is_two_rows_without_effect(toy):
+    # Both windows of bases -100 to 99 hold base 101.
+    model = save_toy_model(toy.folder / "wide", window=200)
+    config = toy.config(genes=(), annotation=toy.paths["annotation"])
+    path = toy.write(HEADER + "I\t101\ta\tC\tG\n")
+    result = variants(config, path, model, str(toy.folder / "a.parquet"))
+    assert (result.effects, result.mismatched, result.figure) == (2, 1, None)
+    table = pd.read_parquet(result.output)
+    assert table.gene_id.tolist() == ["P", "M"]
+    assert table.delta_logit.isna().all()
+
+
 def test_long_alleles_are_skipped(toy):
     result = toy.run(vcf(), max_length=2)
     assert result.skipped["longer than 2 bases"] == 3
@@ -391,6 +403,14 @@ def test_an_output_is_replaced_by_force_alone(toy):
     sentence(info, "out.parquet exists: pass --force")
     with pytest.raises(ConfigError, match=r"out\.svg exists"):
         variants(config, path, toy.paths["model"], str(toy.folder / "out.csv"))
+
+
+def test_the_variants_themselves_are_never_replaced(toy):
+    text = "chrom\tpos\tref\talt\nI\t21\tG\tA\n"
+    with pytest.raises(ConfigError) as info:
+        toy.run(text, "v.tsv", output="v.tsv")
+    sentence(info, "v.tsv is the file of variants itself")
+    assert (toy.folder / "v.tsv").read_text() == text
 
 
 def test_a_model_without_dna_is_refused(toy):
