@@ -1,12 +1,12 @@
 """Scoring the variants of a file: find the windows they change, score these, write what changes."""
 
+import contextlib
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -178,7 +178,7 @@ def _outputs(target: Path) -> tuple[Path, Path, Path, Path]:
     return target, target.with_suffix(".svg"), target.with_suffix(".png"), skipped
 
 
-@contextmanager
+@contextlib.contextmanager
 def _folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Make a folder that goes again, with those above it that were made for it."""
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
@@ -224,37 +224,37 @@ def _scored(
     is_small = total * opened.genes.window <= options.in_process and not options.gpus_per_worker
     if is_small and not (config.cluster.address or os.environ.get("RAY_ADDRESS")):
         scorer = WindowScorer(*settings, None)
-        with progress("scoring variants, windows", total) as advance:
-            blocks = (scorer(part.piece().read()) for part in parts)
-            yield from _by_part(parts, blocks, advance)
-        return
-    request = Request(
-        "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
-    )
-    with connect(config.cluster, request), progress("scoring variants, windows", total) as advance:
-        threads = max(1, int(options.cpus_per_worker))
-        yield from _by_part(parts, _on_ray(config, parts, (*settings, threads)), advance)
+        blocks = (scorer(part.piece().read()) for part in parts)
+    else:
+        blocks = _on_ray(config, parts, settings)
+    with contextlib.closing(blocks), progress("scoring variants, windows", total) as advance:
+        yield from _by_part(parts, blocks, advance)
 
 
-def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Iterator[Columns]:
+def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
+    # Loaded before Ray starts, which then silences its notes.
     import ray.data
 
     from raygenex.data.source import UNCOUNTED_READS, to_dataset
 
     options = config.variants
-    # Reads take no CPU, as in prediction: those that were free may go to the actors of a node that was lost.
-    scored = to_dataset(
-        [part.piece() for part in parts], parts[0].piece(1), uncounted=max(UNCOUNTED_READS, options.workers)
-    ).map_batches(
-        WindowScorer,
-        fn_constructor_args=settings,
-        batch_size=None,
-        batch_format="numpy",
-        compute=ray.data.ActorPoolStrategy(size=options.workers),
-        num_cpus=options.cpus_per_worker,
-        num_gpus=options.gpus_per_worker or None,
+    request = Request(
+        "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
     )
-    yield from scored.iter_batches(batch_size=None, batch_format="numpy")
+    with connect(config.cluster, request):
+        # Reads take no CPU, as in prediction: those that were free may go to the actors of a node that was lost.
+        scored = to_dataset(
+            [part.piece() for part in parts], parts[0].piece(1), uncounted=max(UNCOUNTED_READS, options.workers)
+        ).map_batches(
+            WindowScorer,
+            fn_constructor_args=(*settings, max(1, int(options.cpus_per_worker))),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=options.workers),
+            num_cpus=options.cpus_per_worker,
+            num_gpus=options.gpus_per_worker or None,
+        )
+        yield from scored.iter_batches(batch_size=None, batch_format="numpy")
 
 
 def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iterator[tuple[Part, NDArray[np.float64]]]:
