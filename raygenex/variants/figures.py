@@ -71,7 +71,8 @@ def _bands(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.float32], 
         axes.fill_between(centres, ends[:, 0], ends[:, 1], color=_BLUE, alpha=alpha, linewidth=0, label=label)
     middle = np.array([np.median(group) if len(group) else np.nan for group in groups])
     axes.plot(centres, middle, color=_ORANGE, linewidth=1.4, label="median")
-    axes.legend(loc="upper right", fontsize=8, edgecolor="none", framealpha=0.8)
+    # Above the plot: what lies behind a legend would be lost.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, edgecolor="none")
 
 
 def caption(delta: NDArray[np.float32]) -> str:
