@@ -120,7 +120,12 @@ class Scanner:
                 "of one build"
             )
         if unknown:
-            _LOG.warning("%s: %s: not in %s, skipped", path, shown(unknown), self._genome.path)
+            _LOG.warning(
+                "%s has variants on %s, which %s does not have: they are skipped",
+                path,
+                shown(unknown),
+                self._genome.path,
+            )
 
     def _scan_chunk(self, chunk: list[Record]) -> None:
         self.counts.records += len(chunk)

@@ -156,7 +156,7 @@ def test_every_row_by_hand(toy, caplog):
     assert np.isnan([wrong.logit_alt, wrong.delta_logit, wrong.probability_alt, wrong.delta_probability]).all()
     assert pd.isna(wrong.prediction_alt)
     assert "1 of the alleles in a window have a REF that is not in" in caplog.text
-    assert "chrUn: not in" in caplog.text
+    assert "has variants on chrUn, which" in caplog.text
 
 
 def test_every_allele_is_accounted_for(toy):
