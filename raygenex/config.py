@@ -59,6 +59,7 @@ from raygenex.sections import (
     canonical_hash,
 )
 from raygenex.tune_sections import SearchRange, TuneConfig
+from raygenex.variants_sections import VariantsConfig
 
 __all__ = [
     "CNN_KINDS",
@@ -103,6 +104,7 @@ __all__ = [
     "TrainConfig",
     "TreesConfig",
     "TuneConfig",
+    "VariantsConfig",
     "XgboostKmer",
     "canonical_hash",
     "change_keys",

@@ -62,7 +62,13 @@ class Predictor:
         return self.info.threshold
 
     def score(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
-        """Return the probability of high expression.
+        """Return the probability of high expression, shape ``(n,)``, float64, in [0, 1]; arguments as in `logits`."""
+        import torch
+
+        return torch.sigmoid(torch.from_numpy(self.logits(sequence, halflife))).numpy()
+
+    def logits(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
+        """Return the log-odds of high expression.
 
         Parameters
         ----------
@@ -73,7 +79,7 @@ class Predictor:
 
         Returns
         -------
-        Shape ``(n,)``, float64, in [0, 1].
+        Shape ``(n,)``, float64.
         """
         import torch
 
@@ -90,7 +96,7 @@ class Predictor:
                     torch.from_numpy(np.array(sequence[rows])).to(self.device),
                     torch.from_numpy(np.array(halflife[rows], dtype=np.float32)).to(self.device),
                 )
-                parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+                parts.append(logits.double().cpu().numpy())
         return np.concatenate(parts)
 
     def load_backbone(self) -> None:

@@ -85,6 +85,10 @@ def _places(config: RunConfig) -> Iterator[Place]:
         yield Place("backbone.weights", backbone.weights, False)
     if config.explain.motifs is not None:
         yield Place("explain.motifs", config.explain.motifs, False)
+    for name in ("genome", "annotation"):
+        if (value := getattr(config.variants, name)) is not None:
+            yield Place(f"variants.{name}", value, True)
+    yield from (Place("variants.genes", path, True) for path in config.variants.genes)
     yield from _tables(config)
 
 

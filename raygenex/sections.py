@@ -23,6 +23,7 @@ from raygenex.data_sections import (
 from raygenex.explain_sections import ExplainConfig
 from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, KmerConfig, ModelSection, default_kind
 from raygenex.tune_sections import TuneConfig
+from raygenex.variants_sections import VariantsConfig
 
 
 class OneHotBackbone(Section):
@@ -252,6 +253,7 @@ class RunConfig(Section):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tune: TuneConfig = TuneConfig()
     explain: ExplainConfig = ExplainConfig()
+    variants: VariantsConfig = VariantsConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
 

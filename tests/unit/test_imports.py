@@ -23,6 +23,7 @@ ROOMS = (
         "raygenex.sections",
         "raygenex.tune_sections",
         "raygenex.explain_sections",
+        "raygenex.variants_sections",
     ),
     (
         "raygenex.cluster",
@@ -63,10 +64,11 @@ MAY_IMPORT = {
         "raygenex.tune.watch",
         "raygenex.benchmark.jobs",
         "raygenex.serve",
+        "raygenex.variants.run",
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry.models", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
-    "pysam": {"raygenex.data.genome"},
+    "pysam": {"raygenex.data.genome", "raygenex.data.variants"},
     "gffutils": {"raygenex.data.gff"},
 }
 

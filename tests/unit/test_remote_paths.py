@@ -53,6 +53,9 @@ def test_urls_and_shared_paths_are_reached():
         ("build.tss_peaks", "p.bed", {"build": {**BUILD, "tss_peaks": "p.bed"}}),
         ("build.label.table", "e.tsv", {"build": {**BUILD, "label": {"table": "e.tsv"}}}),
         ("build.extra.0.table", "x.tsv", {"build": {**BUILD, "extra": [{"table": "x.tsv", "columns": "a"}]}}),
+        ("variants.genome", "g.fa", {"variants": {"genome": "g.fa"}}),
+        ("variants.annotation", "a.gtf", {"variants": {"annotation": "a.gtf"}}),
+        ("variants.genes", "a.h5", {"variants": {"genes": ["s3://b/a.h5", "a.h5"]}}),
         ("split.file", "split.tsv", {"split": {"rule": "file", "file": "split.tsv"}}),
         ("split.table", "groups.tsv", {"split": {"rule": "group", "table": "groups.tsv", "column": "family"}}),
     ],
@@ -111,6 +114,7 @@ def test_every_key_that_names_a_file_is_looked_at():
         *("output", "embed.store", "data.train", "data.valid", "data.test", "backbone.weights", "tracking.uri"),
         *("build.genome", "build.annotation", "build.features", "build.windows", "build.tss_peaks"),
         "explain.motifs",
+        *("variants.genome", "variants.genes", "variants.annotation"),
         *("build.label.table", "build.extra.table", "split.file", "split.table"),
     }
     no_files = {"name", "evaluate.confidence", "tune.first"}

@@ -1,0 +1,114 @@
+"""Score random variants of budding yeast; print seconds, effects a minute and the memory of the process.
+
+Run ``python benchmarks/variants_speed.py YEAST [VARIANTS [WORKERS [MODEL]]]``. YEAST is a folder with genome.fa.gz and
+genes.gtf.gz; VARIANTS of them (default 20000) are drawn over the genome, nine SNVs for every indel of up to ten bases.
+WORKERS 0 (the default) scores in this process, another number on so many Ray actors. MODEL is ``onehot`` (the default:
+the network of jobs/yeast.yaml, which reads 600 bases) or ``hyenadna`` (the same behind a HyenaDNA of 2 layers, width
+128). The weights are random: the speed does not depend on them.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raygenex.config import RunConfig, parse_config
+from raygenex.data.genome import GenomeReader, open_genome
+from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.weights import save_backbone, weights_sha256
+from raygenex.models import build_model
+from raygenex.sequence import to_string
+from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint, scaler_values
+from raygenex.variants.run import variants
+from raygenex.variants.text import variants_text
+
+WINDOW, BIN, WIDTH = 600, 8, 128
+INDELS = 0.1
+
+
+def write_vcf(path: Path, fasta: str, count: int) -> None:
+    """Write variants that fit the genome, in its order."""
+    rng = np.random.default_rng(0)
+    genome = open_genome(fasta)
+    share = np.array(list(genome.lengths.values())) / sum(genome.lengths.values())
+    with path.open("w", encoding="utf-8") as file, GenomeReader(genome) as reader:
+        file.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+        for (chrom, length), wanted in zip(genome.lengths.items(), rng.multinomial(count, share), strict=True):
+            text = to_string(reader.fetch(chrom, 0, length))
+            for pos in np.sort(rng.integers(0, length - 20, wanted)):
+                ref, alt = text[pos], "ACGT"[("ACGT".find(text[pos]) + int(rng.integers(1, 4))) % 4]
+                if rng.random() < INDELS:
+                    more = int(rng.integers(1, 11))
+                    ref, alt = text[pos : pos + 1 + more], text[pos]
+                    if rng.random() < 0.5:
+                        ref, alt = text[pos], text[pos] + "".join(rng.choice(list("ACGT"), more))
+                file.write(f"chr{chrom}\t{pos + 1}\t.\t{ref}\t{alt}\t.\tPASS\t.\n")
+
+
+def save_model(folder: Path, kind: str) -> None:
+    """Write the network of jobs/yeast.yaml with random weights."""
+    torch.manual_seed(0)
+    model = {"width": 64, "channels": [64, 32, 16], "pool": 4, "dense": [64], "join": "dense"}
+    values = {"model": model, "halflife": {"channels": [16, 32, 16]}}
+    inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW, halflife_scale="log10")
+    digest = None
+    folder.mkdir()
+    if kind == "hyenadna":
+        backbone = random_hyenadna(WIDTH, 2, WINDOW + 2, seed=0).eval()
+        digest = weights_sha256(backbone)
+        save_backbone(backbone, folder / BACKBONE)
+        inputs = inputs.model_copy(update={"kind": "embedding", "length": WINDOW // BIN, "channels": WIDTH})
+        values["embed"] = {"bin_size": BIN, "batch_size": 16}
+    config = parse_config(values, "the benchmark")
+    network = build_model(config.model, config.halflife, inputs.shape)
+    network.scaler.fit(torch.randn(50, 8))
+    info = CheckpointInfo(
+        config=config.dump(),
+        config_hash=config.hash(),
+        inputs=inputs,
+        threshold=0.5,
+        feature_scaler=scaler_values(network),
+        backbone_sha256=digest,
+    )
+    save_checkpoint(folder, network, info)
+
+
+def settings(yeast: str, output: Path, workers: int) -> RunConfig:
+    """Return the genes of jobs/yeast.yaml, taken from the annotation."""
+    options = {"genome": f"{yeast}/genome.fa.gz", "annotation": f"{yeast}/genes.gtf.gz"}
+    amount = {"workers": workers, "in_process": 0} if workers else {"in_process": 10**12}
+    return parse_config({"output": str(output), "variants": options | amount}, "the benchmark")
+
+
+def main() -> None:
+    """Print the table."""
+    given = sys.argv[1:]
+    yeast, count, workers, kind = (*given, *(None, "20000", "0", "onehot")[len(given) :])
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        save_model(work / "model", kind)
+        config = settings(yeast, work / "runs", int(workers))
+        write_vcf(work / "few.vcf", config.variants.genome, 10)
+        write_vcf(work / "many.vcf", config.variants.genome, int(count))
+        seconds = {}
+        for name in ("few", "many"):
+            started = time.monotonic()
+            result = variants(config, str(work / f"{name}.vcf"), str(work / "model"), str(work / f"{name}.parquet"))
+            seconds[name] = time.monotonic() - started
+        print(variants_text(result))
+    where = f"{workers} Ray actors" if int(workers) else f"this process, {torch.get_num_threads()} threads"
+    spent = seconds["many"] - seconds["few"]
+    print(f"{kind}, {WINDOW} bases, {where}")
+    print(f"{'10 variants (reads genes, loads all)':<40}{seconds['few']:>10.1f} s")
+    print(f"{f'{int(count):,} variants':<40}{seconds['many']:>10.1f} s")
+    print(f"{'variants a minute, beyond the start':<40}{60 * int(count) / spent:>10,.0f}")
+    print(f"{'effects a minute, beyond the start':<40}{60 * result.effects / spent:>10,.0f}")
+    print(f"{'most memory of this process':<40}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>10,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

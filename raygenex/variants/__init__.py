@@ -1,0 +1,1 @@
+"""What variants do to the logit of the genes near them."""

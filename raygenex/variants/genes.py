@@ -1,0 +1,221 @@
+"""The genes that variants are scored against: where their windows lie, and their half-life features."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config import BuildConfig, RunConfig
+from raygenex.data.annotation import read_annotation
+from raygenex.data.candidates import find_candidates
+from raygenex.data.features import halflife_features
+from raygenex.data.genome import Genome, GenomeReader
+from raygenex.data.hdf5 import PromoterFile, inspect, read_locations, read_rows, read_table
+from raygenex.data.locate import locate
+from raygenex.data.tables import shown
+from raygenex.errors import DataError
+from raygenex.predict import refuse_other_scale
+from raygenex.progress import progress, steps
+from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.variants.names import Names
+
+COMPARED = 16
+"""Promoters of each file that are compared with the genome."""
+
+_FILE = "genes.npz"
+
+
+@dataclass(frozen=True)
+class Genes:
+    """Genes and the windows that a model reads around their TSS; one value or row a gene."""
+
+    gene_id: NDArray[np.str_]
+    chrom: NDArray[np.str_]
+    """Names of the genome."""
+    tss: NDArray[np.int64]
+    """From 0."""
+    strand: NDArray[np.str_]
+    """``+`` or ``-``."""
+    halflife: NDArray[np.float32]
+    """Features, shape ``(N, 8)``."""
+    first: int
+    """The windows' first base, from the TSS, on the gene's strand."""
+    window: int
+    """Bases of each window."""
+
+    @property
+    def low(self) -> NDArray[np.int64]:
+        """Position of the leftmost base of each window, from 0; it may lie outside the chromosome."""
+        return np.where(self.strand == "+", self.tss + self.first, self.tss - self.first - self.window + 1)
+
+    def save(self, folder: Path) -> None:
+        """Write the genes into a folder, for other processes."""
+        columns = {name: getattr(self, name) for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
+        np.savez(folder / _FILE, **columns, first=self.first, window=self.window)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Genes":
+        """Read the genes that `save` wrote."""
+        with np.load(folder / _FILE) as found:
+            columns = {name: found[name] for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
+            return cls(**columns, first=int(found["first"]), window=int(found["window"]))
+
+
+def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
+    """Read the genes of a configuration, from HDF5 files or from an annotation.
+
+    Parameters
+    ----------
+    config
+        Its sections variants, data and build.
+    info
+        The model: its window and the scale of its half-life features.
+    genome
+        What the windows are cut from.
+
+    Raises
+    ------
+    DataError
+        If there are no files, one does not say where its genes lie, a gene is there twice, a chromosome is not in the
+        genome, promoters are not those of the genome, or the features are scaled otherwise than the model's.
+    """
+    if config.variants.annotation is not None:
+        return _from_annotation(config, config.variants.annotation, info, genome)
+    return _from_files(config, info, genome)
+
+
+def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
+    patterns = config.variants.genes
+    where = "variants.genes"
+    if not patterns:
+        patterns = tuple(path for name in config.data.configured for path in config.data.split(name))
+        where = "data"
+    if not patterns:
+        raise DataError("no genes to score variants against: set variants.genes, variants.annotation or data")
+    files = [inspect(path, require_label=False) for path in locate(patterns, where)]
+    firsts = {_first(file, config, info): file for file in files}
+    if len(firsts) > 1:
+        (one, file), (other, other_file) = list(firsts.items())[:2]
+        raise DataError(
+            f"the windows start at base {one} in {file.path} and at base {other} in {other_file.path}: use files that "
+            "were made in one way, or set variants.window_first"
+        )
+    names = Names(genome.lengths)
+    parts = [_of_file(file, info, genome, names) for file in files]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    owner: dict[str, str] = {}
+    for file, part in zip(files, parts, strict=True):
+        for gene in part["gene_id"]:
+            if (other_path := owner.setdefault(gene, file.path)) != file.path:
+                raise DataError(f"gene {gene} stands in {other_path} and in {file.path}: remove it from one of them")
+    genes = Genes(**columns, first=next(iter(firsts)), window=info.inputs.window)
+    _check_ends(genes, genome, where)
+    start = 0
+    with GenomeReader(genome) as reader:
+        for file in files:
+            _compare(file, genes, start, reader, genome)
+            start += file.rows
+    return genes
+
+
+def _first(file: PromoterFile, config: RunConfig, info: CheckpointInfo) -> int:
+    """Return where the window that the model reads starts: in the middle of the file's own window."""
+    wanted = info.inputs.window
+    if config.variants.window_first is not None:
+        return config.variants.window_first
+    if file.first is None or not file.window:
+        return -(wanted // 2)
+    if file.window < wanted:
+        raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {file.window}: use other genes")
+    return file.first + file.window // 2 - wanted // 2
+
+
+def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Names) -> dict[str, NDArray]:
+    refuse_other_scale(file.path, file.halflife_scale, info)
+    places = read_locations(file)
+    if places is None or places.strand is None:
+        raise DataError(
+            f"{file.path} does not say where its genes lie (chrom, tss, strand): name files that `data build` made in "
+            "variants.genes, or an annotation in variants.annotation"
+        )
+    found = [names.find(chrom) for chrom in places.chrom]
+    if None in found:
+        raise DataError(
+            f"{file.path} has genes on {shown(names.unknown)}, which {genome.path} does not have (it has "
+            f"{shown(list(genome.lengths))}): name the genome that the genes lie on in variants.genome"
+        )
+    table = read_table(file)
+    return {
+        "gene_id": table.gene_id.astype(np.str_),
+        "chrom": np.array(found, dtype=np.str_),
+        "tss": places.tss - 1,
+        "strand": places.strand.astype(np.str_),
+        "halflife": table.halflife,
+    }
+
+
+def _check_ends(genes: Genes, genome: Genome, where: str) -> None:
+    lengths = np.array([genome.lengths[chrom] for chrom in genes.chrom])
+    if (beyond := np.flatnonzero((genes.tss < 0) | (genes.tss >= lengths))).size:
+        at = beyond[0]
+        raise DataError(
+            f"{where}: the TSS of gene {genes.gene_id[at]} is base {genes.tss[at] + 1} of {genes.chrom[at]}, but in "
+            f"{genome.path} that has {lengths[at]} bases: name the genome that the genes lie on in variants.genome"
+        )
+
+
+def _compare(file: PromoterFile, genes: Genes, start: int, reader: GenomeReader, genome: Genome) -> None:
+    """Refuse a genome that the promoters of a file, which starts at row ``start``, were not cut from."""
+    if not file.window:
+        return
+    # Of a file that does not say where its promoters start, the middle is the model's window, as in training.
+    first = file.first if file.first is not None else genes.first + genes.window // 2 - file.window // 2
+    for row in np.unique(np.linspace(0, file.rows - 1, COMPARED).astype(np.int64)):
+        gene = start + row
+        stored = read_rows(file, int(row), int(row) + 1)["sequence"][0]
+        cut = reader.window(
+            str(genes.chrom[gene]), int(genes.tss[gene]) + 1, str(genes.strand[gene]), first, first + file.window
+        )
+        if (different := int((stored != cut).sum())) > 0:
+            raise DataError(
+                f"the promoter of gene {genes.gene_id[gene]} in {file.path} differs from {genome.path} in {different} "
+                f"of {file.window} bases: name the genome that the promoters were cut from in variants.genome"
+            )
+
+
+def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome: Genome) -> Genes:
+    refuse_other_scale(path, "log10", info)
+    wanted = info.inputs.window
+    first = config.variants.window_first
+    changes = {"annotation": path, "genome": genome.path, "features": None, "out_of_bounds": "pad"}
+    if config.build is not None:
+        if first is None:
+            length = config.build.window[1] - config.build.window[0]
+            first = config.build.window[0] + length // 2 - wanted // 2
+        rules = config.build.model_copy(update=changes)
+    else:
+        # The rules alone are needed: labels, which a build cannot do without, are not.
+        rules = BuildConfig.model_construct().model_copy(update=changes)
+    first = -(wanted // 2) if first is None else first
+    with steps("reading the annotation") as on_progress:
+        annotation = read_annotation(path, on_progress)
+    found, dropped = find_candidates(annotation, genome, rules.model_copy(update={"window": (first, first + wanted)}))
+    if not found:
+        raise DataError(f"no gene of {path} is left ({len(dropped)} stay out): loosen the settings of build")
+    halflife = np.empty((len(found), 8), dtype=np.float32)
+    with GenomeReader(genome) as reader, progress("features of genes", len(found)) as advance:
+        for row, gene in enumerate(found):
+            assert gene.transcript is not None, "genes of an annotation have one"
+            halflife[row] = halflife_features(gene.transcript, partial(reader.fetch, gene.chrom))[0]
+            advance(1, "")
+    return Genes(
+        gene_id=np.array([gene.gene_id for gene in found], dtype=np.str_),
+        chrom=np.array([gene.chrom for gene in found], dtype=np.str_),
+        tss=np.array([gene.tss - 1 for gene in found], dtype=np.int64),
+        strand=np.array([gene.strand for gene in found], dtype=np.str_),
+        halflife=halflife,
+        first=first,
+        window=wanted,
+    )

@@ -1,0 +1,321 @@
+"""Scoring the variants of a file: find the windows they change, score these, write what changes."""
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.cluster import Request, connect
+from raygenex.config import RunConfig
+from raygenex.data.genome import Genome, GenomeReader, open_genome
+from raygenex.data.locate import is_url
+from raygenex.data.rows import Columns
+from raygenex.data.variants import read_variants
+from raygenex.errors import ConfigError, DataError
+from raygenex.predict import Predictor
+from raygenex.progress import progress, steps
+from raygenex.text import short_path
+from raygenex.variants.effects import WindowScorer, effect_columns
+from raygenex.variants.genes import Genes, open_genes
+from raygenex.variants.scan import Counts, Scanner
+from raygenex.variants.spool import Part, Spool, read_part
+from raygenex.variants.table import SUFFIXES, TableWriter
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VariantsResult:
+    """Where the effects are, and what became of every allele."""
+
+    output: str
+    figure: str | None
+    """The plot as SVG, a PNG of the same name beside it; None if there is nothing to draw."""
+    skipped_file: str | None
+    """A TSV of the alleles that were skipped; None if there are none."""
+    records: int
+    alleles: int
+    effects: int
+    """Rows of the output: pairs of an allele and a gene."""
+    genes: int
+    """Genes with a variant in their window."""
+    known_genes: int
+    """Genes that were looked at."""
+    outside: int
+    """Alleles that change no gene's window."""
+    mismatched: int
+    """Alleles in a window whose REF is not the genome's: rows without effect."""
+    skipped: dict[str, int]
+    """Alleles that cannot be scored, by reason."""
+    changed_calls: int
+    """Rows whose prediction changes."""
+    threshold: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `variants` needs, checked."""
+
+    predictor: Predictor
+    genome: Genome
+    genes: Genes
+
+
+def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool = False) -> VariantsResult:
+    """Score every variant of a file in every gene whose window it changes.
+
+    Parameters
+    ----------
+    config
+        Its sections variants, data, build and cluster.
+    path
+        VCF, BCF or table: see `raygenex.data.variants.read_variants`.
+    checkpoint
+        Folder of a trained model that reads DNA.
+    output
+        A ``.parquet``, ``.csv`` or ``.tsv`` file.
+    force
+        Whether existing outputs may be replaced.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError
+        If the output, the variants, the genome, the genes or the checkpoint cannot be used; nothing is written then.
+    ClusterError
+        If the cluster cannot hold the work.
+    """
+    started = time.monotonic()
+    target = Path(output).absolute()
+    opened = open_variants(config, path, checkpoint, target, force)
+    with _folder(target.parent, f".{target.name}.") as aside, _folder(Path(config.output_root), ".variants-") as spool:
+        counts, parts, touched = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
+        effects = _Effects(opened, parts, touched)
+        with TableWriter(aside / target.name, target.suffix) as table:
+            for part in _scored(config, opened, parts, spool, checkpoint):
+                effects.take(*part, table)
+        if counts.effects != effects.rows:
+            raise DataError(f"scoring variants returned {effects.rows} of {counts.effects} effects: run it again")
+        if effects.known:
+            effects.draw(aside / target.with_suffix(".svg").name)
+        for old in _outputs(target):
+            if old.exists() and not (aside / old.name).exists():
+                old.unlink()
+        for new in sorted(aside.iterdir()):
+            new.replace(target.parent / new.name)
+    if counts.mismatched:
+        _LOG.warning(
+            "%d of the alleles in a window have a REF that is not in %s: their rows have no effect",
+            counts.mismatched,
+            opened.genome.path,
+        )
+    _, figure, _, skipped = _outputs(target)
+    return VariantsResult(
+        output=str(target),
+        figure=str(figure) if figure.exists() else None,
+        skipped_file=str(skipped) if counts.skipped else None,
+        records=counts.records,
+        alleles=counts.alleles,
+        effects=counts.effects,
+        genes=len(touched),
+        known_genes=len(opened.genes.gene_id),
+        outside=counts.outside,
+        mismatched=counts.mismatched,
+        skipped=dict(counts.skipped.most_common()),
+        changed_calls=effects.changed_calls,
+        threshold=opened.predictor.threshold,
+        seconds=time.monotonic() - started,
+    )
+
+
+def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, force: bool) -> Opened:
+    """Check everything that `variants` needs, the first variant among it, and return it."""
+    if target.suffix not in SUFFIXES:
+        raise ConfigError(f"output {target} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not is_url(path) and target.resolve() == Path(path).resolve():
+        raise ConfigError(f"output {target} is the file of variants itself: name another one")
+    if not force and (old := next((old for old in _outputs(target) if old.exists()), None)):
+        raise ConfigError(f"output {old} exists: pass --force to replace it")
+    if not target.parent.is_dir():
+        raise ConfigError(f"the folder of output {target} does not exist: make it first")
+    fasta = config.variants.genome or (config.build.genome if config.build is not None else None)
+    if fasta is None:
+        raise ConfigError("variants.genome is not set: name the FASTA that the variants refer to")
+    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
+    predictor = Predictor(checkpoint, batch_size=config.variants.batch_size)
+    if not predictor.info.reads_dna:
+        raise ConfigError(f"the model of {checkpoint} reads no DNA, so no variant changes its score: use another model")
+    if predictor.info.inputs.kind == "embedding":
+        predictor.load_backbone()
+    next(read_variants(path), None)
+    genome = open_genome(fasta)
+    return Opened(predictor, genome, open_genes(config, predictor.info, genome))
+
+
+def plan_variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool) -> str:
+    """Say which variants would be scored against how many genes."""
+    opened = open_variants(config, path, checkpoint, Path(output).absolute(), force)
+    first, last = opened.genes.first, opened.genes.first + opened.genes.window - 1
+    return (
+        f"variants: {short_path(path)} against {len(opened.genes.gene_id)} genes, bases {first} to {last} from the TSS "
+        f"in {short_path(opened.genome.path)}, into {output}"
+    )
+
+
+def _outputs(target: Path) -> tuple[Path, Path, Path, Path]:
+    """Return the table, the plot as SVG and as PNG, and the list of skipped alleles."""
+    skipped = target.with_name(f"{target.stem}.skipped.tsv")
+    return target, target.with_suffix(".svg"), target.with_suffix(".png"), skipped
+
+
+@contextlib.contextmanager
+def _folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder that goes again, with those above it that were made for it."""
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        for empty in made:
+            if not any(os.scandir(empty)):
+                empty.rmdir()
+
+
+def _scan(
+    config: RunConfig, opened: Opened, path: str, spool_folder: Path, skipped: Path
+) -> tuple[Counts, list[Part], list[int]]:
+    """Put all effects on the disk; return what became of the alleles, the files, and the genes in their order."""
+    options, genes = config.variants, opened.genes
+    genes.save(spool_folder)
+    spool = Spool(spool_folder, options.rows_per_task)
+    with GenomeReader(opened.genome) as reader, steps("reading variants") as on_progress:
+        scanner = Scanner(opened.genome, reader, genes, spool, options.max_length, skipped)
+        scanner.scan(read_variants(path, on_progress), path)
+    return scanner.counts, spool.close(), list(spool.genes)
+
+
+def _scored(
+    config: RunConfig, opened: Opened, parts: list[Part], spool: Path, checkpoint: str
+) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+    """Score all parts and yield each with its logits, in their order."""
+    total = sum(part.rows for part in parts)
+    if not total:
+        return
+    options = config.variants
+    settings = (
+        str(spool),
+        opened.genome.path,
+        str(Path(checkpoint).absolute()),
+        "cuda" if options.gpus_per_worker else "cpu",
+        options.batch_size,
+    )
+    is_small = total * opened.genes.window <= options.in_process and not options.gpus_per_worker
+    if is_small and not (config.cluster.address or os.environ.get("RAY_ADDRESS")):
+        scorer = WindowScorer(*settings, None)
+        blocks = (scorer(part.piece().read()) for part in parts)
+    else:
+        blocks = _on_ray(config, parts, settings)
+    with contextlib.closing(blocks), progress("scoring variants, windows", total) as advance:
+        yield from _by_part(parts, blocks, advance)
+
+
+def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
+    # Loaded before Ray starts, which then silences its notes.
+    import ray.data
+
+    from raygenex.data.source import UNCOUNTED_READS, to_dataset
+
+    options = config.variants
+    request = Request(
+        "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
+    )
+    with connect(config.cluster, request):
+        # Reads take no CPU, as in prediction: those that were free may go to the actors of a node that was lost.
+        scored = to_dataset(
+            [part.piece() for part in parts], parts[0].piece(1), uncounted=max(UNCOUNTED_READS, options.workers)
+        ).map_batches(
+            WindowScorer,
+            fn_constructor_args=(*settings, max(1, int(options.cpus_per_worker))),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=options.workers),
+            num_cpus=options.cpus_per_worker,
+            num_gpus=options.gpus_per_worker or None,
+        )
+        yield from scored.iter_batches(batch_size=None, batch_format="numpy")
+
+
+def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+    """Yield each part with its logits, however the rows, which come in order, are cut into blocks."""
+    waiting = np.empty(0)
+    number = 0
+    for block in blocks:
+        if not len(block["row"]):
+            continue
+        expected = parts[number].first + len(waiting)
+        if not np.array_equal(block["row"], np.arange(expected, expected + len(block["row"]))):
+            raise DataError("scoring variants returned windows out of order: run it again")
+        waiting = np.concatenate([waiting, block["logit"]])
+        while number < len(parts) and len(waiting) >= parts[number].rows:
+            part = parts[number]
+            yield part, waiting[: part.rows]
+            advance(part.rows, "")
+            waiting = waiting[part.rows :]
+            number += 1
+
+
+class _Effects:
+    """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes a row."""
+
+    def __init__(self, opened: Opened, parts: list[Part], touched: list[int]) -> None:
+        self._opened = opened
+        self._touched = len(touched)
+        self._reference = np.full(len(opened.genes.gene_id), np.nan)
+        self._position: list[NDArray[np.int32]] = []
+        self._delta: list[NDArray[np.float32]] = []
+        self.rows = 0
+        self.known = 0
+        """Rows with an effect."""
+        self.changed_calls = 0
+        assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
+
+    def take(self, part: Part, logit: NDArray[np.float64], table: TableWriter) -> None:
+        """Keep the logits of references, and write the effects of variants."""
+        if part.first < self._touched:
+            self._reference[read_part(part.path, ("gene",))["gene"]] = logit
+            return
+        columns = read_part(part.path)
+        gene = np.array(columns["gene"])
+        found = effect_columns(self._reference[gene], logit, self._opened.predictor.threshold)
+        self.rows += len(gene)
+        known = found["prediction_alt"] >= 0
+        self.known += int(known.sum())
+        self.changed_calls += int((known & (found["prediction_alt"] != found["prediction_ref"])).sum())
+        self._position.append(np.array(columns["position"], dtype=np.int32)[known])
+        self._delta.append(found["delta_logit"][known].astype(np.float32))
+        values: dict[str, list[Any]] = columns | {name: column.tolist() for name, column in found.items()}
+        values["prediction_alt"] = [None if call < 0 else call for call in values["prediction_alt"]]
+        values["gene_id"] = self._opened.genes.gene_id[gene].tolist()
+        values["strand"] = self._opened.genes.strand[gene].tolist()
+        table.write(values)
+
+    def draw(self, path: Path) -> None:
+        """Draw the effects against their distance from the TSS, as SVG and as PNG."""
+        from raygenex.variants.figures import write_effects
+
+        genes = self._opened.genes
+        write_effects(
+            np.concatenate(self._position), np.concatenate(self._delta), genes.first, genes.first + genes.window, path
+        )

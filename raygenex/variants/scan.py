@@ -1,0 +1,255 @@
+"""From the records of a file to effects: which alleles change which genes' windows, and why the others are skipped."""
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.data.genome import Genome, GenomeReader
+from raygenex.data.tables import shown
+from raygenex.data.variants import Record
+from raygenex.errors import DataError
+from raygenex.sequence import to_string
+from raygenex.variants.genes import Genes
+from raygenex.variants.names import Names
+from raygenex.variants.spool import Spool
+from raygenex.variants.windows import LEFT_ALIGN_BASES, kind_of, left_align, position_from_tss, trim
+
+_LOG = logging.getLogger(__name__)
+
+CHUNK = 20_000
+"""Records that are held at once."""
+
+_BLOCK = 1 << 16
+_LETTERS = frozenset("ACGTNRYSWKMBDHV")
+
+
+@dataclass
+class Counts:
+    """What became of the records of a file."""
+
+    records: int = 0
+    alleles: int = 0
+    """Alternative alleles, a missing one counted as one."""
+    effects: int = 0
+    """Pairs of an allele and a gene whose window it changes."""
+    outside: int = 0
+    """Alleles that change no gene's window."""
+    mismatched: int = 0
+    """Alleles in a window whose REF is not what the genome has there."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Alleles that cannot be scored, by reason."""
+
+
+class _Bases:
+    """Letters of the genome, from a block that is read once for all variants in it."""
+
+    def __init__(self, reader: GenomeReader, genome: Genome) -> None:
+        self._reader, self._lengths = reader, genome.lengths
+        self._key: tuple[str, int] | None = None
+        self._text = ""
+
+    def letters(self, chrom: str, start: int, stop: int) -> str:
+        """Return the bases from ``start`` to ``stop``, over ACGTN."""
+        number = start // _BLOCK
+        if stop > (number + 1) * _BLOCK:
+            return to_string(self._reader.fetch(chrom, start, stop))
+        if (chrom, number) != self._key:
+            end = min((number + 1) * _BLOCK, self._lengths[chrom])
+            self._text = to_string(self._reader.fetch(chrom, number * _BLOCK, end))
+            self._key = (chrom, number)
+        return self._text[start - number * _BLOCK : stop - number * _BLOCK]
+
+
+class Scanner:
+    """Finds the effects of records and puts them into a spool.
+
+    Parameters
+    ----------
+    genome, reader
+        What the variants refer to, and a reader that is open.
+    genes
+        The genes whose windows are looked at.
+    spool
+        Takes the effects.
+    max_length
+        Longest trimmed allele in bases.
+    skipped
+        A TSV that every skipped allele is written to; made when there is the first.
+    """
+
+    def __init__(
+        self, genome: Genome, reader: GenomeReader, genes: Genes, spool: Spool, max_length: int, skipped: Path
+    ) -> None:
+        self.counts = Counts()
+        self._genome, self._genes, self._spool = genome, genes, spool
+        self._bases = _Bases(reader, genome)
+        self._names = Names(genome.lengths)
+        self._max_length = max_length
+        self._skipped_path = skipped
+        self._skipped: Any = None
+        self._windows = _windows_by_chromosome(genes)
+
+    def scan(self, records: Iterable[Record], path: str) -> None:
+        """Go through all records.
+
+        Raises
+        ------
+        DataError
+            If no chromosome of the records is in the genome; the sentence names an example of each.
+        """
+        remaining = iter(records)
+        try:
+            while chunk := list(islice(remaining, CHUNK)):
+                self._scan_chunk(chunk)
+        finally:
+            if self._skipped is not None:
+                self._skipped.close()
+        unknown = self._names.unknown
+        if unknown and not self._names.resolved:
+            raise DataError(
+                f"{path} names chromosomes such as {unknown[0]} and {self._genome.path} such as "
+                f"{next(iter(self._genome.lengths))}, and none of {path} is in that genome: use variants and a genome "
+                "of one build"
+            )
+        if unknown:
+            _LOG.warning(
+                "%s has variants on %s, which %s does not have: they are skipped",
+                path,
+                shown(unknown),
+                self._genome.path,
+            )
+
+    def _scan_chunk(self, chunk: list[Record]) -> None:
+        self.counts.records += len(chunk)
+        chroms = [self._names.find(record.chrom) for record in chunk]
+        for record, chrom, is_near in zip(chunk, chroms, self._near(chunk, chroms), strict=True):
+            length = 0 if chrom is None else self._genome.lengths[chrom]
+            for alt in record.alts:
+                self.counts.alleles += 1
+                reason = "chromosome not in the genome" if chrom is None else _unusable(record, alt, length)
+                if reason is not None:
+                    self._skip(record, alt, reason)
+                elif is_near:
+                    assert chrom is not None, "unknown chromosomes are skipped"
+                    self._take(record, chrom, alt)
+                else:
+                    self.counts.outside += 1
+
+    def _near(self, chunk: list[Record], chroms: list[str | None]) -> NDArray[np.bool_]:
+        """Return which records may change a window, wherever left-alignment takes them."""
+        start = np.array([record.pos - 1 for record in chunk])
+        stop = start + np.array([len(record.ref) for record in chunk])
+        moves = np.array([any(len(alt) != len(record.ref) for alt in record.alts) for record in chunk])
+        start, stop = start - LEFT_ALIGN_BASES * moves, stop + LEFT_ALIGN_BASES * moves
+        of = np.array([chrom or "" for chrom in chroms])
+        near = np.zeros(len(chunk), dtype=bool)
+        for chrom in np.unique(of):
+            if (windows := self._windows.get(str(chrom))) is None:
+                continue
+            rows = of == chrom
+            first, last = windows.hits(start[rows], stop[rows])
+            near[rows] = last > first
+        return near
+
+    def _take(self, record: Record, chrom: str, alt: str) -> None:
+        """Put the effects of one allele on all genes into the spool."""
+        whole = record.ref.upper()
+        before, ref, new = trim(whole, alt.upper())
+        if max(len(ref), len(new)) > self._max_length:
+            self._skip(record, alt, f"longer than {self._max_length} bases")
+            return
+        start = record.pos - 1 + before
+        there = self._bases.letters(chrom, record.pos - 1, record.pos - 1 + len(whole))
+        matches = there == _known(whole)
+        note = []
+        if matches:
+            given = start
+            start, ref, new = left_align(start, ref, new, lambda at: self._bases.letters(chrom, at, at + 1))
+            if start != given:
+                note.append(f"left-aligned by {given - start} bases")
+        else:
+            note.append("the genome has unknown bases there" if "N" in there else f"the genome has {there[:50]} there")
+        stop = start + len(ref)
+        windows = self._windows.get(chrom)
+        first, last = windows.hits(np.array([start]), np.array([stop])) if windows is not None else ((0,), (0,))
+        if windows is None or first[0] >= last[0]:
+            self.counts.outside += 1
+            return
+        self.counts.mismatched += not matches
+        name = record.name or f"{record.chrom}:{record.pos}:{record.ref}:{alt}"
+        for gene in windows.gene[first[0] : last[0]]:
+            tss, strand = int(self._genes.tss[gene]), str(self._genes.strand[gene])
+            replaced = [*note, "replaces the TSS"] if start <= tss < stop else note
+            self.counts.effects += 1
+            self._spool.add(
+                *(int(gene), start, stop, new, matches, name, record.chrom, record.pos, record.ref, alt),
+                *(position_from_tss(start, stop, tss, strand), kind_of(ref, new), matches, "; ".join(replaced)),
+            )
+
+    def _skip(self, record: Record, alt: str, reason: str) -> None:
+        self.counts.skipped[reason] += 1
+        if self._skipped is None:
+            self._skipped = self._skipped_path.open("w", newline="", encoding="utf-8")
+            self._rows = csv.writer(self._skipped, delimiter="\t", lineterminator="\n")
+            self._rows.writerow(["line", "variant_id", "chrom", "pos", "ref", "alt", "reason"])
+        self._rows.writerow([record.line, record.name, record.chrom, record.pos, record.ref, alt, reason])
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The windows of one chromosome, all of one length, in the order of their first bases."""
+
+    gene: NDArray[np.int64]
+    low: NDArray[np.int64]
+    length: int
+
+    def hits(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the first window that replacing each stretch changes, and the one after the last.
+
+        An insertion, of ``start == stop``, changes a window if it lies between two of its bases.
+        """
+        return np.searchsorted(self.low, start - self.length, side="right"), np.searchsorted(self.low, stop)
+
+
+def _windows_by_chromosome(genes: Genes) -> dict[str, _Windows]:
+    order = np.lexsort((genes.low, genes.chrom))
+    chroms, starts = np.unique(genes.chrom[order], return_index=True)
+    stops = [*starts[1:], len(order)]
+    return {
+        str(chrom): _Windows(order[start:stop], genes.low[order[start:stop]], genes.window)
+        for chrom, start, stop in zip(chroms, starts, stops, strict=True)
+    }
+
+
+def _unusable(record: Record, alt: str, length: int) -> str | None:
+    """Return why an allele cannot be scored; None if it can."""
+    if alt == ".":
+        return "no ALT"
+    if not _LETTERS.issuperset(alt.upper()) or not alt:
+        if alt == "*":
+            return "ALT * (deleted by another variant)"
+        if alt.startswith("<"):
+            return "symbolic ALT"
+        if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
+            return "breakend ALT"
+        return "ALT is not DNA"
+    if not _LETTERS.issuperset(record.ref.upper()):
+        return "REF is not DNA"
+    if record.pos < 1 or record.pos - 1 + len(record.ref) > length:
+        return "beyond the end of the chromosome"
+    if record.ref.upper() == alt.upper():
+        return "ALT is REF"
+    return None
+
+
+def _known(letters: str) -> str:
+    """Return letters with N for every ambiguous one, as the genome is read."""
+    return "".join(letter if letter in "ACGT" else "N" for letter in letters)

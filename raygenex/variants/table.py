@@ -1,0 +1,88 @@
+"""The table of effects, written row group by row group: Parquet, CSV or TSV."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+SUFFIXES = (".parquet", ".csv", ".tsv")
+
+COLUMNS: Mapping[str, str] = {
+    "variant_id": "string",
+    "chrom": "string",
+    "pos": "int64",
+    "ref": "string",
+    "alt": "string",
+    "gene_id": "string",
+    "strand": "string",
+    "position": "int64",
+    "kind": "string",
+    "ref_match": "bool",
+    "logit_ref": "float64",
+    "logit_alt": "float64",
+    "delta_logit": "float64",
+    "probability_ref": "float64",
+    "probability_alt": "float64",
+    "delta_probability": "float64",
+    "prediction_ref": "int8",
+    "prediction_alt": "int8",
+    "note": "string",
+}
+"""Columns of the table and their types; a prediction is null where there is no logit."""
+
+
+class TableWriter:
+    """Writes rows into a file that is made now; a context manager.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    suffix
+        What: one of `SUFFIXES`.
+    """
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        assert suffix in SUFFIXES, suffix
+        self._path, self._suffix = path, suffix
+
+    def __enter__(self) -> Self:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._suffix == ".parquet":
+            self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+            self._parquet = pq.ParquetWriter(self._path, self._schema)
+        else:
+            self._file = self._path.open("w", newline="", encoding="utf-8")
+            separator = "," if self._suffix == ".csv" else "\t"
+            self._rows = csv.writer(self._file, delimiter=separator, lineterminator="\n")
+            self._rows.writerow(COLUMNS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        (self._parquet if self._suffix == ".parquet" else self._file).close()
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append rows: the values of all of `COLUMNS`, as lists of plain values of one length."""
+        import pyarrow as pa
+
+        if self._suffix == ".parquet":
+            self._parquet.write_table(pa.table({name: list(columns[name]) for name in COLUMNS}, schema=self._schema))
+            return
+        self._rows.writerows(
+            [_text(value) for value in row] for row in zip(*(columns[name] for name in COLUMNS), strict=True)
+        )
+
+
+def _text(value: Any) -> str:
+    """Return a value as text: a float so that it reads back the same, nothing for NaN and null."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)

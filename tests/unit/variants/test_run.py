@@ -1,0 +1,462 @@
+"""Variants of the toy genome, every expected window written down by hand."""
+
+import csv
+import gzip
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_genome import GTF, write_toy_genome
+from toy_models import columns, save_toy, sentence, small_config
+from toy_variants import REFERENCE, logit_of, save_toy_model, write_genes
+from typer.testing import CliRunner
+
+from raygenex.cli import app
+from raygenex.config import parse_config
+from raygenex.data.genome import GenomeReader, open_genome
+from raygenex.data.writer import PromoterWriter
+from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.weights import save_backbone, weights_sha256
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.predict import Predictor
+from raygenex.sequence import from_string, to_string
+from raygenex.train.checkpoint import BACKBONE, InputInfo
+from raygenex.variants.run import plan_variants, variants
+
+HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+# Line, then per gene: the window with the variant, its position and kind.
+LINES = [
+    ("chrI\t21\tsnvP\tG\tA", "P", "ACGTAGGG", 0, "snv"),
+    # Base 190 is the TSS of M: on its strand C becomes T.
+    ("chrI\t190\tsnvM\tG\tA", "M", "ACGTTCCC", 0, "snv"),
+    ("chrI\t18\tinsUp\tC\tCTT", "P", "TTGTGGGG", -2, "insertion"),
+    ("chrI\t22\tinsDown\tG\tGA", "P", "ACGTGGAG", 2, "insertion"),
+    ("chrI\t18\tdelUp\tCG\tC", "P", "TACTGGGG", -2, "deletion"),
+    # GGGGC between the TSS and the sixth base: CAA comes in.
+    ("chrI\t21\tdelDown\tGGGGGC\tG", "P", "ACGTGCAA", 1, "deletion"),
+    # One G of five, the last one named: moved to the TSS, and the window stays as it is.
+    ("chrI\t24\tdelRun\tGG\tG", "P", "ACGTGGGG", 0, "deletion"),
+    # GTG of CGTGGGG: the TSS goes, the base behind it takes its place.
+    ("chrI\t18\tdelTss\tCGTG\tC", "P", "GTACGGGG", -2, "deletion"),
+    # Padding on both sides, and lower case.
+    ("chrI\t19\tpadded\tgtg\tgcg", "P", "ACGCGGGG", -1, "snv"),
+    ("chrI\t19\tmnv\tGT\tCA", "P", "ACCAGGGG", -2, "mnv"),
+    # Two bases become three: the window's first base goes.
+    ("chrI\t19\tdelins\tGT\tCAA", "P", "CCAAGGGG", -2, "delins"),
+    # M reads to the left: base 192 is two upstream of its TSS.
+    ("chrI\t191\tdelUpM\tAC\tA", "M", "TACTCCCC", -2, "deletion"),
+    ("chrI\t188\tinsDownM\tG\tGT", "M", "ACGTCCAC", 2, "insertion"),
+    ("chrII\t34\t.\tC\tG", "S", "GTACATGG", 3, "snv"),
+    ("chrII\t28\ttwo\tT\tC,G", "S", "GCACATGC", -3, "snv"),
+    (None, "S", "GGACATGC", -3, "snv"),
+]
+OTHERS = """\
+chrI\t21\twrong\tT\tA
+chrII\t35\toutside\tC\tG
+chrII\t30\tskipped\tC\t*,<DEL>,.,G]chrI:7],A
+chrII\t31\tmissing\tA\t.
+chrUn\t1\tunknown\tA\tC
+chrII\t100\tbeyond\tTTT\tT
+chrII\t31\tsame\tA\ta
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Everything that scoring needs, and a function that runs it."""
+    monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def draw_nothing(position, delta, first, stop, path):
+        assert len(position) == len(delta) > 0
+        assert (first, stop) == (-4, 4)
+        for suffix in (".svg", ".png"):
+            path.with_suffix(suffix).touch()
+
+    # Drawing takes a second; the plot has tests of its own.
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", draw_nothing)
+    paths = write_toy_genome(tmp_path)
+    paths["model"] = save_toy_model(tmp_path / "model")
+    paths["genes"] = write_genes(tmp_path / "genes.h5")
+    paths["output"] = str(tmp_path / "runs")
+
+    class Toy:
+        folder = tmp_path
+
+        def config(self, **changes):
+            values = {"genome": paths["genome"], "genes": paths["genes"], "batch_size": 3, "rows_per_task": 4}
+            return parse_config({"output": paths["output"], "variants": values | changes}, "test")
+
+        def write(self, text, name="v.vcf"):
+            path = tmp_path / name
+            path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+            return str(path)
+
+        def run(self, text, name="v.vcf", output="out.parquet", **changes):
+            target = str(tmp_path / output)
+            return variants(self.config(**changes), self.write(text, name), paths["model"], target, force=True)
+
+        def rows(self, text, name="v.vcf", **changes):
+            return pd.read_parquet(self.run(text, name, **changes).output)
+
+    Toy.paths = paths
+    return Toy()
+
+
+def vcf():
+    return HEADER + "".join(f"{line[0]}\t.\tPASS\t.\n" for line in LINES if line[0]) + OTHERS
+
+
+def expected_rows():
+    rows, fields = [], []
+    for line, gene, window, position, kind in LINES:
+        first = line is not None
+        fields = line.split("\t") if first else fields
+        chrom, pos, name, ref, alt = fields
+        alt = alt.split(",")[0 if first else 1]
+        name = name if name != "." else f"{chrom}:{pos}:{ref}:{alt}"
+        rows.append((name, chrom, int(pos), ref, alt, gene, position, kind, window))
+    # The one allele of five in OTHERS that is a base.
+    return [*rows, ("skipped", "chrII", 30, "C", "A", "S", -1, "snv", "GTAAATGC")]
+
+
+def test_the_toys_windows_are_those_of_its_genome(toy):
+    with GenomeReader(open_genome(toy.paths["genome"])) as reader:
+        for gene, (chrom, tss, strand) in {"P": ("I", 21, "+"), "M": ("I", 190, "-"), "S": ("II", 31, "+")}.items():
+            assert to_string(reader.window(chrom, tss, strand, -4, 4)) == REFERENCE[gene]
+
+
+def test_every_row_by_hand(toy, caplog):
+    result = toy.run(vcf())
+    table = pd.read_parquet(result.output)
+    assert len(table) == len(LINES) + 2 == result.effects == 18
+    good = table[table.ref_match].reset_index(drop=True)
+    strands = {"P": "+", "M": "-", "S": "+"}
+    for row, wanted in zip(good.itertuples(), expected_rows(), strict=True):
+        name, chrom, pos, ref, alt, gene, position, kind, window = wanted
+        assert (row.variant_id, row.chrom, row.pos, row.ref, row.alt) == (name, chrom, pos, ref, alt)
+        assert (row.gene_id, row.strand, row.position, row.kind) == (gene, strands[gene], position, kind), name
+        before, after = logit_of(REFERENCE[gene]), logit_of(window)
+        assert row.logit_ref == before, name
+        assert row.logit_alt == after, name
+        assert row.delta_logit == after - before
+        assert row.probability_alt == pytest.approx(1 / (1 + math.exp(-after)), rel=1e-12)
+        assert row.delta_probability == pytest.approx(row.probability_alt - row.probability_ref, abs=1e-15)
+        assert (row.prediction_ref, row.prediction_alt) == (int(before >= 0), int(after >= 0))
+    notes = dict(zip(good.variant_id, good.note, strict=True))
+    assert notes["delRun"] == "left-aligned by 3 bases; replaces the TSS"
+    assert notes["snvP"] == notes["delTss"] == "replaces the TSS"
+    assert notes["delUp"] == ""
+    wrong = table[~table.ref_match].iloc[0]
+    assert (wrong.variant_id, wrong.gene_id, wrong.note) == ("wrong", "P", "the genome has G there; replaces the TSS")
+    assert wrong.logit_ref == logit_of(REFERENCE["P"])
+    assert np.isnan([wrong.logit_alt, wrong.delta_logit, wrong.probability_alt, wrong.delta_probability]).all()
+    assert pd.isna(wrong.prediction_alt)
+    assert "1 of the alleles in a window have a REF that is not in" in caplog.text
+    assert "has variants on chrUn, which" in caplog.text
+
+
+def test_every_allele_is_accounted_for(toy):
+    result = toy.run(vcf())
+    assert result.records == 22
+    assert result.alleles == 27
+    assert (result.outside, result.mismatched, result.genes, result.known_genes) == (1, 1, 3, 3)
+    assert result.skipped == {
+        "no ALT": 2,
+        "ALT * (deleted by another variant)": 1,
+        "symbolic ALT": 1,
+        "breakend ALT": 1,
+        "chromosome not in the genome": 1,
+        "beyond the end of the chromosome": 1,
+        "ALT is REF": 1,
+    }
+    with open(result.skipped_file, encoding="utf-8") as file:
+        listed = list(csv.DictReader(file, delimiter="\t"))
+    assert len(listed) == sum(result.skipped.values()) == 8
+    assert listed[0]["reason"] == "ALT * (deleted by another variant)"
+    assert listed[0]["line"] == "20"
+    assert result.alleles == result.effects + result.outside + 8
+
+
+# Where genes come from
+
+
+def test_an_annotation_gives_the_same_rows(toy):
+    from_files = toy.rows(vcf())
+    from_annotation = toy.rows(vcf(), genes=(), annotation=toy.paths["annotation"])
+    pd.testing.assert_frame_equal(from_files, from_annotation)
+    assert 'gene_id "R"' in GTF
+    assert "R" not in set(from_annotation.gene_id)
+
+
+def test_the_build_section_gives_genome_rules_and_window(toy):
+    label = {"table": toy.paths["expression"], "columns": ["a"]}
+    build = {"genome": toy.paths["genome"], "annotation": toy.paths["annotation"], "label": label, "window": [-6, 6]}
+    values = {
+        "output": toy.paths["output"],
+        "build": build | {"chromosomes": "II"},
+        "variants": {"annotation": toy.paths["annotation"]},
+    }
+    config = parse_config(values, "test")
+    result = variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "a.csv"))
+    table = pd.read_csv(result.output)
+    assert result.known_genes == 1
+    assert set(table.gene_id) == {"S"}
+    # The middle of -6 to 6 is -4 to 4, as data.window crops it.
+    assert set(table.logit_ref) == {logit_of(REFERENCE["S"])}
+
+
+def test_the_data_of_the_run_are_the_genes_by_default(toy):
+    values = {"data": {"valid": toy.paths["genes"]}, "variants": {"genome": toy.paths["genome"]}}
+    config = parse_config(values | {"output": toy.paths["output"]}, "test")
+    assert variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "a.tsv")).effects == 18
+
+
+def test_two_files_of_genes_are_one_set(toy):
+    files = [write_genes(toy.folder / "a.h5", "PM"), write_genes(toy.folder / "b.h5", "S")]
+    pd.testing.assert_frame_equal(toy.rows(vcf(), genes=files), toy.rows(vcf()))
+    with pytest.raises(DataError) as info:
+        toy.run(vcf(), genes=[files[0], toy.paths["genes"]])
+    sentence(info, "gene P stands in", files[0], toy.paths["genes"])
+
+
+def test_another_genome_is_noticed(toy):
+    other = write_genes(toy.folder / "other.h5", "PS", REFERENCE | {"S": "GTACAAAA"})
+    with pytest.raises(DataError) as info:
+        toy.run(vcf(), genes=other)
+    sentence(info, "the promoter of gene S in", other, "differs from", toy.paths["genome"], "3 of 8 bases")
+
+
+def test_files_without_places_are_refused(toy):
+    found = columns(3, 8)
+    for scale, words in (
+        ("log10", "does not say where its genes lie"),
+        ("z-score", "trained on lengths that are log10"),
+    ):
+        path = toy.folder / f"{scale}.h5"
+        with PromoterWriter(path, 8, attrs={"halflife_scale": scale}) as writer:
+            writer.append(found["gene_id"], found["sequence"], found["halflife"], None)
+        with pytest.raises(DataError) as info:
+            toy.run(vcf(), genes=str(path))
+        sentence(info, path, words)
+
+
+# Files of variants
+
+
+def test_names_of_chromosomes_may_have_chr_or_not(toy):
+    plain = toy.rows(vcf().replace("chr", ""))
+    with_prefix = toy.rows(vcf())
+    for column in ("gene_id", "pos", "position", "logit_ref", "logit_alt"):
+        assert plain[column].equals(with_prefix[column])
+    assert plain.chrom[0] == "I"
+
+
+def test_chromosomes_of_another_genome_are_refused_by_an_example_of_each(toy):
+    with pytest.raises(DataError) as info:
+        toy.run(HEADER + "chr1\t21\t.\tG\tA\n7\t1\t.\tA\tC\n")
+    sentence(info, "names chromosomes such as chr1", "such as I,", "one build")
+    assert not (toy.folder / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["v.vcf.gz", "v.tsv", "v.csv"])
+def test_other_formats_give_the_same_rows(toy, name):
+    wanted = toy.rows(vcf())
+    text = vcf()
+    if not name.endswith("gz"):
+        lines = [line.split("\t")[:5] for line in text.splitlines() if not line.startswith("#")]
+        separator = "\t" if name == "v.tsv" else ","
+        order = [4, 2, 0, 1, 3]
+        table = [["alt", "id", "chrom", "pos", "ref"], *([line[at] for at in order] for line in lines)]
+        quoted = [[f'"{value}"' if separator in value else value for value in line] for line in table]
+        text = "".join(separator.join(line) + "\n" for line in quoted)
+    pd.testing.assert_frame_equal(toy.rows(text, name), wanted)
+
+
+def test_outputs_of_text_hold_the_same_numbers(toy):
+    wanted = toy.rows(vcf())
+    for output, separator in (("a.csv", ","), ("a.tsv", "\t")):
+        found = pd.read_csv(toy.run(vcf(), output=output).output, sep=separator, keep_default_na=False, dtype=str)
+        assert list(found) == list(wanted)
+        assert found.ref_match.tolist() == ["true" if value else "false" for value in wanted.ref_match]
+        assert [float(value) if value else None for value in found.delta_logit] == [
+            None if np.isnan(value) else value for value in wanted.delta_logit
+        ]
+        assert found.prediction_alt.tolist().count("") == 1
+
+
+def test_no_variant_in_a_window_is_an_empty_table(toy):
+    result = toy.run(HEADER + "chrI\t100\t.\tA\tC\n".replace("100\t.\tA", "101\t.\tA"))
+    assert (result.effects, result.outside, result.figure, result.skipped_file) == (0, 1, None, None)
+    table = pd.read_parquet(result.output)
+    assert len(table) == 0
+    assert table.columns[0] == "variant_id"
+
+
+def test_a_wrong_reference_in_two_genes_is_two_rows_without_effect(toy):
+    # Both windows of bases -100 to 99 hold base 101.
+    model = save_toy_model(toy.folder / "wide", window=200)
+    config = toy.config(genes=(), annotation=toy.paths["annotation"])
+    path = toy.write(HEADER + "I\t101\ta\tC\tG\n")
+    result = variants(config, path, model, str(toy.folder / "a.parquet"))
+    assert (result.effects, result.mismatched, result.figure) == (2, 1, None)
+    table = pd.read_parquet(result.output)
+    assert table.gene_id.tolist() == ["P", "M"]
+    assert table.delta_logit.isna().all()
+
+
+def test_long_alleles_are_skipped(toy):
+    result = toy.run(vcf(), max_length=2)
+    assert result.skipped["longer than 2 bases"] == 3
+    assert result.effects == 15
+
+
+def test_unknown_bases_of_the_genome_are_no_match(toy):
+    # Bases 131 to 150 hold two N of M's last exon: TTTTTTTNNC.
+    fasta = toy.folder / "genome.fa"
+    at = fasta.read_text().replace("\n", "").removeprefix(">I toy").index("NN") + 1
+    genes = toy.folder / "n.h5"
+    with PromoterWriter(genes, 8, attrs={"halflife_scale": "log10", "window_first": -4}) as writer:
+        with GenomeReader(open_genome(str(fasta))) as reader:
+            window = reader.window("I", at, "+", -4, 4)
+        assert to_string(window)[4:6] == "NN"
+        places = {"chrom": np.array(["I"], object), "tss": np.array([at]), "strand": np.array(["+"], object)}
+        writer.append(["X"], window[None], np.zeros((1, 8)), None, places)
+    table = toy.rows(HEADER + f"I\t{at}\ta\tA\tC\nI\t{at}\tb\tN\tC\n", genes=str(genes))
+    assert table.ref_match.tolist() == [False, True]
+    assert table.note.tolist() == [
+        "the genome has unknown bases there; replaces the TSS",
+        "replaces the TSS",
+    ]
+    assert table.logit_alt[1] == logit_of(to_string(window)[:4] + "C" + to_string(window)[5:])
+
+
+# Work
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 64, "rows_per_task": 1}, {"rows_per_task": 99}])
+def test_rows_do_not_depend_on_how_the_work_is_cut(toy, changes):
+    pd.testing.assert_frame_equal(toy.rows(vcf(), **changes), toy.rows(vcf()))
+
+
+def test_references_are_scored_once_a_gene(toy, monkeypatch):
+    scored = []
+    plain = Predictor.logits
+    monkeypatch.setattr(Predictor, "logits", lambda self, *inputs: scored.extend(inputs[0]) or plain(self, *inputs))
+    result = toy.run(vcf())
+    assert len(scored) == 3 + result.effects - result.mismatched
+
+
+def test_a_model_of_embeddings_reads_the_same_windows(toy):
+    backbone = random_hyenadna(8, 1, 10, seed=3).eval()
+    inputs = InputInfo(kind="embedding", length=1, channels=8, window=8, halflife_scale="log10")
+    folder = toy.folder / "embedding"
+    config = small_config(embed={"dtype": "float32"})
+    save_toy(folder, config, inputs, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    result = variants(toy.config(), toy.write(vcf()), str(folder), str(toy.folder / "a.parquet"))
+    table = pd.read_parquet(result.output)
+    good = table[table.ref_match].reset_index(drop=True)
+    windows = np.stack([from_string(row[-1]) for row in expected_rows()])
+    wanted = Predictor(folder).logits(windows, np.zeros((len(windows), 8), np.float32))
+    np.testing.assert_allclose(good.logit_alt, wanted, rtol=1e-5)
+    assert good.delta_logit.abs().max() > 1e-4
+    # The window stays as it is.
+    assert good.set_index("variant_id").delta_logit["delRun"] == pytest.approx(0, abs=1e-6)
+
+
+def test_nothing_is_left_behind(toy):
+    before = {path.name for path in toy.folder.iterdir()}
+    toy.run(vcf())
+    assert {path.name for path in toy.folder.iterdir()} - before == {
+        *("out.parquet", "out.svg", "out.png", "out.skipped.tsv", "v.vcf", "cache")
+    }
+    with pytest.raises(DataError):
+        toy.run(vcf() + "chrI\tx\t.\tA\tC\n", output="other.csv")
+    assert not any(path.name.startswith((".", "other", "runs")) for path in toy.folder.iterdir())
+    # A later run without skipped alleles takes the list away.
+    toy.run(HEADER + "chrI\t21\t.\tG\tA\n")
+    assert not (toy.folder / "out.skipped.tsv").exists()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("a.xlsx", ["must end in .parquet, .csv or .tsv"]), ("none/a.csv", ["does not exist: make it first"])],
+)
+def test_outputs_that_cannot_be(toy, output, words):
+    with pytest.raises(ConfigError) as info:
+        toy.run(vcf(), output=output)
+    sentence(info, output, *words)
+
+
+def test_an_output_is_replaced_by_force_alone(toy):
+    toy.run(vcf())
+    config, path = toy.config(), toy.write(vcf())
+    with pytest.raises(ConfigError) as info:
+        variants(config, path, toy.paths["model"], str(toy.folder / "out.parquet"))
+    sentence(info, "out.parquet exists: pass --force")
+    with pytest.raises(ConfigError, match=r"out\.svg exists"):
+        variants(config, path, toy.paths["model"], str(toy.folder / "out.csv"))
+
+
+def test_the_variants_themselves_are_never_replaced(toy):
+    text = "chrom\tpos\tref\talt\nI\t21\tG\tA\n"
+    with pytest.raises(ConfigError) as info:
+        toy.run(text, "v.tsv", output="v.tsv")
+    sentence(info, "v.tsv is the file of variants itself")
+    assert (toy.folder / "v.tsv").read_text() == text
+
+
+def test_a_model_without_dna_is_refused(toy):
+    inputs = InputInfo(kind="bases", length=8, channels=4, window=8)
+    save_toy(toy.folder / "only", small_config(model={"kind": "cnn_halflife_only"}), inputs)
+    with pytest.raises(ConfigError, match="reads no DNA"):
+        variants(toy.config(), toy.write(vcf()), str(toy.folder / "only"), str(toy.folder / "a.csv"))
+    with pytest.raises(CheckpointError):
+        variants(toy.config(), toy.write(vcf()), str(toy.folder / "none"), str(toy.folder / "a.csv"))
+
+
+def test_what_is_missing_is_said(toy):
+    with pytest.raises(ConfigError, match=r"variants\.genome is not set"):
+        toy.run(vcf(), genome=None)
+    with pytest.raises(DataError, match="no genes to score variants against"):
+        toy.run(vcf(), genes=())
+    with pytest.raises(ConfigError, match="genes and annotation both say"):
+        toy.config(annotation="a.gtf")
+
+
+# The command line
+
+
+def test_the_command(toy):
+    import yaml
+
+    path = toy.folder / "run.yaml"
+    path.write_text(yaml.safe_dump({"output": toy.paths["output"], "variants": {"genome": toy.paths["genome"]}}))
+    words = ["variants", toy.paths["model"], str(path), toy.write(vcf()), "--output", str(toy.folder / "out.tsv")]
+    words += ["-o", f"variants.genes={toy.paths['genes']}"]
+    found = CliRunner().invoke(app, [*words, "--dry-run"])
+    assert found.exit_code == 0, found.output
+    assert "against 3 genes, bases -4 to 3 from the TSS in" in found.output
+    assert not (toy.folder / "out.tsv").exists()
+    found = CliRunner().invoke(app, [*words, "--json"])
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout.strip().splitlines()[-1])
+    assert (values["effects"], values["outside"], values["skipped"]["no ALT"]) == (18, 1, 2)
+    found = CliRunner().invoke(app, ["variants", *words[2:], "--model", toy.paths["model"], "--force"])
+    assert found.exit_code == 0, found.output
+    assert "variants: 18 effects on 3 of 3 genes in" in found.output
+    assert "skipped: 8 alleles (2 no ALT, " in found.output
+    found = CliRunner().invoke(app, [*words, "--model", toy.paths["model"]])
+    assert isinstance(found.exception, ConfigError)
+
+
+def test_the_plan_looks_at_the_first_line(toy):
+    with pytest.raises(DataError, match="line 1 must name the columns"):
+        plan_variants(toy.config(), toy.write("1\t5\t.\tA\tC\n"), toy.paths["model"], "a.csv", False)
