@@ -27,7 +27,7 @@ def render(template: str, values: dict[str, Any]) -> str:
     An HTML document, the same for the same values.
     """
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(source),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -79,5 +79,6 @@ def write_page(path: Path, text: str) -> str:
     return str(path.absolute())
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return the text of a file of the package, by its path in it."""
     return files("raygenex").joinpath(name).read_text(encoding="utf-8")

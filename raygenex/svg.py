@@ -35,6 +35,9 @@ _VARIABLES = {colour: name for name, colour in COLOURS.items()} | {
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _LINKS = (f"{_XLINK}href", "href", "clip-path")
+DOTS_PER_INCH = 200
+"""Of parts that are drawn as points, not as paths."""
+
 _LEFT_OUT = tuple(f"{_SVG}{name}" for name in ("metadata", "script", "foreignObject", "style"))
 
 
@@ -56,7 +59,7 @@ def draw(name: str, title: str, size: tuple[float, float], plot: Callable[[Axes]
     -------
     An ``svg`` element without namespaces, the same for the same data.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     plot(figure.subplots())
     return from_figure(name, title, figure)
 

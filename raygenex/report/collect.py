@@ -1,18 +1,16 @@
 """What a run's folder holds, gathered for its report: what is absent is None, what is damaged is an error."""
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from raygenex.config import RunConfig, load_config
-from raygenex.errors import ConfigError, TrackingError
+from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.report.data import DataFacts, read_data
 from raygenex.report.explained import Explained, read_explained
-from raygenex.report.files import read_json
 from raygenex.report.measured import Measured, read_measured
 from raygenex.report.studied import Benchmark, Study, read_benchmark, read_study
-from raygenex.tracking import tracking_uri
 from raygenex.train.checkpoint import INFO, CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import RunState, read_state
 
@@ -50,10 +48,8 @@ class Facts:
 
     name: str
     folder: Path
-    source: str
-    """The configuration or folder that was named, as commands on the page name it."""
     config: RunConfig
-    """Of the checkpoint if there is one, else the one that was named."""
+    """The one that was named, or that of the checkpoint in the folder that was."""
     trained: Trained | None
     data: DataFacts | None
     """None if no model was trained, so that nothing says which data it would be."""
@@ -64,7 +60,9 @@ class Facts:
     explained: dict[str, Explained]
     """By split."""
     registered: Registered | None
-    notes: tuple[str, ...] = field(default=())
+    unregistered: str
+    """Why there is no version, a sentence without its full stop; else empty."""
+    notes: tuple[str, ...]
     """What the reader must know of the whole, a sentence each."""
 
 
@@ -117,32 +115,39 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
     benchmark, study = read_benchmark(folder), read_study(folder)
     if trained is None and benchmark is None and study is None:
         raise ConfigError(f"{folder} holds nothing to report: train a model with `raygenex run {target}`")
-    notes = []
-    config = named
+    notes: list[str] = []
+    data: DataFacts | None = None
+    measured: dict[str, Measured] = {}
+    explained: dict[str, Explained] = {}
+    registered, unregistered = None, ""
     if trained is not None:
-        config = trained.info.run_config.model_copy(update={"output": named.output, "name": named.name})
-        if named.hash() != config.hash():
-            notes.append(
-                f"{target} has other settings now than those that trained this model; what follows is of the checkpoint"
-            )
-    data = None if trained is None else read_data(config, trained.info)
-    digest = "" if trained is None else trained.sha256
-    measured = {} if trained is None or data is None else read_measured(folder, digest, trained.info, data)
-    explained = {} if trained is None else read_explained(folder, digest)
+        if _settings(named) != _settings(trained.info.run_config):
+            notes.append(f"{target} has other settings than those that trained this model, which the page shows")
+        data = read_data(named, trained.info)
+        measured, stale = read_measured(folder, trained.sha256, data)
+        explained, old = read_explained(folder, trained.sha256)
+        notes += stale + old
+        registered, unregistered = _find_version(named, trained.sha256)
     return Facts(
         name=named.name,
         folder=folder,
-        source=str(target),
-        config=config,
+        config=named,
         trained=trained,
         data=data,
         measured=measured,
         benchmark=benchmark,
         study=study,
         explained=explained,
-        registered=_find_version(config, trained),
+        registered=registered,
+        unregistered=unregistered,
         notes=tuple(notes),
     )
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """Return what makes the model of a run another one, beside the data, whose files are compared."""
+    values = config.dump()
+    return {name: values[name] for name in ("seed", "backbone", "embed", "halflife", "model", "train")}
 
 
 def _read_trained(folder: Path) -> Trained | None:
@@ -154,15 +159,17 @@ def _read_trained(folder: Path) -> Trained | None:
     return Trained(info, checkpoint_sha256(path), written, read_state(folder))
 
 
-def _find_version(config: RunConfig, trained: Trained | None) -> Registered | None:
-    """Return the registered version of a checkpoint, if a registry can be asked and has it."""
-    if trained is None:
-        return None
-    from raygenex.registry.versions import find_checkpoint
+def _find_version(config: RunConfig, digest: str) -> tuple[Registered | None, str]:
+    """Return the registered version of a checkpoint, or why there is none to name."""
+    from raygenex.registry.versions import list_versions
 
     try:
-        version = find_checkpoint(config, trained.sha256)
+        versions = list_versions(config).versions
+    except TrackingAway as error:
+        return None, f"it is not known whether the model is registered, since {error}"
     except TrackingError:
-        # A run without a registry, or one that is away, is still worth a report.
-        return None
-    return None if version is None else Registered(config.tracking.model_name, version.version, version.aliases)
+        versions = ()
+    for version in versions:
+        if version.checkpoint_sha256 == digest:
+            return Registered(config.tracking.model_name, version.version, version.aliases), ""
+    return None, "this model is not registered"

@@ -118,4 +118,3 @@ def _predictions(path: Path, again: str) -> tuple[list[str], NDArray[np.float64]
     except (pa.ArrowException, OSError):
         raise DataError(f"{path} is damaged: make it again with `{again}`") from None
     return table["gene_id"].to_pylist(), table["probability"].to_numpy().astype(np.float64)
-

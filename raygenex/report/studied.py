@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from raygenex.report.files import numbers, read_json, read_table
 from raygenex.tune_sections import OBJECTIVES
 
+BENCHMARK_TABLES = Path("benchmark", "tables.json")
+STUDY_TRIALS = Path("tune", "report", "trials.csv")
+"""Where they are in the folder of a run."""
+
 _SECONDS = ("training_s", "wall_s", "overhead_s")
 
 
@@ -79,8 +83,8 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     DataError
         If the file is damaged.
     """
-    part = folder / "benchmark"
-    figure = part / "auroc.svg"
+    path = folder / BENCHMARK_TABLES
+    figure = path.with_name("auroc.svg")
 
     def make(values: dict[str, Any]) -> Benchmark:
         return Benchmark(
@@ -93,7 +97,7 @@ def read_benchmark(folder: Path) -> Benchmark | None:
             figure=figure if figure.exists() else None,
         )
 
-    return read_json(part / "tables.json", "raygenex benchmark CONFIG", make)
+    return read_json(path, "raygenex benchmark CONFIG", make)
 
 
 def _row(values: dict[str, Any]) -> Row:
@@ -105,8 +109,8 @@ def _row(values: dict[str, Any]) -> Row:
     difference = None
     if versus is not None:
         found = versus["auroc"]
-        ends = (float(found[key]) for key in ("difference", "low", "high"))
-        difference = (*ends, float(versus["adjusted_p"]))
+        value, low, high = (float(found[key]) for key in ("difference", "low", "high"))
+        difference = (value, low, high, float(versus["adjusted_p"]))
     return Row(
         name=str(values["name"]),
         kind=str(values["kind"]),
@@ -126,8 +130,7 @@ def read_study(folder: Path) -> Study | None:
     DataError
         If the table is damaged.
     """
-    part, again = folder / "tune" / "report", "raygenex tune CONFIG --resume"
-    path = part / "trials.csv"
+    path, again = folder / STUDY_TRIALS, "raygenex tune CONFIG --resume"
     rows = read_table(path, again, ("trial", "state", "valid_auroc", *_SECONDS))
     if rows is None:
         return None
@@ -138,5 +141,5 @@ def read_study(folder: Path) -> Study | None:
         Trial(int(number), row["state"], float(area), {key: row[key] for key in keys})
         for number, area, row in zip(order, auroc, rows, strict=True)
     )
-    best = part / "best.yaml"
+    best = path.with_name("best.yaml")
     return Study(keys, trials, best.read_text(encoding="utf-8").rstrip() if best.exists() else "")
