@@ -36,6 +36,8 @@ class Picture:
     """What it shows, with its numbers of genes."""
     genes: dict[str, Any] | None = None
     """For a projection: the names of its genes and where they are, from 0 to 10,000 across and down."""
+    look: str = ""
+    """``paper``: on white in a dark room too, for colours that need it; ``broad``: wider than others."""
 
 
 def learning(history: list[dict[str, float]]) -> Picture:
@@ -101,7 +103,7 @@ def comparison(benchmark: Benchmark) -> Picture | None:
         return None
     title = f"AUROC of the compared models on {benchmark.split}"
     text = f"n = {benchmark.genes:,} genes of {benchmark.split}; bars are {100 * benchmark.confidence:g} % intervals."
-    return Picture(from_file("comparison", title, benchmark.figure), title, text)
+    return Picture(from_file("comparison", title, benchmark.figure), title, text, look="broad")
 
 
 def projections(found: Explained) -> list[Picture]:
@@ -118,7 +120,8 @@ def projections(found: Explained) -> list[Picture]:
         title = f"Genes of {split} by {words}"
         svg, genes = _projection(f"{split}-by-{colouring}", title, found.projection, colouring)
         text = f"UMAP of the output of the first dense layer, n = {n:,} genes; distances have no unit."
-        pictures.append(Picture(svg, title, text, genes))
+        # Half of the colours of probabilities are too dark for a dark ground.
+        pictures.append(Picture(svg, title, text, genes, "paper" if colouring == "probability" else ""))
     return pictures
 
 
@@ -197,7 +200,8 @@ def logos(found: Explained) -> list[Picture]:
     pictures = []
     for number, path in enumerate(found.logos[:LOGOS]):
         title = f"Sequence logo {path.stem}"
-        pictures.append(Picture(from_file(f"{split}-logo-{_letters(number)}", title, path), title, path.stem))
+        svg = from_file(f"{split}-logo-{_letters(number)}", title, path)
+        pictures.append(Picture(svg, title, "", look="paper"))
     return pictures
 
 
