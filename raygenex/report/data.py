@@ -19,12 +19,14 @@ from raygenex.train.checkpoint import CheckpointInfo
 
 @dataclass(frozen=True)
 class Truth:
-    """The labels of a split."""
+    """The genes of a split."""
 
     gene_id: NDArray[np.object_]
     """Shape ``(n,)``."""
     label: NDArray[np.uint8]
     """Shape ``(n,)``, 0 or 1."""
+    halflife: NDArray[np.float32]
+    """Half-life features, shape ``(n, 8)``."""
     fingerprints: tuple[str, ...]
     """The sha256 of each file."""
 
@@ -65,7 +67,8 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
     with steps("checking genes") as on_progress:
         report = check(config.data, config.check, on_progress)
     truth = {
-        name: Truth(split.gene_id, split.label, prints[name]) for name, split in open_splits(config.data, names).items()
+        name: Truth(split.gene_id, split.label, split.halflife, prints[name])
+        for name, split in open_splits(config.data, names).items()
     }
     leaks = report.leakage.exceeds(config.check.max_leaked)
     return DataFacts(report, "", sentence(report.leakage, config.check) if leaks else "", truth)

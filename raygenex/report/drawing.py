@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from raygenex import figures
 from raygenex.config import ExplainConfig
@@ -14,6 +15,7 @@ from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain import figures as looking
 from raygenex.explain.figures import METHOD_NAMES, Colouring
 from raygenex.explain.projection import Projection
+from raygenex.report.data import Truth
 from raygenex.report.explained import Explained
 from raygenex.report.measured import Measured
 from raygenex.report.studied import Benchmark, Study
@@ -119,7 +121,8 @@ def projections(found: Explained) -> list[Picture]:
     for colouring, words in colourings:
         title = f"Genes of {split} by {words}"
         svg, genes = _projection(f"{split}-by-{colouring}", title, found.projection, colouring)
-        text = f"UMAP of the output of the first dense layer, n = {n:,} genes; distances have no unit."
+        text = f"UMAP of the first dense layer's output, n = {n:,} genes of {split}; distances have no unit."
+        text = found.captions.get(f"projection_{colouring}", text)
         # Half of the colours of probabilities are too dark for a dark ground.
         pictures.append(Picture(svg, title, text, genes, "paper" if colouring == "probability" else ""))
     return pictures
@@ -147,7 +150,7 @@ def along_the_promoter(found: Explained, options: ExplainConfig) -> list[Picture
     split, level = found.manifest.split, found.manifest.confidence
     pictures = []
     for method, groups in found.profiles.items():
-        name = METHOD_NAMES[method]
+        name = METHOD_NAMES.get(method, method)
         title = f"{name} along the promoter, {split}"
 
         def profile(axes: Axes, groups: Any = groups) -> Axes:
@@ -155,32 +158,42 @@ def along_the_promoter(found: Explained, options: ExplainConfig) -> list[Picture
 
         counts = ", ".join(f"{groups[key].genes:,} predicted {key}" for key in ("high", "low") if key in groups)
         text = f"Mean absolute attribution by position; n = {counts}; bands are {100 * level:g} % intervals over genes."
+        text = found.captions.get(f"importance_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-profile", title, _WIDE, profile)
         pictures.append(Picture(svg, title, text + _assumed(found)))
     for method, top in found.tops.items():
-        name = METHOD_NAMES[method]
+        name = METHOD_NAMES.get(method, method)
         title = f"The {len(top.position)} most important positions by {name}, {split}"
 
         def heatmap(axes: Axes, top: Any = top) -> Axes:
             return looking.top_heatmap(axes, top)
 
         text = f"Attributions of n = {len(top.gene_id):,} genes predicted high, a row a gene, a column a position."
+        text = found.captions.get(f"top_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-top", title, _SQUARE, heatmap)
         pictures.append(Picture(svg, title, text + _assumed(found)))
     return pictures
 
 
-def halflife(found: Explained) -> list[Picture]:
-    """Draw what the half-life features do to the logit, and what the AUROC loses without them."""
+def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
+    """Draw what the half-life features do to the logit, and what the AUROC loses without them.
+
+    ``truth`` has the features themselves, for their colours; None: one colour.
+    """
     split = found.manifest.split
     pictures = []
-    if (values := found.halflife) is not None:
+    if (shapley := found.halflife) is not None:
+        values = _values(found, truth)
         title = f"Half-life features, Shapley values, {split}"
         svg = draw(
-            f"{split}-halflife", title, _WIDE, lambda axes: looking.halflife_strips(axes, values, HALFLIFE_FEATURES)
+            f"{split}-halflife",
+            title,
+            _WIDE,
+            lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values),
         )
-        text = f"What each feature adds to the logit, a dot a gene, n = {len(values):,} genes; the largest on top."
-        pictures.append(Picture(svg, title, text))
+        text = f"What each feature adds to the logit, a dot a gene, n = {len(shapley):,} genes; the largest on top."
+        text = found.captions.get("halflife", text)
+        pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
     if (loss := found.importance) is not None:
         title = f"Half-life features, loss of AUROC, {split}"
         svg = draw(
@@ -189,20 +202,26 @@ def halflife(found: Explained) -> list[Picture]:
             _WIDE,
             lambda axes: looking.permutation_bars(axes, loss.feature, loss.drop, loss.low, loss.high),
         )
-        text = "AUROC that is lost when a feature is shuffled among the genes, with its interval over shuffles."
-        pictures.append(Picture(svg, title, text))
+        text = f"Loss of AUROC when a feature is shuffled among the {found.manifest.genes:,} genes, with its interval."
+        pictures.append(Picture(svg, title, found.captions.get("halflife_importance", text)))
     return pictures
+
+
+def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None:
+    """Return the half-life features of the explained genes, shape ``(n, 8)``, if they are known."""
+    if truth is None or found.halflife_genes is None or truth.fingerprints != tuple(found.manifest.fingerprints):
+        return None
+    row_of = {gene: row for row, gene in enumerate(truth.gene_id.tolist())}
+    return truth.halflife[[row_of[gene] for gene in found.halflife_genes.tolist()]]
 
 
 def logos(found: Explained) -> list[Picture]:
-    """Return the sequence logos, those of the first names if there are many."""
+    """Return the sequence logos, the first if there are many."""
     split = found.manifest.split
-    pictures = []
-    for number, path in enumerate(found.logos[:LOGOS]):
-        title = f"Sequence logo {path.stem}"
-        svg = from_file(f"{split}-logo-{_letters(number)}", title, path)
-        pictures.append(Picture(svg, title, "", look="paper"))
-    return pictures
+    return [
+        Picture(from_file(f"{split}-logo-{_letter(number)}", f"Logo of {logo.title}", logo.path), logo.title, "")
+        for number, logo in enumerate(found.logos[:LOGOS])
+    ]
 
 
 def _assumed(found: Explained) -> str:
@@ -224,5 +243,5 @@ def _dashed(method: str) -> str:
     return method.replace("_", "-")
 
 
-def _letters(number: int) -> str:
+def _letter(number: int) -> str:
     return chr(ord("a") + number)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.explain.figures import METHOD_NAMES
 from raygenex.explain.layout import Manifest, read_manifest, read_parts
 from raygenex.explain.profile import Profile, TopPositions
 from raygenex.explain.projection import Projection
@@ -14,6 +15,11 @@ from raygenex.report.files import numbers, read_arrays, read_json, read_table
 
 _AGAIN = "raygenex explain CONFIG"
 _GROUPS = ("all", "high", "low")
+_TABLES = {
+    "Agreement of methods": Path("agreement.csv"),
+    "Motifs": Path("motifs", "motifs.csv"),
+    "Known motifs they fit": Path("motifs", "matches.csv"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,15 @@ class Importance:
     """Shape ``(f,)``, as the others."""
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Logo:
+    """The logo of one stretch of a promoter, or of a motif."""
+
+    path: Path
+    """An SVG file."""
+    title: str
 
 
 @dataclass(frozen=True)
@@ -40,10 +55,13 @@ class Explained:
     halflife: NDArray[np.float32] | None
     """Shapley values, shape ``(n, 8)``."""
     importance: Importance | None
-    logos: tuple[Path, ...]
-    """SVG files."""
-    motifs: list[dict[str, str]]
-    """Rows of the table of discovered motifs."""
+    halflife_genes: NDArray[np.str_] | None
+    """Their genes, shape ``(n,)``."""
+    logos: tuple[Logo, ...]
+    tables: dict[str, list[dict[str, str]]]
+    """Rows of what is shown as a table, by its title."""
+    captions: dict[str, str]
+    """By name of the figure, as `raygenex.explain.results` wrote them."""
 
 
 def read_explained(folder: Path, checkpoint_sha256: str) -> tuple[dict[str, Explained], list[str]]:
@@ -76,16 +94,41 @@ def _read(folder: Path, manifest: Manifest) -> Explained:
     complete = [name for name, record in manifest.methods.items() if record.complete]
     profiles = {name: read_profiles(folder / f"importance_{name}.csv") for name in complete}
     tops = {name: read_top(folder, name) for name in complete}
+    halflife = read_parts(folder / "halflife") if "halflife" in complete else {}
+    tables = {title: read_table(folder / path, _AGAIN, ()) for title, path in _TABLES.items()}
     return Explained(
         manifest=manifest,
         projection=read_projection(folder),
         profiles={name: one for name, one in profiles.items() if one},
         tops={name: one for name, one in tops.items() if one is not None},
-        halflife=read_parts(folder / "halflife")["attribution"] if "halflife" in complete else None,
+        halflife=halflife.get("attribution"),
+        halflife_genes=halflife.get("gene_id"),
         importance=_read_importance(folder / "halflife_importance.csv"),
-        logos=tuple(sorted((folder / "logos").glob("*.svg"))),
-        motifs=read_table(folder / "motifs" / "motifs.csv", _AGAIN, ()) or [],
+        logos=(*_logos(folder, complete), *_motif_logos(folder)),
+        tables={title: rows for title, rows in tables.items() if rows},
+        captions=read_json(folder / "figures" / "captions.json", _AGAIN, _captions) or {},
     )
+
+
+def _captions(values: dict[str, Any]) -> dict[str, str]:
+    return {name: str(one["caption"]) for name, one in values.items()}
+
+
+def _logos(folder: Path, methods: list[str]) -> list[Logo]:
+    """Return the logos of the strongest stretches, the strongest of every method first."""
+    found = []
+    for method in methods:
+        rows = read_table(folder / "logos" / f"{method}.csv", _AGAIN, ("file", "gene_id", "first", "last")) or []
+        for row in rows:
+            # A name, whatever the table says: nothing outside of the folder is read.
+            path = folder / "logos" / Path(row["file"]).name
+            if path.exists():
+                found.append(Logo(path, f"{row['gene_id']}, {row['first']} to {row['last']} by {METHOD_NAMES.get(method, method)}"))
+    return found
+
+
+def _motif_logos(folder: Path) -> list[Logo]:
+    return [Logo(path, f"Motif {path.stem}") for path in sorted((folder / "motifs").glob("*.svg"))]
 
 
 def read_projection(folder: Path) -> Projection | None:

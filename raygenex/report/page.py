@@ -26,8 +26,8 @@ GENERATOR = "raygenex report"
 TRIALS = 10
 """As many trials are in the table, the best."""
 
-MOTIFS = 20
-"""As many motifs are in the table."""
+ROWS = 20
+"""As many rows has a table of an explanation."""
 
 _HEADINGS = {
     "auroc": "AUROC",
@@ -186,11 +186,10 @@ def _explained(found: Explained, facts: Facts) -> dict[str, Any]:
         "projections": [(one, "" if one.genes is None else _script_json(one.genes)) for one in projections],
         "separation": _separation(numbers),
         "promoter": drawing.along_the_promoter(found, facts.config.explain),
-        "halflife": drawing.halflife(found),
+        "halflife": drawing.halflife(found, None if facts.data is None else facts.data.truth.get(found.manifest.split)),
         "logos": drawing.logos(found),
         "more_logos": max(0, len(found.logos) - drawing.LOGOS),
-        "motifs": found.motifs[:MOTIFS],
-        "more_motifs": max(0, len(found.motifs) - MOTIFS),
+        "tables": [(title, rows[:ROWS], len(rows) - ROWS) for title, rows in found.tables.items()],
         "open": open_methods,
     }
 
