@@ -41,5 +41,5 @@ def caption(
     if smoothing is not None:
         parts.append(f"Centred moving average of {smoothing:,} bases." if smoothing > 1 else "Not smoothed.")
     if confidence is not None:
-        parts.append(f"Bands and bars: {100 * confidence:g} % intervals over genes.")
+        parts.append(f"Intervals: {100 * confidence:g} %, by resampling genes.")
     return " ".join(parts)

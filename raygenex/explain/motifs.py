@@ -103,17 +103,19 @@ def discover(bases: NDArray[np.uint8], hypothetical: NDArray[np.floating], max_s
     if length < least:
         raise DataError(f"attributions of {length} bases are too few to discover motifs in: explain {least} or more")
     tf_modisco = import_modisco()
-    found = tf_modisco(
-        one_hot=sequence.to_one_hot(bases[:, window]).astype(np.float32),
-        hypothetical_contribs=np.ascontiguousarray(hypothetical[:, window], dtype=np.float32),
-        sliding_window_size=width,
-        flank_size=flank,
-        trim_to_window_size=width + (5 if short else 9),
-        initial_flank_to_add=flank,
-        min_metacluster_size=FEWEST_SEQLETS,
-        max_seqlets_per_metacluster=max_seqlets,
-        n_leiden_runs=10,
-    )
+    # A position without known bases has no frequencies there.
+    with np.errstate(invalid="ignore"):
+        found = tf_modisco(
+            one_hot=sequence.to_one_hot(bases[:, window]).astype(np.float32),
+            hypothetical_contribs=np.ascontiguousarray(hypothetical[:, window], dtype=np.float32),
+            sliding_window_size=width,
+            flank_size=flank,
+            trim_to_window_size=width + (5 if short else 9),
+            initial_flank_to_add=flank,
+            min_metacluster_size=FEWEST_SEQLETS,
+            max_seqlets_per_metacluster=max_seqlets,
+            n_leiden_runs=10,
+        )
     patterns = []
     for sign, group in zip(("pos", "neg"), found, strict=True):
         ranked = sorted(group or [], key=lambda one: -len(one.seqlets) * abs(one.contrib_scores.sum()))

@@ -3,30 +3,26 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain import figures
 from raygenex.explain.agreement import agreement
 from raygenex.explain.captions import COLOURING_WORDS, caption
+from raygenex.explain.explained import Columns, Drawn, Explained
 from raygenex.explain.logos import contribution_logo, frequency_logo, strongest_regions
 from raygenex.explain.motifs import discover, known_motifs, match, write_motifs
-from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
+from raygenex.explain.profile import mean_importance, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.projection import FEWEST, project, write_projection
 from raygenex.explain.projection_page import write_page
 from raygenex.explain.saving import save_figure, write_table
 from raygenex.explain_sections import ExplainConfig
 from raygenex.locking import replace_text
-
-Columns = Mapping[str, NDArray[Any]]
 
 LOGOS = 6
 """Strongest stretches that have a logo, one a gene at most."""
@@ -36,44 +32,6 @@ LOGO_WIDTH = 40
 
 # Where contributions of all four bases come from, the most faithful first.
 _HYPOTHETICAL = ("deeplift", "integrated_gradients", "mutagenesis", "input_x_gradient", "saliency")
-
-
-@dataclass(frozen=True)
-class Explained:
-    """The genes that were explained, and what the results need to know of them."""
-
-    gene_id: NDArray[np.str_]
-    """Shape ``(n,)``."""
-    label: NDArray[np.int8]
-    """1 high, 0 low, -1 unknown, shape ``(n,)``."""
-    probability: NDArray[np.float64]
-    """Shape ``(n,)``."""
-    dense: NDArray[np.float32]
-    """Output of the first dense layer, shape ``(n, width)``; width 0 where there is none."""
-    threshold: float
-    """A gene is predicted high where its probability reaches it."""
-    split: str
-    window_first: int
-    """Bases from the TSS of the first position of the attributions."""
-    confidence: float = 0.95
-    """Coverage of the intervals, in (0, 1)."""
-    seed: int = 0
-    bases: NDArray[np.uint8] | None = None
-    """Base indices, shape ``(n, L)``; None: no logos and no motifs."""
-    halflife: NDArray[np.floating] | None = None
-    """Half-life features, shape ``(n, 8)``, for their colours; None: one colour."""
-
-
-@dataclass
-class Drawn:
-    """What was drawn."""
-
-    captions: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By name of the figure: its ``title`` and its ``caption``."""
-    numbers: dict[str, Any] = field(default_factory=dict)
-    """``projection`` and ``agreement``, as in their files."""
-    notes: list[str] = field(default_factory=list)
-    """Sentences on what was not drawn, and why."""
 
 
 def draw_results(
@@ -146,8 +104,7 @@ def _projection(folder: Path, settings: ExplainConfig, explained: Explained, dra
     title = f"How the network sees {genes:,} genes of {explained.split}"
     write_page(folder / "projection.html", found, title, caption(text, genes, explained.split))
     for colouring in figures.COLOURINGS:
-        _add(
-            drawn,
+        drawn.add(
             folder,
             f"projection_{colouring}",
             (4.2, 3.9),
@@ -169,8 +126,7 @@ def _method(
     )
     write_profiles(folder / f"importance_{method}.csv", found)
     name = figures.METHOD_NAMES[method]
-    _add(
-        drawn,
+    drawn.add(
         folder,
         f"importance_{method}",
         (6.2, 3.2),
@@ -193,8 +149,7 @@ def _method(
             f"predicted high, for those with the highest probability."
         )
         for order in ("probability", "clustered"):
-            _add(
-                drawn,
+            drawn.add(
                 folder,
                 f"top_{method}" if order == "probability" else f"top_{method}_clustered",
                 (5.0, 5.0),
@@ -247,10 +202,9 @@ def _agreements(
     for one, other in combinations(means, 2):
         found = agreement(_of(explained, read(one)), _of(explained, read(other)))
         low, high = found.quartiles
-        rows.append((one, other, f"{found.median:.6g}", f"{low:.6g}", f"{high:.6g}", found.genes))
+        rows.append((one, other, found.median, low, high, found.genes))
         text = "Mean absolute attribution of every position by two methods, a dot a position."
-        _add(
-            drawn,
+        drawn.add(
             folder,
             f"agreement_{one}_{other}",
             (3.9, 3.7),
@@ -273,8 +227,7 @@ def _agreements(
 def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
     attribution = _of(explained, columns)
     genes = len(attribution)
-    _add(
-        drawn,
+    drawn.add(
         folder,
         "halflife",
         (4.8, 3.6),
@@ -289,8 +242,7 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
         features = [row["feature"] for row in rows]
         drop, low, high = ([float(row[key]) for row in rows] for key in ("drop", "low", "high"))
-        _add(
-            drawn,
+        drawn.add(
             folder,
             "halflife_importance",
             (4.2, 3.0),
@@ -336,16 +288,3 @@ def _motifs(
 def _of(explained: Explained, columns: Columns) -> NDArray[np.float32]:
     assert np.array_equal(columns["gene_id"], explained.gene_id), "a method explained other genes"
     return columns["attribution"]
-
-
-def _add(
-    drawn: Drawn,
-    folder: Path,
-    name: str,
-    size: tuple[float, float],
-    plot: Callable[[Axes], Axes],
-    title: str,
-    text: str,
-) -> None:
-    save_figure(folder / "figures", name, size, plot)
-    drawn.captions[name] = {"title": title, "caption": text}
