@@ -13,7 +13,7 @@ from raygenex.benchmark.tables import benchmark_table
 from raygenex.benchmark.text import to_json
 from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import fingerprint
+from raygenex.data.hdf5 import fingerprint, inspect, read_table
 from raygenex.explain.layout import Manifest, MethodRecord, write_manifest, write_part
 from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.explain.projection import Projection, write_projection
@@ -143,8 +143,11 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org
  style="fill: #000000"/></a></svg>"""
 
 
-def add_explanation(folder: Path, valid: str, genes: int = GENES, window: int = WINDOW) -> None:
+def add_explanation(folder: Path, valid: str) -> None:
     """Write an explanation of valid in the layout of `raygenex.explain.layout`, of made-up attributions."""
+    file = inspect(valid)
+    ids, window = read_table(file).gene_id.astype(str), file.window
+    genes = len(ids)
     part = folder / "explain" / "valid"
     part.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -165,7 +168,6 @@ def add_explanation(folder: Path, valid: str, genes: int = GENES, window: int = 
         methods=done | {"mutagenesis": MethodRecord(complete=False, genes=1)},
     )
     write_manifest(part, made)
-    ids = np.array([ODD, *(f"valid-{i}" for i in range(1, genes))])
     probability = rng.random(genes)
     high = probability >= THRESHOLD
     saliency = rng.random((genes, window)).astype(np.float32)
@@ -183,7 +185,7 @@ def add_explanation(folder: Path, valid: str, genes: int = GENES, window: int = 
     write_projection(part, Projection(ids, xy, probability, high.astype(np.int8), label, numbers))
     (part / "logos").mkdir()
     (part / "logos" / "saliency_1.svg").write_text(LOGO)
-    (part / "logos" / "saliency.csv").write_text(f"file,gene_id,first,last\nsaliency_1.svg,{ODD},-5,4\n")
+    (part / "logos" / "saliency.csv").write_text(f"file,gene_id,first,last\nsaliency_1.svg,{ids[0]},-5,4\n")
     (part / "motifs").mkdir()
     (part / "motifs" / "motifs.csv").write_text("motif,seqlets\npos <0>,33\n")
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raygenex import figures
 from raygenex.config import ExplainConfig
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import DataError
 from raygenex.explain import figures as looking
 from raygenex.explain.figures import METHOD_NAMES, Colouring
 from raygenex.explain.projection import Projection
@@ -212,7 +213,13 @@ def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None
     if truth is None or found.halflife_genes is None or truth.fingerprints != tuple(found.manifest.fingerprints):
         return None
     row_of = {gene: row for row, gene in enumerate(truth.gene_id.tolist())}
-    return truth.halflife[[row_of[gene] for gene in found.halflife_genes.tolist()]]
+    genes = found.halflife_genes.tolist()
+    if not row_of.keys() >= set(genes):
+        split = found.manifest.split
+        raise DataError(
+            f"the explanation of {split} has genes that {split} has not: run `raygenex explain` with --force"
+        )
+    return truth.halflife[[row_of[gene] for gene in genes]]
 
 
 def logos(found: Explained) -> list[Picture]:

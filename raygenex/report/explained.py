@@ -118,12 +118,13 @@ def _logos(folder: Path, methods: list[str]) -> list[Logo]:
     """Return the logos of the strongest stretches, the strongest of every method first."""
     found = []
     for method in methods:
+        name = METHOD_NAMES.get(method, method)
         rows = read_table(folder / "logos" / f"{method}.csv", _AGAIN, ("file", "gene_id", "first", "last")) or []
         for row in rows:
             # A name, whatever the table says: nothing outside of the folder is read.
             path = folder / "logos" / Path(row["file"]).name
             if path.exists():
-                found.append(Logo(path, f"{row['gene_id']}, {row['first']} to {row['last']} by {METHOD_NAMES.get(method, method)}"))
+                found.append(Logo(path, f"{row['gene_id']}, {row['first']} to {row['last']} by {name}"))
     return found
 
 

@@ -135,7 +135,7 @@ def test_the_report_of_real_data(
     )
     pipeline.run(config)
     folder = Path(config.folder)
-    toy_runs.add_explanation(folder, files["valid"], genes=989, window=60)
+    toy_runs.add_explanation(folder, files["valid"])
     result = report(folder, tmp_path / "core60.html")
     assert result.bytes < 5 * 2**20
     for width, scheme in SIZES:

@@ -168,7 +168,7 @@ def test_what_is_of_another_checkpoint_is_left_out(copied):
 
 
 def test_data_that_changed_or_went_away(tmp_path):
-    config, folder = toy_runs.make_full_run(tmp_path)
+    _, folder = toy_runs.make_full_run(tmp_path)
     path = tmp_path / "valid.h5"
     path.unlink()
     facts = collect(folder)
@@ -181,7 +181,7 @@ def test_data_that_changed_or_went_away(tmp_path):
 
 
 def test_a_configuration_that_changed(full, tmp_path):
-    config, folder = full
+    config = full[0]
     path = tmp_path / "toy.yaml"
     text = json.dumps(config.dump())
     path.write_text(text)
