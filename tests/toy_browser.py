@@ -81,7 +81,8 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", {"features": features})
-        self.call("Page.navigate", {"url": page.absolute().as_uri()})
+        answer = self.call("Page.navigate", {"url": page.absolute().as_uri()})
+        assert "errorText" not in answer, answer
         drawn = "new Promise(done => { const look = () => document.readyState === 'complete' ? "
         drawn += "requestAnimationFrame(() => done(location.href)) : setTimeout(look, 20); look(); })"
         while not self.ask(drawn).startswith("file:"):
