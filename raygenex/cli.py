@@ -11,6 +11,7 @@ import typer
 from raygenex import __version__
 from raygenex.cli_data import data_app
 from raygenex.cli_registry import promote_registered, registry_app
+from raygenex.cli_report import report
 from raygenex.cli_submit import submit
 from raygenex.cli_variants import variants
 from raygenex.config import RunConfig
@@ -44,6 +45,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
 app.command()(submit)
 app.command()(variants)
+app.command()(report)
 
 
 def _show_version(wanted: bool) -> None:

@@ -62,7 +62,7 @@ def data_describe(
     from raygenex.progress import steps
 
     if html is not None:
-        from raygenex.data.page import check_page
+        from raygenex.html import check_page
 
         check_page(html, force)
     with steps("reading genes") as on_progress:

@@ -282,6 +282,11 @@ class Tracker:
         with mlflow_errors(self.uri):
             self.client.log_artifacts(run_id, str(folder), artifact_path)
 
+    def log_file(self, run_id: str, path: str | Path) -> None:
+        """Copy a file to the top of the run's artifacts."""
+        with mlflow_errors(self.uri):
+            self.client.log_artifact(run_id, str(path))
+
     def end(self, run_id: str, status: str) -> None:
         """End a run as FINISHED, FAILED or KILLED."""
         with mlflow_errors(self.uri):

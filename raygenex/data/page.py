@@ -1,18 +1,14 @@
 """What a data set holds, as one HTML page that needs nothing but itself."""
 
-import os
 from collections.abc import Mapping
 from functools import partial
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
-from raygenex import __version__
+from raygenex import html
 from raygenex.config import CheckConfig, DataConfig
 from raygenex.data import plots
 from raygenex.data.describe import (
@@ -27,7 +23,7 @@ from raygenex.data.describe import (
     window_text,
 )
 from raygenex.data.leakage import LEAKS, Leak, LeakageReport, sentence
-from raygenex.errors import DataError
+from raygenex.svg import draw
 
 _OPEN_FILES = 12
 _WIDE, _SMALL = (4.1, 2.6), (1.95, 1.5)
@@ -43,49 +39,16 @@ _FEATURES = {
 }
 
 
-def check_page(path: Path, force: bool) -> None:
-    """Check, before the data are read, that a page can be written.
-
-    Parameters
-    ----------
-    path
-        Where to.
-    force
-        Whether a page that is there may be replaced.
-
-    Raises
-    ------
-    DataError
-        If the name does not end in .html, the folder does not exist, or something is there.
-    """
-    if path.suffix != ".html":
-        raise DataError(f"the page {path} must end in .html: choose such a name")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name a file for the page")
-    if path.exists() and not force:
-        raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"the folder of the page {path} does not exist: make it first")
-
-
 def write_page(path: Path, report: DataReport, data: DataConfig, config: CheckConfig, force: bool = False) -> str:
     """Write the page of a report, whole or not at all; returns its absolute path.
 
     Raises
     ------
     DataError
-        As `check_page` does, or if the folder cannot be written.
+        As `raygenex.html.check_page` does, or if the folder cannot be written.
     """
-    check_page(path, force)
-    text = render_page(report, data, config)
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise DataError(f"the page {path} cannot be written ({error.strerror}): choose another folder") from None
-    return str(path.absolute())
+    html.check_page(path, force)
+    return html.write_page(path, render_page(report, data, config))
 
 
 def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> str:
@@ -102,37 +65,36 @@ def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> st
     -------
     An HTML document; the same report gives the same document.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("raygenex.data").joinpath("page.html.j2").read_text(encoding="utf-8"))
+    settings = {"data": data.model_dump(mode="json"), "check": config.model_dump(mode="json")}
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip()
+    return html.render("data/page.html.j2", {"d": page_values(report, config), "settings": text})
+
+
+def page_values(report: DataReport, config: CheckConfig) -> dict[str, Any]:
+    """Return what the parts of a page about data show, for ``data/sections.html.j2``; takes what `render_page` does."""
     first, split = next(iter(report.splits.items()))
     leaks = report.leakage.exceeds(config.max_leaked)
-    settings = {"data": data.model_dump(mode="json"), "check": config.model_dump(mode="json")}
-    return (
-        template.render(
-            version=__version__,
-            total=sum(part.rows for part in report.splits.values()),
-            splits=report.splits,
-            first=first,
-            facts=_facts(report),
-            files=[(name, file) for name, part in report.splits.items() for file in part.files],
-            open_files=_OPEN_FILES,
-            warnings=[*report.warnings, *([sentence(report.leakage, config)] if leaks else [])],
-            colours=plots.LABEL_COLOURS,
-            splits_colours=[(name, plots.SPLIT_STYLES[name][0]) for name in report.splits],
-            origin=origin(report),
-            region="" if split.profile is None else _region(split.profile),
-            not_compared="" if split.window else NOT_COMPARED,
-            plots=_plots(report),
-            features=_features(report),
-            leakage=_leakage(report.leakage),
-            pairs=report.leakage.pairs,
-            examples=_examples(report.leakage),
-            repeated=report.leakage.repeated,
-            max_leaked=config.max_leaked,
-            settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip(),
-        )
-        + "\n"
-    )
+    return {
+        "total": sum(part.rows for part in report.splits.values()),
+        "splits": report.splits,
+        "first": first,
+        "facts": _facts(report),
+        "files": [(name, file) for name, part in report.splits.items() for file in part.files],
+        "open_files": _OPEN_FILES,
+        "warnings": [*report.warnings, *([sentence(report.leakage, config)] if leaks else [])],
+        "colours": plots.LABEL_COLOURS,
+        "splits_colours": [(name, plots.SPLIT_STYLES[name][0]) for name in report.splits],
+        "origin": origin(report),
+        "region": "" if split.profile is None else _region(split.profile),
+        "not_compared": "" if split.window else NOT_COMPARED,
+        "plots": _plots(report),
+        "features": _features(report),
+        "leakage": _leakage(report.leakage),
+        "pairs": report.leakage.pairs,
+        "examples": _examples(report.leakage),
+        "repeated": report.leakage.repeated,
+        "max_leaked": config.max_leaked,
+    }
 
 
 def _facts(report: DataReport) -> dict[str, str]:
@@ -167,7 +129,7 @@ def _plots(report: DataReport) -> dict[str, str]:
     profiles = {name: part.profile for name, part in splits.items() if part.profile is not None}
     near = {name: part.near for name, part in splits.items() if part.near is not None}
     found = {
-        "balance": plots.draw(
+        "balance": draw(
             "balance",
             "Share of low and high genes by split",
             (4.1, 0.55 + 0.33 * len(splits)),
@@ -175,23 +137,21 @@ def _plots(report: DataReport) -> dict[str, str]:
         ),
     }
     if (profile := split.profile) is not None:
-        found["gc"] = plots.draw(
-            "gc", "GC content by position", _WIDE, lambda axes: plots.gc_profile(axes, profiles, where)
-        )
-        found["bases"] = plots.draw(
+        found["gc"] = draw("gc", "GC content by position", _WIDE, lambda axes: plots.gc_profile(axes, profiles, where))
+        found["bases"] = draw(
             "bases", "Share of bases by position", _WIDE, lambda axes: plots.composition(axes, profile, where)
         )
     if near:
-        found["gc_near"] = plots.draw(
+        found["gc_near"] = draw(
             "gc-near", f"GC content near {where}", _WIDE, lambda axes: plots.gc_profile(axes, near, where)
         )
     if (close := split.near) is not None:
-        found["bases_near"] = plots.draw(
+        found["bases_near"] = draw(
             "bases-near", f"Share of bases near {where}", _WIDE, lambda axes: plots.composition(axes, close, where)
         )
     if all(part.chromosomes is not None for part in splits.values()):
         rows = len(plots.chromosome_rows(splits))
-        found["chromosomes"] = plots.draw(
+        found["chromosomes"] = draw(
             "chromosomes",
             "Genes by chromosome and split",
             (4.1, 0.6 + 0.21 * rows),
@@ -206,7 +166,7 @@ def _features(report: DataReport) -> list[dict[str, Any]]:
     found = []
     for feature, summary in split.halflife.items():
         unit = f", {LENGTHS[split.halflife_scale]}" if feature.endswith("LEN") else ""
-        svg = plots.draw(feature.lower(), f"{feature} by label", _SMALL, partial(plots.feature, summary=summary))
+        svg = draw(feature.lower(), f"{feature} by label", _SMALL, partial(plots.feature, summary=summary))
         of = [part.halflife[feature] for part in report.splits.values()]
         found.append(
             {

@@ -5,28 +5,17 @@ readers can tell apart, and lines differ in their dashes too. In the SVG each co
 can have others on a dark ground. Text stays text, in the page's font.
 """
 
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raygenex.data.describe import BaseProfile, FeatureSummary, SplitReport
+from raygenex.svg import COLOURS, draw
 
-COLOURS = {
-    "ink": "#1a1c1f",
-    "faint": "#8a8f98",
-    "blue": "#0072b2",
-    "red": "#d55e00",
-    "green": "#009e73",
-    "gold": "#c98500",
-}
-"""Names of the CSS variables, and what stands in for them where there is none."""
+__all__ = ["COLOURS", "draw"]
 
 LABEL_COLOURS = {"low": "blue", "high": "red"}
 
@@ -40,8 +29,6 @@ _BASES = (
     ("G", "gold", (0, (6, 1.5, 1, 1.5))),
     ("T", "red", (0, (1.2, 1.2))),
 )
-_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-_LINKS = (f"{_XLINK}href", "clip-path")
 _MINUS = "\N{MINUS SIGN}"
 _SIZE = 8.5
 
@@ -159,35 +146,6 @@ def chromosome_rows(splits: Mapping[str, SplitReport]) -> list[tuple[str, list[i
     return rows
 
 
-def draw(name: str, title: str, size: tuple[float, float], plot: Callable[[Axes], Axes]) -> str:
-    """Draw on a new figure and return it as SVG for a page.
-
-    Parameters
-    ----------
-    name
-        Unique in the page; made of letters and hyphens.
-    title
-        What readers hear who do not see the plot.
-    size
-        Width and height in inches.
-    plot
-        Draws on the axes.
-
-    Returns
-    -------
-    An ``svg`` element without namespaces, the same for the same data.
-    """
-    figure = Figure(figsize=size, layout="constrained")
-    figure.patch.set_visible(False)
-    axes = plot(figure.subplots())
-    axes.patch.set_visible(False)
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        # Crowds of points may be an image within the drawing, which screens show at up to twice their size.
-        figure.savefig(stream, format="svg", dpi=200, metadata={"Date": None})
-    return _inline(stream.getvalue(), name, title)
-
-
 def _line(axes: Axes, profile: BaseProfile, shares: Sequence[float | None], name: str, colour: str, style: Any) -> None:
     values = [math.nan if share is None else 100 * share for share in shares]
     # A single region is a point, which a line alone would not show.
@@ -244,40 +202,3 @@ def _roman(text: str) -> int:
 
 def _short(name: str) -> str:
     return name if len(name) <= 16 else f"{name[:15]}…"
-
-
-def _inline(text: str, name: str, title: str) -> str:
-    """Make matplotlib's document part of a page: no namespaces, own ids, colours by variable, the page's font."""
-    root = ElementTree.fromstring(text)
-    for parent in root.iter():
-        for child in list(parent):
-            if child.tag == f"{_SVG}metadata" or child.find(f"{_SVG}style") is not None:
-                parent.remove(child)
-    # Two plots of a page may have parts of one id; ids that nothing refers to are left out.
-    links = [value for part in root.iter() for key in _LINKS if (value := part.get(key)) is not None]
-    ids = {link.removeprefix("url(").strip("#)") for link in links}
-    for part in root.iter():
-        part.tag = part.tag.removeprefix(_SVG)
-        for key, value in list(part.attrib.items()):
-            del part.attrib[key]
-            if key == "id" and value in ids:
-                part.set(key, f"{name}-{value}")
-            elif key in _LINKS:
-                part.set(key.removeprefix(_XLINK), value.replace("#", f"#{name}-"))
-            elif key == "style":
-                part.set(key, _style(value))
-            elif key != "id":
-                part.set(key, value)
-    for key in ("width", "height", "version"):
-        root.attrib.pop(key, None)
-    root.set("role", "img")
-    root.set("aria-label", title)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _style(text: str) -> str:
-    kept = (item for item in text.split("; ") if not item.startswith("font-family"))
-    text = "; ".join(kept)
-    for variable, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--{variable}, {colour})")
-    return text

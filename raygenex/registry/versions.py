@@ -43,6 +43,8 @@ class Version:
     """Commit when it was registered, with ``-dirty`` if there were changes."""
     metrics: dict[str, float]
     """Metrics on valid."""
+    checkpoint_sha256: str | None = None
+    """Of the weights and their description."""
 
 
 @dataclass(frozen=True)
@@ -143,4 +145,5 @@ def _describe(entry: Any, aliases: Mapping[str, str]) -> Version:
         valid_fingerprint=tags.get("raygenex.valid_fingerprint"),
         git_commit=tags.get("raygenex.git_commit"),
         metrics={key.removeprefix(_VALID): float(value) for key, value in tags.items() if key.startswith(_VALID)},
+        checkpoint_sha256=tags.get("raygenex.checkpoint_sha256"),
     )

@@ -31,6 +31,8 @@ ROOMS = (
         "raygenex.progress",
         "raygenex.metrics",
         "raygenex.figures",
+        "raygenex.html",
+        "raygenex.svg",
         "raygenex.outbox",
         "raygenex.tracking",
     ),

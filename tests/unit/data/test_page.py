@@ -13,8 +13,9 @@ from raygenex.config import CheckConfig, DataConfig
 from raygenex.data import plots
 from raygenex.data.check import check
 from raygenex.data.describe import render
-from raygenex.data.page import check_page, render_page, write_page
+from raygenex.data.page import render_page, write_page
 from raygenex.errors import DataError
+from raygenex.html import check_page
 from raygenex.sequence import from_string, to_one_hot
 
 VOID = {"meta", "link", "br"}

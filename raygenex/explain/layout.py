@@ -1,0 +1,273 @@
+"""The folder of an explanation: a manifest, and for each method parts named by their genes.
+
+The part ``saliency/part-00000032-00000064.npz`` holds the explained genes 32 to 63. It is written aside and renamed,
+so a part is whole or absent; which genes are done is read from the names.
+"""
+
+import contextlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raygenex.config import RunConfig
+from raygenex.errors import CheckpointError
+from raygenex.locking import replace_text
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+SCORES = "scores"
+"""The folder of what every method stands beside: scores, labels and the output of the first dense layer."""
+_PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
+_AGAIN = "run `raygenex explain` again, it adds what is missing"
+
+
+class MethodRecord(BaseModel):
+    """What is known of one method: what its numbers depend on, how far it is, and how well it did."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What this method's numbers depend on beside the model and the data."""
+    complete: bool = False
+    genes: int = 0
+    """Genes that are done."""
+    seconds: float = 0.0
+    """Time that the actors spent on them, summed over actors and runs."""
+    largest_delta: float | None = None
+    """Largest relative gap between the sum of a gene's attributions and the change of its logit."""
+    unconverged: int | None = None
+    """Genes whose gap is above ``explain.tolerance``."""
+
+
+class Manifest(BaseModel):
+    """What an explanation was made from, and what is in its folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    package_version: str
+    checkpoint: str
+    checkpoint_sha256: str
+    run_name: str
+    model_kind: str
+    split: str
+    genes: int
+    """Genes that are explained."""
+    window: int
+    """Bases of a promoter; 0 for a model that reads no DNA."""
+    window_first: int
+    """Where the window's first base lies, in bases from the TSS."""
+    window_first_assumed: bool = False
+    """Whether nothing said where the window lies, and it was taken as centred on the TSS."""
+    threshold: float
+    """Probability from which a gene is called high."""
+    confidence: float
+    """Level of the intervals in the tables, such as 0.95."""
+    fingerprints: list[str]
+    """The sha256 of each file of the split."""
+    methods: dict[str, MethodRecord] = Field(default_factory=dict)
+
+    def differences(self, other: "Manifest") -> list[str]:
+        """Name, in words, everything that makes the other folder's numbers those of something else."""
+        words = {
+            "checkpoint_sha256": "checkpoint",
+            "window": "window",
+            "genes": "number of genes",
+            "split": "split",
+        }
+        found = []
+        for field, word in words.items():
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine != theirs:
+                found.append(f"{word} ({str(mine)[:12]} there, {str(theirs)[:12]} here)")
+        if self.fingerprints != other.fingerprints:
+            found.append(f"data of the {other.split} split")
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a method, and the explained genes that it holds."""
+
+    path: Path
+    start: int
+    stop: int
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Return the folder of the configured split's explanation."""
+    return Path(config.folder, "explain", config.explain.split)
+
+
+def refuse_differences(folder: Path, differences: list[str]) -> None:
+    """Raise a CheckpointError that names what a folder was made from otherwise, if anything."""
+    if differences:
+        raise CheckpointError(
+            f"the explanation in {folder} is of another {' and another '.join(differences)}: "
+            "pass --force to replace it, or use another name"
+        )
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Read the manifest of an explanation; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or a later version of raygenex wrote it.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("schema_version", 0) > SCHEMA_VERSION:
+            raise CheckpointError(
+                f"the explanation in {folder} was written by a later raygenex: upgrade, or pass --force to replace it"
+            )
+        return Manifest.model_validate(values)
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError):
+        raise CheckpointError(f"{path} is damaged: pass --force to `raygenex explain` to start again") from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest aside and rename it into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
+    """Write consecutive explained genes of one method.
+
+    Parameters
+    ----------
+    folder
+        The method's folder; made if it is not there.
+    start
+        Number of the first gene among those that are explained, from 0.
+    columns
+        Arrays with one entry a gene, among them ``gene_id``.
+
+    Returns
+    -------
+    The part's path.
+    """
+    count = len(columns["gene_id"])
+    assert all(len(column) == count for column in columns.values()), "one entry a gene in every column"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"part-{start:08d}-{start + count:08d}.npz"
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    values = {name: _plain(column) for name, column in columns.items()}
+    with aside.open("wb") as file:
+        np.savez(file, allow_pickle=False, **values)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    return path
+
+
+def _plain(column: NDArray[Any]) -> NDArray[Any]:
+    """Return text as fixed-width unicode, which needs no pickle, and numbers as they are."""
+    return column.astype(str) if column.dtype.kind in "OT" else np.asarray(column)
+
+
+def list_parts(folder: Path) -> list[Part]:
+    """Return the parts of one method in the order of their genes, damaged ones too."""
+    found = []
+    for path in folder.glob("part-*.npz"):
+        if match := _PART.match(path.name):
+            found.append(Part(path, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda part: part.start)
+
+
+def read_part(part: Part) -> dict[str, NDArray[Any]]:
+    """Read one part; every byte is checked against its checksum.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged.
+    """
+    try:
+        with np.load(part.path, allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
+    if "gene_id" not in columns or any(len(column) != part.stop - part.start for column in columns.values()):
+        raise CheckpointError(f"{part.path} does not hold the genes of its name: {_AGAIN}")
+    return columns
+
+
+def damaged_parts(folder: Path) -> list[Part]:
+    """Return the parts of one method that cannot be read."""
+    found = []
+    for part in list_parts(folder):
+        try:
+            read_part(part)
+        except CheckpointError:
+            found.append(part)
+    return found
+
+
+def missing_ranges(folder: Path, genes: int) -> list[tuple[int, int]]:
+    """Return the ranges of explained genes, of ``genes``, that no part of one method holds; damaged parts hold none."""
+    damaged = {part.path for part in damaged_parts(folder)}
+    gaps = []
+    reached = 0
+    for part in list_parts(folder):
+        if part.path in damaged:
+            continue
+        if part.start > reached:
+            gaps.append((reached, part.start))
+        reached = max(reached, part.stop)
+    if reached < genes:
+        gaps.append((reached, genes))
+    return gaps
+
+
+def read_parts(folder: Path, genes: int | None = None) -> dict[str, NDArray[Any]]:
+    """Read all parts of one method, joined in the order of their genes.
+
+    Parameters
+    ----------
+    folder
+        The method's folder.
+    genes
+        Genes that must be there; None: as many as the last part says.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no part, genes are missing or doubled, a part is damaged, or parts differ in their columns.
+    """
+    parts = list_parts(folder)
+    reached = 0
+    for part in parts:
+        if part.start > reached:
+            raise CheckpointError(f"{folder} lacks the explained genes {reached} to {part.start - 1}: {_AGAIN}")
+        if part.start < reached:
+            raise CheckpointError(f"{part.path} holds genes that another part holds too: pass --force to start again")
+        reached = part.stop
+    if not parts or reached < (genes or 0):
+        raise CheckpointError(f"{folder} holds {reached} of {genes or 'all'} explained genes: {_AGAIN}")
+    columns = [read_part(part) for part in parts]
+    for part, read in zip(parts, columns, strict=True):
+        if set(read) != set(columns[0]):
+            raise CheckpointError(f"{part.path} has other columns than {parts[0].path}: pass --force to start again")
+    return {name: np.concatenate([read[name] for read in columns]) for name in columns[0]}
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed while writing one method."""
+    for path in folder.glob(".part-*"):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,254 @@
+"""The figures of a report, as SVG that follows the page's colours."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from raygenex import figures
+from raygenex.config import ExplainConfig
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import DataError
+from raygenex.explain import figures as looking
+from raygenex.explain.figures import METHOD_NAMES, Colouring
+from raygenex.explain.projection import Projection
+from raygenex.report.data import Truth
+from raygenex.report.explained import Explained
+from raygenex.report.measured import Measured
+from raygenex.report.studied import Benchmark, Study
+from raygenex.svg import COLOURS, DOTS_PER_INCH, draw, from_figure, from_file
+
+LOGOS = 12
+"""As many logos are shown."""
+
+_SIZE = 8.5
+_SQUARE, _WIDE = (4.1, 3.5), (4.6, 2.8)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page."""
+
+    svg: str
+    title: str
+    caption: str
+    """What it shows, with its numbers of genes."""
+    genes: dict[str, Any] | None = None
+    """For a projection: the names of its genes and where they are, from 0 to 10,000 across and down."""
+    look: str = ""
+    """``paper``: on white in a dark room too, for colours that need it; ``broad``: wider than others."""
+
+
+def learning(history: list[dict[str, float]]) -> Picture:
+    """Draw the losses and the validation AUROC by epoch."""
+    title = "Losses and validation AUROC by epoch"
+    svg = from_figure("learning", title, figures.loss_figure(history))
+    count = f"{len(history)} epochs" if len(history) > 1 else "1 epoch"
+    return Picture(svg, title, f"{count}. The dotted line is the epoch that was kept: the highest AUROC on valid.")
+
+
+def curves(measured: Measured) -> list[Picture]:
+    """Draw ROC, precision and recall, and calibration of a split; nothing where its labels are not to be had."""
+    scores = measured.scores
+    if scores is None:
+        return []
+    label, probability, level = scores.label, scores.probability, measured.confidence
+    split, n = measured.split, f"n = {measured.genes:,} genes of {measured.split}, {int(label.sum()):,} of them high"
+    area, precision = (measured.metrics[name] for name in ("auroc", "auprc"))
+    drawn = (
+        ("roc", "ROC curve", f"{n}.", figures.roc_figure(label, probability, area, level)),
+        (
+            "precision-recall",
+            "Precision and recall",
+            f"{n}.",
+            figures.precision_recall_figure(label, probability, precision, level),
+        ),
+        (
+            "calibration",
+            "Calibration",
+            f"{n}, in bins of nearly equal numbers; bars are Wilson's {100 * level:g} % intervals.",
+            figures.calibration_figure(label, probability, confidence=level),
+        ),
+    )
+    return [
+        Picture(from_figure(f"{split}-{name}", f"{title} on {split}", figure), f"{title} on {split}", caption)
+        for name, title, caption, figure in drawn
+    ]
+
+
+def search(study: Study) -> Picture:
+    """Draw the valid AUROC of every trial, and the best so far."""
+
+    def plot(axes: Axes) -> Axes:
+        number = np.array([trial.number for trial in study.trials])
+        known = np.isfinite(study.auroc)
+        best = np.fmax.accumulate(study.auroc)
+        axes.plot(number[known], study.auroc[known], "o", color=COLOURS["faint"], markersize=4, label="trial")
+        axes.plot(number, best, color=COLOURS["blue"], linewidth=1.5, drawstyle="steps-post", label="best so far")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        _frame(axes, "Trial", "Valid AUROC")
+        return axes
+
+    failed = sum(trial.state == "failed" for trial in study.trials)
+    stopped = sum(trial.state == "stopped" for trial in study.trials)
+    title = "Valid AUROC by trial"
+    text = f"n = {len(study.trials)} trials, {stopped} of them stopped early and {failed} failed."
+    return Picture(draw("search", title, _WIDE, plot), title, text)
+
+
+def comparison(benchmark: Benchmark) -> Picture | None:
+    """Return the figure of the compared models' areas, if the comparison drew one."""
+    if benchmark.figure is None:
+        return None
+    title = f"AUROC of the compared models on {benchmark.split}"
+    text = f"n = {benchmark.genes:,} genes of {benchmark.split}; bars are {100 * benchmark.confidence:g} % intervals."
+    return Picture(from_file("comparison", title, benchmark.figure), title, text, look="broad")
+
+
+def projections(found: Explained) -> list[Picture]:
+    """Draw the genes in the plane by prediction and by probability, as the paper's Figure 3 does."""
+    if found.projection is None:
+        return []
+    split, n = found.manifest.split, len(found.projection.gene_id)
+    pictures = []
+    colourings: tuple[tuple[Colouring, str], ...] = (
+        ("prediction", "predicted class"),
+        ("probability", "predicted probability"),
+    )
+    for colouring, words in colourings:
+        title = f"Genes of {split} by {words}"
+        svg, genes = _projection(f"{split}-by-{colouring}", title, found.projection, colouring)
+        text = f"UMAP of the first dense layer's output, n = {n:,} genes of {split}; distances have no unit."
+        text = found.captions.get(f"projection_{colouring}", text)
+        # Half of the colours of probabilities are too dark for a dark ground.
+        pictures.append(Picture(svg, title, text, genes, "paper" if colouring == "probability" else ""))
+    return pictures
+
+
+def _projection(name: str, title: str, found: Projection, colouring: Colouring) -> tuple[str, dict[str, Any]]:
+    figure = Figure(figsize=_SQUARE, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = looking.projection(figure.subplots(), found, colouring)
+    svg = from_figure(name, title, figure)
+    # Drawing settled the layout, so that places in the axes are places in the figure from here on.
+    places = figure.transFigure.inverted().transform(axes.transData.transform(found.xy))
+    across, down = np.rint(10_000 * np.stack([places[:, 0], 1 - places[:, 1]])).astype(int).tolist()
+    return svg, {
+        "id": found.gene_id.tolist(),
+        "x": across,
+        "y": down,
+        "p": [round(value, 3) for value in found.probability.tolist()],
+        "called": found.prediction.tolist(),
+        "label": found.label.tolist(),
+    }
+
+
+def along_the_promoter(found: Explained, options: ExplainConfig) -> list[Picture]:
+    """Draw the importance of positions, as the paper's Figure 4 does, and its top positions, as Figure 5 does."""
+    split, level = found.manifest.split, found.manifest.confidence
+    pictures = []
+    for method, groups in found.profiles.items():
+        name = METHOD_NAMES.get(method, method)
+        title = f"{name} along the promoter, {split}"
+
+        def profile(axes: Axes, groups: Any = groups) -> Axes:
+            return looking.importance_profile(axes, groups, options.smoothing)
+
+        counts = ", ".join(f"{groups[key].genes:,} predicted {key}" for key in ("high", "low") if key in groups)
+        text = f"Mean absolute attribution by position; n = {counts}; bands are {100 * level:g} % intervals over genes."
+        text = found.captions.get(f"importance_{method}", text)
+        svg = draw(f"{split}-{_dashed(method)}-profile", title, _WIDE, profile)
+        pictures.append(Picture(svg, title, text + _assumed(found)))
+    for method, top in found.tops.items():
+        name = METHOD_NAMES.get(method, method)
+        title = f"The {len(top.position)} most important positions by {name}, {split}"
+
+        def heatmap(axes: Axes, top: Any = top) -> Axes:
+            return looking.top_heatmap(axes, top)
+
+        text = f"Attributions of n = {len(top.gene_id):,} genes predicted high, a row a gene, a column a position."
+        text = found.captions.get(f"top_{method}", text)
+        svg = draw(f"{split}-{_dashed(method)}-top", title, _SQUARE, heatmap)
+        pictures.append(Picture(svg, title, text + _assumed(found)))
+    return pictures
+
+
+def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
+    """Draw what the half-life features do to the logit, and what the AUROC loses without them.
+
+    ``truth`` has the features themselves, for their colours; None: one colour.
+    """
+    split = found.manifest.split
+    pictures = []
+    if (shapley := found.halflife) is not None:
+        values = _values(found, truth)
+        title = f"Half-life features, Shapley values, {split}"
+        svg = draw(
+            f"{split}-halflife",
+            title,
+            _WIDE,
+            lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values),
+        )
+        text = f"What each feature adds to the logit, a dot a gene, n = {len(shapley):,} genes; the largest on top."
+        text = found.captions.get("halflife", text)
+        pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
+    if (loss := found.importance) is not None:
+        title = f"Half-life features, loss of AUROC, {split}"
+        svg = draw(
+            f"{split}-halflife-loss",
+            title,
+            _WIDE,
+            lambda axes: looking.permutation_bars(axes, loss.feature, loss.drop, loss.low, loss.high),
+        )
+        text = f"Loss of AUROC when a feature is shuffled among the {found.manifest.genes:,} genes, with its interval."
+        pictures.append(Picture(svg, title, found.captions.get("halflife_importance", text)))
+    return pictures
+
+
+def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None:
+    """Return the half-life features of the explained genes, shape ``(n, 8)``, if they are known."""
+    if truth is None or found.halflife_genes is None or truth.fingerprints != tuple(found.manifest.fingerprints):
+        return None
+    row_of = {gene: row for row, gene in enumerate(truth.gene_id.tolist())}
+    genes = found.halflife_genes.tolist()
+    if not row_of.keys() >= set(genes):
+        split = found.manifest.split
+        raise DataError(
+            f"the explanation of {split} has genes that {split} has not: run `raygenex explain` with --force"
+        )
+    return truth.halflife[[row_of[gene] for gene in genes]]
+
+
+def logos(found: Explained) -> list[Picture]:
+    """Return the sequence logos, the first if there are many."""
+    split = found.manifest.split
+    return [
+        Picture(from_file(f"{split}-logo-{_letter(number)}", f"Logo of {logo.title}", logo.path), logo.title, "")
+        for number, logo in enumerate(found.logos[:LOGOS])
+    ]
+
+
+def _assumed(found: Explained) -> str:
+    if not found.manifest.window_first_assumed:
+        return ""
+    return " The files do not say where the TSS is; the window was taken as centred on it."
+
+
+def _frame(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
+    axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
+    axes.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
+    axes.legend(loc="lower right", fontsize=_SIZE, frameon=False, labelcolor=COLOURS["ink"])
+
+
+def _dashed(method: str) -> str:
+    return method.replace("_", "-")
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number)

@@ -1,0 +1,190 @@
+"""What `raygenex explain` found out about a model, as its figures need it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.explain.figures import METHOD_NAMES
+from raygenex.explain.layout import Manifest, read_manifest, read_parts
+from raygenex.explain.profile import Profile, TopPositions
+from raygenex.explain.projection import Projection
+from raygenex.report.files import numbers, read_arrays, read_json, read_table
+
+_AGAIN = "raygenex explain CONFIG"
+_GROUPS = ("all", "high", "low")
+_TABLES = {
+    "Agreement of methods": Path("agreement.csv"),
+    "Motifs": Path("motifs", "motifs.csv"),
+    "Known motifs they fit": Path("motifs", "matches.csv"),
+}
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What the AUROC loses when a half-life feature is shuffled."""
+
+    feature: tuple[str, ...]
+    drop: NDArray[np.float64]
+    """Shape ``(f,)``, as the others."""
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Logo:
+    """The logo of one stretch of a promoter, or of a motif."""
+
+    path: Path
+    """An SVG file."""
+    title: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is in the folder of one split; None, or empty, for what is not."""
+
+    manifest: Manifest
+    projection: Projection | None
+    profiles: dict[str, dict[str, Profile]]
+    """By method and group of genes."""
+    tops: dict[str, TopPositions]
+    """By method."""
+    halflife: NDArray[np.float32] | None
+    """Shapley values, shape ``(n, 8)``."""
+    importance: Importance | None
+    halflife_genes: NDArray[np.str_] | None
+    """Their genes, shape ``(n,)``."""
+    logos: tuple[Logo, ...]
+    tables: dict[str, list[dict[str, str]]]
+    """Rows of what is shown as a table, by its title."""
+    captions: dict[str, str]
+    """By name of the figure, as `raygenex.explain.results` wrote them."""
+
+
+def read_explained(folder: Path, checkpoint_sha256: str) -> tuple[dict[str, Explained], list[str]]:
+    """Read the explanations of a checkpoint.
+
+    Returns
+    -------
+    What there is by split, and a sentence for each split whose explanation is of another checkpoint.
+
+    Raises
+    ------
+    DataError, CheckpointError
+        If a file is damaged.
+    """
+    found: dict[str, Explained] = {}
+    notes = []
+    for split in ("valid", "test", "train"):
+        part = folder / "explain" / split
+        manifest = read_manifest(part)
+        if manifest is None:
+            continue
+        if manifest.checkpoint_sha256 != checkpoint_sha256:
+            notes.append(f"the explanation of {split} is of another checkpoint and is left out")
+            continue
+        found[split] = _read(part, manifest)
+    return found, notes
+
+
+def _read(folder: Path, manifest: Manifest) -> Explained:
+    complete = [name for name, record in manifest.methods.items() if record.complete]
+    profiles = {name: read_profiles(folder / f"importance_{name}.csv") for name in complete}
+    tops = {name: read_top(folder, name) for name in complete}
+    halflife = read_parts(folder / "halflife") if "halflife" in complete else {}
+    tables = {title: read_table(folder / path, _AGAIN, ()) for title, path in _TABLES.items()}
+    return Explained(
+        manifest=manifest,
+        projection=read_projection(folder),
+        profiles={name: one for name, one in profiles.items() if one},
+        tops={name: one for name, one in tops.items() if one is not None},
+        halflife=halflife.get("attribution"),
+        halflife_genes=halflife.get("gene_id"),
+        importance=_read_importance(folder / "halflife_importance.csv"),
+        logos=(*_logos(folder, complete), *_motif_logos(folder)),
+        tables={title: rows for title, rows in tables.items() if rows},
+        captions=read_json(folder / "figures" / "captions.json", _AGAIN, _captions) or {},
+    )
+
+
+def _captions(values: dict[str, Any]) -> dict[str, str]:
+    return {name: str(one["caption"]) for name, one in values.items()}
+
+
+def _logos(folder: Path, methods: list[str]) -> list[Logo]:
+    """Return the logos of the strongest stretches, the strongest of every method first."""
+    found = []
+    for method in methods:
+        name = METHOD_NAMES.get(method, method)
+        rows = read_table(folder / "logos" / f"{method}.csv", _AGAIN, ("file", "gene_id", "first", "last")) or []
+        for row in rows:
+            # A name, whatever the table says: nothing outside of the folder is read.
+            path = folder / "logos" / Path(row["file"]).name
+            if path.exists():
+                found.append(Logo(path, f"{row['gene_id']}, {row['first']} to {row['last']} by {name}"))
+    return found
+
+
+def _motif_logos(folder: Path) -> list[Logo]:
+    return [Logo(path, f"Motif {path.stem}") for path in sorted((folder / "motifs").glob("*.svg"))]
+
+
+def read_projection(folder: Path) -> Projection | None:
+    """Read where genes lie in the plane; None if that was not computed, DataError if a file is damaged."""
+    path = folder / "projection.csv"
+    rows = read_table(path, _AGAIN, ("gene_id", "x", "y", "probability", "prediction", "label"))
+    if not rows:
+        return None
+    x, y, probability, prediction, label = (
+        numbers(rows, name, path, _AGAIN) for name in ("x", "y", "probability", "prediction", "label")
+    )
+
+    def make(values: dict[str, Any]) -> dict[str, Any]:
+        return dict(values.items())
+
+    return Projection(
+        gene_id=np.array([row["gene_id"] for row in rows]),
+        xy=np.stack([x, y], axis=1),
+        probability=probability,
+        prediction=prediction.astype(np.int8),
+        label=np.where(np.isnan(label), -1, label).astype(np.int8),
+        numbers=read_json(folder / "projection.json", _AGAIN, make) or {},
+    )
+
+
+def read_profiles(path: Path) -> dict[str, Profile]:
+    """Read the importance of positions by group of genes; nothing if there is no file, DataError if it is damaged."""
+    rows = read_table(path, _AGAIN, ("position", "group", "mean", "low", "high", "genes")) or []
+    found = {}
+    for group in _GROUPS:
+        of = [row for row in rows if row["group"] == group]
+        if of:
+            position, mean, low, high, genes = (
+                numbers(of, name, path, _AGAIN) for name in ("position", "mean", "low", "high", "genes")
+            )
+            signed = numbers(of, "signed", path, _AGAIN) if "signed" in of[0] else np.full(len(of), np.nan)
+            found[group] = Profile(position.astype(np.int64), mean, low, high, signed, int(genes[0]))
+    return found
+
+
+def read_top(folder: Path, method: str) -> TopPositions | None:
+    """Read the most important positions of a method; None if there are none, DataError if a file is damaged."""
+    path = folder / f"top_{method}.csv"
+    arrays = read_arrays(folder / f"top_{method}.npz", _AGAIN, ("gene_id", "position", "value"))
+    rows = read_table(path, _AGAIN, ("rank", "position", "importance"))
+    if arrays is None or rows is None:
+        return None
+    importance = numbers(rows, "importance", path, _AGAIN)
+    genes = arrays["gene_id"]
+    return TopPositions(arrays["position"], importance, genes, arrays["value"], len(genes))
+
+
+def _read_importance(path: Path) -> Importance | None:
+    rows = read_table(path, _AGAIN, ("feature", "drop", "low", "high"))
+    if not rows:
+        return None
+    drop, low, high = (numbers(rows, name, path, _AGAIN) for name in ("drop", "low", "high"))
+    return Importance(tuple(row["feature"] for row in rows), drop, low, high)

@@ -1,0 +1,227 @@
+"""A run's report as one HTML page that needs nothing but itself."""
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any
+
+import yaml
+
+from raygenex import html
+from raygenex.benchmark.tables import PUBLISHED
+from raygenex.data.page import page_values
+from raygenex.data.plots import LABEL_COLOURS
+from raygenex.metrics import METRICS, Interval
+from raygenex.report import drawing
+from raygenex.report.collect import Facts
+from raygenex.report.explained import Explained
+from raygenex.report.measured import SPLITS, Measured
+from raygenex.report.studied import Row, Study
+from raygenex.tracking import tracking_uri
+
+GENERATOR = "raygenex report"
+"""What the page's head says that it was made by."""
+
+TRIALS = 10
+"""As many trials are in the table, the best."""
+
+ROWS = 20
+"""As many rows has a table of an explanation."""
+
+_HEADINGS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier": "Brier score",
+}
+_NOTHING = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def render_page(facts: Facts, day: str) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    facts
+        What there is to say.
+    day
+        The day that it is said, ISO 8601.
+
+    Returns
+    -------
+    An HTML document; the same facts and day give the same document.
+    """
+    best = headline(facts)
+    script = html.source("report/report.js")
+    values: dict[str, Any] = {
+        "facts": facts,
+        "day": day,
+        "generator": GENERATOR,
+        "best": best,
+        "best_text": "" if best is None else interval_text(best.metrics["auroc"]),
+        "kind": type(facts.config.model).__doc__ or "",
+        "data": None,
+        "metrics": _metrics(facts),
+        "published": _published(facts),
+        "confusions": [_confusion(one) for one in facts.measured.values()],
+        "splits": SPLITS,
+        "labels": LABEL_COLOURS,
+        "pictures": {name: drawing.curves(one) for name, one in facts.measured.items()},
+        "learning": None,
+        "benchmark": None,
+        "study": None,
+        "explained": {name: _explained(one, facts) for name, one in facts.explained.items()},
+        "tracking_uri": _without_password(tracking_uri(facts.config)),
+        "settings": "",
+        "script": script,
+        "scripts": f"; script-src {_source_hash(script)}",
+    }
+    if facts.data is not None and facts.data.report is not None:
+        values["data"] = page_values(facts.data.report, facts.config.check)
+    if facts.trained is not None:
+        info = facts.trained.info
+        values["settings"] = _without_password(
+            yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
+        )
+        if info.history:
+            values["learning"] = drawing.learning(info.history)
+    if facts.benchmark is not None:
+        values["benchmark"] = {
+            "rows": [_row(row) for row in facts.benchmark.rows],
+            "picture": drawing.comparison(facts.benchmark),
+        }
+    if facts.study is not None and facts.study.trials:
+        values["study"] = {"rows": _trials(facts.study), "picture": drawing.search(facts.study)}
+    return html.render("report/report.html.j2", values)
+
+
+def headline(facts: Facts) -> Measured | None:
+    """Return what the first sentence is about: test if it was measured, else valid."""
+    return next((facts.measured[name] for name in reversed(SPLITS) if name in facts.measured), None)
+
+
+def interval_text(value: Interval) -> str:
+    """Write a number and the ends of its interval."""
+    return f"{value.value:.3f} ({value.low:.3f} to {value.high:.3f})"
+
+
+def _metrics(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table of metrics: the name, and the text of every measured split."""
+    measured = facts.measured.values()
+    rows = [(_HEADINGS[name], [interval_text(one.metrics[name]) for one in measured]) for name in METRICS]
+    return [*rows, ("Calibration error", [f"{one.calibration_error:.3f}" for one in measured])]
+
+
+def _published(facts: Facts) -> list[dict[str, Any]]:
+    """Return AUROC and F1 on valid and test: this run's, then the paper's by its test AUROC."""
+    own = []
+    for split in SPLITS:
+        one = facts.measured.get(split)
+        own += [_NOTHING] * 2 if one is None else [interval_text(one.metrics[name]) for name in ("auroc", "f1")]
+    rows = [{"name": facts.name, "kind": facts.config.model.kind, "cells": own, "own": True}]
+    for kind in sorted(PUBLISHED["test"], key=lambda kind: -PUBLISHED["test"][kind].auroc):
+        cells = [f"{value:.4f}" for split in SPLITS for value in PUBLISHED[split][kind]]
+        rows.append({"name": "published", "kind": kind, "cells": cells, "own": False})
+    return rows
+
+
+def _confusion(measured: Measured) -> dict[str, Any]:
+    """Return the counts of a split, each with its share of the genes of its observed class."""
+    rows = []
+    for name, counts in zip(("low", "high"), measured.confusion, strict=True):
+        total = max(sum(counts), 1)
+        rows.append((name, [(count, count / total) for count in counts]))
+    return {"split": measured.split, "genes": measured.genes, "threshold": f"{measured.threshold:.3f}", "rows": rows}
+
+
+def _row(row: Row) -> dict[str, str]:
+    def spread(value: tuple[float, float | None]) -> str:
+        mean, sd = value
+        return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
+
+    difference = p = _NOTHING
+    if row.difference is not None:
+        value, low, high, adjusted = row.difference
+        difference = f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", _MINUS)
+        p = "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}"
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "seeds": str(row.seeds),
+        "auroc": spread(row.auroc),
+        "f1": spread(row.f1),
+        "ensemble": interval_text(Interval(*row.ensemble)),
+        "difference": difference,
+        "p": p,
+    }
+
+
+def _trials(study: Study) -> list[list[str]]:
+    """Return the best trials, the best first: number, AUROC, how it ended, and the searched keys."""
+    scored = [trial for trial in study.trials if trial.auroc == trial.auroc]
+    best = sorted(scored, key=lambda trial: (-trial.auroc, trial.number))[:TRIALS]
+    return [[str(one.number), f"{one.auroc:.4f}", one.state, *map(_short, one.settings.values())] for one in best]
+
+
+def _short(text: str) -> str:
+    """Write a number in four digits, and anything else as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
+
+
+def _explained(found: Explained, facts: Facts) -> dict[str, Any]:
+    numbers = {} if found.projection is None else found.projection.numbers
+    open_methods = [name for name, record in found.manifest.methods.items() if not record.complete]
+    projections = drawing.projections(found)
+    return {
+        "manifest": found.manifest,
+        "projections": [(one, "" if one.genes is None else _script_json(one.genes)) for one in projections],
+        "separation": _separation(numbers),
+        "promoter": drawing.along_the_promoter(found, facts.config.explain),
+        "halflife": drawing.halflife(found, None if facts.data is None else facts.data.truth.get(found.manifest.split)),
+        "logos": drawing.logos(found),
+        "more_logos": max(0, len(found.logos) - drawing.LOGOS),
+        "tables": [(title, rows[:ROWS], len(rows) - ROWS) for title, rows in found.tables.items()],
+        "open": open_methods,
+    }
+
+
+def _separation(numbers: dict[str, Any]) -> str:
+    """Say how well the predicted classes separate, in the space of the dense layer."""
+    said = []
+    silhouette, purity = (_dense(numbers, name) for name in ("silhouette", "knn_purity"))
+    if silhouette is not None:
+        said.append(f"silhouette {silhouette:.2f}".replace("-", _MINUS))
+    if purity is not None:
+        said.append(f"{100 * purity:.0f} % of the {numbers.get('neighbours', 'nearest')} nearest genes of one class")
+    return ", ".join(said)
+
+
+def _dense(numbers: dict[str, Any], name: str) -> float | None:
+    value = numbers.get(name)
+    value = value.get("dense") if isinstance(value, dict) else value
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _script_json(values: dict[str, Any]) -> str:
+    # No text inside may end the element that it is in.
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _without_password(text: str) -> str:
+    """Leave user and password out of addresses."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+
+
+def _source_hash(script: str) -> str:
+    """Return the source expression that allows this very script (Content Security Policy Level 3)."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
