@@ -1,0 +1,73 @@
+"""An actor of the explaining job: it holds the model, and writes the parts of the genes that it is given."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raygenex.data.rows import Columns
+from raygenex.errors import CheckpointError
+from raygenex.explain_sections import ExplainConfig
+
+
+class Explainer:
+    """A model that turns blocks of genes into parts of methods.
+
+    Parameters
+    ----------
+    checkpoint, checkpoint_sha256
+        Folder of the model, and what it must hash to.
+    folder
+        The explanation.
+    options
+        The section ``explain`` as plain values.
+    seed
+        Of the shuffled references.
+    window_first
+        Where the window's first base lies, in bases from the TSS.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        checkpoint_sha256: str,
+        folder: str,
+        options: dict[str, Any],
+        seed: int,
+        window_first: int,
+    ) -> None:
+        import torch
+
+        from raygenex.explain.differentiable import LogitFunction
+        from raygenex.predict import Predictor
+        from raygenex.train.checkpoint import checkpoint_sha256 as hash_of
+
+        self.folder = Path(folder)
+        self.options = ExplainConfig.model_validate(options)
+        self.seed = seed
+        self.window_first = window_first
+        torch.set_num_threads(max(1, int(self.options.cpus_per_worker)))
+        if hash_of(checkpoint) != checkpoint_sha256:
+            raise CheckpointError(f"checkpoint {checkpoint} changed while it was explained: explain it again")
+        device = "cuda" if self.options.gpus_per_worker > 0 else "cpu"
+        self.function = LogitFunction(Predictor(checkpoint, device), self.options.batch_size)
+
+    def __call__(self, batch: Columns) -> Columns:
+        """Compute and write one block by its methods; return how many genes each did, and in how many seconds."""
+        from raygenex.explain.compute import compute
+        from raygenex.explain.layout import write_part
+
+        methods = str(batch["method"][0]).split(",")
+        seconds = []
+        began = time.monotonic()
+        for method, columns in compute(self.function, methods, batch, self.options, self.window_first, self.seed):
+            kept = {"gene_id": batch["gene_id"], "row": batch["row"]}
+            write_part(self.folder / method, int(batch["number"][0]), kept | columns)
+            seconds.append(time.monotonic() - began)
+            began = time.monotonic()
+        return {
+            "method": np.array(methods),
+            "genes": np.full(len(methods), len(batch["row"])),
+            "seconds": np.array(seconds),
+        }
