@@ -1,0 +1,88 @@
+"""The packages of the extras explain and motifs, imported when they are needed, with one sentence where they lack."""
+
+from types import ModuleType
+from typing import Any
+
+from raygenex.errors import ConfigError
+
+
+def import_umap() -> ModuleType:
+    """Return umap-learn.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        import umap
+    except ImportError as error:
+        raise _missing("the projection", "umap-learn", "explain", error) from None
+    return umap
+
+
+def import_plotly() -> tuple[ModuleType, str]:
+    """Return plotly's graph objects, and the text of plotly.js.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        import plotly.graph_objects as graph
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise _missing("the page of the projection", "plotly", "explain", error) from None
+    return graph, get_plotlyjs()
+
+
+def import_logomaker() -> ModuleType:
+    """Return logomaker.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        import logomaker
+    except ImportError as error:
+        raise _missing("a logo", "logomaker", "explain", error) from None
+    return logomaker
+
+
+def import_modisco() -> Any:
+    """Return TFMoDISco of modisco-lite.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        from modiscolite.tfmodisco import TFMoDISco
+    except ImportError as error:
+        raise _missing("the discovery of motifs", "modisco-lite", "motifs", error) from None
+    return TFMoDISco
+
+
+def import_tomtom() -> Any:
+    """Return memelite's tomtom.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        from memelite import tomtom
+    except ImportError as error:
+        raise _missing("matching motifs", "memelite", "motifs", error) from None
+    return tomtom
+
+
+def _missing(what: str, package: str, extra: str, error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"{what} needs {package}, which cannot be imported ({error}): install it by pip install 'raygenex[{extra}]'"
+    )
