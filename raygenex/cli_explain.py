@@ -9,10 +9,11 @@ from raygenex.errors import ConfigError
 
 
 def explain(
+    *,
     model: Annotated[
         list[str] | None,
         typer.Argument(metavar="[MODEL]", help="A checkpoint folder or models:/NAME@ALIAS; default: this run's."),
-    ],
+    ] = None,
     config: ConfigPath,
     override: Overrides = None,
     force: Force = False,

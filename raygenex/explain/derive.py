@@ -104,7 +104,12 @@ def _project(config: RunConfig, folder: Path, scores: Columns, manifest: Manifes
     for colouring in figures.COLOURINGS:
         if colouring in ("label", "error") and (scores["label"] < 0).all():
             continue
-        _save(folder / FIGURES, f"projection_{colouring}", (4.6, 4.2), lambda axes, c=colouring: figures.projection(axes, found, c))
+        _save(
+            folder / FIGURES,
+            f"projection_{colouring}",
+            (4.6, 4.2),
+            lambda axes, c=colouring: figures.projection(axes, found, c),
+        )
     title = f"Genes of {manifest.split} as {manifest.run_name} sees them"
     caption = f"First dense layer of {manifest.model_kind}, {manifest.genes:,} genes of {manifest.split}, by UMAP."
     write_page(folder / "projection.html", found, title, caption)
@@ -142,9 +147,7 @@ def _method(
     options = config.explain
     attribution = read_parts(folder / method, manifest.genes, ("attribution",))["attribution"]
     high = scores["probability"] >= manifest.threshold
-    averaged = profiles(
-        attribution, high, manifest.window_first, options.smoothing, manifest.confidence, config.seed
-    )
+    averaged = profiles(attribution, high, manifest.window_first, options.smoothing, manifest.confidence, config.seed)
     write_profiles(folder / f"importance_{method}.csv", averaged)
     _draw_profile(folder / FIGURES, method, averaged, options.smoothing)
     top = top_positions(

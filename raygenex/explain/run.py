@@ -31,6 +31,7 @@ class ExplainResult:
     """What an explanation found, and where it is."""
 
     folder: str
+    model_kind: str
     split: str
     genes: int
     window: int
@@ -92,6 +93,7 @@ def explain(config: RunConfig, model: str, force: bool = False) -> ExplainResult
     assert manifest.summary is not None, "written with the tables"
     return ExplainResult(
         str(job.folder),
+        manifest.model_kind,
         manifest.split,
         manifest.genes,
         manifest.window,
