@@ -12,7 +12,7 @@ def explain(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]", help="A checkpoint folder or models:/NAME@ALIAS; default: this run's."),
+        typer.Argument(metavar="MODEL", help="A checkpoint folder or models:/NAME@ALIAS; default: this run's."),
     ] = None,
     config: ConfigPath,
     override: Overrides = None,

@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,9 @@ def _project(config: RunConfig, folder: Path, scores: Columns, manifest: Manifes
     )
     write_projection(folder, found)
     for colouring in figures.COLOURINGS:
-        if colouring in ("label", "error") and (scores["label"] < 0).all():
-            continue
-        _save(
-            folder / FIGURES,
-            f"projection_{colouring}",
-            (4.6, 4.2),
-            lambda axes, c=colouring: figures.projection(axes, found, c),
-        )
+        if colouring in ("prediction", "probability") or (scores["label"] >= 0).any():
+            draw = partial(figures.projection, found=found, colouring=colouring)
+            _save(folder / FIGURES, f"projection_{colouring}", (4.6, 4.2), draw)
     title = f"Genes of {manifest.split} as {manifest.run_name} sees them"
     caption = f"First dense layer of {manifest.model_kind}, {manifest.genes:,} genes of {manifest.split}, by UMAP."
     write_page(folder / "projection.html", found, title, caption)
@@ -173,7 +169,7 @@ def _method(
             folder / LOGOS,
             name,
             (7.0, 1.8),
-            lambda axes, b=bases, v=values, f=first: contribution_logo(axes, b, v, f),
+            partial(contribution_logo, bases=bases, attribution=values, first=first),
             vector_only=True,
         )
     return attribution
