@@ -26,6 +26,8 @@ class Explainer:
         Of the shuffled references.
     window_first
         Where the window's first base lies, in bases from the TSS.
+    halflife_reference
+        Half-life features that Shapley values compare with, eight of them.
     """
 
     def __init__(
@@ -36,22 +38,24 @@ class Explainer:
         options: dict[str, Any],
         seed: int,
         window_first: int,
+        halflife_reference: list[float],
     ) -> None:
         import torch
 
+        from raygenex.explain.compute import Context
         from raygenex.explain.differentiable import LogitFunction
         from raygenex.predict import Predictor
         from raygenex.train.checkpoint import checkpoint_sha256 as hash_of
 
         self.folder = Path(folder)
-        self.options = ExplainConfig.model_validate(options)
-        self.seed = seed
-        self.window_first = window_first
-        torch.set_num_threads(max(1, int(self.options.cpus_per_worker)))
+        section = ExplainConfig.model_validate(options)
+        torch.set_num_threads(max(1, int(section.cpus_per_worker)))
         if hash_of(checkpoint) != checkpoint_sha256:
             raise CheckpointError(f"checkpoint {checkpoint} changed while it was explained: explain it again")
-        device = "cuda" if self.options.gpus_per_worker > 0 else "cpu"
-        self.function = LogitFunction(Predictor(checkpoint, device), self.options.batch_size)
+        device = "cuda" if section.gpus_per_worker > 0 else "cpu"
+        function = LogitFunction(Predictor(checkpoint, device), section.batch_size)
+        reference = np.array(halflife_reference, dtype=np.float32)
+        self.context = Context(function, section, seed, window_first, reference)
 
     def __call__(self, batch: Columns) -> Columns:
         """Compute and write one block by its methods; return how many genes each did, and in how many seconds."""
@@ -61,7 +65,7 @@ class Explainer:
         methods = str(batch["method"][0]).split(",")
         seconds = []
         began = time.monotonic()
-        for method, columns in compute(self.function, methods, batch, self.options, self.window_first, self.seed):
+        for method, columns in compute(self.context, methods, batch):
             kept = {"gene_id": batch["gene_id"], "row": batch["row"]}
             write_part(self.folder / method, int(batch["number"][0]), kept | columns)
             seconds.append(time.monotonic() - began)

@@ -1,6 +1,7 @@
 """One block of genes by one method: the columns of a part, and the settings that they depend on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,14 @@ from numpy.typing import NDArray
 from raygenex.config import RunConfig
 from raygenex.data.rows import Columns
 from raygenex.errors import ConfigError
-from raygenex.explain.deeplift import check_deeplift, deeplift
+from raygenex.explain.deeplift import deeplift, require_deeplift
 from raygenex.explain.differentiable import LogitFunction
 from raygenex.explain.gradients import gradient, input_x_gradient, saliency
-from raygenex.explain.halflife import shapley
 from raygenex.explain.integrated import integrated_gradients
 from raygenex.explain.layout import SCORES
 from raygenex.explain.mutagenesis import mutagenesis
 from raygenex.explain.references import references
+from raygenex.explain.shapley import halflife_shapley
 from raygenex.explain_sections import ExplainConfig
 from raygenex.predict import Predictor
 
@@ -39,7 +40,7 @@ def check_methods(predictor: Predictor, options: ExplainConfig) -> None:
         if method in _GRADIENTS:
             function.require_gradient(method)
         if method == "deeplift":
-            check_deeplift(function)
+            require_deeplift(function)
         if method == "mutagenesis":
             function.require_dna()
         if method == "halflife" and not function.model.uses_halflife:
@@ -78,28 +79,32 @@ def method_settings(config: RunConfig, method: str, labelled: bool) -> dict[str,
     return found
 
 
-def compute(
-    function: LogitFunction,
-    methods: Sequence[str],
-    batch: Columns,
-    options: ExplainConfig,
-    window_first: int,
-    seed: int,
-) -> Iterator[tuple[str, Columns]]:
+@dataclass(frozen=True)
+class Context:
+    """What every block is computed with."""
+
+    function: LogitFunction
+    """The model."""
+    options: ExplainConfig
+    seed: int
+    """Of shuffled references."""
+    window_first: int
+    """Where the window's first base lies, in bases from the TSS."""
+    halflife_reference: NDArray[np.float32]
+    """Half-life features that Shapley values compare with, shape ``(8,)``."""
+
+
+def compute(context: Context, methods: Sequence[str], batch: Columns) -> Iterator[tuple[str, Columns]]:
     """Explain one block of genes.
 
     Parameters
     ----------
-    function
-        The model.
+    context
+        The model and the settings.
     methods
         What is computed; saliency and input_x_gradient share a gradient.
     batch
         ``gene_id``, ``sequence``, ``halflife``, ``label`` and ``donors`` of `raygenex.explain.genes`.
-    options, seed
-        The section ``explain``, and the seed of shuffled references.
-    window_first
-        Where the window's first base lies, in bases from the TSS.
 
     Yields
     ------
@@ -108,34 +113,79 @@ def compute(
     slopes = None
     for method in methods:
         if method in ("saliency", "input_x_gradient"):
-            slopes = gradient(function, batch["sequence"], batch["halflife"]) if slopes is None else slopes
+            slopes = gradient(context.function, batch["sequence"], batch["halflife"]) if slopes is None else slopes
             own = saliency(slopes) if method == "saliency" else input_x_gradient(slopes, batch["sequence"])
-            yield method, {"attribution": own} | _hypothetical(options, slopes)
+            yield method, {"attribution": own} | _hypothetical(context, slopes)
         else:
-            yield method, _COMPUTE[method](function, batch, options, window_first, seed)
+            yield method, _COMPUTE[method](context, batch)
 
 
-def _hypothetical(options: ExplainConfig, values: NDArray[np.float32]) -> Columns:
-    return {"hypothetical": values.astype(np.float16)} if options.keeps_hypothetical else {}
+def _hypothetical(context: Context, values: NDArray[np.float32]) -> Columns:
+    return {"hypothetical": values.astype(np.float16)} if context.options.keeps_hypothetical else {}
 
 
-def _scores(function: LogitFunction, batch: Columns, options: ExplainConfig, window_first: int, seed: int) -> Columns:
-    logit, dense = function.logits_and_dense(batch["sequence"], batch["halflife"])
-    return {"label": batch["label"], "logit": logit, "probability": 1 / (1 + np.exp(-logit)), "dense": dense}
+def _scores(context: Context, batch: Columns) -> Columns:
+    import torch
+
+    logit, dense = context.function.logits_and_dense(batch["sequence"], batch["halflife"])
+    # As prediction does it, to the last bit.
+    probability = torch.sigmoid(torch.from_numpy(logit)).numpy()
+    return {"label": batch["label"], "logit": logit, "probability": probability, "dense": dense}
 
 
-def _integrated(
-    function: LogitFunction, batch: Columns, options: ExplainConfig, window_first: int, seed: int
-) -> Columns:
-    against = references(options.reference, batch["sequence"], batch["gene_id"], options.references, seed)
+def _references(context: Context, batch: Columns) -> NDArray[np.uint8]:
+    options = context.options
+    return references(options.reference, batch["sequence"], batch["gene_id"], options.references, context.seed)
+
+
+def _integrated(context: Context, batch: Columns) -> Columns:
+    options = context.options
     found = integrated_gradients(
-        function,
+        context.function,
         batch["sequence"],
         batch["halflife"],
-        against,
+        _references(context, batch),
         options.steps,
         options.max_steps,
         options.tolerance,
     )
     numbers = {"delta": found.delta, "difference": found.difference, "steps": found.steps, "converged": found.converged}
-    return {"attribution": found.attribution} | numbers | _hypothetical(options, found.hypothetical)
+    return {"attribution": found.attribution} | numbers | _hypothetical(context, found.hypothetical)
+
+
+def _deeplift(context: Context, batch: Columns) -> Columns:
+    found = deeplift(context.function, batch["sequence"], batch["halflife"], _references(context, batch))
+    numbers = {"delta": found.delta, "difference": found.difference}
+    return {"attribution": found.attribution} | numbers | _hypothetical(context, found.hypothetical)
+
+
+def _mutagenesis(context: Context, batch: Columns) -> Columns:
+    region = context.options.region
+    # Bases from the TSS become positions of the window.
+    places = () if region is None else (region[0] - context.window_first, region[1] - context.window_first)
+    found = mutagenesis(context.function, batch["sequence"], batch["halflife"], *places)
+    return {"attribution": found.attribution} | _hypothetical(context, found.hypothetical)
+
+
+def _halflife(context: Context, batch: Columns) -> Columns:
+    function, halflife = context.function, batch["halflife"]
+    attribution, base = halflife_shapley(function, batch["sequence"], halflife, context.halflife_reference)
+    genes, features = halflife.shape
+    donors = batch["donors"].reshape(genes, -1, features)
+    permuted = np.empty(donors.shape)
+    for gene in range(genes):
+        # One feature at a time is another gene's; the DNA stays the gene's own, and is embedded once.
+        mixed = np.where(np.eye(features, dtype=bool), donors[gene][:, None, :], halflife[gene]).reshape(-1, features)
+        inputs = function.inputs(batch["sequence"][gene : gene + 1])
+        repeated = np.broadcast_to(inputs, (len(mixed), *inputs.shape[1:]))
+        permuted[gene] = function.logits_of_inputs(repeated, mixed).reshape(-1, features)
+    return {"attribution": attribution, "base": base, "permuted": permuted}
+
+
+_COMPUTE: dict[str, Callable[[Context, Columns], Columns]] = {
+    SCORES: _scores,
+    "integrated_gradients": _integrated,
+    "deeplift": _deeplift,
+    "mutagenesis": _mutagenesis,
+    "halflife": _halflife,
+}

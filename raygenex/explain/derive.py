@@ -20,10 +20,10 @@ from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain import figures
 from raygenex.explain.agreement import agreement
+from raygenex.explain.feature_importance import measurable, permutation_importance, write_importance
 from raygenex.explain.genes import Genes
 from raygenex.explain.layout import SCORES, Manifest, read_parts
 from raygenex.explain.logos import contribution_logo, strongest_regions
-from raygenex.explain.permutation import measurable, permutation_importance, write_importance
 from raygenex.explain.profile import Profile, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.projection import FEWEST, project, write_projection
 from raygenex.explain.projection_page import write_page

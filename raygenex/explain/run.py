@@ -136,6 +136,7 @@ def _compute(config: RunConfig, job: Job, manifest: Manifest, work: Work) -> Non
                 options.model_dump(mode="json"),
                 config.seed,
                 job.genes.window_first,
+                np.median(job.genes.halflife, axis=0).tolist(),
             ),
             batch_size=None,
             batch_format="numpy",

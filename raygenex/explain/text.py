@@ -50,7 +50,8 @@ def _projection_line(numbers: dict[str, Any]) -> str:
     silhouette, purity = numbers["silhouette"]["dense"], numbers["knn_purity"]
     if silhouette is None or purity["dense"] is None:
         return "projection: all genes are predicted to be of one class"
+    shares = f"{100 * purity['dense']:.1f} % are predicted as it is ({100 * purity['chance']:.1f} % by chance)"
     return (
-        f"projection: silhouette of the predicted classes {silhouette:.3f}; of a gene's {numbers['neighbours']} nearest, "
-        f"{100 * purity['dense']:.1f} % are predicted as it is ({100 * purity['chance']:.1f} % by chance)"
+        f"projection: silhouette of the predicted classes {silhouette:.3f}; of a gene's {numbers['neighbours']} "
+        f"nearest, {shares}"
     )

@@ -3,7 +3,7 @@ import pytest
 
 from raygenex.compare import delong
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.explain.permutation import measurable, permutation_importance, write_importance
+from raygenex.explain.feature_importance import measurable, permutation_importance, write_importance
 from raygenex.metrics import auroc
 
 LABEL = np.array([1, 1, 0, 0], dtype=np.int8)
