@@ -55,8 +55,19 @@ class ExpressionModel(nn.Module):
 
 
 def channels_first(sequence: Tensor, inputs: InputShape, dtype: torch.dtype) -> Tensor:
-    """Return a DNA input as convolutions take it, shape ``(N, channels, length)``; an unknown base is all zeros."""
-    if inputs.kind == "bases":
+    """Return a DNA input as convolutions take it, shape ``(N, channels, length)``; an unknown base is all zeros.
+
+    Parameters
+    ----------
+    sequence
+        Base indices, integer ``(N, length)``; their one-hot, floating point ``(N, length, 4)``, whose rows may hold any
+        numbers, to differentiate by; or binned embeddings ``(N, length, channels)``.
+    inputs
+        What the model reads.
+    dtype
+        Number format of the result.
+    """
+    if inputs.kind == "bases" and not sequence.is_floating_point():
         bases = torch.arange(4, device=sequence.device, dtype=sequence.dtype)
         return (sequence[:, None, :] == bases[:, None]).to(dtype)
     return sequence.to(dtype).transpose(1, 2)
