@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_models import save_toy
 
-from raygenex.config import RunConfig
+from raygenex.config import RunConfig, parse_config
 from raygenex.data.hdf5 import inspect, read_rows
 from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.weights import save_backbone, weights_sha256
@@ -20,8 +20,8 @@ from raygenex.errors import CheckpointError, ConfigError
 from raygenex.explain import run as job
 from raygenex.explain.differentiable import LogitFunction
 from raygenex.explain.gradients import gradient, input_x_gradient, saliency
-from raygenex.explain.layout import SCORES, list_parts, read_manifest, read_parts
-from raygenex.explain.run import ExplainResult, explain
+from raygenex.explain.layout import SCORES, folder_of, list_parts, read_manifest, read_parts
+from raygenex.explain.run import explain
 from raygenex.predict import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 
@@ -29,7 +29,13 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 WINDOW, GENES = 200, 13
 EXPLAIN = {"genes": GENES, "rows_per_file": 5, "batch_size": 3, "cpus_per_worker": 0.5, "permutations": 2}
+EVERY = ["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
+FULL = {"methods": EVERY, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8}
 NOTHING = {"projection": None, "halflife": None, "agreement": {}}
+# 200 bases, and bins of 32 of them.
+BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
+BINS = InputInfo(kind="embedding", length=7, channels=8, window=WINDOW)
+Make = Callable[..., RunConfig]
 
 
 @pytest.fixture
@@ -46,192 +52,224 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def toy(make_config: Callable[..., RunConfig]) -> Callable[..., tuple[RunConfig, str]]:
-    """Return a function that makes a configuration and, beside its run, a checkpoint of a tiny model."""
+def toy(make_config: Make) -> Make:
+    """Build configurations of tiny models that are explained."""
 
-    def make(model: dict[str, Any] | None = None, hyena: bool = False, **sections: Any) -> tuple[RunConfig, str]:
+    def make(**sections: Any) -> RunConfig:
         explained = {**EXPLAIN, **sections.pop("explain", {})}
-        config = make_config(model=model or {}, embed={"bin_size": 32}, explain=explained, **sections)
-        folder = Path(config.output, "models", "hyena" if hyena else config.model.kind)
-        if not folder.exists():
-            backbone = random_hyenadna(8, 1, WINDOW + 2, seed=3).eval()
-            inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
-            if hyena:
-                inputs = InputInfo(kind="embedding", length=7, channels=8, window=WINDOW)
-            save_toy(folder, config, inputs, backbone_sha256=weights_sha256(backbone) if hyena else None)
-            if hyena:
-                save_backbone(backbone, folder / BACKBONE)
-        return config, str(folder)
+        return make_config(embed={"bin_size": 32}, explain=explained, **sections)
 
     return make
 
 
-def parts(result: ExplainResult, method: str) -> dict[str, np.ndarray]:
-    return read_parts(Path(result.folder, method), result.genes)
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of random weights: ``bases``, ``hyena``, and ``features`` that reads no DNA."""
+    folder = tmp_path_factory.mktemp("models")
+    small = {"model": {"width": 16, "channels": [8], "dense": [8]}, "halflife": {"channels": [8, 16]}}
+    config = parse_config({**small, "embed": {"bin_size": 32}}, "the test's configuration")
+    save_toy(folder / "bases", config, BASES)
+    backbone = random_hyenadna(8, 1, WINDOW + 2, seed=3).eval()
+    save_toy(folder / "hyena", config, BINS, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / "hyena" / BACKBONE)
+    alone = {**small, "model": {**small["model"], "kind": "cnn_halflife_only"}}
+    save_toy(folder / "features", parse_config(alone, "the test's configuration"), BASES)
+    return folder
 
 
-def times(result: ExplainResult) -> dict[str, int]:
-    folder = Path(result.folder)
+@pytest.fixture(scope="module")
+def finished(models: Path, promoters: Path, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An explanation by every method but one, made once; tests work on copies."""
+    data = {"valid": str(promoters / "valid.h5")}
+    section = {**EXPLAIN, **FULL, "methods": [name for name in EVERY if name != "input_x_gradient"]}
+    values = {"output": str(tmp_path_factory.mktemp("explained")), "data": data, "explain": section}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "derive", lambda *arguments: NOTHING)
+        result = explain(parse_config(values, "the test's configuration"), str(models / "bases"))
+    assert result.computed == GENES * 6
+    return Path(result.folder)
+
+
+def copy_of(finished: Path, config: RunConfig) -> dict[str, int]:
+    """Give a configuration the finished explanation; return when each of its parts was written."""
+    shutil.copytree(finished, folder_of(config))
+    return times(config)
+
+
+def parts(config: RunConfig, method: str) -> dict[str, np.ndarray]:
+    return read_parts(folder_of(config) / method)
+
+
+def times(config: RunConfig) -> dict[str, int]:
+    folder = folder_of(config)
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("part-*.npz")}
 
 
 def chosen(promoters: Path) -> dict[str, np.ndarray]:
-    """The explained genes of valid, 81 of them, in one process."""
+    """The explained genes of valid, 13 of 81, read in one process."""
     rows = [(2 * number + 1) * 81 // (2 * GENES) for number in range(GENES)]
     read = read_rows(inspect(str(promoters / "valid.h5")), 0, 81, WINDOW)
     return {name: column[rows] for name, column in read.items()} | {"row": np.array(rows)}
 
 
-@pytest.mark.parametrize("hyena", [False, True])
 @pytest.mark.usefixtures("undrawn")
-def test_parts_hold_what_the_functions_compute_in_one_process(toy, promoters: Path, hyena: bool):
-    config, model = toy(hyena=hyena, explain={"methods": ["saliency", "input_x_gradient"], "hypothetical": True})
+def test_parts_hold_what_the_functions_compute_in_one_process(toy: Make, models: Path, promoters: Path):
+    config = toy(explain={"methods": ["saliency", "input_x_gradient"], "hypothetical": True})
+    model = str(models / "hyena")
     result = explain(config, model)
+    assert (result.genes, result.window, result.window_first, result.window_first_assumed) == (13, 200, -100, False)
     genes = chosen(promoters)
-    function = LogitFunction(Predictor(model))
-    slopes = gradient(function, genes["sequence"], genes["halflife"])
-    found = parts(result, SCORES)
-    assert found["gene_id"].tolist() == genes["gene_id"].tolist()
-    assert found["row"].tolist() == genes["row"].tolist()
-    assert found["label"].tolist() == genes["label"].tolist()
+    found = parts(config, SCORES)
+    for name in ("gene_id", "row", "label"):
+        assert found[name].tolist() == genes[name].tolist()
     probability = Predictor(model).score(genes["sequence"], genes["halflife"])
     np.testing.assert_allclose(found["probability"], probability, rtol=1e-5)
     np.testing.assert_allclose(found["logit"], np.log(probability / (1 - probability)), rtol=1e-4, atol=1e-5)
     assert found["dense"].shape == (GENES, 8)
+    slopes = gradient(LogitFunction(Predictor(model)), genes["sequence"], genes["halflife"])
     expected = {"saliency": saliency(slopes), "input_x_gradient": input_x_gradient(slopes, genes["sequence"])}
+    scale = float(np.abs(slopes).max())
     for method, values in expected.items():
-        found = parts(result, method)
+        found = parts(config, method)
         assert found["attribution"].dtype == np.float32
-        np.testing.assert_allclose(found["attribution"], values, rtol=1e-3, atol=1e-6)
-        np.testing.assert_allclose(found["hypothetical"], slopes.astype(np.float16), rtol=1e-2, atol=1e-4)
-    assert [(part.start, part.stop) for part in list_parts(Path(result.folder, "saliency"))] == [
-        (0, 5),
-        (5, 10),
-        (10, 13),
-    ]
+        np.testing.assert_allclose(found["attribution"], values, rtol=1e-3, atol=1e-5 * scale)
+        np.testing.assert_allclose(found["hypothetical"], slopes, rtol=2e-3, atol=1e-3 * scale)
+        files = [(part.start, part.stop) for part in list_parts(folder_of(config) / method)]
+        assert files == [(0, 5), (5, 10), (10, 13)]
 
 
-def test_numbers_do_not_depend_on_workers_and_pieces_and_nothing_is_computed_twice(toy, undrawn: list[str]):
-    every = ["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
-    some = {"methods": every, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8}
-    one, model = toy(explain=some)
-    two, _ = toy(name="two", explain={**some, "workers": 2, "rows_per_file": 3})
-    first, second = explain(one, model), explain(two, model)
-    assert first.computed == second.computed == GENES * 7
-    for method in (SCORES, *every):
-        mine, theirs = parts(first, method), parts(second, method)
+@pytest.mark.usefixtures("undrawn")
+def test_numbers_do_not_depend_on_workers_and_pieces(toy: Make, models: Path, finished: Path):
+    config = toy(explain={**FULL, "workers": 2, "rows_per_file": 3})
+    assert explain(config, str(models / "bases")).computed == GENES * 7
+    for folder in (path for path in finished.iterdir() if path.is_dir()):
+        mine, theirs = read_parts(folder), parts(config, folder.name)
         assert set(mine) == set(theirs)
         for name, column in mine.items():
             if column.dtype.kind == "f":
-                np.testing.assert_allclose(column, theirs[name], rtol=1e-4, atol=1e-6, err_msg=f"{method} {name}")
+                np.testing.assert_allclose(column, theirs[name], rtol=1e-3, atol=1e-5, err_msg=f"{folder.name} {name}")
             else:
                 np.testing.assert_array_equal(column, theirs[name])
-    assert np.isnan(parts(first, "mutagenesis")["attribution"]).sum(axis=1).tolist() == [WINDOW - 7] * GENES
-    assert parts(first, "halflife")["permuted"].shape == (GENES, 2, 8)
+    unknown = np.isnan(parts(config, "mutagenesis")["attribution"])
+    assert unknown.sum(axis=1).tolist() == [WINDOW - 7] * GENES
+    assert not unknown[:, 96:103].any()
+    found, scores = parts(config, "halflife"), parts(config, SCORES)
+    assert found["permuted"].shape == (GENES, 2, 8)
+    np.testing.assert_allclose(found["attribution"].sum(axis=1) + found["base"], scores["logit"], rtol=1e-4, atol=1e-5)
 
-    before = times(first)
-    again = explain(one, model)
-    assert (again.computed, times(again), len(undrawn)) == (0, before, 2)
-    assert again.methods == first.methods
 
-
-@pytest.mark.usefixtures("undrawn")
-def test_what_is_missing_or_damaged_is_computed_and_nothing_else(toy, caplog: pytest.LogCaptureFixture):
-    config, model = toy()
-    first = explain(config, model)
-    before, values = times(first), parts(first, "saliency")
+def test_what_is_missing_or_damaged_is_computed_and_nothing_else(
+    toy: Make, models: Path, finished: Path, undrawn: list[str], caplog: pytest.LogCaptureFixture
+):
+    config, model = toy(explain={**FULL, "methods": ["saliency", "halflife"]}), str(models / "bases")
+    before, folder = copy_of(finished, config), folder_of(config)
+    values = parts(config, "saliency")
     missing, damaged = "saliency/part-00000005-00000010.npz", "halflife/part-00000000-00000005.npz"
-    Path(first.folder, missing).unlink()
-    Path(first.folder, damaged).write_bytes(Path(first.folder, damaged).read_bytes()[:-30])
-    Path(first.folder, "saliency", ".part-00000005-00000010.npz.1").write_bytes(b"left by a killed actor")
-    again = explain(config, model)
-    assert again.computed == 10
+    (folder / missing).unlink()
+    (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-30])
+    (folder / "saliency" / ".part-00000005-00000010.npz.1").write_bytes(b"left by a killed actor")
+    result = explain(config, model)
+    assert (result.computed, undrawn) == (10, ["drawn"])
     assert damaged in caplog.text
-    assert {name for name, time in times(again).items() if time != before[name]} == {missing, damaged}
-    assert set(times(again)) == set(before)
-    assert not list(Path(first.folder, "saliency").glob(".part*"))
-    for name, column in parts(again, "saliency").items():
-        np.testing.assert_array_equal(column, values[name])
+    after = times(config)
+    assert {name for name, time in after.items() if time != before[name]} == {missing, damaged}
+    assert set(after) == set(before)
+    assert not list((folder / "saliency").glob(".part*"))
+    np.testing.assert_allclose(parts(config, "saliency")["attribution"], values["attribution"], rtol=1e-4, atol=1e-7)
+
+    again = explain(config, model)
+    assert (again.computed, times(config), undrawn) == (0, after, ["drawn"])
+    assert again.methods == result.methods
 
 
-def test_methods_are_added_and_changed_one_by_one(toy, undrawn: list[str]):
-    config, model = toy(explain={"methods": ["saliency"]})
-    before = times(explain(config, model))
-    more = {"methods": ["mutagenesis"], "region": [0, 2]}
-    added = explain(toy(explain=more)[0], model)
-    assert added.computed == GENES
-    assert {name: time for name, time in times(added).items() if not name.startswith("mutagenesis")} == before
-    changed = explain(toy(explain={**more, "region": [0, 3]})[0], model)
-    assert changed.computed == GENES
-    assert {name: time for name, time in times(changed).items() if not name.startswith("mutagenesis")} == before
-    manifest = read_manifest(Path(changed.folder))
+def test_methods_are_added_and_changed_one_by_one(toy: Make, models: Path, finished: Path, undrawn: list[str]):
+    more = {**FULL, "methods": ["input_x_gradient", "mutagenesis"], "region": [0, 2]}
+    config, model = toy(explain=more), str(models / "bases")
+    before = times_but_of(copy_of(finished, config), "mutagenesis")
+    changed = explain(config, model)
+    assert changed.computed == 2 * GENES
+    assert set(changed.methods) == {SCORES, "input_x_gradient", "mutagenesis"}
+    assert times_but_of(times(config), "mutagenesis", "input_x_gradient") == before
+    assert np.isfinite(parts(config, "mutagenesis")["attribution"]).sum(axis=1).tolist() == [2] * GENES
+    manifest = read_manifest(folder_of(config))
     assert manifest is not None
-    assert {name: record.complete for name, record in manifest.methods.items()} == {
-        "scores": True,
-        "saliency": True,
-        "mutagenesis": True,
-    }
+    assert {name for name, record in manifest.methods.items() if record.complete} == {SCORES, *EVERY}
     # What only tables and figures depend on computes nothing.
-    assert len(undrawn) == 3
-    drawn = explain(toy(explain={**more, "region": [0, 3], "smoothing": 5})[0], model)
-    assert (drawn.computed, len(undrawn)) == (0, 4)
+    assert len(undrawn) == 1
+    drawn = explain(toy(explain={**more, "smoothing": 5}), model)
+    assert (drawn.computed, len(undrawn)) == (0, 2)
+
+
+def times_but_of(found: dict[str, int], *methods: str) -> dict[str, int]:
+    return {name: time for name, time in found.items() if not name.startswith(methods)}
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_another_model_or_more_genes_are_refused_and_forced(toy):
-    config, model = toy(explain={"methods": ["saliency"]})
-    explain(config, model)
-    _, other = toy(model={"kind": "cnn_dna_only"})
-    more = toy(explain={"methods": ["saliency"], "genes": 14})[0]
-    for refused, by, word in (
-        (config, other, "another checkpoint"),
-        (more, model, "number of genes (13 there, 14 here)"),
-    ):
+def test_another_model_or_more_genes_are_refused_and_forced(toy: Make, models: Path, finished: Path):
+    config, more = toy(explain={"methods": ["saliency"]}), toy(explain={"methods": ["saliency"], "genes": 4})
+    before = copy_of(finished, config)
+    refused = ((config, "hyena", "another checkpoint"), (more, "bases", "number of genes (13 there, 4 here)"))
+    for other, model, word in refused:
         with pytest.raises(CheckpointError) as found:
-            explain(refused, by)
+            explain(other, str(models / model))
         assert word in str(found.value)
         assert "--force" in str(found.value)
         assert "\n" not in str(found.value)
-    result = explain(more, model, force=True)
-    assert (result.genes, result.computed) == (14, 28)
+    assert times(config) == before
+    result = explain(more, str(models / "bases"), force=True)
+    assert (result.genes, result.computed) == (4, 8)
+    assert {name.split("/")[0] for name in times(config)} == {SCORES, "saliency"}
 
 
-def test_tables_and_figures_and_a_model_without_dna(toy):
-    config, model = toy(model={"kind": "cnn_halflife_only"}, explain={"methods": ["halflife"]})
-    result = explain(config, model)
-    folder = Path(result.folder)
+def test_methods_that_a_model_cannot_do_are_refused_before_anything_is_written(toy: Make, models: Path):
+    for model, method, word in (
+        ("features", "saliency", "reads no DNA"),
+        ("features", "mutagenesis", "reads no DNA"),
+        ("hyena", "deeplift", "integrated_gradients"),
+    ):
+        config = toy(explain={"methods": [method]})
+        with pytest.raises(ConfigError, match=word) as found:
+            explain(config, str(models / model))
+        assert "\n" not in str(found.value)
+        assert not folder_of(config).parent.exists()
+
+
+def test_tables_and_figures_of_a_model_without_dna(toy: Make, models: Path):
+    config = toy(explain={"methods": ["halflife"]})
+    result = explain(config, str(models / "features"))
+    folder = folder_of(config)
     assert (result.window, result.methods["halflife"]["genes"]) == (0, GENES)
     with (folder / "halflife_importance.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert result.summary["halflife"]["feature"] == rows[0]["feature"]
-    found, scores = parts(result, "halflife"), parts(result, SCORES)
-    # Shapley values share out the logit.
-    np.testing.assert_allclose(found["attribution"].sum(axis=1) + found["base"], scores["logit"], rtol=1e-4, atol=1e-5)
     assert json.loads((folder / "projection.json").read_text())["genes"] == GENES
     assert {"halflife.svg", "halflife_importance.png", "projection_label.svg"} <= {
         path.name for path in (folder / "figures").iterdir()
     }
-    with pytest.raises(ConfigError, match="reads no DNA"):
-        explain(toy(model={"kind": "cnn_halflife_only"}, explain={"methods": ["saliency"]})[0], model)
 
 
-def test_genes_without_labels_have_no_importance_but_everything_else(toy, promoters: Path, tmp_path: Path):
+def test_genes_without_labels_have_no_importance_but_everything_else(
+    toy: Make, models: Path, promoters: Path, tmp_path: Path
+):
     bare = tmp_path / "bare.h5"
     shutil.copy(promoters / "valid.h5", bare)
     with h5py.File(bare, "r+") as file:
         del file["label"]
-    config, model = toy(data={"valid": str(bare)}, explain={"methods": ["saliency", "input_x_gradient", "halflife"]})
-    result = explain(config, model)
-    folder = Path(result.folder)
-    assert parts(result, SCORES)["label"].tolist() == [-1] * GENES
+    methods = ["saliency", "input_x_gradient", "halflife"]
+    config = toy(data={"valid": str(bare)}, explain={"methods": methods, "smoothing": 3})
+    result = explain(config, str(models / "bases"))
+    folder = folder_of(config)
+    assert parts(config, SCORES)["label"].tolist() == [-1] * GENES
     assert result.summary["halflife"] is None
     assert not (folder / "halflife_importance.csv").exists()
-    assert parts(result, "halflife")["permuted"].shape == (GENES, 0, 8)
+    assert parts(config, "halflife")["permuted"].shape == (GENES, 0, 8)
     with (folder / "importance_saliency.csv").open() as file:
         positions = [int(row["position"]) for row in csv.DictReader(file) if row["group"] == "all"]
     # Simulated windows are centred on the TSS.
     assert positions == list(range(-100, 100))
     assert set(result.summary["agreement"]) == {"saliency and input_x_gradient"}
-    assert {"importance_saliency.svg", "top_saliency.png"} <= {path.name for path in (folder / "figures").iterdir()}
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    assert {"importance_saliency.svg", "top_saliency.png"} <= drawn
+    assert not {"projection_label.svg", "projection_error.svg"} & drawn
     assert any((folder / "logos").iterdir())
     assert (folder / "projection.html").stat().st_size > 10**6
