@@ -96,7 +96,9 @@ def table_function(folder: Path, kind: str, window: int = WINDOW) -> LogitFuncti
 
         given = (torch.from_numpy(codes), torch.from_numpy(halflife))
         table = model.features(*given) if kind == "autoencoder_xgboost" else model.features(codes, halflife)
-        matrix = xgboost.DMatrix(np.asarray(table.detach() if torch.is_tensor(table) else table), np.arange(40) % 2)
+        # Labels that the DNA and the first half-life feature decide together.
+        label = (codes[:, 2:12] == 0).sum(axis=1) + 2 * halflife[:, 0] > 2
+        matrix = xgboost.DMatrix(np.asarray(table.detach() if torch.is_tensor(table) else table), label)
         model.booster.keep(xgboost.train({"objective": "binary:logistic", "nthread": 1}, matrix, 5))
     folder.mkdir(parents=True)
     info = CheckpointInfo(config=config.dump(), config_hash=config.hash(), inputs=inputs, threshold=0.5)
