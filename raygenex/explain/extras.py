@@ -1,9 +1,31 @@
 """The packages of the extras explain and motifs, imported when they are needed, with one sentence where they lack."""
 
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from raygenex.errors import ConfigError
+
+
+def require_packages(motifs: bool = False) -> None:
+    """Check, before anything long is computed, that what draws the results is installed; imports nothing.
+
+    Parameters
+    ----------
+    motifs
+        Whether motifs will be discovered.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing.
+    """
+    needed = {"umap": ("umap-learn", "explain"), "plotly": ("plotly", "explain"), "logomaker": ("logomaker", "explain")}
+    if motifs:
+        needed |= {"modiscolite": ("modisco-lite", "motifs"), "memelite": ("memelite", "motifs")}
+    for module, (package, extra) in needed.items():
+        if find_spec(module) is None:
+            raise _missing("explaining a model", package, extra, ImportError(f"no module {module}"))
 
 
 def import_umap() -> ModuleType:

@@ -223,7 +223,7 @@ def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: Arr
     x, y
         Mean absolute attributions, shape ``(L,)``; positions that either lacks are left out.
     spearman
-        The median over genes of their rank correlation, written into the plot.
+        The median over genes of their rank correlation, written above the plot.
     """
     one, other = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     known = np.isfinite(one) & np.isfinite(other)
@@ -232,16 +232,8 @@ def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: Arr
     if len(one) and one.min() > 0 and other.min() > 0:
         # Importance spans orders of magnitude.
         axes.set(xscale="log", yscale="log")
-    axes.text(
-        0.03,
-        0.97,
-        f"Spearman {spearman:.2f}".replace("-", _MINUS) + "\n(median over genes)",
-        transform=axes.transAxes,
-        va="top",
-        fontsize=_SIZE,
-        color=COLOURS["ink"],
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
-    )
+    words = f"Spearman {spearman:.2f}, median over genes".replace("-", _MINUS)
+    axes.set_title(words, loc="left", fontsize=_SIZE, color=COLOURS["ink"])
     return _frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| (logit)" for name in methods))
 
 
@@ -317,7 +309,7 @@ def _legend_above(axes: Axes, columns: int, right: bool = False) -> None:
 def _frame(axes: Axes, x: str, y: str) -> Axes:
     axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
     axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
+    axes.tick_params(which="both", labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
     return axes

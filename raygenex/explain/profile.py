@@ -1,7 +1,5 @@
 """Importance along the promoter: the mean over genes at every position, with its uncertainty, and the top positions."""
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.locking import replace_text
+from raygenex.explain.saving import write_table
 
 Floats = NDArray[np.float64]
 
@@ -170,6 +168,18 @@ def _running(values: NDArray[np.generic]) -> Floats:
     return sums
 
 
+def mean_importance(attribution: NDArray[np.floating]) -> Floats:
+    """Return the mean absolute attribution of every position over genes, shape ``(L,)``, NaN where there is none."""
+    total, known = np.zeros((2, attribution.shape[1]))
+    size = max(_BLOCK // attribution.shape[1], 1)
+    for start in range(0, len(attribution), size):
+        block = np.abs(attribution[start : start + size])
+        total += np.nansum(block, axis=0, dtype=np.float64)
+        known += np.isfinite(block).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return total / known
+
+
 def top_positions(
     attribution: NDArray[np.float32],
     gene_id: NDArray[np.str_],
@@ -195,15 +205,7 @@ def top_positions(
         At most so many of each; equal ones in their order in the data.
     """
     rows = np.flatnonzero(probability >= threshold)
-    length = attribution.shape[1]
-    importance = np.full(length, np.nan)
-    width = max(_BLOCK // max(len(rows), 1), 1)
-    for start in range(0, length if len(rows) else 0, width):
-        block = np.abs(attribution[rows, start : start + width])
-        known = np.isfinite(block)
-        with np.errstate(invalid="ignore"):
-            total = np.where(known, block, 0).sum(axis=0, dtype=np.float64)
-            importance[start : start + width] = total / known.sum(axis=0)
+    importance = mean_importance(attribution[rows])
     order = np.argsort(-importance, kind="stable")[: min(positions, int(np.isfinite(importance).sum()))]
     shown = rows[np.argsort(-probability[rows], kind="stable")[:genes]]
     return TopPositions(
@@ -213,20 +215,19 @@ def top_positions(
 
 def write_profiles(path: Path, found: Mapping[str, Profile]) -> None:
     """Write profiles as CSV: ``position, group, mean, low, high, genes, signed``, a row a position and group."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("position", "group", "mean", "low", "high", "genes", "signed"))
-    for group, one in found.items():
-        for i, position in enumerate(one.position.tolist()):
-            mean, low, high, signed = (_cell(values[i]) for values in (one.mean, one.low, one.high, one.signed))
-            writer.writerow((position, group, mean, low, high, one.genes, signed))
-    replace_text(path, stream.getvalue())
+    rows = [
+        (position, group, _cell(mean), _cell(low), _cell(high), one.genes, _cell(signed))
+        for group, one in found.items()
+        for position, mean, low, high, signed in zip(one.position, one.mean, one.low, one.high, one.signed, strict=True)
+    ]
+    write_table(path, ("position", "group", "mean", "low", "high", "genes", "signed"), rows)
 
 
 def write_top(folder: Path, method: str, top: TopPositions) -> None:
     """Write ``top_METHOD.csv``, a row a position, and ``top_METHOD.npz`` with the attributions of the genes."""
-    rows = [f"{rank},{p},{_cell(v)}\n" for rank, (p, v) in enumerate(zip(top.position, top.importance, strict=True), 1)]
-    replace_text(folder / f"top_{method}.csv", "rank,position,importance\n" + "".join(rows))
+    ranked = enumerate(zip(top.position, top.importance, strict=True), start=1)
+    rows = [(rank, position, _cell(importance)) for rank, (position, importance) in ranked]
+    write_table(folder / f"top_{method}.csv", ("rank", "position", "importance"), rows)
     aside = folder / f".top_{method}.npz"
     with aside.open("wb") as stream:
         np.savez_compressed(stream, gene_id=top.gene_id, position=top.position, value=top.value)

@@ -1,7 +1,5 @@
 """Genes as a trained network sees them: its first dense layer's output, laid out in the plane, and how it separates."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError
+from raygenex.explain.saving import write_table
 from raygenex.locking import replace_text
 
 FEWEST = 5
@@ -175,14 +174,13 @@ def chance_purity(classes: NDArray[np.int8]) -> float:
 
 def write_projection(folder: Path, found: Projection) -> None:
     """Write projection.csv, a row a gene (labels and errors empty where unknown), and projection.json."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("gene_id", "x", "y", "probability", "prediction", "label", "split_error"))
     columns = (found.gene_id, *found.xy.T, found.probability, found.prediction, found.label, found.error)
-    for gene, x, y, probability, prediction, label, error in zip(*(c.tolist() for c in columns), strict=True):
-        seen = ["" if value < 0 else value for value in (label, error)]
-        writer.writerow((gene, f"{x:.5f}", f"{y:.5f}", f"{probability:.7g}", prediction, *seen))
-    replace_text(folder / "projection.csv", stream.getvalue())
+    rows = [
+        (gene, f"{x:.5f}", f"{y:.5f}", f"{p:.7g}", prediction, *("" if v < 0 else v for v in (label, error)))
+        for gene, x, y, p, prediction, label, error in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    names = ("gene_id", "x", "y", "probability", "prediction", "label", "split_error")
+    write_table(folder / "projection.csv", names, rows)
     replace_text(folder / "projection.json", json.dumps(found.numbers, indent=2) + "\n")
 
 

@@ -91,7 +91,7 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
 
     for view, colouring in enumerate(COLOURINGS):
         if colouring == "probability":
-            bar = {"title": {"text": "Probability"}, "orientation": "h", "y": 1.0, "yanchor": "bottom", "thickness": 12}
+            bar = {"title": {"text": "Probability"}, "orientation": "h", "y": -0.1, "yanchor": "top", "thickness": 12}
             colours = {"color": found.probability.round(4).tolist(), "cmin": 0, "cmax": 1, "colorscale": "Cividis"}
             add(view, np.ones(len(hover), dtype=bool), "genes", colours | {"colorbar": bar}, legend=False)
             continue
@@ -105,8 +105,8 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
     layout = {
         "xaxis": axis | {"title": {"text": "UMAP 1 (no unit)"}},
         "yaxis": axis | {"title": {"text": "UMAP 2 (no unit)"}, "scaleanchor": "x"},
-        "margin": {"l": 30, "r": 10, "t": 60, "b": 35},
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        "margin": {"l": 30, "r": 10, "t": 35, "b": 90},
+        "legend": {"orientation": "h", "y": -0.1, "yanchor": "top", "x": 0},
         "plot_bgcolor": "#ffffff",
         "paper_bgcolor": "#ffffff",
         "font": {"color": COLOURS["ink"], "size": 12},
@@ -135,9 +135,11 @@ def _rows(numbers: dict[str, Any]) -> list[list[str]]:
         "knn_purity": f"Purity of {numbers['neighbours']} neighbours, predicted class",
         "knn_purity_label": f"Purity of {numbers['neighbours']} neighbours, true label",
     }
-    return [
-        (name, *(_cell(numbers[key].get(of)) for of in ("dense", "plane", "chance"))) for key, name in names.items()
-    ]
+    rows = []
+    for key, name in names.items():
+        values = [numbers[key].get(space) for space in ("dense", "plane", "chance")]
+        rows.append([name, *map(_cell, values)])
+    return rows
 
 
 def _cell(value: float | None) -> str:
