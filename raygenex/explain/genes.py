@@ -46,10 +46,10 @@ class Genes:
         """Whether the classes of all genes are known."""
         return self.rows.has_label
 
-    def bases(self, number: int) -> NDArray[np.uint8]:
-        """Return the base indices of one explained gene, shape ``(window,)``."""
-        row = int(self.chosen[number])
-        found: NDArray[np.uint8] = self.rows.piece(row, row + 1).read()["sequence"][0]
+    def bases(self) -> NDArray[np.uint8]:
+        """Return the base indices of the explained genes, shape ``(n, window)``."""
+        parts = [self.rows.piece(low, high).read()["sequence"] for low, high in _runs(self.chosen)]
+        found: NDArray[np.uint8] = np.concatenate(parts)
         return found
 
     def piece(self, method: str, start: int, stop: int, donors: NDArray[np.float32]) -> Piece:

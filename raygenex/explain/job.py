@@ -9,6 +9,7 @@ from pathlib import Path
 from raygenex import __version__
 from raygenex.config import RunConfig
 from raygenex.explain.compute import check_methods, method_settings
+from raygenex.explain.extras import require_packages
 from raygenex.explain.genes import Genes, open_explained
 from raygenex.explain.layout import (
     SCORES,
@@ -21,6 +22,7 @@ from raygenex.explain.layout import (
     refuse_differences,
     remove_leftovers,
 )
+from raygenex.explain.motifs import known_motifs
 from raygenex.predict import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
@@ -78,6 +80,9 @@ def prepare(config: RunConfig, model: str) -> Job:
     predictor = Predictor(checkpoint)
     info = predictor.info
     check_methods(predictor, config.explain)
+    # What tables and figures need is missed now, rather than when everything is computed.
+    require_packages(config.explain.discover)
+    known_motifs(config.explain.motifs)
     genes = open_explained(config, info)
     assert info.threshold is not None, "checked when loading"
     methods = {

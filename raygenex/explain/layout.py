@@ -272,6 +272,12 @@ def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | 
     return {name: np.concatenate([read[name] for read in columns]) for name in columns[0]}
 
 
+def column_names(folder: Path) -> set[str]:
+    """Return the names of the columns of one method, from its first part; it must have one."""
+    with np.load(list_parts(folder)[0].path, allow_pickle=False) as file:
+        return set(file.files)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished files of processes that were killed while writing one method."""
     for path in folder.glob(".part-*"):

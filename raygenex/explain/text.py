@@ -23,8 +23,12 @@ def explain_text(result: "ExplainResult") -> str:
             f"most important half-life feature: {best['feature']}, AUROC loses {best['drop']:.4f} "
             f"({best['low']:.4f} to {best['high']:.4f}) when it is shuffled"
         )
-    for pair, value in result.summary["agreement"].items():
-        lines.append(f"rank correlation of {pair}: {value:.2f}, the median over genes")
+    for row in result.summary["agreement"]:
+        if row["spearman_median"] is None:
+            continue
+        median = f"{row['spearman_median']:.2f}, the median over genes"
+        lines.append(f"rank correlation of {row['method']} and {row['other']}: {median}")
+    lines += result.summary["notes"]
     lines.append(f"{result.seconds:.1f} s; tables, figures and parts: {short_path(result.folder)}")
     return "\n".join(lines)
 
