@@ -50,7 +50,7 @@ def check_methods(predictor: Predictor, options: ExplainConfig) -> None:
             )
 
 
-def method_settings(config: RunConfig, method: str, labelled: bool) -> dict[str, Any]:
+def method_settings(config: RunConfig, method: str, labelled: bool, window_first: int) -> dict[str, Any]:
     """Return what the numbers of a method depend on, beside the model, the genes and their data.
 
     Parameters
@@ -61,6 +61,8 @@ def method_settings(config: RunConfig, method: str, labelled: bool) -> dict[str,
         ``scores`` or one of ``explain.methods``.
     labelled
         Whether the classes of the genes are known; without them no importance can be measured.
+    window_first
+        Where the window's first base lies, in bases from the TSS.
     """
     options = config.explain
     found: dict[str, Any] = {}
@@ -73,7 +75,8 @@ def method_settings(config: RunConfig, method: str, labelled: bool) -> dict[str,
     if method == "integrated_gradients":
         found |= {"steps": options.steps, "max_steps": options.max_steps, "tolerance": options.tolerance}
     if method == "mutagenesis":
-        found["region"] = options.region and list(options.region)
+        # As positions of the window: another place of the TSS makes the same region another one.
+        found["positions"] = options.region and [place - window_first for place in options.region]
     if method == "halflife":
         found |= {"permutations": options.permutations if labelled else 0, "seed": config.seed}
     return found

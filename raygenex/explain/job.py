@@ -8,10 +8,12 @@ from pathlib import Path
 
 from raygenex import __version__
 from raygenex.config import RunConfig
+from raygenex.errors import CheckpointError
 from raygenex.explain.compute import check_methods, method_settings
 from raygenex.explain.extras import require_packages
 from raygenex.explain.genes import Genes, open_explained
 from raygenex.explain.layout import (
+    MANIFEST,
     SCORES,
     Manifest,
     MethodRecord,
@@ -86,7 +88,7 @@ def prepare(config: RunConfig, model: str) -> Job:
     genes = open_explained(config, info)
     assert info.threshold is not None, "checked when loading"
     methods = {
-        name: MethodRecord(settings=method_settings(config, name, genes.labelled))
+        name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
         for name in (SCORES, *config.explain.methods)
     }
     manifest = Manifest(
@@ -116,14 +118,24 @@ def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
     CheckpointError
         If the folder holds an explanation of something else, unless ``force``.
     """
-    existing = None if force else read_manifest(job.folder)
-    if existing is not None:
-        refuse_differences(job.folder, existing.differences(job.manifest))
+    existing = None if force else _existing(job)
     stale = _stale(job, existing)
     if existing is None:
         return Work({name: [(0, job.genes.count)] for name in job.manifest.methods}), stale
     work = missing(job, remove=False)
     return Work(work.gaps | {name: [(0, job.genes.count)] for name in stale}), stale
+
+
+def _existing(job: Job) -> Manifest | None:
+    """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
+    found = read_manifest(job.folder)
+    if found is not None:
+        refuse_differences(job.folder, found.differences(job.manifest))
+    elif next(job.folder.glob("*/part-*.npz"), None) is not None:
+        raise CheckpointError(
+            f"{job.folder} holds parts, and no {MANIFEST} that says what they are of: pass --force to replace them"
+        )
+    return found
 
 
 def _stale(job: Job, existing: Manifest | None) -> list[str]:
@@ -139,12 +151,11 @@ def _stale(job: Job, existing: Manifest | None) -> list[str]:
 def open_folder(job: Job, force: bool) -> Manifest:
     """Return the manifest to go on with, of a folder from which everything of other settings is gone."""
     # A damaged manifest is replaced too when the user asks for it.
-    existing = None if force else read_manifest(job.folder)
+    existing = None if force else _existing(job)
     if force and job.folder.exists():
         shutil.rmtree(job.folder)
     if existing is None:
         return job.manifest
-    refuse_differences(job.folder, existing.differences(job.manifest))
     for name in _stale(job, existing):
         logger.info("%s was computed with other settings: computing it again", name)
         shutil.rmtree(job.folder / name, ignore_errors=True)

@@ -123,7 +123,7 @@ def _compute(config: RunConfig, job: Job, manifest: Manifest, work: Work) -> Non
     request = Request(
         "explaining", options.workers, options.cpus_per_worker, options.gpus_per_worker, "explain.workers"
     )
-    total = job.genes.count * len(manifest.methods)
+    total = job.genes.count * len(job.manifest.methods)
     with connect(config.cluster, request), progress("explaining, genes x methods", total, total - work.count) as shown:
         advance = _recorder(job.folder, manifest, shown)
         # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.

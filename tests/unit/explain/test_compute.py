@@ -102,14 +102,14 @@ def test_half_life_features_share_the_logit_and_are_shuffled_one_at_a_time(predi
 
 def test_settings_name_what_numbers_depend_on():
     config = small_config(explain={"reference": "shuffled", "references": 4, "region": (-5, 5), "permutations": 3})
-    assert method_settings(config, SCORES, True) == {}
-    assert method_settings(config, "saliency", True) == {"hypothetical": False}
-    assert method_settings(config, "deeplift", True) == {
+    assert method_settings(config, SCORES, True, -8) == {}
+    assert method_settings(config, "saliency", True, -8) == {"hypothetical": False}
+    assert method_settings(config, "deeplift", True, -8) == {
         "hypothetical": False,
         "reference": "shuffled",
         "references": 4,
         "seed": 0,
     }
-    assert method_settings(config, "mutagenesis", True) == {"hypothetical": False, "region": [-5, 5]}
-    assert method_settings(config, "halflife", True)["permutations"] == 3
-    assert method_settings(config, "halflife", False)["permutations"] == 0
+    assert method_settings(config, "mutagenesis", True, -8) == {"hypothetical": False, "positions": [3, 13]}
+    assert method_settings(config, "halflife", True, -8)["permutations"] == 3
+    assert method_settings(config, "halflife", False, -8)["permutations"] == 0

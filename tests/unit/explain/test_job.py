@@ -136,6 +136,23 @@ def test_another_checkpoint_or_number_of_genes_is_refused_unless_forced(make, tm
     assert not job.folder.exists()
 
 
+def test_a_region_that_moves_with_the_tss_is_another_one(make):
+    finish(make(methods=["mutagenesis"], region=[-2, 2]), "mutagenesis")
+    assert plan(ready(make(methods=["mutagenesis"], region=[-1, 3], window_first=-9)), force=False)[1] == []
+    assert plan(ready(make(methods=["mutagenesis"], region=[-2, 2], window_first=-9)), force=False)[1] == [
+        "mutagenesis"
+    ]
+
+
+def test_parts_that_no_manifest_explains_are_refused(make):
+    job = finish(make(), "saliency")
+    (job.folder / "manifest.json").unlink()
+    with pytest.raises(CheckpointError) as found:
+        open_folder(ready(make()), force=False)
+    sentence(found, job.folder, "manifest.json", "--force")
+    assert open_folder(ready(make()), force=True).methods.keys() == job.manifest.methods.keys()
+
+
 def test_a_method_that_is_not_asked_for_now_is_kept(make):
     finish(make(methods=["saliency"]), "saliency")
     job = ready(make(methods=["halflife"]))
