@@ -183,7 +183,8 @@ def draw(name: str, title: str, size: tuple[float, float], plot: Callable[[Axes]
     axes.patch.set_visible(False)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        # Crowds of points may be an image within the drawing, which screens show at up to twice their size.
+        figure.savefig(stream, format="svg", dpi=200, metadata={"Date": None})
     return _inline(stream.getvalue(), name, title)
 
 

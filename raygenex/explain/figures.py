@@ -111,7 +111,7 @@ def importance_profile(
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
     axes.set_xlim(some[0] - 0.5, some[-1] + 0.5)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda value, _: _signed(value))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
@@ -148,6 +148,8 @@ def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "cl
     else:
         axes.set_yticks([])
         _frame(axes, "Bases from the TSS", f"{len(value):,} genes, {how}")
+    if _narrow(axes):
+        axes.tick_params(axis="x", labelsize=5.5)
     axes.tick_params(length=0, axis="y")
     axes.spines[:].set_visible(False)
     return axes
@@ -181,12 +183,12 @@ def halflife_strips(
             norm = Normalize(0.0, 1.0)
             points = _dots(axes, x, y, "o", many=attribution.size, c=rank, cmap="cividis", norm=norm)
     if points is not None:
-        bar = _colour_bar(axes, points, "Feature value, rank among genes")
+        bar = _colour_bar(axes, points, "Feature value (rank)")
         bar.set_ticks([0, 1], labels=["lowest", "highest"])
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
     axes.set_yticks(range(len(order)), [features[i] for i in order])
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5))
     _frame(axes, "Shapley value (logit)", "")
     axes.tick_params(axis="y", length=0)
     return axes
@@ -205,7 +207,7 @@ def permutation_bars(axes: Axes, features: Sequence[str], drop: ArrayLike, low: 
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8)
     axes.set_yticks(range(len(order)), [features[i] for i in order])
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5))
     _frame(axes, "Loss of AUROC when shuffled", "")
     axes.tick_params(axis="y", length=0)
     return axes
@@ -291,11 +293,17 @@ def _colour_bar(axes: Axes, drawn: Any, label: str, **options: Any) -> Any:
     return bar
 
 
+def _narrow(axes: Axes) -> bool:
+    """Whether the figure, in inches, is too narrow for two entries of a legend side by side."""
+    assert axes.figure is not None
+    return bool(axes.figure.bbox.width / axes.figure.dpi < 3.6)
+
+
 def _legend_above(axes: Axes, columns: int, right: bool = False) -> None:
     axes.legend(
         loc="lower right" if right else "lower left",
         bbox_to_anchor=(1 if right else 0, 1),
-        ncols=columns,
+        ncols=1 if _narrow(axes) else columns,
         fontsize=_SIZE,
         frameon=False,
         borderaxespad=0.2,

@@ -91,7 +91,10 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
 
     for view, colouring in enumerate(COLOURINGS):
         if colouring == "probability":
-            bar = {"title": {"text": "Probability"}, "orientation": "h", "y": -0.1, "yanchor": "top", "thickness": 12}
+            bar = {"title": {"text": "Probability"}, "orientation": "h", "yref": "container", "y": 0} | {
+                "yanchor": "bottom",
+                "thickness": 12,
+            }
             colours = {"color": found.probability.round(4).tolist(), "cmin": 0, "cmax": 1, "colorscale": "Cividis"}
             add(view, np.ones(len(hover), dtype=bool), "genes", colours | {"colorbar": bar}, legend=False)
             continue
@@ -103,10 +106,10 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
                 add(view, chosen, f"{name} ({int(chosen.sum()):,})", style, legend=True)
     axis = {"showticklabels": False, "zeroline": False, "showgrid": False, "showline": True, "linecolor": "#8a8f98"}
     layout = {
-        "xaxis": axis | {"title": {"text": "UMAP 1 (no unit)"}},
-        "yaxis": axis | {"title": {"text": "UMAP 2 (no unit)"}, "scaleanchor": "x"},
-        "margin": {"l": 30, "r": 10, "t": 35, "b": 90},
-        "legend": {"orientation": "h", "y": -0.1, "yanchor": "top", "x": 0},
+        "xaxis": axis | {"title": {"text": "UMAP 1 (no unit)", "standoff": 4}},
+        "yaxis": axis | {"title": {"text": "UMAP 2 (no unit)", "standoff": 4}, "scaleanchor": "x"},
+        "margin": {"l": 30, "r": 10, "t": 35, "b": 105},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         "plot_bgcolor": "#ffffff",
         "paper_bgcolor": "#ffffff",
         "font": {"color": COLOURS["ink"], "size": 12},

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import DataError
 from raygenex.explain import figures
 from raygenex.explain.agreement import agreement
 from raygenex.explain.captions import COLOURING_WORDS, caption
@@ -61,7 +62,7 @@ def draw_results(
     Raises
     ------
     DataError
-        If ``explain.motifs`` cannot be read, or windows are too short to discover motifs in.
+        If ``explain.motifs`` cannot be read, which is found before anything is drawn.
     ConfigError
         If a package of the extras is missing.
     """
@@ -272,7 +273,12 @@ def _motifs(
         drawn.notes.append("no motifs: no method kept what each base would contribute; set explain.hypothetical=true")
         return
     _of(explained, columns)
-    patterns = discover(explained.bases, columns["hypothetical"])
+    try:
+        patterns = discover(explained.bases, columns["hypothetical"])
+    except DataError as error:
+        # The other results stand.
+        drawn.notes.append(f"no motifs: {error}")
+        return
     matches = match(patterns, known) if known is not None else None
     note = write_motifs(folder / "motifs", patterns, matches, len(known or ()))
     if note:

@@ -107,6 +107,16 @@ def test_what_cannot_be_drawn_is_noted(explained, columns, tmp_path):
     assert not (tmp_path / "logos").exists()
 
 
+def test_windows_too_short_for_motifs_are_noted(explained, columns, tmp_path):
+    hypothetical = np.full((GENES, LENGTH, 4), np.nan, dtype=np.float16)
+    hypothetical[:, 5:25] = 0
+    methods = {"saliency": columns["saliency"] | {"hypothetical": hypothetical}}
+    one = Explained(**(vars(without_dense(explained)) | {"probability": np.zeros(GENES)}))
+    drawn = draw_results(tmp_path, ExplainConfig(discover=True), one, list(methods), methods.__getitem__)
+    assert drawn.notes[-1].startswith("no motifs: attributions of 20 bases are too few")
+    assert (tmp_path / "figures" / "captions.json").is_file()
+
+
 def test_a_missing_motif_file_is_named_before_anything_is_drawn(explained, columns, tmp_path):
     settings = ExplainConfig(motifs=str(tmp_path / "none.meme"))
     with pytest.raises(DataError, match=r"none\.meme cannot be read"):
