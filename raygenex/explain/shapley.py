@@ -44,7 +44,7 @@ def halflife_shapley(
     """Share out the change of the logit from a reference's half-life features to the gene's among the eight.
 
     All 256 mixtures of the two are scored, so that nothing is estimated. The gene's DNA stays what it is, and is
-    embedded once.
+    worked through once.
 
     Parameters
     ----------
@@ -62,12 +62,5 @@ def halflife_shapley(
     Attribution, shape ``(N, 8)``, and the logit at the reference's features, ``(N,)``; both sum to the gene's logit.
     """
     mixtures = (np.arange(1 << FEATURES)[:, None] >> np.arange(FEATURES) & 1).astype(bool)
-    attribution = np.empty((len(codes), FEATURES), dtype=np.float32)
-    base = np.empty(len(codes))
-    for gene in range(len(codes)):
-        inputs = function.inputs(codes[gene : gene + 1])
-        features = np.where(mixtures, halflife[gene], reference)
-        values = function.logits_of_inputs(np.broadcast_to(inputs, (len(features), *inputs.shape[1:])), features)
-        attribution[gene] = shapley_values(values)
-        base[gene] = values[0]
-    return attribution, base
+    values = function.logits_of_halflives(codes, np.where(mixtures, halflife[:, None], reference))
+    return shapley_values(values).astype(np.float32), values[:, 0]

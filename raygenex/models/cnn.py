@@ -86,10 +86,7 @@ class Cnn(ExpressionModel):
         late: list[Tensor] = []
         if self.scaler is not None:
             assert halflife is not None, "this model needs half-life features"
-            scaled = self.scaler(halflife)
-            code = self.encoder(scaled) if self.encoder else scaled
-            if self.encoder and self.beside:
-                code = torch.cat([code, scaled], dim=1)
+            code = self.halflife_code(halflife)
             if self.join == "dense":
                 late.append(code.flatten(1))
             else:
@@ -100,6 +97,13 @@ class Cnn(ExpressionModel):
             parts.append(self.stem(self._hide(channels_first(sequence, self.inputs, dtype))))
         features = [self.trunk(torch.cat(parts, dim=2)).flatten(1)] if parts else []
         return self.dense(torch.cat([*features, *late], dim=1)).squeeze(1)
+
+    def halflife_code(self, halflife: Tensor) -> Tensor:
+        """Return what joins the DNA of features ``(N, 8)`` in their own units, shape ``(N, channels, 8)``."""
+        assert self.scaler is not None, "this model reads no half-life features"
+        scaled = self.scaler(halflife)
+        code = self.encoder(scaled) if self.encoder else scaled
+        return torch.cat([code, scaled], dim=1) if self.encoder and self.beside else code
 
     def _hide(self, sequence: Tensor) -> Tensor:
         """Set positions drawn at random to zero, as an unknown base is, in training alone; others keep their size."""

@@ -44,7 +44,15 @@ class Lstm(ExpressionModel):
         """Return logits, shape ``(N,)``, of base indices or embeddings and half-life features: see the base class."""
         assert sequence is not None, "this model needs a sequence"
         assert halflife is not None, "this model needs half-life features"
+        return self.join(self.state(sequence), halflife)
+
+    def state(self, sequence: Tensor) -> Tensor:
+        """Return the mean state along the DNA, shape ``(N, hidden)``, twice as wide if it is read from both ends."""
         dtype = next(self.parameters()).dtype
         steps = self.pool(self.stem(channels_first(sequence, self.inputs, dtype))).transpose(1, 2)
         states, _ = self.lstm(steps)
-        return self.dense(torch.cat([states.mean(dim=1), self.scaler(halflife).flatten(1)], dim=1)).squeeze(1)
+        return states.mean(dim=1)
+
+    def join(self, state: Tensor, halflife: Tensor) -> Tensor:
+        """Return the logits, ``(N,)``, of mean states and half-life features in their own units."""
+        return self.dense(torch.cat([state, self.scaler(halflife).flatten(1)], dim=1)).squeeze(1)

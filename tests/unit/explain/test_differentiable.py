@@ -146,6 +146,44 @@ def test_inference_mode_does_not_spoil_gradients(name, tmp_path):
     assert inside.shape == expected.shape
 
 
+# One gene, many half-life features
+
+
+@pytest.mark.parametrize("window", [1, 20, 60, 301])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"kind": "cnn_halflife_raw"},
+        {"join": "dense"},
+        {"kernel_size": 5, "pool": 3, "channels": (4, 4, 3)},
+        {"kernel_size": 1},
+        {"kind": "cnn_dna_only"},
+        {"kind": "cnn_halflife_only"},
+        LSTM,
+    ],
+    ids=str,
+)
+def test_fixed_dna_changes_nothing(model, window, tmp_path):
+    function = bases_function(tmp_path / "a", model, window)
+    codes, _ = draw_genes(3, window, unknown=False)
+    halflife = np.random.default_rng(1).normal(size=(3, 7, 8)).astype(np.float32)
+    found = function.logits_of_halflives(codes, halflife)
+    expected = np.stack([function.logits_of_codes(codes, halflife[:, k]) for k in range(7)], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    if model.get("kind") != "cnn_halflife_only":
+        assert np.ptp(found[:, 0]) > 1e-6
+
+
+@pytest.mark.parametrize("name", ["hyena_mean", "hyena_lstm", *TABLES])
+def test_fixed_embeddings_and_tables_change_nothing(name, tmp_path):
+    function = make(name, tmp_path / "a")
+    codes, halflife = draw_genes()
+    found = function.logits_of_halflives(codes, np.stack([halflife, halflife[::-1]], axis=1))
+    np.testing.assert_allclose(found[:, 0], function.logits_of_codes(codes, halflife), atol=1e-5)
+    np.testing.assert_allclose(found[:, 1], function.logits_of_codes(codes, halflife[::-1]), atol=1e-5)
+
+
 # The first dense layer
 
 
