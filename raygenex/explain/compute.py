@@ -175,13 +175,10 @@ def _halflife(context: Context, batch: Columns) -> Columns:
     attribution, base = halflife_shapley(function, batch["sequence"], halflife, context.halflife_reference)
     genes, features = halflife.shape
     donors = batch["donors"].reshape(genes, -1, features)
-    permuted = np.empty(donors.shape)
-    for gene in range(genes):
-        # One feature at a time is another gene's; the DNA stays the gene's own, and is embedded once.
-        mixed = np.where(np.eye(features, dtype=bool), donors[gene][:, None, :], halflife[gene]).reshape(-1, features)
-        inputs = function.inputs(batch["sequence"][gene : gene + 1])
-        repeated = np.broadcast_to(inputs, (len(mixed), *inputs.shape[1:]))
-        permuted[gene] = function.logits_of_inputs(repeated, mixed).reshape(-1, features)
+    # One feature at a time is another gene's; the DNA stays the gene's own.
+    mixed = np.where(np.eye(features, dtype=bool), donors[:, :, None, :], halflife[:, None, None, :])
+    logits = function.logits_of_halflives(batch["sequence"], mixed.reshape(genes, -1, features))
+    permuted = logits.reshape(genes, -1, features)
     return {"attribution": attribution, "base": base, "permuted": permuted}
 
 
