@@ -10,6 +10,7 @@ import typer
 
 from raygenex import __version__
 from raygenex.cli_data import data_app
+from raygenex.cli_explain import explain
 from raygenex.cli_registry import promote_registered, registry_app
 from raygenex.cli_report import report
 from raygenex.cli_submit import submit
@@ -44,6 +45,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
 app.command()(submit)
+app.command()(explain)
 app.command()(variants)
 app.command()(report)
 

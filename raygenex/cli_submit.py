@@ -53,8 +53,8 @@ def submit(
     with job.in_environment(variables):
         settings = load(config, override, debug)
     words = list(arguments or ())
-    verb, words = check_verb(context.find_root().command, verb, words, as_json)
-    task = Task(settings, verb, tuple(words), variables, installed)
+    verb, words, before = check_verb(context.find_root().command, verb, words, as_json)
+    task = Task(settings, verb, tuple(words), variables, installed, before)
     job.check_task(task, shared or (), submission_id)
     where = read_address(address)
     client = connect(where)
@@ -74,8 +74,12 @@ def submit(
         raise typer.Exit(ended.exit_code)
 
 
-def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[str, list[str]]:
-    """Read a verb and its options as the cluster will, and return both in their plain form.
+def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[str, list[str], int]:
+    """Read a verb and its options as the cluster will.
+
+    Returns
+    -------
+    The verb and its options in their plain form, and how many of these stand before the configuration.
 
     Raises
     ------
@@ -90,11 +94,16 @@ def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[s
     options = {param.name for param in command.params}
     if as_json and "as_json" in options:
         words = ["--json", *words]
-    # A wrong option ends here, with the usage of the verb.
-    found = command.make_context(f"raygenex {name}", ["config.yaml", *words]).params
-    if found.get("override"):
-        raise ConfigError("overrides must be known before anything travels: give -o before the --")
-    return name, words
+    for before in range(len(words) + 1):
+        # A wrong option ends here, with the usage of the verb.
+        placed = [*words[:before], "config.yaml", *words[before:]]
+        found = command.make_context(f"raygenex {name}", placed).params
+        if found.get("override"):
+            raise ConfigError("overrides must be known before anything travels: give -o before the --")
+        # Some verbs take a model before the configuration.
+        if str(found["config"]) == "config.yaml":
+            break
+    return name, words, before
 
 
 def _verbs(group: Any, prefix: str = "") -> dict[str, Any]:

@@ -74,7 +74,7 @@ def delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, confiden
             "use a larger split"
         )
     truth = np.asarray(labels) == 1
-    (high_a, low_a), (high_b, low_b) = _placements(truth, scores_a), _placements(truth, scores_b)
+    (high_a, low_a), (high_b, low_b) = placements(truth, scores_a), placements(truth, scores_b)
     of_high, of_low = high_a - high_b, low_a - low_b
     difference = float(of_high.mean())
     error = math.sqrt(of_high.var(ddof=1) / positives + of_low.var(ddof=1) / negatives)
@@ -220,7 +220,7 @@ def mean_probability(probabilities: Sequence[ArrayLike]) -> Floats:
     return np.mean(arrays, axis=0)
 
 
-def _placements(truth: np.ndarray, scores: ArrayLike) -> tuple[Floats, Floats]:
+def placements(truth: np.ndarray, scores: ArrayLike) -> tuple[Floats, Floats]:
     """Return the share of low genes below each high gene, and the share of high genes above each low gene."""
     values = np.asarray(scores, dtype=np.float64)
     ranks = _midranks(values)

@@ -48,6 +48,11 @@ class ExplainConfig(Section):
     cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each actor reserves")
     gpus_per_worker: Annotated[float, Field(ge=0.0)] = Field(0.0, description="GPUs, or a fraction of one, each")
 
+    @property
+    def keeps_hypothetical(self) -> bool:
+        """Whether hypothetical contributions are kept; motifs are discovered in them."""
+        return self.hypothetical or self.discover
+
     @model_validator(mode="after")
     def _consistent(self) -> "ExplainConfig":
         if len(set(self.methods)) < len(self.methods):

@@ -13,6 +13,8 @@ from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.errors import RaygenexError
 from raygenex.evaluate import open_rows
+from raygenex.explain.job import plan as plan_work
+from raygenex.explain.job import prepare
 from raygenex.predict import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info
@@ -112,6 +114,29 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
     """Say how many genes would be scored."""
     rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force)
     return f"predict: {rows.count} genes into {output}"
+
+
+def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
+    """Say which methods would be computed for how many genes, and what is there already."""
+    job = prepare(config, checkpoint)
+    work, stale = plan_work(job, force)
+    genes, options = job.genes, config.explain
+    where = f"{genes.window_first:+} to {genes.window_first + genes.rows.window - 1:+} from the TSS"
+    lines = [
+        f"explain: {genes.count} of {genes.rows.count} genes of {options.split} with {short_path(str(job.checkpoint))}"
+        + (f", {where}{' (assumed)' if genes.assumed else ''}" if genes.rows.window else ", no promoters")
+    ]
+    for method, ranges in work.gaps.items():
+        todo = sum(stop - start for start, stop in ranges)
+        note = " (its settings changed)" if method in stale else ""
+        lines.append(f"{method}: {todo} of {genes.count} genes to do{note}")
+    each = f"{options.cpus_per_worker:g} CPU" + (
+        f" + {options.gpus_per_worker:g} GPU" if options.gpus_per_worker else ""
+    )
+    return [
+        *lines,
+        f"write: parts, tables and figures into {short_path(str(job.folder))}, by {options.workers} x {each}",
+    ]
 
 
 def plan_benchmark(config: RunConfig, force: bool) -> list[str]:

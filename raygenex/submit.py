@@ -36,11 +36,13 @@ class Task:
     verb
         A verb of the command line that takes a configuration.
     arguments
-        What follows the configuration on that verb's command line.
+        What stands beside the configuration on that verb's command line.
     env
         Environment variables of the job, all its processes included.
     installed
         Use the raygenex that the cluster has, in place of sending this one.
+    before
+        How many of the arguments stand before the configuration.
     """
 
     config: RunConfig
@@ -48,11 +50,13 @@ class Task:
     arguments: tuple[str, ...] = ()
     env: dict[str, str] | None = None
     installed: bool = False
+    before: int = 0
 
     @property
     def entrypoint(self) -> str:
         """The job's shell command: the verb, then its result behind the marker, then its exit code."""
-        command = f"python -m raygenex {self.verb} {shlex.join([_CONFIG_FILE, *self.arguments])}"
+        words = [*self.arguments[: self.before], _CONFIG_FILE, *self.arguments[self.before :]]
+        command = f"python -m raygenex {self.verb} {shlex.join(words)}"
         # Kept in the shell: the folder that the job runs in is shared by all jobs with the same files.
         return f"result=$({command}); code=$?; echo '{MARKER}'; printf '%s\\n' \"$result\"; exit $code"
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,10 @@ class Manifest(BaseModel):
     fingerprints: list[str]
     """The sha256 of each file of the split."""
     methods: dict[str, MethodRecord] = Field(default_factory=dict)
+    derived: str | None = None
+    """What the tables and figures were made from, as a hash; None while they are not all there."""
+    summary: dict[str, Any] | None = None
+    """The numbers that the tables end in."""
 
     def differences(self, other: "Manifest") -> list[str]:
         """Name, in words, everything that makes the other folder's numbers those of something else."""
@@ -189,8 +193,8 @@ def list_parts(folder: Path) -> list[Part]:
     return sorted(found, key=lambda part: part.start)
 
 
-def read_part(part: Part) -> dict[str, NDArray[Any]]:
-    """Read one part; every byte is checked against its checksum.
+def read_part(part: Part, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read one part, or the columns of it that are named; every byte that is read is checked against its checksum.
 
     Raises
     ------
@@ -199,10 +203,10 @@ def read_part(part: Part) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(part.path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
+            columns = {name: file[name] for name in file.files if names is None or name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
-    if "gene_id" not in columns or any(len(column) != part.stop - part.start for column in columns.values()):
+    if not columns or any(len(column) != part.stop - part.start for column in columns.values()):
         raise CheckpointError(f"{part.path} does not hold the genes of its name: {_AGAIN}")
     return columns
 
@@ -234,7 +238,7 @@ def missing_ranges(folder: Path, genes: int) -> list[tuple[int, int]]:
     return gaps
 
 
-def read_parts(folder: Path, genes: int | None = None) -> dict[str, NDArray[Any]]:
+def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Read all parts of one method, joined in the order of their genes.
 
     Parameters
@@ -243,6 +247,8 @@ def read_parts(folder: Path, genes: int | None = None) -> dict[str, NDArray[Any]
         The method's folder.
     genes
         Genes that must be there; None: as many as the last part says.
+    names
+        Columns that are read; None: all.
 
     Raises
     ------
@@ -259,11 +265,17 @@ def read_parts(folder: Path, genes: int | None = None) -> dict[str, NDArray[Any]
         reached = part.stop
     if not parts or reached < (genes or 0):
         raise CheckpointError(f"{folder} holds {reached} of {genes or 'all'} explained genes: {_AGAIN}")
-    columns = [read_part(part) for part in parts]
+    columns = [read_part(part, names) for part in parts]
     for part, read in zip(parts, columns, strict=True):
         if set(read) != set(columns[0]):
             raise CheckpointError(f"{part.path} has other columns than {parts[0].path}: pass --force to start again")
     return {name: np.concatenate([read[name] for read in columns]) for name in columns[0]}
+
+
+def column_names(folder: Path) -> set[str]:
+    """Return the names of the columns of one method, from its first part; it must have one."""
+    with np.load(list_parts(folder)[0].path, allow_pickle=False) as file:
+        return set(file.files)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -250,8 +250,9 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
             partial(figures.permutation_bars, features=features, drop=drop, low=low, high=high),
             "What the AUROC loses without a feature",
             caption(
-                "Loss of AUROC when a feature is shuffled among the genes.",
-                *(genes, explained.split, None, None, explained.confidence),
+                "Loss of AUROC when a feature is shuffled among the genes, with intervals of "
+                f"{100 * explained.confidence:g} % by DeLong's method.",
+                *(genes, explained.split),
             ),
         )
 

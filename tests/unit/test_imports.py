@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "raygenex.data.extract",
         "raygenex.data.source",
         "raygenex.embed.run",
+        "raygenex.explain.run",
         "raygenex.train.autoencoder",
         "raygenex.train.autoencoder_trees",
         "raygenex.train.boosted",

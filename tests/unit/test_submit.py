@@ -8,9 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 import yaml
 from ray.job_submission import JobStatus
 
+from raygenex import cli
+from raygenex.cli_submit import check_verb
 from raygenex.config import load_config, parse_config
 from raygenex.dashboard import NEWEST_RAY, OLDEST_RAY, connect, read_address
 from raygenex.errors import ClusterError, ConfigError
@@ -69,6 +72,21 @@ def test_the_job_gives_its_result_behind_the_marker_and_its_exit_code(tmp_path, 
     done = subprocess.run(task.entrypoint, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, "a log\n")
     assert done.stdout == f"{MARKER}\n{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "before", "command"),
+    [
+        ("train", ["--force"], 0, "train config.yaml --force"),
+        ("explain", ["--force"], 0, "explain config.yaml --force"),
+        ("explain", ["models:/m@champion", "--force"], 1, "explain models:/m@champion config.yaml --force"),
+        ("predict", ["a.h5", "--output", "b.csv"], 0, "predict config.yaml a.h5 --output b.csv"),
+    ],
+)
+def test_a_model_stands_before_the_configuration(verb, words, before, command):
+    found = check_verb(typer.main.get_command(cli.app), verb, words, as_json=False)
+    assert found == (verb, words, before)
+    assert f"python -m raygenex {command})" in Task(CONFIG, verb, tuple(words), before=before).entrypoint
 
 
 def test_variables(monkeypatch, tmp_path):

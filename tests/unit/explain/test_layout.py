@@ -196,3 +196,8 @@ def test_differences_name_what_makes_other_numbers_and_nothing_else(tmp_path):
     with pytest.raises(CheckpointError) as found:
         refuse_differences(tmp_path, mine.differences(other))
     sentence(found, tmp_path, "another window", "--force")
+
+
+def test_columns_that_are_not_asked_for_are_not_read(folder):
+    part(folder, 0, 2, hypothetical=np.zeros((2, 1, 4)))
+    assert set(read_parts(folder, names=("gene_id", "row"))) == {"gene_id", "row"}

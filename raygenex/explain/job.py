@@ -1,0 +1,189 @@
+"""What an explanation is of, and what its folder lacks: checked before anything is started."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygenex import __version__
+from raygenex.config import RunConfig
+from raygenex.errors import CheckpointError
+from raygenex.explain.compute import check_methods, method_settings
+from raygenex.explain.extras import require_packages
+from raygenex.explain.genes import Genes, open_explained
+from raygenex.explain.layout import (
+    MANIFEST,
+    SCORES,
+    Manifest,
+    MethodRecord,
+    damaged_parts,
+    folder_of,
+    missing_ranges,
+    read_manifest,
+    refuse_differences,
+    remove_leftovers,
+)
+from raygenex.explain.motifs import known_motifs
+from raygenex.predict import Predictor
+from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
+
+logger = logging.getLogger(__name__)
+
+_SHARED = ("saliency", "input_x_gradient")
+"""Methods that are read off one gradient, and computed together where both are missing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an explanation is of, checked as far as it can be without a cluster."""
+
+    checkpoint: Path
+    info: CheckpointInfo
+    genes: Genes
+    folder: Path
+    manifest: Manifest
+    """As it would be in an empty folder."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is missing in a folder: the methods, and the ranges of genes that each lacks."""
+
+    gaps: dict[str, list[tuple[int, int]]]
+
+    @property
+    def count(self) -> int:
+        """Genes times methods."""
+        return sum(stop - start for ranges in self.gaps.values() for start, stop in ranges)
+
+    def pieces(self, rows_per_file: int) -> Iterator[tuple[str, int, int]]:
+        """Yield methods, joined by commas, and the range of genes that they lack, scores first."""
+        seen: dict[tuple[str, int, int], list[str]] = {}
+        for method, ranges in self.gaps.items():
+            group = _SHARED[0] if method in _SHARED else method
+            for start, stop in ranges:
+                for low, high in grid(start, stop, rows_per_file):
+                    seen.setdefault((group, low, high), []).append(method)
+        for (_, low, high), methods in seen.items():
+            yield ",".join(methods), low, high
+
+
+def prepare(config: RunConfig, model: str) -> Job:
+    """Check everything that needs no cluster.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError
+        See `explain`.
+    """
+    checkpoint = Path(model).absolute()
+    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
+    predictor = Predictor(checkpoint)
+    info = predictor.info
+    check_methods(predictor, config.explain)
+    # What tables and figures need is missed now, rather than when everything is computed.
+    require_packages(config.explain.discover)
+    known_motifs(config.explain.motifs)
+    genes = open_explained(config, info)
+    assert info.threshold is not None, "checked when loading"
+    methods = {
+        name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
+        for name in (SCORES, *config.explain.methods)
+    }
+    manifest = Manifest(
+        package_version=__version__,
+        checkpoint=str(checkpoint),
+        checkpoint_sha256=checkpoint_sha256(checkpoint),
+        run_name=config.name,
+        model_kind=info.run_config.model.kind,
+        split=config.explain.split,
+        genes=genes.count,
+        window=genes.rows.window,
+        window_first=genes.window_first,
+        window_first_assumed=genes.assumed,
+        threshold=info.threshold,
+        confidence=config.evaluate.confidence,
+        fingerprints=genes.fingerprints,
+        methods=methods,
+    )
+    return Job(checkpoint, info, genes, folder_of(config), manifest)
+
+
+def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
+    """Return what `explain` would compute, and the methods that it would compute anew; nothing is written.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds an explanation of something else, unless ``force``.
+    """
+    existing = None if force else _existing(job)
+    stale = _stale(job, existing)
+    if existing is None:
+        return Work({name: [(0, job.genes.count)] for name in job.manifest.methods}), stale
+    work = missing(job, remove=False)
+    return Work(work.gaps | {name: [(0, job.genes.count)] for name in stale}), stale
+
+
+def _existing(job: Job) -> Manifest | None:
+    """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
+    found = read_manifest(job.folder)
+    if found is not None:
+        refuse_differences(job.folder, found.differences(job.manifest))
+    elif next(job.folder.glob("*/part-*.npz"), None) is not None:
+        raise CheckpointError(
+            f"{job.folder} holds parts, and no {MANIFEST} that says what they are of: pass --force to replace them"
+        )
+    return found
+
+
+def _stale(job: Job, existing: Manifest | None) -> list[str]:
+    """Return the methods whose parts were made by other settings."""
+    if existing is None:
+        return []
+    wanted = job.manifest.methods
+    return [
+        name for name, record in existing.methods.items() if name in wanted and record.settings != wanted[name].settings
+    ]
+
+
+def open_folder(job: Job, force: bool) -> Manifest:
+    """Return the manifest to go on with, of a folder from which everything of other settings is gone."""
+    # A damaged manifest is replaced too when the user asks for it.
+    existing = None if force else _existing(job)
+    if force and job.folder.exists():
+        shutil.rmtree(job.folder)
+    if existing is None:
+        return job.manifest
+    for name in _stale(job, existing):
+        logger.info("%s was computed with other settings: computing it again", name)
+        shutil.rmtree(job.folder / name, ignore_errors=True)
+        del existing.methods[name]
+    methods = existing.methods | {
+        name: record for name, record in job.manifest.methods.items() if name not in existing.methods
+    }
+    summary = {"derived": existing.derived, "summary": existing.summary}
+    return job.manifest.model_copy(update={"methods": methods, **summary})
+
+
+def missing(job: Job, remove: bool) -> Work:
+    """Return what the folder lacks; with ``remove``, damaged parts are named and go."""
+    gaps = {}
+    for name in job.manifest.methods:
+        folder = job.folder / name
+        if remove:
+            remove_leftovers(folder)
+            for part in damaged_parts(folder):
+                logger.warning("%s is damaged: computing its genes again", part.path)
+                part.path.unlink()
+        gaps[name] = missing_ranges(folder, job.genes.count)
+    return Work(gaps)
+
+
+def grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut a range at multiples of ``step``, so that parts keep their names whatever was missing."""
+    while start < stop:
+        end = min((start // step + 1) * step, stop)
+        yield start, end
+        start = end

@@ -1,0 +1,93 @@
+"""What MLflow gets of an explanation, and what is owed to it while it is away."""
+
+from pathlib import Path
+
+import pytest
+
+from raygenex.config import parse_config
+from raygenex.errors import TrackingAway, TrackingError
+from raygenex.explain import track
+from raygenex.explain.layout import folder_of
+from raygenex.explain.track import ExplainTrack
+from raygenex.train.state import RunState, write_state
+
+
+class Store:
+    """A tracker that remembers which files it was given."""
+
+    uri = "http://mlflow.example"
+
+    def __init__(self, config):
+        self.logged = {}
+        self.away = False
+        self.known = True
+
+    def exists(self, run_id):
+        if self.away:
+            raise TrackingAway("no answer")
+        return self.known
+
+    def log_folder(self, run_id, folder, artifact_path):
+        files = sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+        self.logged[run_id, artifact_path] = files
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return the configuration of a run that was trained and explained, and the store that its tracker talks to."""
+    values = {"name": "toy", "output": str(tmp_path), "tracking": {"patience_s": 0}}
+    config = parse_config(values, "test")
+    folder = folder_of(config)
+    for name in ("scores/part-00000000-00000002.npz", "figures/a.svg", "manifest.json", ".manifest.json.1"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (Path(config.folder) / "checkpoint").mkdir()
+    write_state(Path(config.folder), RunState(identity="i", run_id="r", finished=True))
+    store = Store(config)
+    monkeypatch.setattr(track, "Tracker", lambda config: store)
+    return config, store
+
+
+def tracked(config, checkpoint="checkpoint"):
+    return ExplainTrack(config, Path(config.folder, checkpoint), folder_of(config))
+
+
+def test_tables_and_figures_are_logged_once_and_parts_never(run):
+    config, store = run
+    tracked(config).settle(["scores"])
+    assert store.logged == {}
+    tracked(config).owe()
+    tracked(config).settle(["scores"])
+    assert store.logged == {("r", "explain/valid"): ["figures/a.svg", "manifest.json"]}
+    store.logged.clear()
+    tracked(config).settle(["scores"])
+    assert store.logged == {}
+
+
+def test_what_an_absent_store_did_not_get_it_gets_next_time(run):
+    config, store = run
+    store.away = True
+    tracked(config).owe()
+    with pytest.raises(TrackingError):
+        tracked(config).settle(["scores"])
+    store.away = False
+    tracked(config).settle(["scores"])
+    assert list(store.logged) == [("r", "explain/valid")]
+
+
+def test_a_model_of_another_run_is_logged_nowhere(run, tmp_path):
+    config, store = run
+    (tmp_path / "other").mkdir()
+    other = ExplainTrack(config, tmp_path / "other", folder_of(config))
+    other.owe()
+    other.settle(["scores"])
+    assert store.logged == {}
+
+
+def test_a_run_that_the_store_lost_is_a_warning(run, caplog):
+    config, store = run
+    store.known = False
+    tracked(config).owe()
+    tracked(config).settle(["scores"])
+    assert store.logged == {}
+    assert "not in MLflow" in caplog.text
