@@ -20,9 +20,6 @@ def variants(
     config: ConfigPath,
     file: Annotated[str, typer.Argument(metavar="VARIANTS", help="VCF, BCF or table (chrom, pos, ref, alt), or URL.")],
     output: Annotated[str, typer.Option(help="A .parquet, .csv or .tsv file to write.")],
-    model_option: Annotated[
-        str | None, typer.Option("--model", metavar="MODEL", help="The model, where it cannot come first.")
-    ] = None,
     override: Overrides = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -31,15 +28,16 @@ def variants(
 ) -> None:
     """Score variants: the change of every prediction whose window they fall in."""
     settings = load(config, override, debug)
-    given = [*(model or ()), *([model_option] if model_option else [])]
-    if len(given) > 1:
-        raise ConfigError(f"two models are named, {given[0]} and {given[1]}: give one, the configuration and one file")
+    if len(model or ()) > 1:
+        raise ConfigError(
+            f"{' '.join(model or ())} is more than one model: give one, then the configuration and one file of variants"
+        )
     from raygenex.registry import fetch_checkpoint
     from raygenex.variants.run import plan_variants
     from raygenex.variants.run import variants as run_variants
     from raygenex.variants.text import variants_text
 
-    checkpoint = fetch_checkpoint(settings, given[0] if given else f"{settings.folder}/checkpoint")
+    checkpoint = fetch_checkpoint(settings, model[0] if model else f"{settings.folder}/checkpoint")
     if dry_run:
         print_plan(settings, as_json, [plan_variants(settings, file, checkpoint, output, force)])
         return

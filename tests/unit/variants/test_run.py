@@ -449,11 +449,11 @@ def test_the_command(toy):
     assert found.exit_code == 0, found.output
     values = json.loads(found.stdout.strip().splitlines()[-1])
     assert (values["effects"], values["outside"], values["skipped"]["no ALT"]) == (18, 1, 2)
-    found = CliRunner().invoke(app, ["variants", *words[2:], "--model", toy.paths["model"], "--force"])
+    found = CliRunner().invoke(app, [*words, "--force"])
     assert found.exit_code == 0, found.output
     assert "variants: 18 effects on 3 of 3 genes in" in found.output
     assert "skipped: 8 alleles (2 no ALT, " in found.output
-    found = CliRunner().invoke(app, [*words, "--model", toy.paths["model"]])
+    found = CliRunner().invoke(app, ["variants", toy.paths["model"], *words[1:]])
     assert isinstance(found.exception, ConfigError)
 
 
