@@ -144,6 +144,15 @@ def test_no_module_imports_to_the_right_of_itself(module):
         ("raygenex.sequence", ("raygenex",)),
         ("raygenex.errors", ("raygenex",)),
         ("raygenex.train", ("h5py", "mlflow")),
+        (
+            "raygenex.explain",
+            ("raygenex.variants", "raygenex.benchmark", "raygenex.tune", "raygenex.registry", "raygenex.report"),
+        ),
+        (
+            "raygenex.variants",
+            ("raygenex.explain", "raygenex.benchmark", "raygenex.tune", "raygenex.registry", "raygenex.report"),
+        ),
+        ("raygenex.predict", ("raygenex.explain", "raygenex.variants", "raygenex.report")),
     ],
 )
 def test_forbidden_arrows(parent, never):
