@@ -79,7 +79,7 @@ def save_model(folder: Path, kind: str) -> None:
 
 def settings(yeast: str, output: Path, workers: int) -> RunConfig:
     """Return the genes of jobs/yeast.yaml, taken from the annotation."""
-    options = {"genome": f"{yeast}/genome.fa.gz", "annotation": f"{yeast}/genes.gtf.gz"}
+    options = {"genome": f"{yeast}/genome.fa.gz", "annotation": f"{yeast}/genes.gtf.gz", "window_first": -WINDOW // 2}
     amount = {"workers": workers, "in_process": 0} if workers else {"in_process": 10**12}
     return parse_config({"output": str(output), "variants": options | amount}, "the benchmark")
 

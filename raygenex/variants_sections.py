@@ -17,8 +17,8 @@ class VariantsConfig(Section):
     )
     window_first: int | None = Field(
         None,
-        description="first base of the window that the model reads, from the TSS; null: as the files or build say, or "
-        "centred",
+        description="first base of the window that the model reads, from the TSS; null: as the files, build or the "
+        "model's own build say, or centred",
     )
     max_length: PositiveInt = Field(
         1000, description="longest allele in bases, once what REF and ALT share is cut off; longer ones are skipped"

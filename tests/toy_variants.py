@@ -16,6 +16,7 @@ WINDOW = 8
 FIRST = -4
 # On each gene's own strand, the TSS at index 4.
 REFERENCE = {"P": "ACGTGGGG", "M": "ACGTCCCC", "S": "GTACATGC"}
+LABEL = {"table": "expression.tsv", "columns": ["a"]}
 PLACES = {"P": ("I", 21, "+"), "M": ("I", 190, "-"), "S": ("II", 31, "+")}
 BIAS = -0.5
 assert LENGTHS == {"I": 220, "II": 100}

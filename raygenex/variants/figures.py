@@ -34,7 +34,7 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
     axes
         Where to draw.
     position
-        Bases from the TSS on the gene's strand, shape ``(n,)``.
+        Bases from the TSS on the gene's strand, shape ``(n,)``; what begins outside the window is drawn at its end.
     delta
         Change of the logit, finite, shape ``(n,)``, at least one.
     first, stop
@@ -45,6 +45,7 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
     The same axes.
     """
     assert len(position) == len(delta) > 0, (len(position), len(delta))
+    position = np.clip(position, first, stop - 1)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
     if len(delta) <= POINTS:

@@ -1,5 +1,6 @@
 """The genes that variants are scored against: where their windows lie, and their half-life features."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ COMPARED = 16
 
 _FILE = "genes.npz"
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Genes:
@@ -44,6 +47,8 @@ class Genes:
     """The windows' first base, from the TSS, on the gene's strand."""
     window: int
     """Bases of each window."""
+    assumed: bool = False
+    """Whether the windows were taken as centred because nothing says where they start."""
 
     @property
     def low(self) -> NDArray[np.int64]:
@@ -53,18 +58,19 @@ class Genes:
     def save(self, folder: Path) -> None:
         """Write the genes into a folder, for other processes."""
         columns = {name: getattr(self, name) for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
-        np.savez(folder / _FILE, **columns, first=self.first, window=self.window)
+        np.savez(folder / _FILE, **columns, first=self.first, window=self.window, assumed=self.assumed)
 
     @classmethod
     def load(cls, folder: Path) -> "Genes":
         """Read the genes that `save` wrote."""
         with np.load(folder / _FILE) as found:
             columns = {name: found[name] for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
-            return cls(**columns, first=int(found["first"]), window=int(found["window"]))
+            first, window, assumed = (found[name].item() for name in ("first", "window", "assumed"))
+            return cls(**columns, first=first, window=window, assumed=assumed)
 
 
 def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
-    """Read the genes of a configuration, from HDF5 files or from an annotation.
+    """Read the genes of a configuration, from HDF5 files or from an annotation; warn if their windows are assumed.
 
     Parameters
     ----------
@@ -82,8 +88,16 @@ def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes
         genome, promoters are not those of the genome, or the features are scaled otherwise than the model's.
     """
     if config.variants.annotation is not None:
-        return _from_annotation(config, config.variants.annotation, info, genome)
-    return _from_files(config, info, genome)
+        genes = _from_annotation(config, config.variants.annotation, info, genome)
+    else:
+        genes = _from_files(config, info, genome)
+    if genes.assumed:
+        _LOG.warning(
+            "the windows were taken as centred, from base %+d from the TSS, because nothing says otherwise: if the "
+            "model was trained on others, set variants.window_first",
+            genes.first,
+        )
+    return genes
 
 
 def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
@@ -95,7 +109,8 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Gene
     if not patterns:
         raise DataError("no genes to score variants against: set variants.genes, variants.annotation or data")
     files = [inspect(path, require_label=False) for path in locate(patterns, where)]
-    firsts = {_first(file, config, info): file for file in files}
+    found = [_first(config, info, file) for file in files]
+    firsts = {first: file for (first, _), file in zip(found, files, strict=True)}
     if len(firsts) > 1:
         (one, file), (other, other_file) = list(firsts.items())[:2]
         raise DataError(
@@ -110,7 +125,8 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Gene
         for gene in part["gene_id"]:
             if (other_path := owner.setdefault(gene, file.path)) != file.path:
                 raise DataError(f"gene {gene} stands in {other_path} and in {file.path}: remove it from one of them")
-    genes = Genes(**columns, first=next(iter(firsts)), window=info.inputs.window)
+    assumed = all(assumed for _, assumed in found)
+    genes = Genes(**columns, first=next(iter(firsts)), window=info.inputs.window, assumed=assumed)
     _check_ends(genes, genome, where)
     start = 0
     with GenomeReader(genome) as reader:
@@ -120,16 +136,36 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Gene
     return genes
 
 
-def _first(file: PromoterFile, config: RunConfig, info: CheckpointInfo) -> int:
-    """Return where the window that the model reads starts: in the middle of the file's own window."""
+def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = None) -> tuple[int, bool]:
+    """Return where the window that the model reads starts, and whether that is only assumed."""
     wanted = info.inputs.window
     if config.variants.window_first is not None:
-        return config.variants.window_first
-    if file.first is None or not file.window:
-        return -(wanted // 2)
+        return config.variants.window_first, False
+    if file is None or file.first is None:
+        first, is_assumed = _as_built(config, info)
+        # Promoters are compared with the genome, so that of them nothing is assumed.
+        return first, is_assumed and not (file and file.window)
+    if not file.window:
+        return file.first, False
     if file.window < wanted:
         raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {file.window}: use other genes")
-    return file.first + file.window // 2 - wanted // 2
+    return _middle(file.first, file.window, wanted), False
+
+
+def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:
+    """Return where `build` places the window: that of the configuration, or else that of the model's training."""
+    wanted = info.inputs.window
+    for build in (config.build, info.run_config.build):
+        if build is None or not build.promoters:
+            continue
+        if (length := build.window[1] - build.window[0]) >= wanted:
+            return _middle(build.window[0], length, wanted), False
+    return -(wanted // 2), True
+
+
+def _middle(first: int, window: int, wanted: int) -> int:
+    """Return where the middle of a window starts, as `data.window` cuts it in training."""
+    return first + window // 2 - wanted // 2
 
 
 def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Names) -> dict[str, NDArray]:
@@ -181,24 +217,18 @@ def _compare(file: PromoterFile, genes: Genes, start: int, reader: GenomeReader,
         if (different := int((stored != cut).sum())) > 0:
             raise DataError(
                 f"the promoter of gene {genes.gene_id[gene]} in {file.path} differs from {genome.path} in {different} "
-                f"of {file.window} bases: name the genome that the promoters were cut from in variants.genome"
+                f"of {file.window} bases from base {first:+} from the TSS: name the genome that the promoters were cut "
+                "from in variants.genome" + (", or set variants.window_first" if file.first is None else "")
             )
 
 
 def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome: Genome) -> Genes:
     refuse_other_scale(path, "log10", info)
     wanted = info.inputs.window
-    first = config.variants.window_first
+    first, is_assumed = _first(config, info)
     changes = {"annotation": path, "genome": genome.path, "features": None, "out_of_bounds": "pad"}
-    if config.build is not None:
-        if first is None:
-            length = config.build.window[1] - config.build.window[0]
-            first = config.build.window[0] + length // 2 - wanted // 2
-        rules = config.build.model_copy(update=changes)
-    else:
-        # The rules alone are needed: labels, which a build cannot do without, are not.
-        rules = BuildConfig.model_construct().model_copy(update=changes)
-    first = -(wanted // 2) if first is None else first
+    # The rules alone are needed: labels, which a build cannot do without, are not.
+    rules = (config.build or BuildConfig.model_construct()).model_copy(update=changes)
     with steps("reading the annotation") as on_progress:
         annotation = read_annotation(path, on_progress)
     found, dropped = find_candidates(annotation, genome, rules.model_copy(update={"window": (first, first + wanted)}))
@@ -218,4 +248,5 @@ def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome:
         halflife=halflife,
         first=first,
         window=wanted,
+        assumed=is_assumed,
     )

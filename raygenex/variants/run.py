@@ -30,6 +30,7 @@ from raygenex.variants.genes import Genes, open_genes
 from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.spool import Part, Spool, read_part
 from raygenex.variants.table import SUFFIXES, TableWriter
+from raygenex.variants.text import window_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,12 @@ class VariantsResult:
     """Alleles that cannot be scored, by reason."""
     changed_calls: int
     """Rows whose prediction changes."""
+    window: int
+    """Bases that the model reads of every gene."""
+    window_first: int
+    """The first of them, from the TSS on the gene's strand."""
+    window_first_assumed: bool
+    """Whether the window was taken as centred because nothing says where it starts."""
     threshold: float
     seconds: float
 
@@ -133,6 +140,9 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         mismatched=counts.mismatched,
         skipped=dict(counts.skipped.most_common()),
         changed_calls=effects.changed_calls,
+        window=opened.genes.window,
+        window_first=opened.genes.first,
+        window_first_assumed=opened.genes.assumed,
         threshold=opened.predictor.threshold,
         seconds=time.monotonic() - started,
     )
@@ -144,6 +154,8 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
         raise ConfigError(f"output {target} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not is_url(path) and target.resolve() == Path(path).resolve():
         raise ConfigError(f"output {target} is the file of variants itself: name another one")
+    if folder := next((old for old in _outputs(target) if old.is_dir()), None):
+        raise ConfigError(f"{folder} is a folder where a file of output {target} goes: name another output")
     if not force and (old := next((old for old in _outputs(target) if old.exists()), None)):
         raise ConfigError(f"output {old} exists: pass --force to replace it")
     if not target.parent.is_dir():
@@ -165,10 +177,10 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
 def plan_variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool) -> str:
     """Say which variants would be scored against how many genes."""
     opened = open_variants(config, path, checkpoint, Path(output).absolute(), force)
-    first, last = opened.genes.first, opened.genes.first + opened.genes.window - 1
+    genes = opened.genes
     return (
-        f"variants: {short_path(path)} against {len(opened.genes.gene_id)} genes, bases {first} to {last} from the TSS "
-        f"in {short_path(opened.genome.path)}, into {output}"
+        f"variants: {short_path(path)} against {len(genes.gene_id)} genes, "
+        f"{window_text(genes.first, genes.window, genes.assumed)}, in {short_path(opened.genome.path)}, into {output}"
     )
 
 

@@ -15,6 +15,7 @@ def variants_text(result: VariantsResult) -> str:
     lines = [
         f"variants: {result.effects} effects on {result.genes} of {result.known_genes} genes in "
         f"{short_path(result.output)}, {result.changed_calls} change the prediction (threshold {result.threshold:.4f})",
+        f"windows: {window_text(result.window_first, result.window, result.window_first_assumed)}",
         f"read: {result.records} records, {result.alleles} alleles, {result.outside} of them outside every window",
     ]
     if result.mismatched:
@@ -26,3 +27,9 @@ def variants_text(result: VariantsResult) -> str:
     if result.figure is not None:
         lines.append(f"plot: {short_path(result.figure)}")
     return "\n".join(lines)
+
+
+def window_text(first: int, window: int, assumed: bool) -> str:
+    """Say which bases are read: ``window`` of them from ``first``, both counted from the TSS."""
+    note = " (assumed to be centred: set variants.window_first)" if assumed else ""
+    return f"bases {first:+,} to {first + window - 1:+,} from the TSS{note}"

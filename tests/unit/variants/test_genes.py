@@ -1,10 +1,12 @@
 """Where the windows of genes lie, for models that read the middle of what a file holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy_genome import write_toy_genome
 from toy_models import sentence
-from toy_variants import PLACES, REFERENCE
+from toy_variants import LABEL, PLACES, REFERENCE
 
 from raygenex.config import parse_config
 from raygenex.data.genome import GenomeReader, open_genome
@@ -18,10 +20,15 @@ from raygenex.variants.genes import Genes, open_genes
 LONGER = {"P": "GTACGTGGGGGC", "M": "GTACGTCCCCGG", "S": "ACGTACATGCCC"}
 
 
-def described(window=8):
-    config = parse_config({}, "test")
+def described(window=8, build=None):
+    """Describe a model whose data were made with the window ``build``, if one is given."""
+    config = parse_config({} if build is None else {"build": section(build)}, "test")
     inputs = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale="log10")
     return CheckpointInfo(config=config.dump(), config_hash=config.hash(), inputs=inputs)
+
+
+def section(window):
+    return {"genome": "other.fa", "annotation": "other.gtf", "label": LABEL, "window": window}
 
 
 @pytest.fixture
@@ -52,9 +59,11 @@ def write(tmp_path):
     return make
 
 
-def opened(genome, paths, window=8, **options):
-    config = parse_config({"variants": {"genome": genome.path, "genes": paths, **options}}, "test")
-    return open_genes(config, described(window), genome)
+def opened(genome, paths, window=8, trained=None, build=None, **options):
+    """Open genes for a model whose data were built with ``trained``, by a configuration that builds ``build``."""
+    values = {"variants": {"genome": genome.path, "genes": paths, **options}}
+    config = parse_config(values if build is None else values | {"build": section(build)}, "test")
+    return open_genes(config, described(window, trained), genome)
 
 
 def windows_of(genes, genome):
@@ -86,8 +95,61 @@ def test_the_model_reads_the_middle(genome, write):
     assert windows_of(odd, genome) == {"S": "TACATGC"}
 
 
-def test_files_that_do_not_say_are_centred(genome, write):
-    assert windows_of(opened(genome, write("a.h5", LONGER, None)), genome) == REFERENCE
+def test_files_that_do_not_say_are_centred(genome, write, caplog):
+    genes = opened(genome, write("a.h5", LONGER, None))
+    assert windows_of(genes, genome) == REFERENCE
+    # Their promoters are those of the genome there: nothing is left to assume.
+    assert not genes.assumed
+    assert not caplog.records
+
+
+def test_files_that_do_not_say_and_are_not_centred(genome, write):
+    path = write("a.h5", {"S": "ACATGCCC"}, None, "S")
+    with pytest.raises(
+        DataError, match=r"from base -4 from the TSS: .* in variants\.genome, or set variants\.window_f"
+    ):
+        opened(genome, path)
+    assert windows_of(opened(genome, path, trained=[-2, 6]), genome) == {"S": "ACATGCCC"}
+
+
+def test_files_without_promoters_say_where_windows_start(genome, write, caplog):
+    genes = opened(genome, write("a.h5", {"S": ""}, -2, "S"))
+    assert windows_of(genes, genome) == {"S": "ACATGCCC"}
+    assert not genes.assumed
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("source", ["files", "annotation"])
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ({"trained": [-50, 10], "window": 60}, -50),
+        # Bases -50 to 9 without 5 at either end, as data.window cuts them.
+        ({"trained": [-50, 10], "window": 50}, -45),
+        ({"trained": [-50, 10], "build": [-40, 20], "window": 60}, -40),
+        ({"trained": [-50, 10], "window_first": -5, "window": 60}, -5),
+    ],
+)
+def test_where_windows_start_is_said_by_a_build(genome, write, tmp_path, caplog, source, options, first):
+    if source == "annotation":
+        options = options | {"annotation": str(tmp_path / "genes.gtf")}
+    genes = opened(genome, write("a.h5", {"S": ""}, None, "S") if source == "files" else (), **options)
+    assert (genes.first, genes.window, genes.assumed) == (first, options["window"], False)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("source", ["files", "annotation"])
+@pytest.mark.parametrize("trained", [None, [-50, 5]])
+def test_windows_that_nothing_places_are_said_to_be_assumed(genome, write, tmp_path, caplog, source, trained):
+    # A build of 55 bases is not what a model of 60 was trained on.
+    options = {"annotation": str(tmp_path / "genes.gtf")} if source == "annotation" else {}
+    paths = write("a.h5", {"S": ""}, None, "S") if source == "files" else ()
+    genes = opened(genome, paths, window=60, trained=trained, **options)
+    assert (genes.first, genes.window, genes.assumed) == (-30, 60, True)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "taken as centred, from base -30 from the TSS, because nothing says" in record.getMessage()
+    assert "set variants.window_first" in record.getMessage()
 
 
 def test_the_windows_may_be_said(genome, write):
@@ -128,8 +190,8 @@ def test_names_of_chromosomes_become_those_of_the_genome(genome, write):
 
 
 def test_genes_travel_between_processes(genome, write, tmp_path):
-    genes = opened(genome, write("a.h5", REFERENCE, -4))
+    genes = replace(opened(genome, write("a.h5", REFERENCE, -4)), assumed=True)
     genes.save(tmp_path)
     found = Genes.load(tmp_path)
-    for name in ("gene_id", "chrom", "tss", "strand", "halflife", "first", "window"):
+    for name in ("gene_id", "chrom", "tss", "strand", "halflife", "first", "window", "assumed"):
         np.testing.assert_array_equal(getattr(found, name), getattr(genes, name))

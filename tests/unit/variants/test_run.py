@@ -24,6 +24,7 @@ from raygenex.predict import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants.run import plan_variants, variants
+from raygenex.variants.text import variants_text
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
@@ -395,6 +396,15 @@ def test_outputs_that_cannot_be(toy, output, words):
     sentence(info, output, *words)
 
 
+@pytest.mark.parametrize("name", ["out.parquet", "out.svg", "out.png", "out.skipped.tsv"])
+def test_a_folder_where_an_output_goes_is_refused_before_the_work(toy, monkeypatch, name):
+    (toy.folder / name).mkdir()
+    monkeypatch.setattr("raygenex.variants.run.Predictor", None)
+    with pytest.raises(ConfigError) as info:
+        toy.run(vcf())
+    sentence(info, f"{name} is a folder where a file of output", "out.parquet goes: name another output")
+
+
 def test_an_output_is_replaced_by_force_alone(toy):
     toy.run(vcf())
     config, path = toy.config(), toy.write(vcf())
@@ -443,18 +453,29 @@ def test_the_command(toy):
     words += ["-o", f"variants.genes={toy.paths['genes']}"]
     found = CliRunner().invoke(app, [*words, "--dry-run"])
     assert found.exit_code == 0, found.output
-    assert "against 3 genes, bases -4 to 3 from the TSS in" in found.output
+    assert "against 3 genes, bases -4 to +3 from the TSS, in" in found.output
     assert not (toy.folder / "out.tsv").exists()
     found = CliRunner().invoke(app, [*words, "--json"])
     assert found.exit_code == 0, found.output
     values = json.loads(found.stdout.strip().splitlines()[-1])
     assert (values["effects"], values["outside"], values["skipped"]["no ALT"]) == (18, 1, 2)
+    assert (values["window"], values["window_first"], values["window_first_assumed"]) == (8, -4, False)
     found = CliRunner().invoke(app, [*words, "--force"])
     assert found.exit_code == 0, found.output
     assert "variants: 18 effects on 3 of 3 genes in" in found.output
+    assert "windows: bases -4 to +3 from the TSS\n" in found.output
     assert "skipped: 8 alleles (2 no ALT, " in found.output
     found = CliRunner().invoke(app, ["variants", toy.paths["model"], *words[1:]])
     assert isinstance(found.exception, ConfigError)
+
+
+def test_an_assumed_window_is_said(toy):
+    note = "bases -4 to +3 from the TSS (assumed to be centred: set variants.window_first)"
+    config, path = toy.config(genes=(), annotation=toy.paths["annotation"]), toy.write(vcf())
+    target = str(toy.folder / "a.csv")
+    assert f"against 3 genes, {note}, in" in plan_variants(config, path, toy.paths["model"], target, False)
+    result = variants(config, path, toy.paths["model"], target)
+    assert f"windows: {note}\n" in variants_text(result)
 
 
 def test_the_plan_looks_at_the_first_line(toy):

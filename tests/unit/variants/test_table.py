@@ -64,6 +64,12 @@ def test_few_effects_are_points_and_many_are_bands():
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "median"
 
 
+def test_effects_that_begin_outside_the_window_are_drawn_at_its_end():
+    axes = draw_effects(Figure().subplots(), np.array([-9, 2], np.int32), np.array([1, 2], np.float32), -4, 4)
+    assert axes.collections[0].get_offsets().tolist() == [[-4, 1], [2, 2]]
+    assert axes.get_xlim() == (-4.5, 3.5)
+
+
 def test_the_plot_is_written_twice_and_alike(tmp_path):
     position, delta = np.array([-3, 4], dtype=np.int32), np.array([0.5, -0.5], dtype=np.float32)
     for name in ("a", "b"):
