@@ -23,6 +23,10 @@ from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
 GENES = 40
 WINDOW = 20
 THRESHOLD = 0.45
+SMOOTHING = 3
+"""Bases of the moving average of the explanation's profiles."""
+TOP_GENES = 4
+"""Genes of its most important positions, fewer than are predicted high."""
 ODD = "<b>G&0"
 """The first gene of valid, which a page must show as it is."""
 
@@ -166,13 +170,17 @@ def add_explanation(folder: Path, valid: str) -> None:
         confidence=0.95,
         fingerprints=[fingerprint(valid)],
         methods=done | {"mutagenesis": MethodRecord(complete=False, genes=1)},
+        derived="0" * 64,
+        summary={"smoothing": SMOOTHING},
     )
     write_manifest(part, made)
     probability = rng.random(genes)
     high = probability >= THRESHOLD
     saliency = rng.random((genes, window)).astype(np.float32)
-    write_profiles(part / "importance_saliency.csv", profiles(saliency, high, made.window_first, resamples=20))
-    top = top_positions(saliency, ids, probability, THRESHOLD, made.window_first, positions=5)
+    write_profiles(
+        part / "importance_saliency.csv", profiles(saliency, high, made.window_first, SMOOTHING, resamples=20)
+    )
+    top = top_positions(saliency, ids, probability, THRESHOLD, made.window_first, 5, TOP_GENES)
     write_top(part, "saliency", top)
     shapley = rng.normal(size=(genes, 8)).astype(np.float32)
     halflife = {"gene_id": ids, "row": np.arange(genes), "attribution": shapley, "base": np.zeros(genes)}
@@ -188,6 +196,9 @@ def add_explanation(folder: Path, valid: str) -> None:
     (part / "logos" / "saliency.csv").write_text(f"file,gene_id,first,last\nsaliency_1.svg,{ids[0]},-5,4\n")
     (part / "motifs").mkdir()
     (part / "motifs" / "motifs.csv").write_text("motif,seqlets\npos <0>,33\n")
+    for name in ("pos_10", "pos_2"):
+        (part / "motifs" / f"{name}.svg").write_text(LOGO)
+    (part / "agreement.csv").write_text("method,other,spearman_median,genes\nsaliency,deeplift,-0.12345678,40\n")
 
 
 def make_full_run(root: Path) -> tuple[RunConfig, Path]:

@@ -65,6 +65,11 @@ class Facts:
     notes: tuple[str, ...]
     """What the reader must know of the whole, a sentence each."""
 
+    @property
+    def described(self) -> RunConfig:
+        """The configuration that trained the model; where there is none, the one that was named."""
+        return self.config if self.trained is None else self.trained.info.run_config
+
 
 def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[RunConfig, Path]:
     """Return the configuration and the folder of what a user named: a run's folder or a configuration.
@@ -125,7 +130,9 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
             notes.append(f"{target} has other settings than those that trained this model, which the page shows")
         data = read_data(named, trained.info)
         measured, stale = read_measured(folder, trained.sha256, data)
-        explained, old = read_explained(folder, trained.sha256)
+        known = {name: tuple(prints) for name, prints in trained.info.fingerprints.items()}
+        known |= {name: truth.fingerprints for name, truth in data.truth.items()}
+        explained, old = read_explained(folder, trained.sha256, known)
         notes += stale + old
         registered, unregistered = _find_version(named, trained.sha256)
     return Facts(

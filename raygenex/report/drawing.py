@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from raygenex import figures
-from raygenex.config import ExplainConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 from raygenex.explain import figures as looking
@@ -146,16 +145,18 @@ def _projection(name: str, title: str, found: Projection, colouring: Colouring) 
     }
 
 
-def along_the_promoter(found: Explained, options: ExplainConfig) -> list[Picture]:
+def along_the_promoter(found: Explained) -> list[Picture]:
     """Draw the importance of positions, as the paper's Figure 4 does, and its top positions, as Figure 5 does."""
     split, level = found.manifest.split, found.manifest.confidence
+    # Where the explanation does not say how its tables were smoothed, the label does not either.
+    smoothing = (found.manifest.summary or {}).get("smoothing", 1)
     pictures = []
     for method, groups in found.profiles.items():
         name = METHOD_NAMES.get(method, method)
         title = f"{name} along the promoter, {split}"
 
         def profile(axes: Axes, groups: Any = groups) -> Axes:
-            return looking.importance_profile(axes, groups, options.smoothing)
+            return looking.importance_profile(axes, groups, smoothing)
 
         counts = ", ".join(f"{groups[key].genes:,} predicted {key}" for key in ("high", "low") if key in groups)
         text = f"Mean absolute attribution by position; n = {counts}; bands are {100 * level:g} % intervals over genes."
@@ -169,7 +170,10 @@ def along_the_promoter(found: Explained, options: ExplainConfig) -> list[Picture
         def heatmap(axes: Axes, top: Any = top) -> Axes:
             return looking.top_heatmap(axes, top)
 
-        text = f"Attributions of n = {len(top.gene_id):,} genes predicted high, a row a gene, a column a position."
+        text = (
+            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row a gene, "
+            "a column a position."
+        )
         text = found.captions.get(f"top_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-top", title, _SQUARE, heatmap)
         pictures.append(Picture(svg, title, text + _assumed(found)))
@@ -210,7 +214,7 @@ def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
 
 def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None:
     """Return the half-life features of the explained genes, shape ``(n, 8)``, if they are known."""
-    if truth is None or found.halflife_genes is None or truth.fingerprints != tuple(found.manifest.fingerprints):
+    if truth is None or found.halflife_genes is None:
         return None
     row_of = {gene: row for row, gene in enumerate(truth.gene_id.tolist())}
     genes = found.halflife_genes.tolist()

@@ -1,5 +1,7 @@
 """What `raygenex explain` found out about a model, as its figures need it."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +66,24 @@ class Explained:
     """By name of the figure, as `raygenex.explain.results` wrote them."""
 
 
-def read_explained(folder: Path, checkpoint_sha256: str) -> tuple[dict[str, Explained], list[str]]:
+def read_explained(
+    folder: Path, checkpoint_sha256: str, fingerprints: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, Explained], list[str]]:
     """Read the explanations of a checkpoint.
+
+    Parameters
+    ----------
+    folder
+        The run's.
+    checkpoint_sha256
+        Of its checkpoint.
+    fingerprints
+        The sha256 of each file by split, of the splits whose data are known.
 
     Returns
     -------
-    What there is by split, and a sentence for each split whose explanation is of another checkpoint.
+    What there is by split, and a sentence for each split whose explanation is of another checkpoint, of other data, or
+    has tables and figures that are not those of its numbers.
 
     Raises
     ------
@@ -86,6 +100,15 @@ def read_explained(folder: Path, checkpoint_sha256: str) -> tuple[dict[str, Expl
         if manifest.checkpoint_sha256 != checkpoint_sha256:
             notes.append(f"the explanation of {split} is of another checkpoint and is left out")
             continue
+        if tuple(manifest.fingerprints) != fingerprints.get(split, tuple(manifest.fingerprints)):
+            notes.append(f"the explanation of {split} is of other data and is left out")
+            continue
+        if manifest.derived is None:
+            notes.append(
+                f"the explanation of {split} is left out, since its tables and figures are not up to date: "
+                "`raygenex explain` must be run again"
+            )
+            continue
         found[split] = _read(part, manifest)
     return found, notes
 
@@ -93,7 +116,7 @@ def read_explained(folder: Path, checkpoint_sha256: str) -> tuple[dict[str, Expl
 def _read(folder: Path, manifest: Manifest) -> Explained:
     complete = [name for name, record in manifest.methods.items() if record.complete]
     profiles = {name: read_profiles(folder / f"importance_{name}.csv") for name in complete}
-    tops = {name: read_top(folder, name) for name in complete}
+    tops = {name: read_top(folder, name, of["high"].genes) for name, of in profiles.items() if "high" in of}
     halflife = read_parts(folder / "halflife") if "halflife" in complete else {}
     tables = {title: read_table(folder / path, _AGAIN, ()) for title, path in _TABLES.items()}
     return Explained(
@@ -129,7 +152,12 @@ def _logos(folder: Path, methods: list[str]) -> list[Logo]:
 
 
 def _motif_logos(folder: Path) -> list[Logo]:
-    return [Logo(path, f"Motif {path.stem}") for path in sorted((folder / "motifs").glob("*.svg"))]
+    return [Logo(path, f"Motif {path.stem}") for path in sorted((folder / "motifs").glob("*.svg"), key=_natural)]
+
+
+def _natural(path: Path) -> list[str | int]:
+    """Sort ``pos_2`` before ``pos_10``: text and numbers take turns."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def read_projection(folder: Path) -> Projection | None:
@@ -170,16 +198,25 @@ def read_profiles(path: Path) -> dict[str, Profile]:
     return found
 
 
-def read_top(folder: Path, method: str) -> TopPositions | None:
-    """Read the most important positions of a method; None if there are none, DataError if a file is damaged."""
+def read_top(folder: Path, method: str, predicted_high: int) -> TopPositions | None:
+    """Read the most important positions of a method, the mean of so many genes predicted high.
+
+    Returns
+    -------
+    None if there are no positions, or no genes.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged.
+    """
     path = folder / f"top_{method}.csv"
     arrays = read_arrays(folder / f"top_{method}.npz", _AGAIN, ("gene_id", "position", "value"))
     rows = read_table(path, _AGAIN, ("rank", "position", "importance"))
-    if arrays is None or rows is None:
+    if arrays is None or rows is None or not arrays["value"].size:
         return None
     importance = numbers(rows, "importance", path, _AGAIN)
-    genes = arrays["gene_id"]
-    return TopPositions(arrays["position"], importance, genes, arrays["value"], len(genes))
+    return TopPositions(arrays["position"], importance, arrays["gene_id"], arrays["value"], predicted_high)
 
 
 def _read_importance(path: Path) -> Importance | None:

@@ -65,7 +65,8 @@ def render_page(facts: Facts, day: str) -> str:
         "generator": GENERATOR,
         "best": best,
         "best_text": "" if best is None else interval_text(best.metrics["auroc"]),
-        "kind": type(facts.config.model).__doc__ or "",
+        "described": facts.described,
+        "kind": type(facts.described.model).__doc__ or "",
         "data": None,
         "metrics": _metrics(facts),
         "published": _published(facts),
@@ -77,7 +78,7 @@ def render_page(facts: Facts, day: str) -> str:
         "benchmark": None,
         "study": None,
         "explained": {name: _explained(one, facts) for name, one in facts.explained.items()},
-        "tracking_uri": _without_password(tracking_uri(facts.config)),
+        "tracking_uri": tracking_uri(facts.config),
         "settings": "",
         "script": script,
         "scripts": f"; script-src {_source_hash(script)}",
@@ -86,9 +87,7 @@ def render_page(facts: Facts, day: str) -> str:
         values["data"] = page_values(facts.data.report, facts.config.check)
     if facts.trained is not None:
         info = facts.trained.info
-        values["settings"] = _without_password(
-            yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
-        )
+        values["settings"] = yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
         if info.history:
             values["learning"] = drawing.learning(info.history)
     if facts.benchmark is not None:
@@ -98,7 +97,8 @@ def render_page(facts: Facts, day: str) -> str:
         }
     if facts.study is not None and facts.study.trials:
         values["study"] = {"rows": _trials(facts.study), "picture": drawing.search(facts.study)}
-    return html.render("report/report.html.j2", values)
+    # The page as a whole: reasons of failures and settings name addresses too.
+    return _without_password(html.render("report/report.html.j2", values))
 
 
 def headline(facts: Facts) -> Measured | None:
@@ -124,7 +124,7 @@ def _published(facts: Facts) -> list[dict[str, Any]]:
     for split in SPLITS:
         one = facts.measured.get(split)
         own += [_NOTHING] * 2 if one is None else [interval_text(one.metrics[name]) for name in ("auroc", "f1")]
-    rows = [{"name": facts.name, "kind": facts.config.model.kind, "cells": own, "own": True}]
+    rows = [{"name": facts.name, "kind": facts.described.model.kind, "cells": own, "own": True}]
     for kind in sorted(PUBLISHED["test"], key=lambda kind: -PUBLISHED["test"][kind].auroc):
         cells = [f"{value:.4f}" for split in SPLITS for value in PUBLISHED[split][kind]]
         rows.append({"name": "published", "kind": kind, "cells": cells, "own": False})
@@ -169,10 +169,10 @@ def _trials(study: Study) -> list[list[str]]:
     return [[str(one.number), f"{one.auroc:.4f}", one.state, *map(_short, one.settings.values())] for one in best]
 
 
-def _short(text: str) -> str:
-    """Write a number in four digits, and anything else as it is."""
+def _short(text: str, digits: str = ".4g") -> str:
+    """Write a number in so many digits, and anything else as it is."""
     try:
-        return f"{float(text):.4g}"
+        return f"{float(text):{digits}}"
     except ValueError:
         return text
 
@@ -185,12 +185,20 @@ def _explained(found: Explained, facts: Facts) -> dict[str, Any]:
         "manifest": found.manifest,
         "projections": [(one, "" if one.genes is None else _script_json(one.genes)) for one in projections],
         "separation": _separation(numbers),
-        "promoter": drawing.along_the_promoter(found, facts.config.explain),
+        "promoter": drawing.along_the_promoter(found),
         "halflife": drawing.halflife(found, None if facts.data is None else facts.data.truth.get(found.manifest.split)),
         "logos": drawing.logos(found),
         "more_logos": max(0, len(found.logos) - drawing.LOGOS),
-        "tables": [(title, rows[:ROWS], len(rows) - ROWS) for title, rows in found.tables.items()],
+        "tables": [(title, list(map(_cells, rows[:ROWS])), len(rows) - ROWS) for title, rows in found.tables.items()],
         "open": open_methods,
+    }
+
+
+def _cells(row: dict[str, str]) -> dict[str, str]:
+    """Write the correlations of a row in two decimals."""
+    return {
+        name: _short(cell, ".2f").replace("-", _MINUS) if name.startswith("spearman") else cell
+        for name, cell in row.items()
     }
 
 
@@ -218,7 +226,8 @@ def _script_json(values: dict[str, Any]) -> str:
 
 def _without_password(text: str) -> str:
     """Leave user and password out of addresses."""
-    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+    # To the last @, which a password may hold; a quote ends the text of the projection's JSON.
+    return re.sub(r"(?<=://)[^/\s\"<]+@", "", text)
 
 
 def _source_hash(script: str) -> str:

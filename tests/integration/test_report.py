@@ -11,9 +11,10 @@ from toy_pages import Page
 
 from raygenex import pipeline
 from raygenex.config import RunConfig
+from raygenex.registry.models import register
 from raygenex.report.run import report
 from raygenex.tracking import Tracker
-from raygenex.train.state import read_state
+from raygenex.train.state import RunState, write_state
 
 SIZES = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
 
@@ -103,22 +104,22 @@ def test_a_request_would_be_seen(browser: Browser, tmp_path: Path):
     assert browser.ask("document.documentElement.scrollWidth") > 390
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_report_is_in_the_runs_mlflow(make_config: Callable[..., RunConfig], tmp_path: Path):
-    config = make_config(train={"epochs": 1})
-    pipeline.run(config)
-    folder = Path(config.folder)
+def test_a_report_is_in_the_runs_mlflow(mlflow_template: Path, tmp_path: Path):
+    config, folder = toy_runs.make_run(tmp_path)
+    shutil.copy(mlflow_template, folder.parent / "mlflow.db")
+    tracker = Tracker(config)
+    run_id = tracker.start(config.name, {}, {})
+    tracker.end(run_id, "FINISHED")
+    write_state(folder, RunState(identity="toy", run_id=run_id, finished=True))
+    register(config)
     result = report(folder)
     assert result.tracked
-    assert result.missing == ("test", "benchmark", "study", "explanation")
-    state = read_state(folder)
-    assert state is not None
-    client = Tracker(config).client
-    assert "report.html" in [entry.path for entry in client.list_artifacts(state.run_id)]
+    assert result.missing == ("valid", "test", "benchmark", "study", "explanation")
+    assert "report.html" in [entry.path for entry in tracker.client.list_artifacts(run_id)]
     words = Page(Path(result.page).read_text(encoding="utf-8")).words
     assert "version 1 of raygenex, alias candidate" in words
     # Without its database the run is still worth a report.
-    moved = tmp_path / "elsewhere" / "test"
+    moved = tmp_path / "elsewhere" / "toy"
     shutil.copytree(folder, moved)
     assert not report(moved).tracked
     assert not (moved.parent / "mlflow.db").exists()

@@ -9,7 +9,9 @@ import toy_runs
 from toy_models import columns, sentence, write_promoters
 
 from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.report.collect import collect
+from raygenex.report.drawing import along_the_promoter
 from raygenex.report.run import contents
 
 
@@ -78,13 +80,17 @@ def test_an_explanation_is_what_was_written(full):
     assert found.manifest.genes == toy_runs.GENES
     assert set(found.profiles) == {"saliency"}
     assert found.profiles["saliency"]["high"].position.tolist() == list(range(-10, 10))
-    assert found.tops["saliency"].value.shape == (len(found.tops["saliency"].gene_id), 5)
+    top = found.tops["saliency"]
+    assert top.value.shape == (len(top.gene_id), 5) == (toy_runs.TOP_GENES, 5)
+    assert top.predicted_high == (found.projection.probability >= toy_runs.THRESHOLD).sum() > toy_runs.TOP_GENES
     assert found.halflife.shape == (40, 8)
     assert found.importance.low.tolist() == pytest.approx([i / 100 for i in range(8)])
     assert found.projection.gene_id[0] == toy_runs.ODD
     assert set(found.projection.label.tolist()) == {-1, 0, 1}
-    assert [logo.title for logo in found.logos] == [f"{toy_runs.ODD}, -5 to 4 by Saliency"]
-    assert found.tables == {"Motifs": [{"motif": "pos <0>", "seqlets": "33"}]}
+    titles = [f"{toy_runs.ODD}, -5 to 4 by Saliency", "Motif pos_2", "Motif pos_10"]
+    assert [logo.title for logo in found.logos] == titles
+    assert set(found.tables) == {"Agreement of methods", "Motifs"}
+    assert found.tables["Motifs"] == [{"motif": "pos <0>", "seqlets": "33"}]
 
 
 def test_a_checkpoint_alone(tmp_path):
@@ -165,6 +171,46 @@ def test_what_is_of_another_checkpoint_is_left_out(copied):
     assert facts.explained == {}
     assert len(facts.notes) == 2
     assert "measured on valid is of an earlier checkpoint" in facts.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("derived", None, ("tables and figures are not up to date", "`raygenex explain` must be run again")),
+        ("fingerprints", ["0" * 64], ("is of other data",)),
+    ],
+)
+def test_an_explanation_that_is_not_of_this_data_or_not_up_to_date(copied, key, value, words):
+    path = copied / "explain" / "valid" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    facts = collect(copied)
+    assert facts.explained == {}
+    (note,) = facts.notes
+    for word in ("the explanation of valid", *words):
+        assert word in note
+
+
+def test_an_explanation_of_data_that_went_away(tmp_path):
+    _, folder = toy_runs.make_full_run(tmp_path)
+    (tmp_path / "valid.h5").unlink()
+    assert set(collect(folder).explained) == {"valid"}
+    path = folder / "explain" / "valid" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprints": ["0" * 64]}))
+    # The checkpoint knows which they were.
+    assert collect(folder).explained == {}
+
+
+@pytest.mark.parametrize(("threshold", "positions"), [(1.1, 5), (toy_runs.THRESHOLD, 0)])
+def test_no_gene_predicted_high_or_no_positions(copied, threshold, positions):
+    part = copied / "explain" / "valid"
+    ids, probability = np.array(["a", "b"]), np.array([0.9, 0.2])
+    values = np.ones((2, 20), dtype=np.float32)
+    top = top_positions(values, ids, probability, threshold, -10, positions)
+    write_top(part, "saliency", top)
+    write_profiles(part / "importance_saliency.csv", profiles(values, probability >= threshold, -10, resamples=20))
+    found = collect(copied).explained["valid"]
+    assert found.tops == {}
+    assert [one.title for one in along_the_promoter(found)] == ["Saliency along the promoter, valid"]
 
 
 def test_data_that_changed_or_went_away(tmp_path):

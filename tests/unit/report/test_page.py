@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,9 @@ from raygenex import __version__
 from raygenex.benchmark.tables import PUBLISHED
 from raygenex.html import source
 from raygenex.report.collect import Registered, collect
+from raygenex.report.drawing import along_the_promoter
 from raygenex.report.page import render_page
+from raygenex.report.studied import Benchmark, Study, Trial
 
 DAY = "2026-01-02"
 
@@ -188,9 +191,52 @@ def test_a_comparison_without_a_model(tmp_path):
     assert "lstm" in page.words
 
 
-def test_a_registered_model_and_no_password(facts):
-    from dataclasses import replace
+def test_the_page_is_of_the_model_that_was_trained(run, facts, tmp_path):
+    config, _ = run
+    values = {
+        "name": "toy",
+        "output": config.output,
+        "data": {"train": list(config.data.train), "valid": list(config.data.valid)},
+        "model": {"kind": "lstm"},
+        "evaluate": {"threshold_metric": "f1"},
+        "explain": {"smoothing": 51},
+    }
+    path = tmp_path / "toy.yaml"
+    path.write_text(json.dumps(values))
+    text = render_page(collect(path), DAY)
+    page = Page(text)
+    assert page.headings[0] == (1, "toy: cnn_halflife_encoded")
+    assert " ".join(type(config.model).__doc__.split()) in page.words
+    assert "the cut of valid with the best mcc" in page.words
+    assert "cnn_halflife_encoded this run, toy" in page.words
+    assert f"moving average of {toy_runs.SMOOTHING} bases" in text
+    assert "51 bases" not in text
+    # An explanation that does not say how it was smoothed.
+    found = facts.explained["valid"]
+    silent = replace(found, manifest=found.manifest.model_copy(update={"summary": {}}))
+    assert "moving average" not in "".join(one.svg for one in along_the_promoter(silent))
 
+
+def test_correlations_have_two_decimals(page):
+    assert "saliency deeplift \N{MINUS SIGN}0.12 40" in page.words
+
+
+def test_no_password_in_what_went_wrong(tmp_path):
+    _, folder = toy_runs.make_run(tmp_path, tracking={"uri": "http://bob:secret@127.0.0.1:9"})
+    facts = collect(folder)
+    assert "bob:secret" in facts.unregistered
+    address = "s3://bob:sec@ret@store/a.h5"
+    benchmark = Benchmark((), (("lstm", 0, f"no {address}"),), "test", 1, None, 0.95, None)
+    study = Study((), (Trial(0, "finished", 0.5, {}),), f"uri: {address}")
+    data = replace(facts.data, report=None, missing=f"{address} is away")
+    text = render_page(replace(facts, notes=(f"no {address}",), benchmark=benchmark, study=study, data=data), DAY)
+    words = Page(text).words
+    assert not re.search("bob|secret|sec@|ret@", text)
+    assert "no MLflow server answers at http://127.0.0.1:9 (" in words
+    assert words.count("s3://store/a.h5") == 4
+
+
+def test_a_registered_model_and_no_password(facts):
     tracking = facts.config.tracking.model_copy(update={"uri": "http://me:secret@mlflow.example.org"})
     config = facts.config.model_copy(update={"tracking": tracking})
     info = facts.trained.info.model_copy(update={"config": config.dump()})
