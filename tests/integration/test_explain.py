@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 WINDOW, GENES = 200, 13
 EXPLAIN = {"genes": GENES, "rows_per_file": 5, "batch_size": 3, "cpus_per_worker": 0.5, "permutations": 2}
 EVERY = ["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
-FULL = {"methods": EVERY, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8}
+FULL = {"methods": EVERY, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8, "tolerance": 0.1}
 NOTHING: dict[str, Any] = {"projection": None, "halflife": None, "agreement": [], "notes": []}
 # 200 bases, and bins of 32 of them.
 BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
@@ -200,6 +200,24 @@ def test_methods_are_added_and_changed_one_by_one(toy: Make, models: Path, finis
     assert (drawn.computed, len(undrawn)) == (0, 2)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_method_that_is_not_asked_for_and_lost_parts_is_left_out(
+    toy: Make, models: Path, finished: Path, caplog: pytest.LogCaptureFixture
+):
+    config = toy(explain={**FULL, "methods": ["halflife"]})
+    copy_of(finished, config)
+    folder = folder_of(config)
+    shutil.rmtree(folder / "saliency")
+    for path in (folder / "deeplift").iterdir():
+        path.write_bytes(b"")
+    assert explain(config, str(models / "bases")).computed == 0
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert {name for name, record in manifest.methods.items() if not record.complete} == {"saliency", "deeplift"}
+    assert "name saliency in explain.methods" in caplog.text
+    assert "name deeplift in explain.methods" in caplog.text
+
+
 def times_but_of(found: dict[str, int], *methods: str) -> dict[str, int]:
     return {name: time for name, time in found.items() if not name.startswith(methods)}
 
@@ -234,6 +252,7 @@ def test_methods_that_a_model_cannot_do_are_refused_before_anything_is_written(t
         assert not folder_of(config).parent.exists()
 
 
+@pytest.mark.slow
 def test_tables_and_figures_of_a_model_without_dna(toy: Make, models: Path):
     config = toy(explain={"methods": ["halflife"]})
     result = explain(config, str(models / "features"))
@@ -243,14 +262,19 @@ def test_tables_and_figures_of_a_model_without_dna(toy: Make, models: Path):
         rows = list(csv.DictReader(file))
     assert result.summary["halflife"]["feature"] == rows[0]["feature"]
     assert json.loads((folder / "projection.json").read_text())["genes"] == GENES
+    assert (folder / "projection.html").stat().st_size > 10**6
     assert {"halflife.svg", "halflife_importance.png", "projection_label.svg"} <= {
         path.name for path in (folder / "figures").iterdir()
     }
 
 
 def test_genes_without_labels_have_no_importance_but_everything_else(
-    toy: Make, models: Path, promoters: Path, tmp_path: Path
+    toy: Make, models: Path, promoters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    # To draw them takes most of the time, and is tested by itself.
+    for module in ("results", "explained"):
+        monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
+    monkeypatch.setattr("raygenex.explain.results.FEWEST", GENES + 1)
     bare = tmp_path / "bare.h5"
     shutil.copy(promoters / "valid.h5", bare)
     with h5py.File(bare, "r+") as file:
@@ -269,7 +293,8 @@ def test_genes_without_labels_have_no_importance_but_everything_else(
     # Simulated windows are centred on the TSS.
     assert positions == list(range(-100, 100))
     assert [(row["method"], row["other"]) for row in result.summary["agreement"]] == [("saliency", "input_x_gradient")]
-    drawn = {path.name for path in (folder / "figures").iterdir()}
-    assert {"importance_saliency.svg", "top_saliency.png"} <= drawn
-    assert any((folder / "logos").iterdir())
-    assert (folder / "projection.html").stat().st_size > 10**6
+    captions = json.loads((folder / "figures" / "captions.json").read_text())
+    assert {"importance_saliency", "top_saliency", "halflife"} <= set(captions)
+    with (folder / "logos" / "saliency.csv").open() as file:
+        assert all(int(row["last"]) - int(row["first"]) == 39 for row in csv.DictReader(file))
+    assert result.summary["smoothing"] == 3
