@@ -30,9 +30,10 @@ def explain(
     from raygenex.explain.text import explain_text
     from raygenex.registry import fetch_checkpoint
 
-    checkpoint = fetch_checkpoint(settings, model[0] if model else f"{settings.folder}/checkpoint")
+    given = model[0] if model else f"{settings.folder}/checkpoint"
+    checkpoint = fetch_checkpoint(settings, given)
     if dry_run:
         print_plan(settings, as_json, plan.plan_explain(settings, checkpoint, force))
         return
-    result = run_explain(settings, checkpoint, force)
+    result = run_explain(settings, checkpoint, force, None if checkpoint == given else given)
     print_result(result, as_json, lambda: explain_text(result))

@@ -25,7 +25,9 @@ class ExplainConfig(Section):
     steps: PositiveInt = Field(64, description="points on the path of integrated_gradients that are tried first")
     max_steps: PositiveInt = Field(1024, description="points at most; they are doubled until tolerance is kept")
     tolerance: PositiveFloat = Field(
-        0.01, description="largest gap between the sum of a gene's attributions and the change of its logit, relative"
+        0.01,
+        description="largest gap between the sum of a gene's attributions and the change of its logit, relative to "
+        "that change; 1e-5 logits always pass",
     )
     region: tuple[int, int] | None = Field(
         None, description="first and stop, in bases from the TSS, of what mutagenesis changes; null: the whole window"
@@ -33,7 +35,9 @@ class ExplainConfig(Section):
     hypothetical: bool = Field(False, description="also keep what each of the four bases would contribute")
     permutations: PositiveInt = Field(10, description="shuffles of each half-life feature for its importance")
     window_first: int | None = Field(
-        None, description="where the window starts, in bases from the TSS; null: as the data say, or centred"
+        None,
+        description="where the windows of the files start, in bases from the TSS, before data.window crops them; "
+        "null: as the files say, or centred",
     )
     smoothing: PositiveInt = Field(1, description="bases of the moving average in profiles; 1: none")
     top_positions: PositiveInt = Field(20, description="most important positions that are drawn")

@@ -124,7 +124,7 @@ def compute(context: Context, methods: Sequence[str], batch: Columns) -> Iterato
 
 
 def _hypothetical(context: Context, values: NDArray[np.float32]) -> Columns:
-    return {"hypothetical": values.astype(np.float16)} if context.options.keeps_hypothetical else {}
+    return {"hypothetical": values} if context.options.keeps_hypothetical else {}
 
 
 def _scores(context: Context, batch: Columns) -> Columns:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import RunConfig
+from raygenex.data.hdf5 import fingerprint
 from raygenex.explain.explained import Explained
 from raygenex.explain.feature_importance import measurable, permutation_importance, write_importance
 from raygenex.explain.genes import Genes
@@ -22,8 +22,9 @@ from raygenex.explain.results import draw_results
 logger = logging.getLogger(__name__)
 
 _FOLDERS = ("figures", "logos", "motifs")
-_DRAWN = ("smoothing", "top_positions", "top_genes", "neighbours", "min_distance", "motifs", "discover")
-"""Keys of the section ``explain`` that tables and figures depend on, and parts do not."""
+_FILES = ("*.csv", "projection.*", "top_*.npz")
+_DRAWN = ("smoothing", "top_positions", "top_genes", "neighbours", "min_distance", "discover")
+"""Keys of the section ``explain`` that tables and figures depend on, and parts do not; ``motifs`` counts by content."""
 
 
 class _Parts(Mapping[str, NDArray[Any]]):
@@ -50,10 +51,18 @@ class _Parts(Mapping[str, NDArray[Any]]):
 
 
 def derived_key(config: RunConfig, manifest: Manifest) -> str:
-    """Return a hash of everything that the tables and figures depend on."""
+    """Return a hash of everything that the tables and figures depend on.
+
+    Raises
+    ------
+    DataError
+        If ``explain.motifs`` cannot be read.
+    """
+    shown = {name for name, record in manifest.methods.items() if record.complete} | set(config.explain.methods)
     found = manifest.model_dump(mode="json", exclude={"derived", "summary", "methods", "checkpoint", "run_name"})
-    found["methods"] = {name: record.settings for name, record in sorted(manifest.methods.items())}
+    found["methods"] = {name: manifest.methods[name].settings for name in sorted(shown | {SCORES})}
     found["drawn"] = {name: getattr(config.explain, name) for name in _DRAWN}
+    found["motifs"] = config.explain.motifs and fingerprint(config.explain.motifs)
     found["seed"] = config.seed
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
@@ -63,9 +72,9 @@ def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) ->
 
     Returns
     -------
-    ``projection`` (as projection.json, or None), ``agreement`` (rows of agreement.csv; None for what is undefined),
-    ``halflife`` (``feature``, ``drop``, ``low`` and ``high`` of the most important feature, or None) and ``notes``,
-    sentences on what is not drawn.
+    ``smoothing`` (bases of the moving average in the profiles), ``projection`` (as projection.json, or None),
+    ``agreement`` (rows of agreement.csv; None for what is undefined), ``halflife`` (``feature``, ``drop``, ``low`` and
+    ``high`` of the most important feature, or None) and ``notes``, sentences on what is not drawn.
 
     Raises
     ------
@@ -76,6 +85,8 @@ def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) ->
     """
     for name in _FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
+    for path in [path for pattern in _FILES for path in folder.glob(pattern)]:
+        path.unlink()
     scores = read_parts(folder / SCORES, manifest.genes)
     methods = [name for name, record in manifest.methods.items() if record.complete and name != SCORES]
     notes: list[str] = []
@@ -99,16 +110,12 @@ def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) ->
     for note in notes + drawn.notes:
         logger.info("%s", note)
     return {
+        "smoothing": config.explain.smoothing,
         "projection": drawn.numbers.get("projection"),
-        "agreement": [_without_nan(row) for row in drawn.numbers.get("agreement", [])],
+        "agreement": drawn.numbers.get("agreement", []),
         "halflife": halflife,
         "notes": notes + drawn.notes,
     }
-
-
-def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON can hold it."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def _importance(

@@ -152,24 +152,24 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
 def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:
     """Return where the window's first base lies, in bases from the TSS, and whether that is only assumed.
 
-    ``explain.window_first`` goes before what the files say. A window that is cut out of the files' own is cut around
-    its centre, so it begins later.
+    ``explain.window_first``, where the windows of the files begin, goes before what the files say. A window that is cut
+    out of the files' own is cut around its centre, so it begins later.
 
     Raises
     ------
     DataError
-        If the files say that their windows lie at different places.
+        If the windows of the files lie at different places.
     """
-    if config.explain.window_first is not None:
-        return config.explain.window_first, False
-    places = {
-        None if file.first is None else file.first + file.window // 2 - rows.window // 2: file.path
-        for file in rows.files
-    }
+    configured = config.explain.window_first
+    places: dict[int | None, str] = {}
+    for file in rows.files:
+        first = file.first if configured is None else configured
+        places[None if first is None else first + file.window // 2 - rows.window // 2] = file.path
     if len(places) > 1:
+        remedy = "set explain.window_first if they do, or " if configured is None else ""
         raise DataError(
-            f"the windows in {' and '.join(places.values())} do not lie at the same place around the TSS: set "
-            "explain.window_first if they do, or explain the files one by one"
+            f"the windows in {' and '.join(places.values())} do not lie at the same place around the TSS: {remedy}"
+            "explain the files one by one"
         )
     found = next(iter(places))
     return (-(rows.window // 2), True) if found is None else (found, False)

@@ -69,8 +69,13 @@ class Work:
             yield ",".join(methods), low, high
 
 
-def prepare(config: RunConfig, model: str) -> Job:
+def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
     """Check everything that needs no cluster.
+
+    Parameters
+    ----------
+    config, model, name
+        See `raygenex.explain.run.explain`.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def prepare(config: RunConfig, model: str) -> Job:
     }
     manifest = Manifest(
         package_version=__version__,
-        checkpoint=str(checkpoint),
+        checkpoint=name or str(checkpoint),
         checkpoint_sha256=checkpoint_sha256(checkpoint),
         run_name=config.name,
         model_kind=info.run_config.model.kind,
@@ -172,13 +177,34 @@ def missing(job: Job, remove: bool) -> Work:
     gaps = {}
     for name in job.manifest.methods:
         folder = job.folder / name
+        damaged = damaged_parts(folder)
         if remove:
             remove_leftovers(folder)
-            for part in damaged_parts(folder):
+            for part in damaged:
                 logger.warning("%s is damaged: computing its genes again", part.path)
                 part.path.unlink()
-        gaps[name] = missing_ranges(folder, job.genes.count)
+        gaps[name] = missing_ranges(folder, job.genes.count, damaged)
     return Work(gaps)
+
+
+def leave_out_incomplete(job: Job, manifest: Manifest) -> None:
+    """Mark the methods that are not asked for now, were complete and lost parts, so that nothing is drawn of them."""
+    for name, record in manifest.methods.items():
+        if name in job.manifest.methods or not record.complete:
+            continue
+        folder = job.folder / name
+        gaps = missing_ranges(folder, job.genes.count, damaged_parts(folder))
+        if gaps:
+            record.complete = False
+            record.genes = job.genes.count - sum(stop - start for start, stop in gaps)
+            logger.warning(
+                "%s lacks %d of %d genes and is left out of tables and figures: name %s in explain.methods to have "
+                "them computed again",
+                folder,
+                job.genes.count - record.genes,
+                job.genes.count,
+                name,
+            )
 
 
 def grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:

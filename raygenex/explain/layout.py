@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,9 @@ class MethodRecord(BaseModel):
     seconds: float = 0.0
     """Time that the actors spent on them, summed over actors and runs."""
     largest_delta: float | None = None
-    """Largest relative gap between the sum of a gene's attributions and the change of its logit."""
+    """Largest gap between the sum of a gene's attributions and the change of its logit, in logits."""
     unconverged: int | None = None
-    """Genes whose gap is above ``explain.tolerance``."""
+    """Genes whose gap is above ``explain.tolerance`` times that change, and `raygenex.explain.integrated.FLOOR`."""
 
 
 class Manifest(BaseModel):
@@ -56,6 +56,7 @@ class Manifest(BaseModel):
     schema_version: int = SCHEMA_VERSION
     package_version: str
     checkpoint: str
+    """The model as it was named: a registered one by its name, any other by its folder."""
     checkpoint_sha256: str
     run_name: str
     model_kind: str
@@ -201,18 +202,24 @@ def read_part(part: Part, names: Collection[str] | None = None) -> dict[str, NDA
     CheckpointError
         If it is damaged.
     """
-    try:
-        with np.load(part.path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files if names is None or name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
+    with _opened(part) as file:
+        columns = {name: file[name] for name in file.files if names is None or name in names}
     if not columns or any(len(column) != part.stop - part.start for column in columns.values()):
         raise CheckpointError(f"{part.path} does not hold the genes of its name: {_AGAIN}")
     return columns
 
 
+@contextlib.contextmanager
+def _opened(part: Part) -> Iterator[Any]:
+    try:
+        with np.load(part.path, allow_pickle=False) as file:
+            yield file
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
+
+
 def damaged_parts(folder: Path) -> list[Part]:
-    """Return the parts of one method that cannot be read."""
+    """Return the parts of one method that cannot be read; every byte of all of them is."""
     found = []
     for part in list_parts(folder):
         try:
@@ -222,13 +229,12 @@ def damaged_parts(folder: Path) -> list[Part]:
     return found
 
 
-def missing_ranges(folder: Path, genes: int) -> list[tuple[int, int]]:
-    """Return the ranges of explained genes, of ``genes``, that no part of one method holds; damaged parts hold none."""
-    damaged = {part.path for part in damaged_parts(folder)}
+def missing_ranges(folder: Path, genes: int, damaged: Collection[Part]) -> list[tuple[int, int]]:
+    """Return the ranges of explained genes, of ``genes``, that no part of one method but the ``damaged`` holds."""
     gaps = []
     reached = 0
     for part in list_parts(folder):
-        if part.path in damaged:
+        if part in damaged:
             continue
         if part.start > reached:
             gaps.append((reached, part.start))
@@ -273,8 +279,17 @@ def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | 
 
 
 def column_names(folder: Path) -> set[str]:
-    """Return the names of the columns of one method, from its first part; it must have one."""
-    with np.load(list_parts(folder)[0].path, allow_pickle=False) as file:
+    """Return the names of the columns of one method, from its first part.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no part, or the first is damaged.
+    """
+    parts = list_parts(folder)
+    if not parts:
+        raise CheckpointError(f"{folder} holds no explained genes: {_AGAIN}")
+    with _opened(parts[0]) as file:
         return set(file.files)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from raygenex.data.plots import COLOURS
@@ -61,9 +60,9 @@ def render_page(found: Projection, title: str, caption: str) -> str:
         buttons=list(_BUTTONS.values()),
         views=views,
         rows=_rows(found.numbers),
-        plotly_js=Markup(plotly_js),
+        plotly_js=plotly_js,
         # Names of genes are the user's: none may end the script element.
-        figure=Markup(figure.replace("<", "\\u003c")),
+        figure=figure.replace("<", "\\u003c"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
@@ -17,7 +18,7 @@ from raygenex.explain.agreement import agreement
 from raygenex.explain.captions import COLOURING_WORDS, caption
 from raygenex.explain.explained import Columns, Drawn, Explained
 from raygenex.explain.logos import contribution_logo, frequency_logo, strongest_regions
-from raygenex.explain.motifs import discover, known_motifs, match, write_motifs
+from raygenex.explain.motifs import complete_stretch, discover, known_motifs, match, write_motifs
 from raygenex.explain.profile import mean_importance, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.projection import FEWEST, project, write_projection
 from raygenex.explain.projection_page import write_page
@@ -29,7 +30,7 @@ LOGOS = 6
 """Strongest stretches that have a logo, one a gene at most."""
 
 LOGO_WIDTH = 40
-"""Bases of such a stretch."""
+"""Bases of such a stretch, of a shorter window all."""
 
 # Where contributions of all four bases come from, the most faithful first.
 _HYPOTHETICAL = ("deeplift", "integrated_gradients", "mutagenesis", "input_x_gradient", "saliency")
@@ -185,9 +186,8 @@ def _logos(
                 first=first,
             ),
         )
-        rows.append(
-            (f"{name}.svg", explained.gene_id[region.row], first, first + LOGO_WIDTH - 1, f"{region.score:.6g}")
-        )
+        last = explained.window_first + region.stop - 1
+        rows.append((f"{name}.svg", explained.gene_id[region.row], first, last, f"{region.score:.6g}"))
     names = ("file", "gene_id", "first", "last", "sum_of_absolute_attributions")
     write_table(folder / "logos" / f"{method}.csv", names, rows)
 
@@ -203,7 +203,7 @@ def _agreements(
     for one, other in combinations(means, 2):
         found = agreement(_of(explained, read(one)), _of(explained, read(other)))
         low, high = found.quartiles
-        rows.append((one, other, found.median, low, high, found.genes))
+        rows.append((one, other, *map(_known, (found.median, low, high)), found.genes))
         text = "Mean absolute attribution of every position by two methods, a dot a position."
         drawn.add(
             folder,
@@ -223,6 +223,11 @@ def _agreements(
         names = ("method", "other", "spearman_median", "spearman_lower_quartile", "spearman_upper_quartile", "genes")
         write_table(folder / "agreement.csv", names, rows)
         drawn.numbers["agreement"] = [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _known(value: float) -> float | None:
+    """Return None for NaN, which is an empty field in CSV and null in JSON."""
+    return None if math.isnan(value) else value
 
 
 def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
@@ -273,12 +278,20 @@ def _motifs(
         drawn.notes.append("no motifs: no method kept what each base would contribute; set explain.hypothetical=true")
         return
     _of(explained, columns)
+    hypothetical = columns["hypothetical"]
     try:
-        patterns = discover(explained.bases, columns["hypothetical"])
+        patterns = discover(explained.bases, hypothetical)
     except DataError as error:
         # The other results stand.
         drawn.notes.append(f"no motifs: {error}")
         return
+    stretch = complete_stretch(hypothetical)
+    if stretch.stop - stretch.start < hypothetical.shape[1]:
+        places = [explained.window_first + at for at in (stretch.start, stretch.stop - 1)]
+        drawn.notes.append(
+            f"motifs of {method}: only the bases {places[0]:+,} to {places[1]:+,} from the TSS are searched, "
+            "the longest stretch that no gene lacks"
+        )
     matches = match(patterns, known) if known is not None else None
     note = write_motifs(folder / "motifs", patterns, matches, len(known or ()))
     if note:

@@ -17,7 +17,7 @@ from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
 from raygenex.explain.derive import derive, derived_key
 from raygenex.explain.genes import donors_of
-from raygenex.explain.job import Job, Work, missing, open_folder, prepare
+from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_folder, prepare
 from raygenex.explain.layout import SCORES, Manifest, MethodRecord, read_parts, write_manifest
 from raygenex.explain.track import ExplainTrack
 from raygenex.locking import exclusive
@@ -46,7 +46,7 @@ class ExplainResult:
     seconds: float
 
 
-def explain(config: RunConfig, model: str, force: bool = False) -> ExplainResult:
+def explain(config: RunConfig, model: str, force: bool = False, name: str | None = None) -> ExplainResult:
     """Explain the configured split with a checkpoint: parts of every method, then tables and figures.
 
     What is there already of the same checkpoint and data is kept: a method that is added, or whose settings changed, is
@@ -60,6 +60,8 @@ def explain(config: RunConfig, model: str, force: bool = False) -> ExplainResult
         Folder of a checkpoint that every node can read.
     force
         Remove an explanation that is there, whatever it is of.
+    name
+        What the model is called, such as ``models:/raygenex@champion``; None: by its folder.
 
     Raises
     ------
@@ -67,17 +69,18 @@ def explain(config: RunConfig, model: str, force: bool = False) -> ExplainResult
         If a method cannot be used with the model, or the data, the model or the folder cannot be used.
     """
     started = time.monotonic()
-    job = prepare(config, model)
-    track = ExplainTrack(config, job.checkpoint, job.folder)
+    job = prepare(config, model, name)
+    track = ExplainTrack(config, job.manifest.checkpoint_sha256, job.folder)
     with exclusive(job.folder, "explaining"):
         manifest = open_folder(job, force)
         work = missing(job, remove=True)
+        leave_out_incomplete(job, manifest)
         key = derived_key(config, manifest)
         if work.count or manifest.derived != key:
             manifest.derived = None
             track.owe()
-        for name, ranges in work.gaps.items():
-            record = manifest.methods[name]
+        for method, ranges in work.gaps.items():
+            record = manifest.methods[method]
             record.genes = job.genes.count - sum(stop - start for start, stop in ranges)
             record.complete = record.complete and not ranges
         write_manifest(job.folder, manifest)
@@ -99,7 +102,7 @@ def explain(config: RunConfig, model: str, force: bool = False) -> ExplainResult
         manifest.window,
         manifest.window_first,
         manifest.window_first_assumed,
-        {name: _shown(manifest.methods[name]) for name in job.manifest.methods},
+        {method: _shown(manifest.methods[method]) for method in job.manifest.methods},
         work.count,
         manifest.summary,
         time.monotonic() - started,
@@ -192,7 +195,7 @@ def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
             if record.unconverged:
                 logger.warning(
                     "%s: the attributions of %d of %d genes miss the change of the logit by more than "
-                    "explain.tolerance, %g of it (by %.2g at most): raise explain.max_steps",
+                    "explain.tolerance, %g of it (by %.2g logits at most): raise explain.max_steps",
                     name,
                     record.unconverged,
                     record.genes,

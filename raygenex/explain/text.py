@@ -44,7 +44,7 @@ def _window(result: "ExplainResult") -> str:
 def _method_line(name: str, numbers: dict[str, Any]) -> str:
     line = f"  {name:<22}{numbers['genes']:>7,} genes {numbers['seconds']:>9.1f} s"
     if "largest_delta" in numbers:
-        line += f", largest gap {numbers['largest_delta']:.2g}"
+        line += f", largest gap {numbers['largest_delta']:.2g} logits"
     if numbers.get("unconverged"):
         line += f", {numbers['unconverged']} genes above explain.tolerance"
     return line

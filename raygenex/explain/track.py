@@ -9,6 +9,7 @@ from pathlib import Path
 from raygenex.config import RunConfig
 from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker
+from raygenex.train import checkpoint
 from raygenex.train.state import read_state
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ class ExplainTrack:
     ----------
     config
         Names the run and the MLflow store.
-    checkpoint
-        Folder of the model.
+    checkpoint_sha256
+        Of the model; it is the run's own if its checkpoint has the same, wherever it was read from.
     folder
         The explanation.
 
@@ -35,11 +36,11 @@ class ExplainTrack:
         If the store cannot be reached.
     """
 
-    def __init__(self, config: RunConfig, checkpoint: Path, folder: Path) -> None:
+    def __init__(self, config: RunConfig, checkpoint_sha256: str, folder: Path) -> None:
         self._config = config
         self._folder = folder
         self._owed = folder.with_name(f".{folder.name}.untracked")
-        own = checkpoint.resolve() == Path(config.folder, "checkpoint").resolve()
+        own = _sha256(Path(config.folder, "checkpoint")) == checkpoint_sha256
         self._state = read_state(Path(config.folder)) if own else None
         # Opened before anything is computed, so that an address that is wrong is said at once.
         self._tracker = Tracker(config) if self._state is not None else None
@@ -70,3 +71,11 @@ class ExplainTrack:
                 )
                 return
             outbox.add(lambda: tracker.log_folder(run_id, shown, f"explain/{split}"), "the tables and figures")
+
+
+def _sha256(folder: Path) -> str | None:
+    """Return the sha256 of a run's checkpoint, None where it has none."""
+    try:
+        return checkpoint.checkpoint_sha256(folder)
+    except FileNotFoundError:
+        return None

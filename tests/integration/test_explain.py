@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 WINDOW, GENES = 200, 13
 EXPLAIN = {"genes": GENES, "rows_per_file": 5, "batch_size": 3, "cpus_per_worker": 0.5, "permutations": 2}
 EVERY = ["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
-FULL = {"methods": EVERY, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8}
+FULL = {"methods": EVERY, "region": [-4, 3], "reference": "shuffled", "references": 2, "steps": 8, "tolerance": 0.1}
 NOTHING: dict[str, Any] = {"projection": None, "halflife": None, "agreement": [], "notes": []}
 # 200 bases, and bins of 32 of them.
 BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
@@ -140,7 +140,7 @@ def test_parts_hold_what_the_functions_compute_in_one_process(toy: Make, models:
 
 @pytest.mark.usefixtures("undrawn")
 def test_numbers_do_not_depend_on_workers_and_pieces(toy: Make, models: Path, finished: Path):
-    config = toy(explain={**FULL, "workers": 2, "rows_per_file": 3})
+    config = toy(explain={**FULL, "workers": 2, "rows_per_file": 7})
     assert explain(config, str(models / "bases")).computed == GENES * 7
     for folder in (path for path in finished.iterdir() if path.is_dir()):
         mine, theirs = read_parts(folder), parts(config, folder.name)
@@ -158,10 +158,11 @@ def test_numbers_do_not_depend_on_workers_and_pieces(toy: Make, models: Path, fi
     np.testing.assert_allclose(found["attribution"].sum(axis=1) + found["base"], scores["logit"], rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_missing_or_damaged_is_computed_and_nothing_else(
+def test_what_is_missing_damaged_added_or_changed_is_computed_and_nothing_else(
     toy: Make, models: Path, finished: Path, undrawn: list[str], caplog: pytest.LogCaptureFixture
 ):
-    config, model = toy(explain={**FULL, "methods": ["saliency", "halflife"]}), str(models / "bases")
+    wanted = {**FULL, "methods": ["saliency", "halflife", "input_x_gradient", "mutagenesis"], "region": [0, 2]}
+    config, model = toy(explain=wanted), str(models / "bases")
     before, folder = copy_of(finished, config), folder_of(config)
     values = parts(config, "saliency")
     missing, damaged = "saliency/part-00000005-00000010.npz", "halflife/part-00000000-00000005.npz"
@@ -169,35 +170,44 @@ def test_what_is_missing_or_damaged_is_computed_and_nothing_else(
     (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-30])
     (folder / "saliency" / ".part-00000005-00000010.npz.1").write_bytes(b"left by a killed actor")
     result = explain(config, model)
-    assert (result.computed, undrawn) == (10, ["drawn"])
+    assert (result.computed, undrawn) == (10 + 2 * GENES, ["drawn"])
+    assert set(result.methods) == {SCORES, *wanted["methods"]}
     assert damaged in caplog.text
     after = times(config)
-    assert {name for name, time in after.items() if time != before[name]} == {missing, damaged}
-    assert set(after) == set(before)
+    old, new = (times_but_of(found, "mutagenesis", "input_x_gradient") for found in (before, after))
+    assert {name for name, time in new.items() if time != old[name]} == {missing, damaged}
+    assert set(new) == set(old)
     assert not list((folder / "saliency").glob(".part*"))
     np.testing.assert_allclose(parts(config, "saliency")["attribution"], values["attribution"], rtol=1e-4, atol=1e-7)
+    assert np.isfinite(parts(config, "mutagenesis")["attribution"]).sum(axis=1).tolist() == [2] * GENES
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert {name for name, record in manifest.methods.items() if record.complete} == {SCORES, *EVERY}
 
     again = explain(config, model)
     assert (again.computed, times(config), undrawn) == (0, after, ["drawn"])
     assert again.methods == result.methods
-
-
-def test_methods_are_added_and_changed_one_by_one(toy: Make, models: Path, finished: Path, undrawn: list[str]):
-    more = {**FULL, "methods": ["input_x_gradient", "mutagenesis"], "region": [0, 2]}
-    config, model = toy(explain=more), str(models / "bases")
-    before = times_but_of(copy_of(finished, config), "mutagenesis")
-    changed = explain(config, model)
-    assert changed.computed == 2 * GENES
-    assert set(changed.methods) == {SCORES, "input_x_gradient", "mutagenesis"}
-    assert times_but_of(times(config), "mutagenesis", "input_x_gradient") == before
-    assert np.isfinite(parts(config, "mutagenesis")["attribution"]).sum(axis=1).tolist() == [2] * GENES
-    manifest = read_manifest(folder_of(config))
-    assert manifest is not None
-    assert {name for name, record in manifest.methods.items() if record.complete} == {SCORES, *EVERY}
     # What only tables and figures depend on computes nothing.
-    assert len(undrawn) == 1
-    drawn = explain(toy(explain={**more, "smoothing": 5}), model)
+    drawn = explain(toy(explain={**wanted, "smoothing": 5}), model)
     assert (drawn.computed, len(undrawn)) == (0, 2)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_method_that_is_not_asked_for_and_lost_parts_is_left_out(
+    toy: Make, models: Path, finished: Path, caplog: pytest.LogCaptureFixture
+):
+    config = toy(explain={**FULL, "methods": ["halflife"]})
+    copy_of(finished, config)
+    folder = folder_of(config)
+    shutil.rmtree(folder / "saliency")
+    for path in (folder / "deeplift").iterdir():
+        path.write_bytes(b"")
+    assert explain(config, str(models / "bases")).computed == 0
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert {name for name, record in manifest.methods.items() if not record.complete} == {"saliency", "deeplift"}
+    assert "name saliency in explain.methods" in caplog.text
+    assert "name deeplift in explain.methods" in caplog.text
 
 
 def times_but_of(found: dict[str, int], *methods: str) -> dict[str, int]:
@@ -205,7 +215,7 @@ def times_but_of(found: dict[str, int], *methods: str) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_another_model_or_more_genes_are_refused_and_forced(toy: Make, models: Path, finished: Path):
+def test_another_model_or_more_genes_are_refused(toy: Make, models: Path, finished: Path):
     config, more = toy(explain={"methods": ["saliency"]}), toy(explain={"methods": ["saliency"], "genes": 4})
     before = copy_of(finished, config)
     refused = ((config, "hyena", "another checkpoint"), (more, "bases", "number of genes (13 there, 4 here)"))
@@ -216,7 +226,14 @@ def test_another_model_or_more_genes_are_refused_and_forced(toy: Make, models: P
         assert "--force" in str(found.value)
         assert "\n" not in str(found.value)
     assert times(config) == before
-    result = explain(more, str(models / "bases"), force=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_force_removes_what_is_there(toy: Make, models: Path, finished: Path):
+    config = toy(explain={"methods": ["saliency"], "genes": 4})
+    copy_of(finished, config)
+    result = explain(config, str(models / "bases"), force=True)
     assert (result.genes, result.computed) == (4, 8)
     assert {name.split("/")[0] for name in times(config)} == {SCORES, "saliency"}
 
@@ -234,6 +251,7 @@ def test_methods_that_a_model_cannot_do_are_refused_before_anything_is_written(t
         assert not folder_of(config).parent.exists()
 
 
+@pytest.mark.slow
 def test_tables_and_figures_of_a_model_without_dna(toy: Make, models: Path):
     config = toy(explain={"methods": ["halflife"]})
     result = explain(config, str(models / "features"))
@@ -243,14 +261,19 @@ def test_tables_and_figures_of_a_model_without_dna(toy: Make, models: Path):
         rows = list(csv.DictReader(file))
     assert result.summary["halflife"]["feature"] == rows[0]["feature"]
     assert json.loads((folder / "projection.json").read_text())["genes"] == GENES
+    assert (folder / "projection.html").stat().st_size > 10**6
     assert {"halflife.svg", "halflife_importance.png", "projection_label.svg"} <= {
         path.name for path in (folder / "figures").iterdir()
     }
 
 
 def test_genes_without_labels_have_no_importance_but_everything_else(
-    toy: Make, models: Path, promoters: Path, tmp_path: Path
+    toy: Make, models: Path, promoters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    # To draw them takes most of the time, and is tested by itself.
+    for module in ("results", "explained"):
+        monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
+    monkeypatch.setattr("raygenex.explain.results.FEWEST", GENES + 1)
     bare = tmp_path / "bare.h5"
     shutil.copy(promoters / "valid.h5", bare)
     with h5py.File(bare, "r+") as file:
@@ -269,7 +292,8 @@ def test_genes_without_labels_have_no_importance_but_everything_else(
     # Simulated windows are centred on the TSS.
     assert positions == list(range(-100, 100))
     assert [(row["method"], row["other"]) for row in result.summary["agreement"]] == [("saliency", "input_x_gradient")]
-    drawn = {path.name for path in (folder / "figures").iterdir()}
-    assert {"importance_saliency.svg", "top_saliency.png"} <= drawn
-    assert any((folder / "logos").iterdir())
-    assert (folder / "projection.html").stat().st_size > 10**6
+    captions = json.loads((folder / "figures" / "captions.json").read_text())
+    assert {"importance_saliency", "top_saliency", "halflife"} <= set(captions)
+    with (folder / "logos" / "saliency.csv").open() as file:
+        assert all(int(row["last"]) - int(row["first"]) == 39 for row in csv.DictReader(file))
+    assert result.summary["smoothing"] == 3

@@ -75,6 +75,9 @@ def test_genes_without_labels_are_explained_too(open_toy, tmp_path):
         (31, -15, None, (-10, False)),
         (20, None, None, (-10, True)),
         (20, -15, 3, (3, False)),
+        # It is the file's window that begins there.
+        (60, None, -49, (-29, False)),
+        (31, -15, -16, (-11, False)),
     ],
 )
 def test_where_the_window_begins(open_toy, tmp_path, window, first, set_first, expected):
@@ -90,6 +93,14 @@ def test_windows_of_different_places_are_refused(open_toy, tmp_path, other):
         open_toy(files)
     sentence(found, "a.h5", "b.h5", "explain.window_first")
     assert open_toy(files, window_first=-15).window_first == -15
+
+
+def test_windows_of_different_lengths_that_begin_together_are_refused(open_toy, tmp_path):
+    files = [write(tmp_path / "a.h5", window=24), write(tmp_path / "b.h5", prefix="H")]
+    with pytest.raises(DataError) as found:
+        open_toy(files, data={"window": WINDOW}, window_first=-15)
+    sentence(found, "a.h5", "b.h5", "one by one")
+    assert "set explain.window_first" not in str(found.value)
 
 
 @pytest.mark.parametrize(("region", "fits"), [([-10, 10], True), ([-11, 0], False), ([0, 11], False)])

@@ -10,9 +10,11 @@ from toy_models import columns, save_toy, sentence, small_config, write_promoter
 
 from raygenex.config import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
+from raygenex.explain import layout
 from raygenex.explain.derive import derived_key
-from raygenex.explain.job import Work, grid, missing, open_folder, plan, prepare
+from raygenex.explain.job import Work, grid, leave_out_incomplete, missing, open_folder, plan, prepare
 from raygenex.explain.layout import SCORES, Manifest, folder_of, write_manifest, write_part
+from raygenex.explain.meme import write_meme
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 20, 7
@@ -192,6 +194,69 @@ def test_tables_depend_on_what_they_show(make):
     assert key(make(workers=4, rows_per_file=1)) == first
     others = [key(make(smoothing=3)), key(make(window_first=3)), key(make(methods=["saliency"])), key(make(seed=1))]
     assert len({first, *others}) == 5
+
+
+def test_tables_depend_on_what_the_motif_file_holds(make, tmp_path):
+    def key(path):
+        config = make(motifs=str(path))
+        return derived_key(config, ready(config).manifest)
+
+    path = tmp_path / "known.meme"
+    write_meme(path, {"A": np.full((4, 4), 0.25)}, {"A": 20})
+    first = key(path)
+    shutil.copy(path, tmp_path / "moved.meme")
+    assert key(tmp_path / "moved.meme") == first
+    write_meme(path, {"B": np.full((4, 4), 0.25)}, {"B": 20})
+    assert key(path) != first
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_method_that_lost_parts_and_is_not_asked_for_is_left_out(make, damage, caplog):
+    finish(make(methods=["saliency", "halflife"]), "saliency", "halflife")
+    job = ready(make(methods=["halflife"]))
+    found = open_folder(job, force=False)
+    for record in found.methods.values():
+        record.complete = True
+    leave_out_incomplete(job, found)
+    assert found.methods["saliency"].complete
+    assert caplog.text == ""
+    whole = derived_key(make(methods=["halflife"]), found)
+    damage(job.folder / "saliency" / "part-00000000-00000007.npz")
+    leave_out_incomplete(job, found)
+    assert (found.methods["saliency"].complete, found.methods["saliency"].genes) == (False, 0)
+    assert "name saliency in explain.methods" in caplog.text
+    assert found.methods["halflife"].complete
+    # It was drawn, and is not any more.
+    assert derived_key(make(methods=["halflife"]), found) != whole
+
+
+def test_parts_are_read_once(make, monkeypatch):
+    job = finish(make(), "saliency", "halflife")
+    read = []
+    monkeypatch.setattr(layout, "read_part", read.append)
+    for remove in (False, True):
+        assert missing(job, remove).count == 0
+        assert len(read) == 3
+        read.clear()
+
+
+def test_a_registered_model_keeps_its_name(make):
+    config = make()
+    assert ready(config).manifest.checkpoint == checkpoint_of(config)
+    named = prepare(config, checkpoint_of(config), "models:/toy@champion")
+    assert named.manifest.checkpoint == "models:/toy@champion"
+    assert str(named.checkpoint) == checkpoint_of(config)
+
+
+def test_the_command_passes_the_name_of_a_registered_model(raygenex, written, make, monkeypatch):
+    given = []
+    monkeypatch.setattr("raygenex.registry.fetch_checkpoint", lambda config, model: model.replace("models:/", "/got/"))
+    monkeypatch.setattr("raygenex.explain.run.explain", lambda *arguments: given.append(arguments[1:]))
+    monkeypatch.setattr("raygenex.cli_explain.print_result", lambda *arguments: None)
+    for model in (("models:/toy@champion",), ("a",), ()):
+        assert raygenex("explain", *model, written())[0] == 0
+    own = checkpoint_of(make())
+    assert given == [("/got/toy@champion", False, "models:/toy@champion"), ("a", False, None), (own, False, None)]
 
 
 # The command

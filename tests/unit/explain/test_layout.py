@@ -10,6 +10,7 @@ from raygenex.explain.layout import (
     MANIFEST,
     Manifest,
     MethodRecord,
+    column_names,
     damaged_parts,
     folder_of,
     list_parts,
@@ -77,11 +78,11 @@ def test_a_part_has_its_name_when_it_is_whole_and_nothing_beside_it(folder):
 
 
 def test_missing_ranges_are_what_no_part_holds(folder):
-    assert missing_ranges(folder, 5) == [(0, 5)]
+    assert missing_ranges(folder, 5, []) == [(0, 5)]
     part(folder, 2, 4)
     part(folder, 7, 8)
-    assert missing_ranges(folder, 10) == [(0, 2), (4, 7), (8, 10)]
-    assert missing_ranges(folder, 8) == [(0, 2), (4, 7)]
+    assert missing_ranges(folder, 10, []) == [(0, 2), (4, 7), (8, 10)]
+    assert missing_ranges(folder, 8, []) == [(0, 2), (4, 7)]
 
 
 def test_gaps_at_any_end_are_refused(folder):
@@ -129,14 +130,15 @@ def test_a_damaged_part_is_named_and_counts_as_missing(folder, damage):
     with pytest.raises(CheckpointError) as found:
         read_parts(folder)
     sentence(found, path, "damaged", "explain` again")
-    assert [one.path for one in damaged_parts(folder)] == [path]
-    assert missing_ranges(folder, 10) == [(4, 8)]
+    damaged = damaged_parts(folder)
+    assert [one.path for one in damaged] == [path]
+    assert missing_ranges(folder, 10, damaged) == [(4, 8)]
 
 
 def test_a_part_under_another_name_is_damaged(folder):
     path = part(folder, 0, 4)
     path.rename(folder / "part-00000000-00000005.npz")
-    assert missing_ranges(folder, 5) == [(0, 5)]
+    assert missing_ranges(folder, 5, damaged_parts(folder)) == [(0, 5)]
     with pytest.raises(CheckpointError) as found:
         read_parts(folder)
     sentence(found, "part-00000000-00000005.npz", "genes of its name")
@@ -153,7 +155,7 @@ def test_parts_of_other_columns_are_refused(folder):
 def test_what_a_killed_writer_left_is_removed_and_no_part_is(folder):
     part(folder, 0, 2)
     (folder / ".part-00000002-00000004.npz.123").write_bytes(b"half")
-    assert missing_ranges(folder, 4) == [(2, 4)]
+    assert missing_ranges(folder, 4, []) == [(2, 4)]
     remove_leftovers(folder)
     assert [path.name for path in folder.iterdir()] == ["part-00000000-00000002.npz"]
 
@@ -201,3 +203,15 @@ def test_differences_name_what_makes_other_numbers_and_nothing_else(tmp_path):
 def test_columns_that_are_not_asked_for_are_not_read(folder):
     part(folder, 0, 2, hypothetical=np.zeros((2, 1, 4)))
     assert set(read_parts(folder, names=("gene_id", "row"))) == {"gene_id", "row"}
+
+
+def test_names_of_columns_of_a_missing_or_damaged_part_are_one_sentence(folder):
+    with pytest.raises(CheckpointError) as found:
+        column_names(folder)
+    sentence(found, folder, "explain` again")
+    path = part(folder, 0, 2)
+    assert column_names(folder) == {"gene_id", "row", "attribution"}
+    damage_end(path)
+    with pytest.raises(CheckpointError) as found:
+        column_names(folder)
+    sentence(found, path, "damaged")

@@ -45,6 +45,13 @@ def columns(explained):
     }
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Save no figure, which takes most of the time."""
+    for module in ("results", "explained"):
+        monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
+
+
 def rows_of(path):
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
@@ -108,13 +115,45 @@ def test_what_cannot_be_drawn_is_noted(explained, columns, tmp_path):
 
 
 def test_windows_too_short_for_motifs_are_noted(explained, columns, tmp_path):
-    hypothetical = np.full((GENES, LENGTH, 4), np.nan, dtype=np.float16)
+    hypothetical = np.full((GENES, LENGTH, 4), np.nan, dtype=np.float32)
     hypothetical[:, 5:25] = 0
     methods = {"saliency": columns["saliency"] | {"hypothetical": hypothetical}}
     one = Explained(**(vars(without_dense(explained)) | {"probability": np.zeros(GENES)}))
     drawn = draw_results(tmp_path, ExplainConfig(discover=True), one, list(methods), methods.__getitem__)
     assert drawn.notes[-1].startswith("no motifs: attributions of 20 bases are too few")
     assert (tmp_path / "figures" / "captions.json").is_file()
+
+
+def test_the_stretch_that_is_searched_for_motifs_is_noted(undrawn, explained, columns, tmp_path, monkeypatch):
+    monkeypatch.setattr("raygenex.explain.results.discover", lambda bases, hypothetical: [])
+    hypothetical = np.zeros((GENES, LENGTH, 4), dtype=np.float32)
+    methods = {"saliency": columns["saliency"] | {"hypothetical": hypothetical}}
+    settings = ExplainConfig(discover=True)
+    one = without_dense(explained)
+    whole = draw_results(tmp_path, settings, one, list(methods), methods.__getitem__)
+    assert not any("searched" in note for note in whole.notes)
+    hypothetical[3, :10] = np.nan
+    part = draw_results(tmp_path, settings, one, list(methods), methods.__getitem__)
+    # The window begins at -30.
+    (note,) = [note for note in part.notes if "searched" in note]
+    assert "saliency: only the bases -20 to +29 from the TSS are searched" in note
+
+
+def test_logos_of_a_short_window_end_with_it(undrawn, explained, columns, tmp_path):
+    short = Explained(**(vars(without_dense(explained)) | {"bases": explained.bases[:, :25]}))
+    one = {"gene_id": explained.gene_id, "attribution": columns["saliency"]["attribution"][:, :25]}
+    draw_results(tmp_path, ExplainConfig(), short, ["saliency"], lambda method: one)
+    rows = rows_of(tmp_path / "logos" / "saliency.csv")
+    assert {(row["first"], row["last"]) for row in rows} == {("-30", "-6")}
+
+
+def test_what_has_no_correlation_is_an_empty_field(undrawn, explained, columns, tmp_path):
+    constant = columns["saliency"] | {"attribution": np.ones((GENES, LENGTH), dtype=np.float32)}
+    methods = {"saliency": constant, "mutagenesis": columns["mutagenesis"]}
+    drawn = draw_results(tmp_path, ExplainConfig(), without_dense(explained), list(methods), methods.__getitem__)
+    (row,) = rows_of(tmp_path / "agreement.csv")
+    assert (row["spearman_median"], row["spearman_lower_quartile"], row["genes"]) == ("", "", "0")
+    assert drawn.numbers["agreement"][0]["spearman_median"] is None
 
 
 def test_a_missing_motif_file_is_named_before_anything_is_drawn(explained, columns, tmp_path):

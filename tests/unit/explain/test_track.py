@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import pytest
+from toy_models import save_toy, small_config
 
 from raygenex.config import parse_config
 from raygenex.errors import TrackingAway, TrackingError
 from raygenex.explain import track
 from raygenex.explain.layout import folder_of
 from raygenex.explain.track import ExplainTrack
+from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
 from raygenex.train.state import RunState, write_state
+
+BASES = InputInfo(kind="bases", length=20, channels=4, window=20)
 
 
 class Store:
@@ -41,15 +45,15 @@ def run(tmp_path, monkeypatch):
     for name in ("scores/part-00000000-00000002.npz", "figures/a.svg", "manifest.json", ".manifest.json.1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
-    (Path(config.folder) / "checkpoint").mkdir()
+    save_toy(Path(config.folder) / "checkpoint", small_config(), BASES)
     write_state(Path(config.folder), RunState(identity="i", run_id="r", finished=True))
     store = Store(config)
     monkeypatch.setattr(track, "Tracker", lambda config: store)
     return config, store
 
 
-def tracked(config, checkpoint="checkpoint"):
-    return ExplainTrack(config, Path(config.folder, checkpoint), folder_of(config))
+def tracked(config):
+    return ExplainTrack(config, checkpoint_sha256(Path(config.folder, "checkpoint")), folder_of(config))
 
 
 def test_tables_and_figures_are_logged_once_and_parts_never(run):
@@ -75,12 +79,16 @@ def test_what_an_absent_store_did_not_get_it_gets_next_time(run):
     assert list(store.logged) == [("r", "explain/valid")]
 
 
-def test_a_model_of_another_run_is_logged_nowhere(run, tmp_path):
+def test_a_model_of_another_run_is_logged_nowhere(run):
     config, store = run
-    (tmp_path / "other").mkdir()
-    other = ExplainTrack(config, tmp_path / "other", folder_of(config))
-    other.owe()
-    other.settle(["scores"])
+    own = Path(config.folder, "checkpoint")
+    digest = checkpoint_sha256(own)
+    ExplainTrack(config, "0" * 64, folder_of(config)).owe()
+    own.rename(own.with_name("moved"))
+    ExplainTrack(config, digest, folder_of(config)).owe()
+    # Nothing is owed, so that nothing follows once the model is there again.
+    own.with_name("moved").rename(own)
+    tracked(config).settle(["scores"])
     assert store.logged == {}
 
 
