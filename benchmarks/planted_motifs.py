@@ -14,11 +14,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from raygenex.explain.agreement import agreement, share_in_sites
-from raygenex.explain.layout import folder_of, read_manifest, read_parts
 
 from raygenex.config import RunConfig, load_config
 from raygenex.data.motifs import MOTIFS
+from raygenex.explain.agreement import agreement, share_in_sites
+from raygenex.explain.layout import folder_of, read_manifest, read_parts
 from raygenex.metrics import auroc
 
 JOB = Path(__file__).parents[1] / "jobs" / "motifs.yaml"
