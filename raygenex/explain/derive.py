@@ -85,7 +85,7 @@ def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) ->
     """
     for name in _FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    for path in [path for pattern in _FILES for path in folder.glob(pattern)]:
+    for path in {path for pattern in _FILES for path in folder.glob(pattern)}:
         path.unlink()
     scores = read_parts(folder / SCORES, manifest.genes)
     methods = [name for name, record in manifest.methods.items() if record.complete and name != SCORES]

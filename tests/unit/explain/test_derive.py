@@ -28,7 +28,8 @@ def job(tmp_path):
 
 def test_nothing_is_left_of_a_method_that_is_left_out(job, monkeypatch):
     config, found = job
-    for name in ("importance_saliency.csv", "top_saliency.csv", "top_saliency.npz", "logos/saliency.csv"):
+    tables = ("importance_saliency.csv", "top_saliency.csv", "top_saliency.npz", "projection.csv", "projection.html")
+    for name in (*tables, "logos/saliency.csv"):
         (found.folder / name).parent.mkdir(exist_ok=True)
         (found.folder / name).write_text("of before")
     drawn = []
