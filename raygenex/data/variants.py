@@ -82,7 +82,7 @@ def _columns(path: str, number: int, line: str, separator: str) -> list[int]:
     if missing:
         raise DataError(
             f"{path}: line {number} must name the columns and lacks {', '.join(missing)}; give a VCF its line #CHROM, "
-            "and a table a header with chrom, pos, ref and alt"
+            "tabs between its words, and a table a header with chrom, pos, ref and alt"
         )
     return found
 

@@ -140,8 +140,8 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
         low, high = options.region
         if low < first or high > first + rows.window:
             raise ConfigError(
-                f"explain.region {low} to {high} does not lie in the window, which is {first} to "
-                f"{first + rows.window} from the TSS: change it, or set explain.window_first"
+                f"explain.region, bases {low} to {high - 1} from the TSS, does not lie in the window, bases {first} to "
+                f"{first + rows.window - 1}: change it, or set explain.window_first"
             )
     chosen = spread(rows.count, options.genes)
     halflife = np.concatenate([read_table(file).halflife for file in rows.files])[chosen]

@@ -82,6 +82,8 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
         If the checkpoint is damaged.
     """
     path = Path(target)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist: name a run's folder, OUTPUT/NAME, or its configuration")
     if not path.is_dir():
         config = load_config(path, overrides or [])
         return config, Path(config.folder)

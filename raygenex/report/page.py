@@ -209,7 +209,9 @@ def _separation(numbers: dict[str, Any]) -> str:
     if silhouette is not None:
         said.append(f"silhouette {silhouette:.2f}".replace("-", _MINUS))
     if purity is not None:
-        said.append(f"{100 * purity:.0f} % of the {numbers.get('neighbours', 'nearest')} nearest genes of one class")
+        nearest = f"{100 * purity:.0f} % of the {numbers.get('neighbours', 'nearest')} nearest genes of one class"
+        chance = (numbers.get("knn_purity") or {}).get("chance")
+        said.append(nearest if chance is None else f"{nearest} ({100 * chance:.0f} % by chance)")
     return ", ".join(said)
 
 

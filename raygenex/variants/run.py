@@ -39,6 +39,8 @@ _LOG = logging.getLogger(__name__)
 class VariantsResult:
     """Where the effects are, and what became of every allele."""
 
+    model: str
+    """Kind of the model, and the run that it is of."""
     output: str
     figure: str | None
     """The plot as SVG, a PNG of the same name beside it; None if there is nothing to draw."""
@@ -128,6 +130,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         )
     _, figure, _, skipped = _outputs(target)
     return VariantsResult(
+        model=_model_text(opened),
         output=str(target),
         figure=str(figure) if figure.exists() else None,
         skipped_file=str(skipped) if counts.skipped else None,
@@ -179,9 +182,14 @@ def plan_variants(config: RunConfig, path: str, checkpoint: str, output: str, fo
     opened = open_variants(config, path, checkpoint, Path(output).absolute(), force)
     genes = opened.genes
     return (
-        f"variants: {short_path(path)} against {len(genes.gene_id)} genes, "
+        f"variants: {short_path(path)} against {len(genes.gene_id)} genes, by {_model_text(opened)}, "
         f"{window_text(genes.first, genes.window, genes.assumed)}, in {short_path(opened.genome.path)}, into {output}"
     )
+
+
+def _model_text(opened: Opened) -> str:
+    config = opened.predictor.info.run_config
+    return f"{config.model.kind} of run {config.name}"
 
 
 def _outputs(target: Path) -> tuple[Path, Path, Path, Path]:

@@ -15,6 +15,7 @@ def variants_text(result: VariantsResult) -> str:
     lines = [
         f"variants: {result.effects} effects on {result.genes} of {result.known_genes} genes in "
         f"{short_path(result.output)}, {result.changed_calls} change the prediction (threshold {result.threshold:.4f})",
+        f"model: {result.model}",
         f"windows: {window_text(result.window_first, result.window, result.window_first_assumed)}",
         f"read: {result.records} records, {result.alleles} alleles, {result.outside} of them outside every window",
     ]

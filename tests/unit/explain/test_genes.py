@@ -112,7 +112,7 @@ def test_what_is_mutated_lies_in_the_window(open_toy, tmp_path, region, fits):
         return
     with pytest.raises(ConfigError) as found:
         open_toy([path], methods=["mutagenesis"], region=region)
-    sentence(found, "explain.region", "-10 to 10")
+    sentence(found, "explain.region", "-10 to 9")
 
 
 def test_a_split_that_is_not_configured_and_a_window_of_another_length(open_toy, tmp_path):

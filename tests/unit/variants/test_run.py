@@ -453,7 +453,7 @@ def test_the_command(toy):
     words += ["-o", f"variants.genes={toy.paths['genes']}"]
     found = CliRunner().invoke(app, [*words, "--dry-run"])
     assert found.exit_code == 0, found.output
-    assert "against 3 genes, bases -4 to +3 from the TSS, in" in found.output
+    assert "bases -4 to +3 from the TSS, in" in found.output
     assert not (toy.folder / "out.tsv").exists()
     found = CliRunner().invoke(app, [*words, "--json"])
     assert found.exit_code == 0, found.output
@@ -473,7 +473,7 @@ def test_an_assumed_window_is_said(toy):
     note = "bases -4 to +3 from the TSS (assumed to be centred: set variants.window_first)"
     config, path = toy.config(genes=(), annotation=toy.paths["annotation"]), toy.write(vcf())
     target = str(toy.folder / "a.csv")
-    assert f"against 3 genes, {note}, in" in plan_variants(config, path, toy.paths["model"], target, False)
+    assert f", {note}, in" in plan_variants(config, path, toy.paths["model"], target, False)
     result = variants(config, path, toy.paths["model"], target)
     assert f"windows: {note}\n" in variants_text(result)
 
