@@ -216,8 +216,8 @@ def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
     """Raise a DataError if the half-life features of ``what`` are scaled otherwise than those of the model."""
     if scale != info.inputs.halflife_scale:
         raise DataError(
-            f"the model of run {info.run_config.name} was trained on lengths that are {info.inputs.halflife_scale}, and "
-            f"those of {what} are {scale}: use a model and data whose half-life features were made in one way"
+            f"the model of run {info.run_config.name} was trained on lengths that are {info.inputs.halflife_scale}, "
+            f"and those of {what} are {scale}: use a model and data whose half-life features were made in one way"
         )
 
 

@@ -210,7 +210,8 @@ def _separation(numbers: dict[str, Any]) -> str:
         said.append(f"silhouette {silhouette:.2f}".replace("-", _MINUS))
     if purity is not None:
         nearest = f"{100 * purity:.0f} % of the {numbers.get('neighbours', 'nearest')} nearest genes of one class"
-        chance = (numbers.get("knn_purity") or {}).get("chance")
+        found = numbers["knn_purity"]
+        chance = found.get("chance") if isinstance(found, dict) else None
         said.append(nearest if chance is None else f"{nearest} ({100 * chance:.0f} % by chance)")
     return ", ".join(said)
 
