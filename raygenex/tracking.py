@@ -97,6 +97,19 @@ def _may_pass(error: BaseException) -> bool:
     )
 
 
+def _create_experiment(client: Any, name: str, artifacts: str | None) -> str:
+    """Make an experiment and return its id; that of another process which made it in the same moment will do."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        made: str = client.create_experiment(name, artifact_location=artifacts)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        made = client.get_experiment_by_name(name).experiment_id
+    return made
+
+
 def _check_answers(uri: str) -> None:
     """Knock once at a server, where MLflow would knock for minutes."""
     from requests.utils import get_environ_proxies
@@ -160,7 +173,7 @@ class Tracker:
             if found is None:
                 # A relative artifact folder would be taken from each process's own working directory.
                 local = Path(config.output_root, "mlartifacts").as_uri() if config.tracking.uri is None else None
-                experiment = self.client.create_experiment(config.tracking.experiment, artifact_location=local)
+                experiment = _create_experiment(self.client, config.tracking.experiment, local)
             elif found.lifecycle_stage != "active":
                 raise TrackingError(
                     f"MLflow experiment {config.tracking.experiment} is deleted: restore it or set tracking.experiment"

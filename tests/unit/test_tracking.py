@@ -42,6 +42,21 @@ def test_an_output_that_cannot_be_a_folder_is_one_sentence_at_once(tmp_path):
     assert "\n" not in str(info.value)
 
 
+def test_an_experiment_that_another_process_makes_in_the_same_moment_will_do(tmp_path, monkeypatch):
+    first = Tracker(config(tmp_path))
+    look, missed = MlflowClient.get_experiment_by_name, []
+
+    def too_early(client, name):
+        if not missed:
+            missed.append(name)
+            return None
+        return look(client, name)
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", too_early)
+    assert Tracker(config(tmp_path)).experiment_id == first.experiment_id
+    assert missed == ["raygenex"]
+
+
 def test_a_run_ends_as_what_happened_inside(tmp_path):
     tracker = Tracker(config(tmp_path))
     ends = {}
