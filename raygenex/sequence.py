@@ -98,6 +98,11 @@ def reverse_complement(indices: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _COMPLEMENT[indices[..., ::-1]]
 
 
+def crop_start(length: int, window: int) -> int:
+    """Return the index at which the middle ``window`` of ``length`` positions starts, as `centre_crop` cuts it."""
+    return length // 2 - window // 2
+
+
 def centre_crop(indices: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
     """Keep the middle ``window`` positions of the last axis.
 
@@ -111,5 +116,5 @@ def centre_crop(indices: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
     length = indices.shape[-1]
     if window > length:
         raise ValueError(f"cannot crop {length} bases to {window}")
-    start = length // 2 - window // 2
+    start = crop_start(length, window)
     return indices[..., start : start + window]

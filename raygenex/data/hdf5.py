@@ -395,7 +395,7 @@ def _read_bases(handle: h5py.File, file: PromoterFile, table: Table, start: int,
     """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
     stop = start + len(table.gene_id)
     # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
-    first = file.window // 2 - window // 2
+    first = sequence.crop_start(file.window, window)
     with _damage_named(file, start, stop):
         one_hot = handle[PROMOTER][start:stop, first : first + window]
     try:

@@ -11,7 +11,7 @@ from raygenex.data.leakage import SplitGenes
 from raygenex.data.opening import SplitData
 from raygenex.data.schema import Locations
 from raygenex.data.sketches import sequence_digests, sketch
-from raygenex.sequence import UNKNOWN
+from raygenex.sequence import UNKNOWN, crop_start
 
 BLOCK_BYTES = 8 * 2**20
 
@@ -89,7 +89,7 @@ def window_offsets(split: SplitData) -> tuple[int, int] | None:
     for file in split.files:
         if file.first is None:
             return None
-        firsts.add(file.first + file.window // 2 - split.window // 2)
+        firsts.add(file.first + crop_start(file.window, split.window))
     first = firsts.pop()
     return None if firsts else (first, first + split.window)
 

@@ -21,7 +21,9 @@ from raygenex.explain.shapley import halflife_shapley
 from raygenex.explain_sections import ExplainConfig
 from raygenex.predict import Predictor
 
-_GRADIENTS = ("saliency", "input_x_gradient", "integrated_gradients", "deeplift")
+SHARED = ("saliency", "input_x_gradient")
+"""Methods that are read off one gradient, and computed together where both are missing."""
+_GRADIENTS = (*SHARED, "integrated_gradients", "deeplift")
 _WITH_REFERENCE = ("integrated_gradients", "deeplift")
 
 
@@ -115,7 +117,7 @@ def compute(context: Context, methods: Sequence[str], batch: Columns) -> Iterato
     """
     slopes = None
     for method in methods:
-        if method in ("saliency", "input_x_gradient"):
+        if method in SHARED:
             slopes = gradient(context.function, batch["sequence"], batch["halflife"]) if slopes is None else slopes
             own = saliency(slopes) if method == "saliency" else input_x_gradient(slopes, batch["sequence"])
             yield method, {"attribution": own} | _hypothetical(context, slopes)

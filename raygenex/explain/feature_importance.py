@@ -1,7 +1,5 @@
 """Permutation importance: what the AUROC loses when a half-life feature is shuffled among the genes."""
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.compare import placements
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.locking import replace_text
+from raygenex.explain.saving import write_table
 
 FEWEST = 2
 """Genes that each class needs for an interval."""
@@ -78,10 +76,11 @@ def permutation_importance(
 
 def write_importance(path: Path, found: Importance) -> None:
     """Write ``feature, drop, low, high``, the largest drop first."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("feature", "drop", "low", "high"))
-    for number in np.argsort(-found.drop, kind="stable"):
-        values = (found.drop[number], found.low[number], found.high[number])
-        writer.writerow((found.features[number], *(f"{value:.6f}" for value in values)))
-    replace_text(path, stream.getvalue())
+    rows = [
+        (
+            found.features[number],
+            *(f"{value:.6f}" for value in (found.drop[number], found.low[number], found.high[number])),
+        )
+        for number in np.argsort(-found.drop, kind="stable")
+    ]
+    write_table(path, ("feature", "drop", "low", "high"), rows)

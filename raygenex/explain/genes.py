@@ -13,6 +13,7 @@ from raygenex.data.locate import locate
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
 from raygenex.predict import open_genes
+from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
 
 UNLABELLED = -1
@@ -164,7 +165,7 @@ def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:
     places: dict[int | None, str] = {}
     for file in rows.files:
         first = file.first if configured is None else configured
-        places[None if first is None else first + file.window // 2 - rows.window // 2] = file.path
+        places[None if first is None else first + crop_start(file.window, rows.window)] = file.path
     if len(places) > 1:
         remedy = "set explain.window_first if they do, or " if configured is None else ""
         raise DataError(

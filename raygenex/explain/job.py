@@ -9,7 +9,7 @@ from pathlib import Path
 from raygenex import __version__
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError
-from raygenex.explain.compute import check_methods, method_settings
+from raygenex.explain.compute import SHARED, check_methods, method_settings
 from raygenex.explain.extras import require_packages
 from raygenex.explain.genes import Genes, open_explained
 from raygenex.explain.layout import (
@@ -29,9 +29,6 @@ from raygenex.predict import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
 logger = logging.getLogger(__name__)
-
-_SHARED = ("saliency", "input_x_gradient")
-"""Methods that are read off one gradient, and computed together where both are missing."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Work:
         """Yield methods, joined by commas, and the range of genes that they lack, scores first."""
         seen: dict[tuple[str, int, int], list[str]] = {}
         for method, ranges in self.gaps.items():
-            group = _SHARED[0] if method in _SHARED else method
+            group = SHARED[0] if method in SHARED else method
             for start, stop in ranges:
                 for low, high in grid(start, stop, rows_per_file):
                     seen.setdefault((group, low, high), []).append(method)

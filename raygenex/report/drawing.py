@@ -205,7 +205,7 @@ def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
             f"{split}-halflife-loss",
             title,
             _WIDE,
-            lambda axes: looking.permutation_bars(axes, loss.feature, loss.drop, loss.low, loss.high),
+            lambda axes: looking.permutation_bars(axes, loss.features, loss.drop, loss.low, loss.high),
         )
         text = f"Loss of AUROC when a feature is shuffled among the {found.manifest.genes:,} genes, with its interval."
         pictures.append(Picture(svg, title, found.captions.get("halflife_importance", text)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.explain.feature_importance import Importance
 from raygenex.explain.figures import METHOD_NAMES
 from raygenex.explain.layout import Manifest, read_manifest, read_parts
 from raygenex.explain.profile import Profile, TopPositions
@@ -22,17 +23,6 @@ _TABLES = {
     "Motifs": Path("motifs", "motifs.csv"),
     "Known motifs they fit": Path("motifs", "matches.csv"),
 }
-
-
-@dataclass(frozen=True)
-class Importance:
-    """What the AUROC loses when a half-life feature is shuffled."""
-
-    feature: tuple[str, ...]
-    drop: NDArray[np.float64]
-    """Shape ``(f,)``, as the others."""
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -169,17 +159,13 @@ def read_projection(folder: Path) -> Projection | None:
     x, y, probability, prediction, label = (
         numbers(rows, name, path, _AGAIN) for name in ("x", "y", "probability", "prediction", "label")
     )
-
-    def make(values: dict[str, Any]) -> dict[str, Any]:
-        return dict(values.items())
-
     return Projection(
         gene_id=np.array([row["gene_id"] for row in rows]),
         xy=np.stack([x, y], axis=1),
         probability=probability,
         prediction=prediction.astype(np.int8),
         label=np.where(np.isnan(label), -1, label).astype(np.int8),
-        numbers=read_json(folder / "projection.json", _AGAIN, make) or {},
+        numbers=read_json(folder / "projection.json", _AGAIN, dict.copy) or {},
     )
 
 

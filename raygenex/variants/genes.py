@@ -19,6 +19,7 @@ from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.predict import refuse_other_scale
 from raygenex.progress import progress, steps
+from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.variants.names import Names
 
@@ -149,7 +150,7 @@ def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = 
         return file.first, False
     if file.window < wanted:
         raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {file.window}: use other genes")
-    return _middle(file.first, file.window, wanted), False
+    return file.first + crop_start(file.window, wanted), False
 
 
 def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:
@@ -159,13 +160,8 @@ def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:
         if build is None or not build.promoters:
             continue
         if (length := build.window[1] - build.window[0]) >= wanted:
-            return _middle(build.window[0], length, wanted), False
+            return build.window[0] + crop_start(length, wanted), False
     return -(wanted // 2), True
-
-
-def _middle(first: int, window: int, wanted: int) -> int:
-    """Return where the middle of a window starts, as `data.window` cuts it in training."""
-    return first + window // 2 - wanted // 2
 
 
 def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Names) -> dict[str, NDArray]:
@@ -207,7 +203,7 @@ def _compare(file: PromoterFile, genes: Genes, start: int, reader: GenomeReader,
     if not file.window:
         return
     # Of a file that does not say where its promoters start, the middle is the model's window, as in training.
-    first = file.first if file.first is not None else genes.first + genes.window // 2 - file.window // 2
+    first = file.first if file.first is not None else genes.first - crop_start(file.window, genes.window)
     for row in np.unique(np.linspace(0, file.rows - 1, COMPARED).astype(np.int64)):
         gene = start + row
         stored = read_rows(file, int(row), int(row) + 1)["sequence"][0]
