@@ -166,7 +166,7 @@ def test_a_method_that_is_not_asked_for_now_is_kept(make):
     ("explain", "words"),
     [
         ({"split": "test"}, ("data.test is not set",)),
-        ({"methods": ["mutagenesis"], "region": [-11, 5]}, ("explain.region", "-10 to 10")),
+        ({"methods": ["mutagenesis"], "region": [-11, 5]}, ("explain.region", "bases -10 to 9")),
         ({"motifs": "/no/such.meme"}, ("/no/such.meme",)),
     ],
 )
