@@ -1,13 +1,20 @@
-"""Progress bars for long work, silent when nobody watches a terminal."""
+"""How far long work is: a bar on a terminal, and a line in the log from time to time where there is none."""
 
 import contextlib
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+# Where nobody watches, in the log of a submitted job perhaps, a line this often shows that the work goes on.
+LINE_S = 30.0
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar on standard error; yields ``advance(steps, note)``.
+    """Show a bar on standard error, or lines in the log if that is no terminal; yields ``advance(steps, note)``.
 
     Parameters
     ----------
@@ -17,9 +24,13 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
         Steps in all, and those already done by an earlier run.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield _line_writer(what, total, done)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -27,7 +38,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done, note="")
 
         def advance(steps: int, note: str) -> None:
@@ -36,9 +47,34 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
         yield advance
 
 
+def _line_writer(what: str, total: int, done: int) -> Callable[[int, str], None]:
+    started = shown = time.monotonic()
+    reached = done
+
+    def advance(steps: int, note: str) -> None:
+        nonlocal reached, shown
+        reached += steps
+        now = time.monotonic()
+        if now - shown < LINE_S or not done < reached < total:
+            return
+        shown = now
+        left = (now - started) * (total - reached) / (reached - done)
+        logger.info("%s: %s of %s, about %s left", what, f"{reached:,}", f"{total:,}", duration(left))
+
+    return advance
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, rounded: ``20 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 @contextlib.contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work that reports how far it is; yields ``report(done, total)``."""
+    """Show the same for work that reports how far it is; yields ``report(done, total)``."""
     with contextlib.ExitStack() as stack:
         advance: Callable[[int, str], None] | None = None
         reached = 0

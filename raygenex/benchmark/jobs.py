@@ -12,7 +12,7 @@ from raygenex.cluster import Request, open_cluster, preflight, user_errors
 from raygenex.config import BenchmarkModel, HyenaBackbone, RunConfig, change_keys, parse_config
 from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
-from raygenex.progress import progress
+from raygenex.progress import duration, progress
 from raygenex.tracking import tracking_uri
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import known_state, uses_gpu
@@ -201,8 +201,7 @@ class Remaining:
         mean = sum(known) / len(known)
         each = {name: sum(values) / len(values) for name, values in self.seconds.items()}
         total = sum(each.get(name, mean) for name in self.todo) / min(self.parallel, len(self.todo))
-        amount = f"{total:.0f} s" if total < 90 else f"{total / 60:.0f} min"
-        return f"{len(self.todo)} to go, about {amount}"
+        return f"{len(self.todo)} to go, about {duration(total)}"
 
 
 def requests(config: RunConfig, jobs: list[Job], what: str = "the benchmark") -> tuple[Request, Request]:

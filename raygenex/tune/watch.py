@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 
 from raygenex.cluster import find_cause
 from raygenex.config import TuneConfig
+from raygenex.progress import duration
 from raygenex.tune.ledger import Ledger, Record
 from raygenex.tune.nested import RUNNING, STOP
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
@@ -180,7 +181,7 @@ class Watch(tune.Callback):
         if todo <= 0:
             return "the search is done"
         seconds = sum(self._seconds) / len(self._seconds) * math.ceil(todo / self._parallel)
-        return f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
+        return f"about {duration(seconds)} left"
 
 
 def _error(trial: Any) -> Any:
