@@ -31,6 +31,7 @@ from raygenex.console import (
     start,
 )
 from raygenex.errors import ConfigError, RaygenexError
+from raygenex.signals import INTERRUPTED, end_as_interrupted, exit_code
 
 app = typer.Typer(
     name="raygenex",
@@ -303,6 +304,11 @@ def config_schema(debug: Debug = False) -> None:
 
 def main() -> None:
     """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
+    with end_as_interrupted():
+        _main()
+
+
+def _main() -> None:
     try:
         app(prog_name="raygenex")
     except RaygenexError as error:
@@ -319,8 +325,9 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
-        if leaving.code == 130:
+        if leaving.code == INTERRUPTED:
             typer.echo(Session.interrupted, err=True)
+            sys.exit(exit_code())
         raise
     except Exception as error:
         if Session.debug:

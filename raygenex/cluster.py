@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raygenex import signals
 from raygenex.config import ClusterConfig
 from raygenex.errors import ClusterError, RaygenexError
 
@@ -156,7 +157,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logger.info("connecting to Ray at %s", address)
         try:
             _probe(address)
-            with _core_notices_hidden():
+            with signals.kept(), _core_notices_hidden():
                 ray.init(address=address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
@@ -168,7 +169,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logical = config.local_cpus or max(os.cpu_count() or 1, math.ceil(cpus))
         store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
         logger.info("starting an embedded Ray with %d logical CPUs", logical)
-        with _core_notices_hidden():
+        with signals.kept(), _core_notices_hidden():
             ray.init(address="local", num_cpus=logical, include_dashboard=False, **store, **quiet)
     _set_data_context()
 

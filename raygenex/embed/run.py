@@ -169,8 +169,9 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
         total = sum(rows.values())
         manifest.complete = not todo and existing is not None and existing.complete
         if existing != manifest:
-            write_manifest(config.store, manifest)
+            # The manifest comes last: it says that the backbone is there.
             save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
+            write_manifest(config.store, manifest)
         if todo:
             logger.info("embedding %d of %d genes into %s", todo, total, config.store)
             _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -186,13 +184,3 @@ def file_sha256(path: str | Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Put a finished folder in the place of another, so that the target is always one of the two, whole."""
-    old = target.with_name(f".{target.name}.old.{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    if old.exists():
-        shutil.rmtree(old)
