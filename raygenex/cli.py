@@ -30,7 +30,7 @@ from raygenex.console import (
     say,
     start,
 )
-from raygenex.errors import ConfigError, RaygenexError
+from raygenex.errors import ConfigError, RaygenexError, file_error
 from raygenex.signals import INTERRUPTED, end_as_interrupted, exit_code
 
 app = typer.Typer(
@@ -316,13 +316,6 @@ def _main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except OSError as error:
-        if Session.debug:
-            raise
-        what = error.filename or "a file or a connection"
-        advice = "check the path, its rights and the disk"
-        typer.echo(f"error: {what} cannot be used ({error.strerror or error}): {advice}", err=True)
-        sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
         if leaving.code == INTERRUPTED:
@@ -332,6 +325,9 @@ def _main() -> None:
     except Exception as error:
         if Session.debug:
             raise
+        if (told := file_error(error)) is not None:
+            typer.echo(f"error: {told}", err=True)
+            sys.exit(told.exit_code)
         first = next(iter(str(error).strip().splitlines()), "no message")
         typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
         sys.exit(1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from raygenex import signals
 from raygenex.config import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError
+from raygenex.errors import ClusterError, RaygenexError, file_error, system_error
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +231,10 @@ def user_errors() -> Iterator[None]:
 
 
 def find_cause(error: BaseException | None) -> RaygenexError | None:
-    """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one."""
+    """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one.
+
+    An error of the system, such as a full disk's, is made one.
+    """
     seen: set[int] = set()
     pending = [error]
     while pending:
@@ -243,6 +246,8 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
             # Ray Data appends advice of its own to the message.
             return type(current)(_first_line(current))
+        if isinstance(current, Exception) and not hasattr(current, "cause") and system_error(current) is not None:
+            return file_error(current)
         pending += [current.__cause__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()
     return None

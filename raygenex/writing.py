@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from raygenex.errors import DISK_ERRORS, RaygenexError, system_error
+
 _ASIDE = "aside"
 # A folder on its way out, which its successor has not replaced yet.
 _BEFORE = "before"
@@ -124,7 +126,11 @@ def _aside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     with ExitStack() as stack:
         while True:
             aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.{_ASIDE}")
-            make(aside)
+            try:
+                make(aside)
+            except OSError as error:
+                error.filename = str(path)
+                raise
             # Until it is locked, another process may take it for a leftover.
             with suppress(FileNotFoundError):
                 stack.enter_context(_locked(aside))
@@ -132,6 +138,15 @@ def _aside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
                 break
         try:
             yield aside
+        except Exception as error:
+            # Whoever reads the message knows the target, not what is beside it, and some libraries name neither.
+            number = system_error(error)
+            if isinstance(error, OSError):
+                if error.filename == str(aside) or (error.filename is None and number in DISK_ERRORS):
+                    error.filename = str(path)
+            elif number is not None and not isinstance(error, RaygenexError):
+                raise OSError(number, os.strerror(number), str(path)) from error
+            raise
         finally:
             if aside.is_dir():
                 shutil.rmtree(aside)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,6 +174,39 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path} is missing: the checkpoint is incomplete, train again") from None
     except (SafetensorError, OSError):
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
+
+
+def check_epochs(folder: Path) -> None:
+    """Check that an interrupted training can go on from the epochs that Ray Train kept; a loss of power cuts files.
+
+    Parameters
+    ----------
+    folder
+        Ray Train's, which need not exist.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is cut or unreadable.
+    """
+    known = folder / "checkpoint_manager_snapshot.json"
+    if not known.exists():
+        return
+    path = known
+    try:
+        kept = [entry["checkpoint_dir_name"] for entry in json.loads(known.read_text("utf-8"))["checkpoint_results"]]
+        for path in (path for name in kept for path in (folder / name).iterdir()):
+            if path.suffix == ".safetensors":
+                read_tensors(path)
+            elif path.suffix == ".json":
+                json.loads(path.read_text("utf-8"))
+            elif path.suffix == ".pt" and not zipfile.is_zipfile(path):
+                raise ValueError("no end")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{path} is damaged, so the training that was interrupted cannot go on from there: remove {folder}, and "
+            "the same command begins with the first epoch again"
+        ) from None
 
 
 def checkpoint_sha256(folder: str | Path) -> str:

@@ -27,6 +27,7 @@ from raygenex.train.checkpoint import (
     BACKBONE,
     VALID_SCORES,
     CheckpointInfo,
+    check_epochs,
     read_info,
     save_checkpoint_info,
 )
@@ -251,6 +252,7 @@ def _begin(
 
 def _train(job: Job, final: Path) -> CheckpointInfo:
     """Fit the model and put its checkpoint, and the numbers that MLflow is to have, in place."""
+    check_epochs(final.parent / "ray_train")
     with whole_folder(final) as aside:
         _fit(job, aside)
         info = _finish(job, aside)
