@@ -28,9 +28,9 @@ def main() -> None:
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         found = chaos(Path(folder), seed, lambda text: print(text, flush=True))
-    print_table(("command", "what died", "times", "at", "artefacts"), found.rows())
-    print(*(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items()), sep=", ")
-    print(*found.problems, sep="\n")
+    print_table(("command", "what died", "times", "when (done/all)"), found.rows())
+    print("", ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items()), sep="\n")
+    print(*(found.problems or ["all artefacts are those of the undisturbed run, and nothing is left"]), sep="\n")
     sys.exit(1 if found.problems else 0)
 
 
