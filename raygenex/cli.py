@@ -30,7 +30,8 @@ from raygenex.console import (
     say,
     start,
 )
-from raygenex.errors import ConfigError, RaygenexError
+from raygenex.errors import ConfigError, RaygenexError, file_error
+from raygenex.signals import INTERRUPTED, end_as_interrupted, exit_code
 
 app = typer.Typer(
     name="raygenex",
@@ -303,6 +304,11 @@ def config_schema(debug: Debug = False) -> None:
 
 def main() -> None:
     """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
+    with end_as_interrupted():
+        _main()
+
+
+def _main() -> None:
     try:
         app(prog_name="raygenex")
     except RaygenexError as error:
@@ -310,21 +316,18 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except OSError as error:
-        if Session.debug:
-            raise
-        what = error.filename or "a file or a connection"
-        advice = "check the path, its rights and the disk"
-        typer.echo(f"error: {what} cannot be used ({error.strerror or error}): {advice}", err=True)
-        sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
-        if leaving.code == 130:
+        if leaving.code == INTERRUPTED:
             typer.echo(Session.interrupted, err=True)
+            sys.exit(exit_code())
         raise
     except Exception as error:
         if Session.debug:
             raise
+        if (told := file_error(error)) is not None:
+            typer.echo(f"error: {told}", err=True)
+            sys.exit(told.exit_code)
         first = next(iter(str(error).strip().splitlines()), "no message")
         typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
         sys.exit(1)

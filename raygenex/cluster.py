@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raygenex import signals
 from raygenex.config import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError
+from raygenex.errors import ClusterError, RaygenexError, file_error, system_error
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logger.info("connecting to Ray at %s", address)
         try:
             _probe(address)
-            with _core_notices_hidden():
+            with signals.kept(), _core_notices_hidden():
                 ray.init(address=address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
@@ -168,7 +169,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logical = config.local_cpus or max(os.cpu_count() or 1, math.ceil(cpus))
         store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
         logger.info("starting an embedded Ray with %d logical CPUs", logical)
-        with _core_notices_hidden():
+        with signals.kept(), _core_notices_hidden():
             ray.init(address="local", num_cpus=logical, include_dashboard=False, **store, **quiet)
     _set_data_context()
 
@@ -230,7 +231,10 @@ def user_errors() -> Iterator[None]:
 
 
 def find_cause(error: BaseException | None) -> RaygenexError | None:
-    """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one."""
+    """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one.
+
+    An error of the system, such as a full disk's, is made one.
+    """
     seen: set[int] = set()
     pending = [error]
     while pending:
@@ -242,6 +246,8 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
             # Ray Data appends advice of its own to the message.
             return type(current)(_first_line(current))
+        if isinstance(current, Exception) and not hasattr(current, "cause") and system_error(current) is not None:
+            return file_error(current)
         pending += [current.__cause__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()
     return None

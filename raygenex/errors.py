@@ -3,6 +3,10 @@
 Each message is one sentence that says what is wrong, where, and what to do. The CLI prints it without a traceback.
 """
 
+import errno
+import os
+import re
+
 
 class RaygenexError(ValueError):
     """A problem that the user can mend."""
@@ -34,3 +38,47 @@ class ClusterError(RaygenexError):
     """A Ray cluster that is absent, or too small for the request."""
 
     exit_code = 1
+
+
+class FileError(RaygenexError):
+    """A file or folder that the system does not let this process use: no room, no rights, no such path."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+DISK_ERRORS = _FULL | _CLOSED | {errno.EIO}
+# How libraries written in Rust and C say what the system's error was.
+_NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]|errno = (\d+)", re.IGNORECASE)
+
+
+def file_error(error: Exception) -> FileError | None:
+    """Return an error of the system as one sentence: the path, the reason, what to do; None if it is none.
+
+    Parameters
+    ----------
+    error
+        An OSError, or what a library made of one.
+    """
+    number = system_error(error)
+    if number is None and not isinstance(error, OSError):
+        return None
+    path = getattr(error, "filename", None) or "a file or a connection"
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
+    advice = "check the path, its rights and the disk"
+    if number in _FULL:
+        advice = "make room there, or use another disk, and run the same command again"
+    elif number in _CLOSED:
+        advice = "let this user write there, or use another folder, and run the same command again"
+    return FileError(f"{path} cannot be used ({reason}): {advice}")
+
+
+def system_error(error: Exception) -> int | None:
+    """Return the system's number of an error: of an OSError, or of one of the disk that a library put into words."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    # The first line is the error's own; others quote.
+    found = _NUMBERED.search(str(error).strip().split("\n")[0])
+    number = int(next(group for group in found.groups() if group)) if found else None
+    return number if number in DISK_ERRORS else None

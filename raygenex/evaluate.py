@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,9 @@ from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, c
 from raygenex.outbox import Outbox
 from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
 from raygenex.tracking import Tracker
-from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
+from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
+from raygenex.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -91,17 +90,13 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
         "calibration_error": calibration_error(labels, probability),
         "confusion": confusion(labels, probability >= info.threshold).tolist(),
     }
-    aside = folder.with_name(f".{split}.{os.getpid()}")
-    if aside.exists():
-        shutil.rmtree(aside)
-    aside.mkdir(parents=True)
-    (aside / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    calls = (probability >= info.threshold).astype(np.int8)
-    write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
-    _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
-    # While this file is there, MLflow lacks the numbers; the next call completes them.
-    untracked.touch()
-    replace_folder(aside, folder)
+    with whole_folder(folder) as aside:
+        (aside / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        calls = (probability >= info.threshold).astype(np.int8)
+        write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
+        _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
+        # While this file is there, MLflow lacks the numbers; the next call completes them.
+        untracked.touch()
     _track(tracker, config, split, folder, report, prints)
     untracked.unlink()
     return _result(report, folder, reused=False)

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from raygenex import metrics
+from raygenex.writing import whole_file
 
 _BLUE, _ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 DPI = 200
@@ -134,7 +135,8 @@ def confusion_figure(labels: ArrayLike, probability: ArrayLike, threshold: float
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at its own resolution, into a folder that exists."""
-    figure.savefig(path, format="png", dpi=figure.dpi)
+    with whole_file(Path(path)) as aside:
+        figure.savefig(aside, format="png", dpi=figure.dpi)
 
 
 def _square() -> tuple[Figure, Axes]:

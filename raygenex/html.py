@@ -1,15 +1,14 @@
 """Pages that need nothing but themselves: their templates, their one stylesheet, and how they are written."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from raygenex import __version__
 from raygenex.errors import DataError
+from raygenex.writing import replace_text
 
 
 def render(template: str, values: dict[str, Any]) -> str:
@@ -69,12 +68,9 @@ def write_page(path: Path, text: str) -> str:
     DataError
         If the folder cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
+        replace_text(path, text)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise DataError(f"the page {path} cannot be written ({error.strerror}): choose another folder") from None
     return str(path.absolute())
 

@@ -1,7 +1,6 @@
 """Folders that a job writes: one process at a time for each, and whether it can be written at all."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,10 +38,3 @@ def probe(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text aside and rename it into place, so that the file is always one of the two, whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

@@ -1,7 +1,6 @@
 """Scoring genes with a checkpoint: in one process, or through Ray Data on a cluster."""
 
 import csv
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from raygenex.data.rows import Columns, PromoterRows, Rows
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.progress import progress
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint
+from raygenex.writing import whole_file
 
 SUFFIXES = (".parquet", ".csv")
 NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
@@ -286,11 +286,11 @@ def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    aside = target.absolute().with_name(f".{target.name}.{os.getpid()}")
-    if target.suffix == ".parquet":
-        columns = {"gene_id": [str(gene) for gene in gene_id], "probability": probability, "prediction": prediction}
-        pq.write_table(pa.table(columns), aside)
-    else:
+    with whole_file(target.absolute()) as aside:
+        if target.suffix == ".parquet":
+            columns = {"gene_id": [str(gene) for gene in gene_id], "probability": probability, "prediction": prediction}
+            pq.write_table(pa.table(columns), aside)
+            return
         with aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["gene_id", "probability", "prediction"])
@@ -299,4 +299,3 @@ def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray
                 (gene, repr(float(p)), int(call))
                 for gene, p, call in zip(gene_id, probability, prediction, strict=True)
             )
-    aside.replace(target)

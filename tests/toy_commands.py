@@ -1,6 +1,7 @@
 """The command line in processes of its own, watched and killed in the middle; only processes below it are touched."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ class Command:
                 stdout=subprocess.DEVNULL,
                 stderr=sink,
                 env=os.environ | (environment or {}),
+                # Shells let what they start in the background ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.pid = self._process.pid
 
@@ -50,6 +53,10 @@ class Command:
     def kill(self) -> None:
         """Kill it alone."""
         self._process.kill()
+
+    def send(self, number: int) -> None:
+        """Send it a signal, alone."""
+        self._process.send_signal(number)
 
     def finish(self, code: int = 0) -> str:
         """Wait for its end with an exit code; return its standard error."""

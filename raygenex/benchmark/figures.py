@@ -19,6 +19,7 @@ from raygenex.benchmark.results import ModelResult, Scores, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
 from raygenex.compare import seed_summary
 from raygenex.figures import DPI, GREY, frame_unit_square, label_axes
+from raygenex.writing import whole_file
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.
@@ -188,7 +189,8 @@ def save(figure: Figure, stem: str | Path) -> tuple[Path, ...]:
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     paths = {suffix: Path(f"{stem}.{suffix}") for suffix in undated}
     for suffix, path in paths.items():
-        figure.savefig(path, format=suffix, dpi=figure.dpi, metadata=undated[suffix])
+        with whole_file(path) as aside:
+            figure.savefig(aside, format=suffix, dpi=figure.dpi, metadata=undated[suffix])
     return tuple(paths.values())
 
 

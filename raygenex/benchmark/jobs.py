@@ -17,6 +17,7 @@ from raygenex.tracking import tracking_uri
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import known_state, uses_gpu
 from raygenex.train.state import read_state
+from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
             peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, trained.worker_peak_mb)
             # Of a training that was interrupted, this process knows the last part alone.
             seconds = None if trained.reused or trained.continued else trained.seconds
-            cost.write_text(json.dumps({"seconds": seconds, "peak_mb": peak}), encoding="utf-8")
+            replace_text(cost, json.dumps({"seconds": seconds, "peak_mb": peak}))
         evaluate(config, "valid", force)
         if split != "valid":
             evaluate(config, split, force)

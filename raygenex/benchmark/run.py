@@ -25,6 +25,7 @@ from raygenex.ready import make_inputs
 from raygenex.registry import register
 from raygenex.tracking import Tracker, flatten
 from raygenex.train.checkpoint import read_info
+from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +144,8 @@ def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> Benchm
     table = benchmark_table(
         models, config.benchmark.split, None, options.bootstrap, options.confidence, seed=config.seed
     )
-    (folder / "tables.md").write_text(to_markdown(table), encoding="utf-8")
-    (folder / "tables.json").write_text(to_json(table), encoding="utf-8")
+    replace_text(folder / "tables.md", to_markdown(table))
+    replace_text(folder / "tables.json", to_json(table))
     to_csv(table, folder / "tables.csv")
     if table.rows:
         save(roc_curves(models, config.benchmark.split), folder / "roc")
@@ -183,5 +184,5 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
             return run_id
     tags = {"raygenex.stage": "benchmark", "raygenex.config_hash": config.hash()}
     run_id = tracker.start(f"{config.name} benchmark", flatten(config.dump()), tags)
-    path.write_text(json.dumps({"run_id": run_id}) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps({"run_id": run_id}) + "\n")
     return run_id

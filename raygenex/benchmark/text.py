@@ -6,11 +6,13 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from raygenex.benchmark.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 from raygenex.compare import Comparison, Summary
 from raygenex.metrics import METRICS, Interval
+from raygenex.writing import whole_file
 
 _HEADINGS = {
     "auroc": "AUROC",
@@ -66,7 +68,7 @@ def to_csv(table: BenchmarkTable, path: str | os.PathLike[str]) -> None:
     columns = list(dict.fromkeys(key for line in lines for key in line))
     # Errors close the line, as the longest of its fields.
     columns = [name for name in columns if name != "errors"] + ["errors"]
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with whole_file(Path(path)) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         for line in lines:

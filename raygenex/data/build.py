@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from raygenex.data.split_file import write_split
 from raygenex.data.splits import Genes
 from raygenex.errors import DataError
 from raygenex.progress import progress
+from raygenex.writing import aside_folder
 
 MANIFEST = "build.json"
 _FILES = {**{name: f"{name}.h5" for name in SPLITS}, "genes": "genes.tsv", "split": "split.tsv"}
@@ -93,10 +93,10 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as partial:
-            record = _write(config, chosen, Path(partial))
+        with aside_folder(folder / "build") as partial:
+            record = _write(config, chosen, partial)
             record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
-            put_in_place(Path(partial), folder, _FILES.values(), MANIFEST, record)
+            put_in_place(partial, folder, _FILES.values(), MANIFEST, record)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from None
     finally:

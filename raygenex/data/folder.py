@@ -8,6 +8,7 @@ from typing import Any
 
 from raygenex.data.locate import local_copy
 from raygenex.errors import DataError
+from raygenex.writing import replace_text, sync, sync_tree
 
 
 def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name: str, record: dict[str, Any]) -> None:
@@ -31,14 +32,15 @@ def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name:
     OSError
         If the folder cannot be written.
     """
+    sync_tree(partial)
     (folder / record_name).unlink(missing_ok=True)
     for name in names:
         if (partial / name).exists():
             os.replace(partial / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    (partial / record_name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial / record_name, folder / record_name)
+    sync(folder)
+    replace_text(folder / record_name, json.dumps(record, indent=2) + "\n")
 
 
 def refuse_own_input(targets: Iterable[Path], inputs: Iterable[str], what: str) -> None:

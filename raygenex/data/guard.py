@@ -2,10 +2,8 @@
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from raygenex.config import RunConfig, canonical_hash
 from raygenex.data.check import check
@@ -14,6 +12,7 @@ from raygenex.data.leakage import LeakageReport, sentence
 from raygenex.data.locate import locate
 from raygenex.errors import DataError
 from raygenex.progress import steps
+from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +66,9 @@ def keep_verdict(config: RunConfig, report: LeakageReport) -> Verdict:
 
 def _keep(path: Path, config: RunConfig, report: LeakageReport) -> Verdict:
     verdict = Verdict(report.worst, sentence(report, config.check) if report.worst > 0 else "")
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"worst": verdict.worst, "sentence": verdict.sentence}), encoding="utf-8")
-        os.replace(aside, path)
+        replace_text(path, json.dumps({"worst": verdict.worst, "sentence": verdict.sentence}))
     except OSError as error:
         raise DataError(f"{path.parent} cannot be written ({error.strerror}); set output to another folder") from None
     return verdict

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from raygenex.errors import DataError
+from raygenex.writing import whole_file
 
 CACHE_VARIABLE = "RAYGENEX_CACHE"
 
@@ -78,12 +78,8 @@ def local_copy(path: str) -> str:
         key = hashlib.sha256(f"{path}\n{filesystem.checksum(inner)}".encode()).hexdigest()[:16]
         target = cache_folder() / f"{key}-{Path(inner).name}"
         if not target.exists():
-            partial = target.with_name(f".{target.name}.{uuid4().hex}")
-            try:
-                filesystem.get_file(inner, str(partial))
-                os.replace(partial, target)
-            finally:
-                partial.unlink(missing_ok=True)
+            with whole_file(target) as aside:
+                filesystem.get_file(inner, str(aside))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the URL") from None
     # Each driver raises classes of its own for credentials, networks and permissions.

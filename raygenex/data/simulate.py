@@ -6,7 +6,6 @@ matters.
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from raygenex.data.hdf5 import fingerprint
 from raygenex.data.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
+from raygenex.writing import aside_folder
 
 BLOCK_GENES = 512
 """Genes whose promoters are drawn together; the result is the same with any other number."""
@@ -92,9 +92,9 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".simulate-", dir=folder) as partial:
-            record = _write(config, values, Path(partial))
-            put_in_place(Path(partial), folder, _FILES.values(), "simulation.json", record)
+        with aside_folder(folder / "simulate") as partial:
+            record = _write(config, values, partial)
+            put_in_place(partial, folder, _FILES.values(), "simulation.json", record)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another folder") from None
     return _result(folder, record, reused=False)

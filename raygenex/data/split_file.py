@@ -3,11 +3,9 @@
 import csv
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from raygenex.config import SPLITS
 from raygenex.data.locate import local_copy
 from raygenex.data.tables import gene_column, read_table_file, shown
 from raygenex.errors import DataError
+from raygenex.writing import replace_text
 
 COLUMNS = ("gene_id", "chrom", "group", "split")
 
@@ -65,14 +64,9 @@ def write_split(table: SplitTable, path: str | Path, overwrite: bool = False) ->
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(zip(table.gene_id, table.chrom, table.group, table.split, strict=True))
-    partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(out.getvalue(), encoding="utf-8")
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_text(target, out.getvalue())
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror or error}); make room there, or choose another path"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from raygenex.data.locate import is_url
 from raygenex.data.schema import PROMOTER
 from raygenex.errors import DataError
 from raygenex.sequence import to_one_hot
+from raygenex.writing import whole_file
 
 
 class PromoterWriter:
@@ -70,11 +70,12 @@ class PromoterWriter:
         target = Path(self.path).absolute()
         if target.exists() and not self._overwrite:
             raise DataError(f"{self.path} exists already: give --force to replace it, or choose another path")
-        self._target = target
-        self._partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = create(self._partial, self.window, self.chunk_rows, self._attrs)
+            with contextlib.ExitStack() as stack:
+                aside = stack.enter_context(whole_file(target))
+                self._handle = create(aside, self.window, self.chunk_rows, self._attrs)
+                self._whole = stack.pop_all()
         except OSError as error:
             raise self._unwritable(error) from None
         return self
@@ -129,19 +130,20 @@ class PromoterWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            try:
-                if kind is None:
+            if error is not None:
+                with contextlib.ExitStack() as stack:
+                    stack.callback(self._whole.__exit__, kind, error, trace)
+                    self._handle.close()
+                return
+            with self._whole:
+                try:
                     self._flush()
-            finally:
-                self._handle.close()
-            if kind is None:
+                finally:
+                    self._handle.close()
                 if self.rows == 0:
                     raise DataError(f"there are no genes to write to {self.path}; check the input")
-                os.replace(self._partial, self._target)
         except OSError as problem:
             raise self._unwritable(problem) from None
-        finally:
-            self._partial.unlink(missing_ok=True)
 
     def _unwritable(self, error: OSError) -> DataError:
         reason = os.strerror(error.errno) if error.errno else str(error)

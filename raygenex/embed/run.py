@@ -22,6 +22,7 @@ from raygenex.embed.pooling import bin_count
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     Manifest,
+    damaged_shards,
     list_shards,
     missing_ranges,
     read_gene_ids,
@@ -153,6 +154,11 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
         refuse_differences(config.store, settings_differences(existing, config, window, fingerprints, paths=False))
     backbone = build_backbone(config.backbone, window)
     manifest = store_identity(config, window, fingerprints, splits, weights_sha256(backbone), backbone.config.d_model)
+    rows = {name: split.rows for name, split in splits.items()}
+    total = sum(rows.values())
+    if existing is not None and _is_done(config.store, existing, manifest):
+        # Nothing is written, so a store of somebody else will do, that this user may only read.
+        return EmbedResult(config.store, rows, manifest.shape, 0, total, time.monotonic() - started)
     with exclusive(config.store, "embedding"):
         # Another process may have finished this store while this one loaded the backbone.
         existing = read_manifest(config.store)
@@ -163,14 +169,14 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
         elif existing is not None:
             manifest.rows = existing.rows | manifest.rows
             manifest.fingerprints = existing.fingerprints | manifest.fingerprints
+        _remove_damaged(config.store, splits)
         gaps = {name: missing_ranges(config.store, name, split.rows) for name, split in splits.items()}
-        rows = {name: split.rows for name, split in splits.items()}
         todo = sum(stop - start for ranges in gaps.values() for start, stop in ranges)
-        total = sum(rows.values())
         manifest.complete = not todo and existing is not None and existing.complete
         if existing != manifest:
-            write_manifest(config.store, manifest)
+            # The manifest comes last: it says that the backbone is there.
             save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
+            write_manifest(config.store, manifest)
         if todo:
             logger.info("embedding %d of %d genes into %s", todo, total, config.store)
             _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)
@@ -180,6 +186,24 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
             manifest.complete = True
             write_manifest(config.store, manifest)
     return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)
+
+
+def _is_done(store: str, existing: Manifest, wanted: Manifest) -> bool:
+    """Whether a store is whole, and all that is wanted is in it."""
+    if not existing.complete or existing.backbone != wanted.backbone or existing.differences(wanted):
+        return False
+    return all(
+        existing.rows.get(name) == rows and not missing_ranges(store, name, rows) and not damaged_shards(store, name)
+        for name, rows in wanted.rows.items()
+    )
+
+
+def _remove_damaged(store: str, splits: dict[str, SplitData]) -> None:
+    """Remove the shards that cannot be opened, so that their genes are embedded again."""
+    for name in splits:
+        for shard in damaged_shards(store, name):
+            logger.warning("%s is damaged: embedding its genes again", shard.path)
+            Path(shard.path).unlink()
 
 
 def _embed_gaps(

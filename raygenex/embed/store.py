@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raygenex import writing
 from raygenex.config import RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError
+from raygenex.writing import replace_bytes, replace_text
 
 SCHEMA_VERSION = 1
 BLOCK_BYTES = 8 * 2**20
@@ -131,16 +133,7 @@ def read_manifest(store: str) -> Manifest | None:
 def write_manifest(store: str, manifest: Manifest) -> None:
     """Write the manifest aside and rename it into place."""
     Path(store).mkdir(parents=True, exist_ok=True)
-    _replace(Path(store, MANIFEST), manifest.model_dump_json(indent=2).encode() + b"\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    replace_text(Path(store, MANIFEST), manifest.model_dump_json(indent=2) + "\n")
 
 
 def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray) -> None:
@@ -181,14 +174,16 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     sink = pa.BufferOutputStream()
     # Row groups of one block each: a reader of a few genes decompresses no more than those.
     rows_per_group = max(1, BLOCK_BYTES // (embedding[0].nbytes + 80))
-    pq.write_table(table, sink, compression="zstd", write_statistics=False, row_group_size=rows_per_group)
-    _replace(folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet", sink.getvalue().to_pybytes())
+    options = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
+    pq.write_table(table, sink, row_group_size=rows_per_group, **options)
+    path = folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet"
+    replace_bytes(path, sink.getvalue().to_pybytes(), sweep=False)
 
 
 def remove_leftovers(store: str) -> None:
     """Remove the unfinished files of actors that were killed while writing."""
-    for path in Path(store).glob("split=*/.rows-*"):
-        path.unlink()
+    for folder in Path(store).glob("split=*"):
+        writing.remove_leftovers(folder)
 
 
 @dataclass(frozen=True)
@@ -274,11 +269,23 @@ def read_gene_ids(shard: Shard) -> list[str]:
         return file.read(columns=["gene_id"])["gene_id"].to_pylist()
 
 
+def damaged_shards(store: str, split: str) -> list[Shard]:
+    """Return the shards whose end, where Parquet says what a file holds, is missing or says something else."""
+    found = []
+    for shard in list_shards(store, split):
+        try:
+            with _shard_file(shard):
+                pass
+        except CheckpointError:
+            found.append(shard)
+    return found
+
+
 @contextlib.contextmanager
 def _shard_file(shard: Shard) -> Iterator[pq.ParquetFile]:
     """Open a shard and turn what is wrong with it into one sentence."""
     try:
-        with pq.ParquetFile(shard.path, memory_map=True) as file:
+        with pq.ParquetFile(shard.path, memory_map=True, page_checksum_verification=True) as file:
             held = file.metadata.num_rows
             if held != shard.stop - shard.start:
                 raise CheckpointError(f"{shard.path} holds {held} rows, not {shard.stop - shard.start}: remove it")

@@ -22,6 +22,7 @@ from torch import Tensor
 from raygenex.config import HyenaBackbone
 from raygenex.embed.hyenadna import HyenaDnaConfig, HyenaDnaModel, random_hyenadna
 from raygenex.errors import CheckpointError
+from raygenex.writing import whole_folder
 
 _CONFIG, _SAFETENSORS, _CKPT = "config.json", "model.safetensors", "weights.ckpt"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -115,10 +116,11 @@ def save_backbone(model: HyenaDnaModel, folder: str | Path) -> None:
     """
     if Path(folder).is_file():
         raise CheckpointError(f"weights cannot be saved to {folder}: it is a file, so name a folder")
-    # What model.save_pretrained writes, without its progress bar on stderr.
-    model.config.save_pretrained(folder)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, Path(folder) / _SAFETENSORS, metadata={"format": "pt"})
+    with whole_folder(Path(folder)) as aside:
+        # What model.save_pretrained writes, without its progress bar on stderr.
+        model.config.save_pretrained(aside)
+        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(tensors, aside / _SAFETENSORS, metadata={"format": "pt"})
 
 
 def weights_sha256(model: HyenaDnaModel) -> str:

@@ -6,7 +6,6 @@ so a part is whole or absent; which genes are done is read from the names.
 
 import contextlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text, whole_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -170,13 +169,9 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
     assert all(len(column) == count for column in columns.values()), "one entry a gene in every column"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"part-{start:08d}-{start + count:08d}.npz"
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     values = {name: _plain(column) for name, column in columns.items()}
-    with aside.open("wb") as file:
+    with whole_file(path, sweep=False) as aside, aside.open("wb") as file:
         np.savez(file, allow_pickle=False, **values)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
     return path
 
 
@@ -291,10 +286,3 @@ def column_names(folder: Path) -> set[str]:
         raise CheckpointError(f"{folder} holds no explained genes: {_AGAIN}")
     with _opened(parts[0]) as file:
         return set(file.files)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of processes that were killed while writing one method."""
-    for path in folder.glob(".part-*"):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()

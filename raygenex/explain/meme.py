@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 _SUM = 0.02
 """Frequencies of a position may miss 1 by so much: files are written with few digits."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.explain.saving import write_table
+from raygenex.writing import whole_file
 
 Floats = NDArray[np.float64]
 
@@ -228,10 +229,8 @@ def write_top(folder: Path, method: str, top: TopPositions) -> None:
     ranked = enumerate(zip(top.position, top.importance, strict=True), start=1)
     rows = [(rank, position, _cell(importance)) for rank, (position, importance) in ranked]
     write_table(folder / f"top_{method}.csv", ("rank", "position", "importance"), rows)
-    aside = folder / f".top_{method}.npz"
-    with aside.open("wb") as stream:
+    with whole_file(folder / f"top_{method}.npz") as aside, aside.open("wb") as stream:
         np.savez_compressed(stream, gene_id=top.gene_id, position=top.position, value=top.value)
-    aside.replace(folder / f"top_{method}.npz")
 
 
 def _cell(value: float) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.errors import DataError
 from raygenex.explain.saving import write_table
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 FEWEST = 5
 """Genes that a projection needs: with fewer, UMAP has no neighbourhoods to lay out."""

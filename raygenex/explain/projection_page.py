@@ -12,7 +12,7 @@ from raygenex.data.plots import COLOURS
 from raygenex.explain.extras import import_plotly
 from raygenex.explain.figures import COLOURINGS, projection_classes
 from raygenex.explain.projection import Projection
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 _BUTTONS = {
     "prediction": "Predicted class",

@@ -24,7 +24,7 @@ from raygenex.explain.projection import FEWEST, project, write_projection
 from raygenex.explain.projection_page import write_page
 from raygenex.explain.saving import save_figure, write_table
 from raygenex.explain_sections import ExplainConfig
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 LOGOS = 6
 """Strongest stretches that have a logo, one a gene at most."""

@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from raygenex.figures import DPI
-from raygenex.locking import replace_text
+from raygenex.figures import DPI, save
+from raygenex.writing import replace_text, whole_file
 
 
 def write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -39,6 +39,6 @@ def save_figure(folder: Path, name: str, size: tuple[float, float], plot: Callab
     plot(figure.subplots())
     folder.mkdir(parents=True, exist_ok=True)
     # The same bytes for the same data.
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(folder / f"{name}.svg", format="svg", dpi=DPI, metadata={"Date": None})
-    figure.savefig(folder / f"{name}.png", format="png", dpi=DPI)
+    with matplotlib.rc_context({"svg.hashsalt": name}), whole_file(folder / f"{name}.svg") as aside:
+        figure.savefig(aside, format="svg", dpi=DPI, metadata={"Date": None})
+    save(figure, folder / f"{name}.png")

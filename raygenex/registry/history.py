@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 PREFIX = "raygenex.champion."
@@ -52,6 +52,14 @@ class Event:
 def now() -> str:
     """Return the time for an event."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def behind(event: Event, history: Iterable[Event]) -> Event:
+    """Return an event with a time behind all others': the clock of this machine may be late, or have jumped back."""
+    last = max((datetime.fromisoformat(known.time) for known in history), default=None)
+    if last is None or datetime.fromisoformat(event.time) > last:
+        return event
+    return replace(event, time=(last + timedelta(microseconds=1)).isoformat(timespec="microseconds"))
 
 
 def tag_of(event: Event) -> tuple[str, str]:

@@ -3,8 +3,6 @@
 import contextlib
 import io
 import logging
-import os
-import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +18,7 @@ from raygenex.registry.provenance import git_tags
 from raygenex.tracking import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
+from raygenex.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -189,10 +188,8 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
         if not target.exists():
             mlflow.set_tracking_uri(tracker.uri)
             mlflow.set_registry_uri(tracker.uri)
-            aside = target.with_name(f".{target.name}.{os.getpid()}")
-            aside.mkdir(parents=True)
             uri = f"models:/{version.name}/{version.version}"
-            try:
+            with whole_folder(target) as aside:
                 with contextlib.redirect_stderr(io.StringIO()):
                     mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=tracker.uri)
                 if checkpoint_sha256(aside / _INSIDE) != digest:
@@ -200,10 +197,6 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
                         f"the files of {uri} in MLflow are not those that were registered: delete that version and "
                         "register its run again"
                     )
-            except BaseException:
-                shutil.rmtree(aside)
-                raise
-            aside.rename(target)
     return str(target / _INSIDE)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from raygenex.config import RunConfig
 from raygenex.errors import ClusterError, ConfigError, RaygenexError, TrackingError
-from raygenex.registry.history import Difference, Event, earlier_champion, now, tag_of
+from raygenex.registry.history import Difference, Event, behind, earlier_champion, now, tag_of
 from raygenex.registry.models import CANDIDATE, CHAMPION
 from raygenex.registry.scoring import Contender, check_same_data, compare_metric, fetch_contender, score_both
 from raygenex.registry.versions import Registry, Version
@@ -187,7 +187,7 @@ def _with_comparison(config: RunConfig, registry: Registry, new: Contender, old:
 
 def _move(registry: Registry, event: Event) -> None:
     """Record an event and move the alias, which comes last; if that fails, the record goes."""
-    key, value = tag_of(event)
+    key, value = tag_of(behind(event, registry.history()))
     with mlflow_errors(registry.tracker.uri):
         current = registry.champion()
         if (current.version if current else None) != event.before:

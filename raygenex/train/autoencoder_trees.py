@@ -58,7 +58,7 @@ def fit_autoencoder(job: Job, target: Path) -> None:
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
     with threads(max(1, int(config.train.cpus_per_worker))):
         boost(job, section.trees, model.booster, tables, info)
-        target.mkdir()
+        target.mkdir(exist_ok=True)
         save_checkpoint(target, model, info)
         save_file(score_table(model, tables["valid"]), target / VALID_SCORES)
 

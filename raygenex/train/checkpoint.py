@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import os
-import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,6 +176,39 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
 
 
+def check_epochs(folder: Path) -> None:
+    """Check that an interrupted training can go on from the epochs that Ray Train kept; a loss of power cuts files.
+
+    Parameters
+    ----------
+    folder
+        Ray Train's, which need not exist.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is cut or unreadable.
+    """
+    known = folder / "checkpoint_manager_snapshot.json"
+    if not known.exists():
+        return
+    path = known
+    try:
+        kept = [entry["checkpoint_dir_name"] for entry in json.loads(known.read_text("utf-8"))["checkpoint_results"]]
+        for path in (path for name in kept for path in (folder / name).iterdir()):
+            if path.suffix == ".safetensors":
+                read_tensors(path)
+            elif path.suffix == ".json":
+                json.loads(path.read_text("utf-8"))
+            elif path.suffix == ".pt" and not zipfile.is_zipfile(path):
+                raise ValueError("no end")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{path} is damaged, so the training that was interrupted cannot go on from there: remove {folder}, and "
+            "the same command begins with the first epoch again"
+        ) from None
+
+
 def checkpoint_sha256(folder: str | Path) -> str:
     """Return a sha256 of a checkpoint: its weights and its description, the threshold among it."""
     return hashlib.sha256((file_sha256(Path(folder, WEIGHTS)) + file_sha256(Path(folder, INFO))).encode()).hexdigest()
@@ -186,13 +218,3 @@ def file_sha256(path: str | Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Put a finished folder in the place of another, so that the target is always one of the two, whole."""
-    old = target.with_name(f".{target.name}.old.{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    if old.exists():
-        shutil.rmtree(old)

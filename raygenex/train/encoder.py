@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from safetensors.torch import load, save
 from raygenex.config import RunConfig
 from raygenex.progress import progress
 from raygenex.tracking import flatten
-from raygenex.train.checkpoint import package_versions, replace_folder
+from raygenex.train.checkpoint import package_versions
 from raygenex.train.job import Job
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.train.start import PRETRAINED_KINDS, Start, make_start, start_identity, write_start
+from raygenex.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +52,15 @@ def prepare_halflife(job: Job) -> str | None:
 
 def keep_start(start: Start, folder: Path, identity: str, config: RunConfig, history: list[dict[str, float]]) -> None:
     """Write a start with a description of its making, aside first, then renamed into place."""
-    aside = folder.with_name(f".halflife_encoder.{os.getpid()}")
-    aside.mkdir(parents=True, exist_ok=True)
-    write_start(start, aside)
     described = {
         "identity": identity,
         "halflife": config.halflife.model_dump(mode="json"),
         "history": history,
         "versions": package_versions(),
     }
-    (aside / INFO).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    replace_folder(aside, folder)
+    with whole_folder(folder) as aside:
+        write_start(start, aside)
+        (aside / INFO).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def identity_of(folder: Path) -> str | None:

@@ -41,7 +41,7 @@ def fit_in_process(job: Job, target: Path) -> None:
         else:
             assert isinstance(model, LogisticRegression), config.model.kind
             _regress(job, model, tables, info)
-        target.mkdir()
+        target.mkdir(exist_ok=True)
         save_checkpoint(target, model, info)
         save_file(score_table(model, tables["valid"]), target / VALID_SCORES)
 

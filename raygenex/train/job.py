@@ -9,11 +9,11 @@ from pathlib import Path
 
 from raygenex.config import RunConfig
 from raygenex.data.opening import SplitData
-from raygenex.locking import replace_text
 from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import Inputs
+from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """Training, from the driver: inputs, resume, the fit of the model's kind, MLflow, and the final checkpoint."""
 
 import logging
-import os
 import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -28,8 +27,8 @@ from raygenex.train.checkpoint import (
     BACKBONE,
     VALID_SCORES,
     CheckpointInfo,
+    check_epochs,
     read_info,
-    replace_folder,
     save_checkpoint_info,
 )
 from raygenex.train.inprocess import fit_in_process
@@ -38,6 +37,7 @@ from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.network import fit_network
 from raygenex.train.state import RunState, read_state, write_state
 from raygenex.train.table import check_memory
+from raygenex.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -252,11 +252,10 @@ def _begin(
 
 def _train(job: Job, final: Path) -> CheckpointInfo:
     """Fit the model and put its checkpoint, and the numbers that MLflow is to have, in place."""
-    aside = final.with_name(f".checkpoint.{os.getpid()}")
-    if aside.exists():
-        shutil.rmtree(aside)
-    _fit(job, aside)
-    info = _finish(job, aside, final)
+    check_epochs(final.parent / "ray_train")
+    with whole_folder(final) as aside:
+        _fit(job, aside)
+        info = _finish(job, aside)
     job.remember_epochs(info.history)
     job.save_series()
     return info
@@ -272,8 +271,8 @@ def _read_trained(job: Job, final: Path) -> CheckpointInfo:
     return info
 
 
-def _finish(job: Job, aside: Path, final: Path) -> CheckpointInfo:
-    """Choose the threshold on valid, and put the finished checkpoint in place."""
+def _finish(job: Job, aside: Path) -> CheckpointInfo:
+    """Choose the threshold on valid, and complete the checkpoint."""
     info = read_info(aside)
     scores = load_file(aside / VALID_SCORES)
     labels = scores["labels"].astype(np.uint8)
@@ -284,7 +283,6 @@ def _finish(job: Job, aside: Path, final: Path) -> CheckpointInfo:
     (aside / VALID_SCORES).unlink()
     if job.inputs.backbone is not None:
         shutil.copytree(job.inputs.backbone, aside / BACKBONE)
-    replace_folder(aside, final)
     return info
 
 

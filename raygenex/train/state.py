@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygenex.errors import CheckpointError
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 STATE_FILE = "run.json"
 

@@ -1,6 +1,5 @@
 """The training of a trial in its own process, step by step, for every kind of model that fits into one."""
 
-import os
 import statistics
 import time
 import warnings
@@ -15,7 +14,7 @@ from raygenex.config import KmerConfig, Logistic, RunConfig, XgboostKmer, canoni
 from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, build_model
 from raygenex.models.tabular import TabularModel
 from raygenex.train.boosting import Boosting
-from raygenex.train.checkpoint import read_info, replace_folder
+from raygenex.train.checkpoint import read_info
 from raygenex.train.fitting import STATE, NetworkFit
 from raygenex.train.regression import fit_logistic
 from raygenex.train.shard import Batch, WorkerShard
@@ -23,6 +22,7 @@ from raygenex.train.table import Table, make_table
 from raygenex.train.worker import Worker
 from raygenex.tune.shared import Shared
 from raygenex.tune.starts import trial_start
+from raygenex.writing import whole_folder
 
 # A trial that loses its process loses this much of its work at most.
 SAVE_S = 30.0
@@ -97,10 +97,8 @@ class LocalFit:
         """Nothing goes on in the background."""
 
     def _save(self, valid: dict[str, Tensor]) -> None:
-        aside = self._folder.with_name(f".{self._folder.name}.{os.getpid()}")
-        aside.mkdir(parents=True, exist_ok=True)
-        self._fit.save(aside, valid)
-        replace_folder(aside, self._folder)
+        with whole_folder(self._folder) as aside:
+            self._fit.save(aside, valid)
         self._saved = time.monotonic()
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raygenex.errors import CheckpointError
-from raygenex.locking import replace_text
+from raygenex.writing import replace_text
 
 STUDY = "study.json"
 TRIALS = "trials"

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from raygenex.config import RunConfig
-from raygenex.locking import replace_text
 from raygenex.models import ExpressionModel, build_model
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
@@ -19,6 +18,7 @@ from raygenex.train.network import fit_until_done, network_trainer
 from raygenex.train.progress import follow, open_epoch_log
 from raygenex.tune.shared import Shared
 from raygenex.tune.starts import start_folder
+from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 

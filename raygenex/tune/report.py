@@ -11,6 +11,7 @@ from raygenex.tune.ledger import Ledger, Record
 from raygenex.tune.search import frozen_trial
 from raygenex.tune.space import Space
 from raygenex.tune_sections import OBJECTIVES
+from raygenex.writing import replace_text, whole_file
 
 FOLDER = "report"
 
@@ -75,8 +76,8 @@ def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     best = choose(ledger.scored, options)
     if len(options.objectives) > 1:
         _write_table(folder / "pareto.csv", pareto_front(ledger.scored, options.objectives), space)
-    (folder / "best.yaml").write_text(best_yaml(space, best), encoding="utf-8")
-    (folder / "plots.html").write_text(_plots(space, ledger, wall_s), encoding="utf-8")
+    replace_text(folder / "best.yaml", best_yaml(space, best))
+    replace_text(folder / "plots.html", _plots(space, ledger, wall_s))
     return folder
 
 
@@ -95,7 +96,7 @@ def best_yaml(space: Space, best: Record) -> str:
 
 def _write_table(path: Path, records: list[Record], space: Space) -> None:
     objectives = [name for name in space.config.tune.objectives if name != "valid_auroc"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         seconds = ("training_s", "wall_s", "overhead_s")
         writer.writerow(["trial", "state", "reason", "epochs", "valid_auroc", *objectives, *space.keys, *seconds])

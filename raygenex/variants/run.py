@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.spool import Part, Spool, read_part
 from raygenex.variants.table import SUFFIXES, TableWriter
 from raygenex.variants.text import window_text
+from raygenex.writing import aside_folder, sync, sync_tree
 
 _LOG = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     started = time.monotonic()
     target = Path(output).absolute()
     opened = open_variants(config, path, checkpoint, target, force)
-    with _folder(target.parent, f".{target.name}.") as aside, _folder(Path(config.output_root), ".variants-") as spool:
+    with aside_folder(target) as aside, _spool(Path(config.output_root)) as spool:
         counts, parts, touched = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
         effects = _Effects(opened, parts, touched)
         with TableWriter(aside / target.name, target.suffix) as table:
@@ -120,8 +119,10 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         for old in _outputs(target):
             if old.exists() and not (aside / old.name).exists():
                 old.unlink()
+        sync_tree(aside)
         for new in sorted(aside.iterdir()):
             new.replace(target.parent / new.name)
+        sync(target.parent)
     if counts.mismatched:
         _LOG.warning(
             "%d of the alleles in a window have a REF that is not in %s: their rows have no effect",
@@ -199,15 +200,13 @@ def _outputs(target: Path) -> tuple[Path, Path, Path, Path]:
 
 
 @contextlib.contextmanager
-def _folder(parent: Path, prefix: str) -> Iterator[Path]:
+def _spool(parent: Path) -> Iterator[Path]:
     """Make a folder that goes again, with those above it that were made for it."""
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
-        yield folder
+        with aside_folder(parent / "variants") as folder:
+            yield folder
     finally:
-        shutil.rmtree(folder)
         for empty in made:
             if not any(os.scandir(empty)):
                 empty.rmdir()

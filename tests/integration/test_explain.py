@@ -168,7 +168,7 @@ def test_what_is_missing_damaged_added_or_changed_is_computed_and_nothing_else(
     missing, damaged = "saliency/part-00000005-00000010.npz", "halflife/part-00000000-00000005.npz"
     (folder / missing).unlink()
     (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-30])
-    (folder / "saliency" / ".part-00000005-00000010.npz.1").write_bytes(b"left by a killed actor")
+    (folder / "saliency" / ".part-00000005-00000010.npz.0123abcd.aside").write_bytes(b"left by a killed actor")
     result = explain(config, model)
     assert (result.computed, undrawn) == (10 + 2 * GENES, ["drawn"])
     assert set(result.methods) == {SCORES, *wanted["methods"]}

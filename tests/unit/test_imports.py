@@ -29,6 +29,8 @@ ROOMS = (
         "raygenex.cluster",
         "raygenex.locking",
         "raygenex.progress",
+        "raygenex.signals",
+        "raygenex.writing",
         "raygenex.metrics",
         "raygenex.figures",
         "raygenex.html",

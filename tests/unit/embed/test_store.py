@@ -15,6 +15,7 @@ from raygenex.embed.store import (
     EmbeddingRows,
     Manifest,
     Shard,
+    damaged_shards,
     list_shards,
     missing_ranges,
     open_store,
@@ -308,6 +309,34 @@ def test_a_truncated_shard_is_named(store, keep):
     Path(shard.path).write_bytes(content[: int(keep * len(content))])
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_gene_ids(shard)
+
+
+def test_a_flipped_bit_in_the_numbers_is_found(store):
+    """Compressed bytes of embeddings, most of which decompress to other numbers without a complaint."""
+    write_rows(store, 0, 64)
+    (shard,) = list_shards(store, "train")
+    whole = Path(shard.path).read_bytes()
+    with pq.ParquetFile(shard.path) as file:
+        column = file.metadata.row_group(0).column(4)
+        assert column.path_in_schema.startswith("embedding")
+        first = column.data_page_offset if column.dictionary_page_offset is None else column.dictionary_page_offset
+        last = first + column.total_compressed_size - 1
+    rows = EmbeddingRows((shard,), (BINS, WIDTH), 2)
+    for place in (first + 40, (first + last) // 2, last):
+        Path(shard.path).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError) as info:
+            rows.pieces(0, 64, 64)[0].read()
+        sentence(info, shard.path, "remove that file and embed again")
+
+
+def test_shards_that_cannot_be_opened_are_found(store):
+    for start in (0, 2, 4):
+        write_rows(store, start, start + 2)
+    first, second, third = list_shards(store, "train")
+    assert damaged_shards(store, "train") == []
+    Path(second.path).write_bytes(Path(second.path).read_bytes()[:-1])
+    Path(third.path).write_bytes(b"")
+    assert damaged_shards(store, "train") == [second, third]
 
 
 # The manifest

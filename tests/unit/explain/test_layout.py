@@ -18,10 +18,10 @@ from raygenex.explain.layout import (
     read_manifest,
     read_parts,
     refuse_differences,
-    remove_leftovers,
     write_manifest,
     write_part,
 )
+from raygenex.writing import remove_leftovers
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_parts_of_other_columns_are_refused(folder):
 
 def test_what_a_killed_writer_left_is_removed_and_no_part_is(folder):
     part(folder, 0, 2)
-    (folder / ".part-00000002-00000004.npz.123").write_bytes(b"half")
+    (folder / ".part-00000002-00000004.npz.0123abcd.aside").write_bytes(b"half")
     assert missing_ranges(folder, 4, []) == [(2, 4)]
     remove_leftovers(folder)
     assert [path.name for path in folder.iterdir()] == ["part-00000000-00000002.npz"]

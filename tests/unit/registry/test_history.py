@@ -1,6 +1,6 @@
 import pytest
 
-from raygenex.registry.history import Difference, Event, earlier_champion, read_history, tag_of
+from raygenex.registry.history import Difference, Event, behind, earlier_champion, read_history, tag_of
 
 
 def promoted(before, after):
@@ -33,6 +33,21 @@ def rolled(before, after):
 )
 def test_the_champion_before(events, champion, expected):
     assert earlier_champion(events, champion) == expected
+
+
+@pytest.mark.parametrize("clock", ["2025-12-31T23:00:00.000000+00:00", "2026-01-01T00:00:00.000000+00:00"])
+def test_an_event_of_a_clock_that_is_late_comes_last_all_the_same(clock):
+    history = [promoted(None, "1"), promoted("1", "2")]
+    event = behind(Event(clock, "rollback", "2", "1"), history)
+    assert event == Event("2026-01-01T00:00:00.000001+00:00", "rollback", "2", "1")
+    tags = dict(tag_of(one) for one in (history[1], event))
+    assert read_history(tags) == (history[1], event)
+
+
+def test_an_event_of_a_clock_that_is_right_keeps_its_time():
+    event = Event("2026-01-01T00:00:00.000001+00:00", "rollback", "2", "1")
+    assert behind(event, [promoted(None, "1")]) is event
+    assert behind(event, []) is event
 
 
 def test_events_survive_as_tags_in_the_order_of_their_times():

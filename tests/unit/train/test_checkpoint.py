@@ -22,7 +22,6 @@ from raygenex.train.checkpoint import (
     load_checkpoint,
     package_versions,
     read_info,
-    replace_folder,
     save_checkpoint,
     save_checkpoint_info,
     scaler_values,
@@ -224,21 +223,6 @@ def test_file_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "a") == expected
-
-
-def test_a_folder_is_replaced_whole(tmp_path):
-    for name in ("new", "old"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).write_text(name)
-    replace_folder(tmp_path / "new", tmp_path / "old")
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert [path.name for path in (tmp_path / "old").iterdir()] == ["new"]
-
-
-def test_a_folder_is_put_where_none_was(tmp_path):
-    (tmp_path / "new").mkdir()
-    replace_folder(tmp_path / "new", tmp_path / "target")
-    assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 # The state of a run

@@ -1,0 +1,77 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is stopped, MLflow is told, and one sentence is said."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a command that was interrupted by Ctrl-C."""
+_STANDARD = (0, 1, 2)
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended:
+    """The signal that ended the running command, once one did."""
+
+    by: int | None = None
+
+
+@contextmanager
+def end_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, unless ignored, interrupt what the block does, in the main thread of a command."""
+    terminals = [number for number in _STANDARD if _is_terminal(number)]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        Ended.by = number
+        if number == signal.SIGHUP:
+            # Nobody reads a closed terminal, and writing to it would fail in the middle of whatever is to be ended.
+            _silence(terminals)
+        # Ray Train ends its workers when it is interrupted, by a handler of its own.
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(signal.SIGINT, frame)
+        raise KeyboardInterrupt
+
+    Ended.by = None
+    # `nohup` ignores SIGHUP, so that work outlives the terminal.
+    numbers = (number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code() -> int:
+    """Return the exit code of a command that was interrupted, as shells number them."""
+    return INTERRUPTED if Ended.by is None else 128 + Ended.by
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Put this process's handler of SIGTERM back after the block, in which Ray installs its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _is_terminal(number: int) -> bool:
+    try:
+        return os.isatty(number)
+    except OSError:
+        # It was closed before the command began.
+        return False
+
+
+def _silence(numbers: list[int]) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        os.dup2(nothing, number)
+    os.close(nothing)
