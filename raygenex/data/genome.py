@@ -72,8 +72,8 @@ def open_genome(path: str) -> Genome:
         If the file cannot be read, is truncated or not FASTA, names a chromosome twice or breaks its lines
         unevenly, or the cache cannot be written.
     """
-    shown = path if is_url(path) else os.path.abspath(os.path.expanduser(path))
     local = local_copy(path)
+    shown = path if is_url(path) else local
     try:
         kind = _kind(shown, local)
         if kind != "gzip" and (beside := _index_beside(local, kind)):
