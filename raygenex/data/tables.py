@@ -72,7 +72,7 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error) as error:
+    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     if twice := next((column for column, count in Counter(header).items() if count > 1), None):

@@ -22,12 +22,36 @@ from raygenex.data.variants import read_variants
 # Pieces that a reader looks at, beside anything else.
 NUMBER = st.one_of(
     st.integers(-(10**25), 10**25).map(str),
-    st.sampled_from(["0", "-1", "1e400", "nan", "inf", "", ".", "NA", "٣", "²", "1_0", "0x10", " 7", "9" * 5000, "1.5"]),
+    st.sampled_from(
+        ["0", "-1", "1e400", "nan", "inf", "", ".", "NA", "٣", "²", "1_0", "0x10", " 7", "9" * 5000, "1.5"]
+    ),
 )
 ODD = st.one_of(
     NUMBER,
     st.text(max_size=12),
-    st.sampled_from(["+", "-", "chr1", "I", "A", "ACGT", "N", "<DEL>", "*", "gene", "exon", "CDS", "\ufeff", '"', "'", "\x00", "\x1b[2J", "#", "="]),
+    st.sampled_from(
+        [
+            "+",
+            "-",
+            "chr1",
+            "I",
+            "A",
+            "ACGT",
+            "N",
+            "<DEL>",
+            "*",
+            "gene",
+            "exon",
+            "CDS",
+            "\ufeff",
+            '"',
+            "'",
+            "\x00",
+            "\x1b[2J",
+            "#",
+            "=",
+        ]
+    ),
 )
 END = st.sampled_from(["\n", "\r\n", "\r", ""])
 
@@ -77,7 +101,11 @@ def put(tmp_path_factory):
 
 FASTA = packed(
     st.lists(
-        st.tuples(st.sampled_from([">", ">I", ">I x", "> ", ">II", "ACGTN", "acgt", "AC-T", "", "ACGTACGT", ";x"]) | st.text(max_size=9), END).map("".join),
+        st.tuples(
+            st.sampled_from([">", ">I", ">I x", "> ", ">II", "ACGTN", "acgt", "AC-T", "", "ACGTACGT", ";x"])
+            | st.text(max_size=9),
+            END,
+        ).map("".join),
         max_size=8,
     ).map("".join)
 )
@@ -145,7 +173,9 @@ FEATURE = st.builds(
     st.sampled_from(["1", "5", "9", "0"]) | NUMBER,
     st.sampled_from(["9", "20", "1"]) | NUMBER,
     st.sampled_from("+-.?x"),
-    st.sampled_from(['gene_id "A"; transcript_id "T";', "ID=A", "ID=T;Parent=A", "Parent=T", "ID=A;Parent=A", 'gene_id "A'])
+    st.sampled_from(
+        ['gene_id "A"; transcript_id "T";', "ID=A", "ID=T;Parent=A", "Parent=T", "ID=A;Parent=A", 'gene_id "A']
+    )
     | st.text(max_size=20),
 )
 
@@ -158,13 +188,22 @@ def test_annotation(put, data):
     answer(lambda: read_annotation(path), path)
 
 
-VCF = lines_of("\t", ["", "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n", "chrom\tpos\tref\talt\n", "alt\tchrom\tpos\tref\n"], 5)
+VCF = lines_of(
+    "\t",
+    ["", "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n", "chrom\tpos\tref\talt\n", "alt\tchrom\tpos\tref\n"],
+    5,
+)
 
 
 @examples()
-@given(packed(VCF | lines_of(",", ["chrom,pos,ref,alt\n", "\ufeffCHROM,POS,REF,ALT\r\n"], 4), st.binary(max_size=60).map(b"BCF\x02\x02".__add__)))
+@given(
+    packed(
+        VCF | lines_of(",", ["chrom,pos,ref,alt\n", "\ufeffCHROM,POS,REF,ALT\r\n"], 4),
+        st.binary(max_size=60).map(b"BCF\x02\x02".__add__),
+    )
+)
 @example(b'chrom,pos,ref,alt\n"' + b"A" * 200_000)
-@example(b"chrom,pos,ref,alt\nI,1,\"A\rC\",T\n")
+@example(b'chrom,pos,ref,alt\nI,1,"A\rC",T\n')
 def test_variants(put, data):
     path = put("a.vcf", data)
     answer(lambda: list(read_variants(path)), path)
@@ -223,10 +262,30 @@ def test_lines(put, data):
     answer(lambda: list(read_lines(path)), path)
 
 
-@pytest.mark.parametrize("path", ["a\x00b.txt", "a\nb.txt", "x" * 5000, "\udcff.txt", "http://[", "file://a\x00", "zip://", "://", "~nobody-at-all/a"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a\x00b.txt",
+        "a\nb.txt",
+        "x" * 5000,
+        "\udcff.txt",
+        "http://[",
+        "file://a\x00",
+        "zip://",
+        "://",
+        "~nobody-at-all/a",
+    ],
+)
 @pytest.mark.parametrize(
     "read",
-    [open_genome, read_annotation, read_table_file, read_split, lambda path: list(read_variants(path)), lambda path: list(read_lines(path))],
+    [
+        open_genome,
+        read_annotation,
+        read_table_file,
+        read_split,
+        lambda path: list(read_variants(path)),
+        lambda path: list(read_lines(path)),
+    ],
     ids=["fasta", "annotation", "table", "split", "variants", "lines"],
 )
 def test_paths(read, path):
