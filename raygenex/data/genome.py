@@ -295,7 +295,7 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
     with _open_plain(fasta, kind) as stream:
         twice = [name for name, count in Counter(_names(stream)).items() if count > 1]
     if twice:
-        raise DataError(f"{shown} has the chromosome {twice[0].decode(errors="replace")} twice; rename or remove one of them")
+        raise DataError(f"{shown} has the chromosome {twice[0].decode('utf-8', 'replace')} twice; rename or remove one of them")
     options = ["--fai-idx", str(folder / "fai")]
     if kind != "plain":
         options += ["--gzi-idx", str(folder / "gzi")]
