@@ -5,7 +5,6 @@ of label 1 (see `raygenex.data.truth`), so that the best AUROC any model can rea
 matters.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from raygenex.data.hdf5 import fingerprint
 from raygenex.data.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
+from raygenex.plain_json import load_json
 
 BLOCK_GENES = 512
 """Genes whose promoters are drawn together; the result is the same with any other number."""
@@ -178,7 +178,7 @@ def _promoters(
 
 def _reusable(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        record = json.loads((folder / "simulation.json").read_text(encoding="utf-8"))
+        record = load_json(folder / "simulation.json")
     except (OSError, ValueError):
         return None
     same = isinstance(record, dict) and record.get("config") == values
