@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from raygenex.data_sections import (
@@ -43,6 +42,7 @@ from raygenex.model_sections import (
     TreesConfig,
     XgboostKmer,
 )
+from raygenex.plain_yaml import LONGEST, PlainYamlError, read_yaml
 from raygenex.sections import (
     Backbone,
     BenchmarkConfig,
@@ -146,36 +146,22 @@ def load_config(path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -
         If the file is missing or no YAML mapping, a variable is unset, or a key or value does not fit the schema.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
     except FileNotFoundError:
         raise ConfigError(f"config {path} does not exist; `raygenex init {path}` writes one to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"config {path} cannot be read: {error}") from None
     try:
-        values = yaml.load(text, Loader=_UniqueKeys) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"config {path} is not valid YAML{line}: {getattr(error, 'problem', error)}") from None
+        values = read_yaml(text) or {}
+    except PlainYamlError as error:
+        raise ConfigError(f"config {path} is {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"config {path} must be a mapping of sections, not a {type(values).__name__}")
     values = _expand(values, str(path))
     for override in overrides:
         _apply_override(values, override)
     return parse_config(values, f"config {path}")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would quietly take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _expand(value: Any, where: str) -> Any:
@@ -202,8 +188,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise ConfigError(f"override {override!r} is not of the form section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = read_yaml(text)
+    except PlainYamlError:
         raise ConfigError(f"override {override!r} has a value that is not valid YAML") from None
     set_key(values, key, value, f"override {override!r}")
 

@@ -7,11 +7,31 @@ import errno
 import os
 import re
 
+from raygenex.redact import redact
+
+LONGEST = 1200
+"""Letters of a message; what files hold stands in messages too, and may be of any length."""
+
+_CUT = " ... "
+
 
 class RaygenexError(ValueError):
-    """A problem that the user can mend."""
+    """A problem that the user can mend.
+
+    Its text is one line of at most `LONGEST` letters without secrets, whatever a file or a name brought into it.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        text = redact(super().__str__())
+        if len(text) > LONGEST:
+            # The beginning names the place, the end says what to do.
+            text = text[: LONGEST * 3 // 4] + _CUT + text[-(LONGEST // 4 - len(_CUT)) :]
+        if not text.isprintable():
+            # A line break would make two messages of one; what a terminal obeys, anything.
+            text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        return text
 
 
 class ConfigError(RaygenexError):

@@ -17,6 +17,7 @@ from raygenex.embed.store import Manifest, open_store, read_manifest, settings_d
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.outbox import Outbox
+from raygenex.plain_json import load_json
 from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -145,7 +146,7 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        report: dict[str, Any] = load_json(path)
     except ValueError:
         logger.warning("%s is damaged: measuring again", path)
         return None

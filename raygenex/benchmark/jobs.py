@@ -12,6 +12,7 @@ from raygenex.cluster import Request, open_cluster, preflight, user_errors
 from raygenex.config import BenchmarkModel, HyenaBackbone, RunConfig, change_keys, parse_config
 from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
+from raygenex.plain_json import load_json
 from raygenex.progress import duration, progress
 from raygenex.tracking import tracking_uri
 from raygenex.train.inputs import open_inputs
@@ -292,7 +293,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         # One model's fault, whatever it is, must not sink the others; it stands in the table.
         return {"error": f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"}
     return {
-        **json.loads(cost.read_text(encoding="utf-8")),
+        **load_json(cost),
         "reused": trained.reused,
         "wall_s": time.monotonic() - started,
         "valid_auroc": trained.metrics["auroc"],
@@ -302,5 +303,5 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
 def job_metrics(job: Job, split: str) -> dict[str, float]:
     """Return what the evaluation of a finished job measured on a split, without the intervals."""
     path = Path(job.config.folder, "evaluation", split, "metrics.json")
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    report: dict[str, Any] = load_json(path)
     return {name: interval["value"] for name, interval in report["metrics"].items()}

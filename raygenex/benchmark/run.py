@@ -21,6 +21,7 @@ from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import ConfigError
 from raygenex.locking import exclusive
 from raygenex.outbox import Outbox
+from raygenex.plain_json import load_json
 from raygenex.ready import make_inputs
 from raygenex.registry import register
 from raygenex.tracking import Tracker, flatten
@@ -178,7 +179,7 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
     """Return MLflow's parent run of this comparison, the same one when it is continued."""
     path = folder / PARENT
     if path.exists():
-        run_id = str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
+        run_id = str(load_json(path)["run_id"])
         if tracker.exists(run_id):
             tracker.reopen(run_id)
             return run_id

@@ -1,7 +1,6 @@
 """From a genome, an annotation and an expression table to train, valid and test files, with nothing lost silently."""
 
 import contextlib
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from raygenex.data.origin import Origin
 from raygenex.data.split_file import write_split
 from raygenex.data.splits import Genes
 from raygenex.errors import DataError
+from raygenex.plain_json import load_json
 from raygenex.progress import progress
 from raygenex.writing import aside_folder
 
@@ -116,7 +116,7 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
         If it holds other data, or an input is missing.
     """
     try:
-        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        record = load_json(folder / MANIFEST)
     except (OSError, ValueError):
         record = None
     known = isinstance(record, dict) and record.get("settings") == _settings(config)

@@ -72,8 +72,8 @@ def open_genome(path: str) -> Genome:
         If the file cannot be read, is truncated or not FASTA, names a chromosome twice or breaks its lines
         unevenly, or the cache cannot be written.
     """
-    shown = path if is_url(path) else os.path.abspath(os.path.expanduser(path))
     local = local_copy(path)
+    shown = path if is_url(path) else local
     try:
         kind = _kind(shown, local)
         if kind != "gzip" and (beside := _index_beside(local, kind)):
@@ -295,7 +295,9 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
     with _open_plain(fasta, kind) as stream:
         twice = [name for name, count in Counter(_names(stream)).items() if count > 1]
     if twice:
-        raise DataError(f"{shown} has the chromosome {twice[0].decode()} twice; rename or remove one of them")
+        raise DataError(
+            f"{shown} has the chromosome {twice[0].decode('utf-8', 'replace')} twice; rename or remove one of them"
+        )
     options = ["--fai-idx", str(folder / "fai")]
     if kind != "plain":
         options += ["--gzi-idx", str(folder / "gzi")]
@@ -328,7 +330,7 @@ def _uneven_line(stream: BufferedReader | gzip.GzipFile) -> tuple[str, int] | No
     for number, line in enumerate(stream, 1):
         bases = len(line.rstrip())
         if line.startswith(b">"):
-            name, width, is_last = line[1:].split()[0].decode() if bases > 1 else "", 0, False
+            name, width, is_last = line[1:].split()[0].decode(errors="replace") if bases > 1 else "", 0, False
         elif bases and (is_last or (width and bases > width)):
             return name, number
         else:

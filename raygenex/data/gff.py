@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from raygenex.data.lines import read_lines
+from raygenex.data.lines import is_position, read_lines
 from raygenex.errors import DataError
 
 # Ensembl and RefSeq write #!genome-build, GFF3 defines ##genome-build, GENCODE has it in a description.
@@ -103,7 +103,7 @@ class FeatureFile:
 
         chrom, _, _, start, end, _, strand, _ = line.split("\t", 8)[:8]
         wrong = None
-        if not (start.isdecimal() and end.isdecimal() and 1 <= int(start) <= int(end)):
+        if not (is_position(start) and is_position(end) and 1 <= int(start) <= int(end)):
             wrong = f"start {start!r} and end {end!r}, not numbers from 1 in rising order"
         elif strand not in ("+", "-", ".", "?"):
             wrong = f"the strand {strand!r}, not + or -"

@@ -11,6 +11,7 @@ from raygenex.data.hdf5 import fingerprint
 from raygenex.data.leakage import LeakageReport, sentence
 from raygenex.data.locate import locate
 from raygenex.errors import DataError
+from raygenex.plain_json import load_json
 from raygenex.progress import steps
 from raygenex.writing import replace_text
 
@@ -84,7 +85,7 @@ def _path(config: RunConfig) -> Path:
 def _read(path: Path) -> Verdict | None:
     """Return a kept verdict; None if there is none, or it is damaged and must be made anew."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path)
         return Verdict(float(values["worst"]), str(values["sentence"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from raygenex import sequence
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.limits import check_stored, refuse_foreign
 from raygenex.data.locate import is_url, local_copy
 from raygenex.data.schema import (
     EXTRA_GROUP,
@@ -37,7 +38,7 @@ from raygenex.data.schema import (
     find_fields,
     one_hot_problem,
 )
-from raygenex.errors import DataError
+from raygenex.errors import DataError, RaygenexError
 
 __all__ = [
     "Locations",
@@ -83,6 +84,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
     path = path if is_url(path) else local_copy(path)
     with _open(path) as handle:
         fields = find_fields(handle, path, require_label)
+        check_stored(handle, path, fields, handle.id.get_filesize())
         for field, name in fields.items():
             check_field(path, field, name, handle[name].shape, handle[name].dtype)
         counts = {name: handle[name].shape[0] for name in fields.values()}
@@ -307,6 +309,8 @@ def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bo
     needed = [name for name in LOCATION_FIELDS if strands or name != "strand" or "strand" in handle]
     if missing := [name for name in needed if name not in found]:
         raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
+    for name in found:
+        refuse_foreign(handle, path, name)
     texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
         raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
@@ -317,7 +321,10 @@ def _extra_names(handle: h5py.File, rows: int) -> tuple[str, ...]:
     group = handle.get(EXTRA_GROUP)
     if not isinstance(group, h5py.Group):
         return ()
-    return tuple(name for name, column in group.items() if getattr(column, "shape", None) == (rows,))
+    names = tuple(name for name, column in group.items() if getattr(column, "shape", None) == (rows,))
+    for name in names:
+        refuse_foreign(handle, handle.filename, f"{EXTRA_GROUP}/{name}")
+    return names
 
 
 def _halflife_scale(handle: h5py.File, path: str) -> str:
@@ -348,7 +355,18 @@ def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
             ) from None
         raise DataError(f"{path} cannot be opened as HDF5 ({error}); copy or download it again") from None
     with handle:
-        yield handle
+        try:
+            yield handle
+        except RaygenexError:
+            raise
+        except MemoryError:
+            raise DataError(
+                f"{path} holds values that do not fit into the memory; split it into several files"
+            ) from None
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
+            # What is wrong inside a file, h5py says by nearly any class.
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
 
 
 @contextmanager
@@ -356,8 +374,7 @@ def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
     # A chunk that does not fit the cache is decompressed again for every block that touches it.
     band = file.stored_row_bytes * file.chunk_rows
     with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
-        promoter = handle.get(PROMOTER)
-        shape = None if promoter is None else promoter.shape
+        shape = getattr(handle.get(PROMOTER), "shape", None)
         if shape != ((file.rows, file.window, 4) if file.window else None):
             raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
         yield handle

@@ -1,9 +1,12 @@
 """Text files of any size, plain or gzip, one line after the other."""
 
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, BinaryIO
 
 from raygenex.data.locate import local_copy
 from raygenex.errors import DataError
@@ -11,7 +14,49 @@ from raygenex.errors import DataError
 GZIP_MAGIC = b"\x1f\x8b"
 """The first bytes of every gzip and bgzip file."""
 
+LONGEST_LINE = 64 * 2**20
+"""Bytes that a line may have: genotypes of a million people fit."""
+
+MOST_UNPACKED = 500
+"""Times as large as the file that its contents may be; text packs 5 to 100 times smaller, and zeros 1,000 times."""
+
+_ALWAYS_UNPACKED = 64 * 2**20
 _LINES_A_REPORT = 20_000
+# No chromosome is that long, and what is shorter fits an integer of any computer.
+_POSITION_DIGITS = 13
+
+
+def is_position(text: str) -> bool:
+    """Whether a text is a whole number from 0 that can be a position on a chromosome."""
+    return text.isascii() and text.isdigit() and len(text) < _POSITION_DIGITS
+
+
+def unpacked(raw: BinaryIO) -> BinaryIO:
+    """Return the contents of an open gzip file, which is read from its start.
+
+    Reading raises an OSError where they grow beyond `MOST_UNPACKED` times the file: a small file that fills the memory.
+    """
+    raw.seek(0)
+    return io.BufferedReader(_Unpacked(raw), 1 << 17)
+
+
+class _Unpacked(io.RawIOBase):
+    """Counts what a gzip file gives."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        size = os.fstat(raw.fileno()).st_size
+        self._stream = gzip.GzipFile(fileobj=raw)
+        self._left = max(_ALWAYS_UNPACKED, MOST_UNPACKED * size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise OSError(f"it unpacks to more than {MOST_UNPACKED} times its size")
+        return count
 
 
 def read_lines(path: str, on_progress: Callable[[int, int], None] | None = None) -> Iterator[tuple[int, str]]:
@@ -27,7 +72,8 @@ def read_lines(path: str, on_progress: Callable[[int, int], None] | None = None)
     Raises
     ------
     DataError
-        If the file is missing, a folder, closed to this user, truncated, damaged, or not text.
+        If the file is missing, a folder, closed to this user, truncated, damaged, or not text, if a line is longer
+        than `LONGEST_LINE`, or if the file unpacks to more than `MOST_UNPACKED` times its size.
     """
     number = 0
     try:
@@ -35,7 +81,12 @@ def read_lines(path: str, on_progress: Callable[[int, int], None] | None = None)
             size = os.fstat(raw.fileno()).st_size
             zipped = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
-            for number, line in enumerate(gzip.GzipFile(fileobj=raw) if zipped else raw, 1):
+            stream = unpacked(raw) if zipped else raw
+            for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), 1):
+                if len(line) >= LONGEST_LINE:
+                    raise DataError(
+                        f"{path}: line {number} is longer than {LONGEST_LINE >> 20} MiB; name a file of shorter lines"
+                    )
                 if on_progress is not None and number % _LINES_A_REPORT == 0:
                     on_progress(raw.tell(), size)
                 yield number, line.decode().rstrip("\r\n")

@@ -74,6 +74,8 @@ def local_copy(path: str) -> str:
     filesystem, inner = _open_filesystem(path)
     if _is_local(filesystem):
         return str(inner)
+    if not Path(inner).name:
+        raise DataError(f"{path} names no file; write the URL of one")
     try:
         key = hashlib.sha256(f"{path}\n{filesystem.checksum(inner)}".encode()).hexdigest()[:16]
         target = cache_folder() / f"{key}-{Path(inner).name}"
@@ -102,6 +104,7 @@ def is_url(path: str) -> bool:
 
 
 def _absolute(path: str) -> str:
+    _refuse_zero(path)
     return os.path.abspath(os.path.expanduser(path))
 
 
@@ -126,15 +129,21 @@ def _locate_remote(url: str, where: str) -> list[str]:
 def _open_filesystem(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
+    _refuse_zero(url)
     try:
         return url_to_fs(url)
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None) or url.split("://")[0]
         raise DataError(f"{url} needs a package that is not installed: run `pip install {missing}`") from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise DataError(
             f"{url} cannot be opened ({_short(error)}); use a local path, s3://, gs:// or https://"
         ) from None
+
+
+def _refuse_zero(path: str) -> None:
+    if "\0" in path:
+        raise DataError(f"{path} is no path: it holds a zero byte; correct it")
 
 
 def _is_local(filesystem: Any) -> bool:

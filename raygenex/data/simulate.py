@@ -5,7 +5,6 @@ of label 1 (see `raygenex.data.truth`), so that the best AUROC any model can rea
 matters.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from raygenex.data.hdf5 import fingerprint
 from raygenex.data.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
+from raygenex.plain_json import load_json
 from raygenex.writing import aside_folder
 
 BLOCK_GENES = 512
@@ -178,7 +178,7 @@ def _promoters(
 
 def _reusable(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        record = json.loads((folder / "simulation.json").read_text(encoding="utf-8"))
+        record = load_json(folder / "simulation.json")
     except (OSError, ValueError):
         return None
     same = isinstance(record, dict) and record.get("config") == values

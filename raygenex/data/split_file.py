@@ -127,7 +127,7 @@ def _rule(path: str) -> dict[str, Any] | None:
         return None
     try:
         return dict(json.loads(rule.removeprefix(_RULE)))
-    except ValueError:
+    except (ValueError, TypeError):
         raise DataError(
             f"{path}: its second line holds no rule; write the split anew, or remove both comments"
         ) from None

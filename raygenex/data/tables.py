@@ -1,17 +1,18 @@
 """Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
 
 import csv
-import gzip
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.annotation import strip_version
+from raygenex.data.lines import LONGEST_LINE, unpacked
 from raygenex.data.locate import local_copy
 from raygenex.errors import DataError
 
@@ -49,19 +50,21 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            skipped, line = _header_line(local_copy(path))
+            with _opened(local_copy(path)) as stream:
+                skipped, line = _header_line(stream)
             header = next(csv.reader([line], delimiter=separator), [])
-            table = pd.read_csv(
-                local_copy(path),
-                sep=separator,
-                dtype=str,
-                skiprows=skipped,
-                keep_default_na=False,
-                # A tab at the end of every line must not shift the columns.
-                index_col=False,
-                # In most tab-separated tables a quote is a letter: 5' and 3" stand in names.
-                quoting=csv.QUOTE_MINIMAL if quoted or separator == "," else csv.QUOTE_NONE,
-            )
+            with _opened(local_copy(path)) as stream:
+                table = pd.read_csv(
+                    stream,
+                    sep=separator,
+                    dtype=str,
+                    skiprows=skipped,
+                    keep_default_na=False,
+                    # A tab at the end of every line must not shift the columns.
+                    index_col=False,
+                    # In most tab-separated tables a quote is a letter: 5' and 3" stand in names.
+                    quoting=csv.QUOTE_MINIMAL if quoted or separator == "," else csv.QUOTE_NONE,
+                )
             table.columns = table.columns.str.strip()
         else:
             raise DataError(f"{path} is no table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
@@ -69,7 +72,7 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error) as error:
+    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     if twice := next((column for column, count in Counter(header).items() if count > 1), None):
@@ -191,8 +194,17 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
     return values, int(wrong[0]) if wrong.size else None
 
 
-def _header_line(local: str) -> tuple[int, str]:
+@contextmanager
+def _opened(local: str) -> Iterator[BinaryIO]:
+    with open(local, "rb") as raw:
+        yield unpacked(raw) if local.lower().endswith(".gz") else raw
+
+
+def _header_line(stream: BinaryIO) -> tuple[int, str]:
     """Return how many comment lines stand before the header, and the header; empty if there is none."""
-    opener = gzip.open if local.endswith(".gz") else open
-    with opener(local, "rt", encoding="utf-8") as stream:
-        return next(((n, line.rstrip("\r\n")) for n, line in enumerate(stream) if not line.startswith("#")), (0, ""))
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        if not line.startswith(b"#"):
+            return number, line.decode().rstrip("\r\n")
+        number += 1
+    return 0, ""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.annotation import Transcript
-from raygenex.data.lines import read_lines
+from raygenex.data.lines import is_position, read_lines
 from raygenex.errors import DataError
 
 # From the best on, as APPRIS ranks them; the plain appris_principal is that of releases before the numbers, up to
@@ -199,6 +199,6 @@ def _parse_peak(columns: list[str]) -> tuple[tuple[str, str], int, float]:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not is_position(text):
         raise ValueError(f"has {text!r} where a position from 0 is expected")
     return int(text)

@@ -2,18 +2,17 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from raygenex.data.lines import GZIP_MAGIC, read_lines
+from raygenex.data.lines import GZIP_MAGIC, is_position, read_lines
 from raygenex.data.locate import local_copy
 from raygenex.errors import DataError
 
 _FIELDS = ("chrom", "pos", "id", "ref", "alt")
 _BCF_MAGIC = b"BCF\x02"
 _MISSING = ("", ".")
-# No chromosome is that long, and what is shorter fits an integer of any computer.
-_POSITION_DIGITS = 13
 
 
 class Record(NamedTuple):
@@ -68,15 +67,22 @@ def read_variants(path: str, on_progress: Callable[[int, int], None] | None = No
             plain = columns == list(range(5))
             continue
         # Genotypes of a VCF, which may be thousands, stay one piece.
-        values = line.split("\t", 5 if plain else -1) if separator == "\t" else next(csv.reader([line]))
+        values = line.split("\t", 5 if plain else -1) if separator == "\t" else _split(path, number, line, separator)
         yield _record(path, number, values, columns)
     if columns is None:
         raise DataError(f"{path} is empty: it has no line of columns; name a VCF, or a table of chrom, pos, ref, alt")
 
 
+def _split(path: str, number: int, line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator))
+    except csv.Error as error:
+        raise DataError(f"{path}: line {number} cannot be cut into fields ({error}); correct or remove it") from None
+
+
 def _columns(path: str, number: int, line: str, separator: str) -> list[int]:
     """Return where a header line has chrom, pos, id (-1 for none), ref and alt."""
-    names = [name.strip().lower().removeprefix("#") for name in next(csv.reader([line], delimiter=separator))]
+    names = [name.strip().lower().removeprefix("#") for name in _split(path, number, line, separator)]
     found = [names.index(name) if name in names else -1 for name in _FIELDS]
     missing = [name for name, at in zip(_FIELDS, found, strict=True) if at < 0 and name != "id"]
     if missing:
@@ -94,7 +100,7 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
             f"{path}: line {number} has {len(values)} fields where {max(columns) + 1} are needed; correct or remove it"
         )
     pos = values[pos_at].strip()
-    if not (pos.isascii() and pos.isdigit() and len(pos) < _POSITION_DIGITS):
+    if not is_position(pos):
         raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is no position; correct it")
     chrom, ref, alt = values[chrom_at].strip(), values[ref_at].strip(), values[alt_at].strip()
     if not chrom or ref in _MISSING:
@@ -113,7 +119,7 @@ def _is_bcf(path: str) -> bool:
                 raw.seek(0)
                 with gzip.GzipFile(fileobj=raw) as stream:
                     head = stream.read(len(_BCF_MAGIC))
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         # What is wrong with it is said by whoever reads its lines.
         return False
     return head == _BCF_MAGIC

@@ -14,23 +14,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from raygenex import writing
 from raygenex.config import RunConfig
 from raygenex.data.rows import Columns, Piece
-from raygenex.errors import CheckpointError
+from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.plain_json import load_json
 from raygenex.writing import replace_bytes, replace_text
 
 SCHEMA_VERSION = 1
 BLOCK_BYTES = 8 * 2**20
 MANIFEST = "manifest.json"
 BACKBONE_FOLDER = "backbone"
+_COLUMNS = {
+    "gene_id": pa.string(),
+    "row": pa.int64(),
+    "halflife": (pa.float32(),),
+    "label": pa.uint8(),
+    "embedding": (pa.float16(), pa.float32()),
+}
+"""Columns of a shard and their types; of the tensors the types of their numbers."""
 _SHARD = re.compile(r"^rows-(\d+)-(\d+)\.parquet$")
 
 
@@ -47,11 +56,11 @@ class Manifest(BaseModel):
     window: int
     bin_size: int
     pooling: str
-    dtype: str
+    dtype: Literal["float16", "float32"]
     precision: str
-    shape: tuple[int, int]
+    shape: tuple[PositiveInt, PositiveInt]
     fingerprints: dict[str, list[str]]
-    rows: dict[str, int]
+    rows: dict[str, NonNegativeInt]
     complete: bool = False
 
     def differences(self, other: "Manifest") -> list[str]:
@@ -118,7 +127,7 @@ def read_manifest(store: str) -> Manifest | None:
     """
     path = Path(store, MANIFEST)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path)
         if values.get("schema_version", 0) > SCHEMA_VERSION:
             raise CheckpointError(
                 f"embedding store {store} was written by a later raygenex: upgrade, or use another store"
@@ -289,35 +298,48 @@ def _shard_file(shard: Shard) -> Iterator[pq.ParquetFile]:
             held = file.metadata.num_rows
             if held != shard.stop - shard.start:
                 raise CheckpointError(f"{shard.path} holds {held} rows, not {shard.stop - shard.start}: remove it")
+            _check_columns(shard, file.schema_arrow)
             yield file
-    except (OSError, pa.ArrowInvalid) as error:
+    except RaygenexError:
+        raise
+    except (OSError, pa.ArrowException, ValueError, LookupError, MemoryError) as error:
         raise CheckpointError(f"{shard.path} cannot be read ({error}): remove that file and embed again") from None
 
 
-def _read_groups(shard: Shard, start: int, stop: int) -> tuple[pa.Table, int]:
-    """Read the row groups that hold some rows; return them and the first row that they hold."""
+def _check_columns(shard: Shard, schema: pa.Schema) -> None:
+    """Refuse a shard whose columns are not those that `write_shard` writes."""
+    for name, kind in _COLUMNS.items():
+        at = schema.get_field_index(name)
+        found = None if at < 0 else schema.field(at).type
+        tensor = isinstance(found, pa.FixedShapeTensorType)
+        dims = {"halflife": 1, "embedding": 2}.get(name)
+        if (found != kind) if dims is None else not (tensor and found.value_type in kind and len(found.shape) == dims):
+            raise CheckpointError(
+                f"{shard.path} has no column {name} as `raygenex embed` writes it: remove that file and embed again"
+            )
+
+
+def _read_shard(shard: Shard, start: int, stop: int) -> Columns:
     with _shard_file(shard) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = shard.start + np.cumsum(sizes)
         starts = ends - sizes
         wanted = [group for group in range(len(sizes)) if starts[group] < stop and ends[group] > start]
-        return file.read_row_groups(wanted), int(starts[wanted[0]])
+        first = int(starts[wanted[0]])
+        table = file.read_row_groups(wanted).slice(start - first, stop - start).combine_chunks()
+        if empty := [name for name in _COLUMNS if table[name].null_count]:
+            raise CheckpointError(f"{shard.path} lacks values of {empty[0]}: remove that file and embed again")
 
+        def tensor(name: str) -> np.ndarray:
+            return table[name].chunk(0).to_numpy_ndarray()
 
-def _read_shard(shard: Shard, start: int, stop: int) -> Columns:
-    table, first = _read_groups(shard, start, stop)
-    table = table.slice(start - first, stop - start).combine_chunks()
-
-    def tensor(name: str) -> np.ndarray:
-        return table[name].chunk(0).to_numpy_ndarray()
-
-    return {
-        "gene_id": table["gene_id"].to_numpy(zero_copy_only=False).astype(str),
-        "row": table["row"].to_numpy(),
-        "halflife": tensor("halflife"),
-        "label": table["label"].to_numpy(),
-        "sequence": tensor("embedding"),
-    }
+        return {
+            "gene_id": table["gene_id"].to_numpy(zero_copy_only=False).astype(str),
+            "row": table["row"].to_numpy(),
+            "halflife": tensor("halflife"),
+            "label": table["label"].to_numpy(),
+            "sequence": tensor("embedding"),
+        }
 
 
 def open_store(store: str, split: str) -> EmbeddingRows:

@@ -6,7 +6,6 @@ that one set of weights has one hash. Nothing here runs code from a checkpoint.
 
 import hashlib
 import inspect
-import json
 import pickle
 import re
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from raygenex.config import HyenaBackbone
 from raygenex.embed.hyenadna import HyenaDnaConfig, HyenaDnaModel, random_hyenadna
 from raygenex.errors import CheckpointError
+from raygenex.plain_json import load_json
 from raygenex.writing import whole_folder
 
 _CONFIG, _SAFETENSORS, _CKPT = "config.json", "model.safetensors", "weights.ckpt"
@@ -187,7 +187,7 @@ def _load_ckpt(path: Path, settings: dict[str, Any], where: str) -> HyenaDnaMode
 def _read_settings(path: Path, where: str, published: bool) -> dict[str, Any]:
     """Read the known settings of a config.json; ``published`` ones must say that they are of a HyenaDNA."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{where} have no {_CONFIG}: put the one that came with the weights beside them"

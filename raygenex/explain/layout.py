@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raygenex.config import RunConfig
-from raygenex.errors import CheckpointError
+from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.plain_json import load_json
 from raygenex.writing import replace_text, whole_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 SCORES = "scores"
 """The folder of what every method stands beside: scores, labels and the output of the first dense layer."""
+# What a damaged zip file raises, beside errors of values and of files.
+_UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 _PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
 _AGAIN = "run `raygenex explain` again, it adds what is missing"
 
@@ -131,7 +135,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path)
         if values.get("schema_version", 0) > SCHEMA_VERSION:
             raise CheckpointError(
                 f"the explanation in {folder} was written by a later raygenex: upgrade, or pass --force to replace it"
@@ -209,7 +213,9 @@ def _opened(part: Part) -> Iterator[Any]:
     try:
         with np.load(part.path, allow_pickle=False) as file:
             yield file
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except RaygenexError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, *_UNZIP):
         raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
 
 

@@ -1,8 +1,8 @@
 """Reading the files of a run's folder, all in one way: what is absent is None, what is damaged is one sentence."""
 
 import csv
-import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError
+from raygenex.plain_json import load_json
 
 Read = TypeVar("Read")
 
@@ -33,7 +34,7 @@ def read_json(path: Path, again: str, make: Callable[[Any], Read]) -> Read | Non
         If the file is damaged.
     """
     try:
-        return make(json.loads(path.read_text(encoding="utf-8")))
+        return make(load_json(path))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
@@ -75,7 +76,7 @@ def read_arrays(path: Path, again: str, names: tuple[str, ...]) -> dict[str, NDA
             return {name: found[name] for name in names}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile):
+    except (ValueError, LookupError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error, RuntimeError):
         raise _damaged(path, again) from None
 
 

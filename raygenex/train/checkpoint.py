@@ -17,6 +17,7 @@ from raygenex.config import CnnHalflifeOnly, RunConfig, parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.models import ExpressionModel, InputShape, build_model
+from raygenex.plain_json import load_json
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -114,7 +115,7 @@ def read_info(folder: str | Path) -> CheckpointInfo:
     """
     path = Path(folder, INFO)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path)
         version = values["schema_version"]
         if version > SCHEMA_VERSION:
             raise CheckpointError(

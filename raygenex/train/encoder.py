@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load, save
 
 from raygenex.config import RunConfig
+from raygenex.plain_json import load_json
 from raygenex.progress import progress
 from raygenex.tracking import flatten
 from raygenex.train.checkpoint import package_versions
@@ -69,7 +70,7 @@ def identity_of(folder: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("identity"))
+        return str(load_json(path).get("identity"))
     except ValueError:
         # Damaged is as good as absent: the stage is made again.
         return None

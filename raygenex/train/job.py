@@ -10,6 +10,7 @@ from pathlib import Path
 from raygenex.config import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.outbox import Outbox
+from raygenex.plain_json import load_json
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import Inputs
@@ -117,7 +118,7 @@ class Job(Training):
 
     def load_series(self) -> None:
         """Remember the numbers that an earlier process kept."""
-        kept = json.loads((self.folder / UNTRACKED).read_text(encoding="utf-8"))
+        kept = load_json(self.folder / UNTRACKED)
         for run_id, steps in kept.items():
             for step, numbers in steps.items():
                 self._remember(run_id, int(step), numbers)

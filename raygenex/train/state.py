@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygenex.errors import CheckpointError
+from raygenex.plain_json import load_json
 from raygenex.writing import replace_text
 
 STATE_FILE = "run.json"
@@ -33,7 +34,7 @@ def read_state(folder: Path) -> RunState | None:
     """
     path = folder / STATE_FILE
     try:
-        return RunState.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return RunState.model_validate(load_json(path))
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, ValidationError):

@@ -11,6 +11,7 @@ import torch
 
 from raygenex.config import RunConfig
 from raygenex.models import ExpressionModel, build_model
+from raygenex.plain_json import load_json
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
 from raygenex.train.job import EPOCH_METRICS, Training
@@ -129,7 +130,7 @@ class _History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.entries: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        self.entries: list[dict[str, float]] = load_json(path) if path.exists() else []
 
     def extend(self, history: list[dict[str, float]]) -> None:
         """Add the epochs that are new, in place."""

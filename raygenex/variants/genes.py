@@ -64,7 +64,7 @@ class Genes:
     @classmethod
     def load(cls, folder: Path) -> "Genes":
         """Read the genes that `save` wrote."""
-        with np.load(folder / _FILE) as found:
+        with np.load(folder / _FILE, allow_pickle=False) as found:
             columns = {name: found[name] for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
             first, window, assumed = (found[name].item() for name in ("first", "window", "assumed"))
             return cls(**columns, first=first, window=window, assumed=assumed)

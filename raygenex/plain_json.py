@@ -1,0 +1,26 @@
+"""JSON files of anybody: whatever is wrong with one is one kind of error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def parse_json(text: str) -> Any:
+    """Return the values of a JSON text.
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If it is no JSON, nests too deep, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), "", 0) from None
+
+
+def load_json(path: Path) -> Any:
+    """Return the values of a JSON file; raises what reading it as UTF-8 and `parse_json` do."""
+    return parse_json(path.read_text(encoding="utf-8"))

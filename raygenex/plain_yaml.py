@@ -1,0 +1,93 @@
+"""YAML of plain values: no tags of Python, no key twice, and no more values than a person writes."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+LONGEST = 2**20
+"""Characters of a text."""
+
+DEEPEST = 40
+"""Mappings and lists inside one another."""
+
+MOST_VALUES = 100_000
+"""Values, each counted as often as an alias repeats it."""
+
+
+class PlainYamlError(ValueError):
+    """A text that is no YAML of plain values; says what is wrong, and where."""
+
+
+def read_yaml(text: str) -> Any:
+    """Return the values of a YAML document; None of an empty one.
+
+    Raises
+    ------
+    PlainYamlError
+        If the text is no YAML or too long, asks for an object, gives a key twice, nests too deep, or repeats itself by
+        aliases beyond `MOST_VALUES`.
+    """
+    if len(text) > LONGEST:
+        raise PlainYamlError(f"longer than {LONGEST} characters")
+    try:
+        loader = _Plain(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _count(node, {}) > MOST_VALUES:
+                raise PlainYamlError(f"too large: its aliases repeat values more than {MOST_VALUES} times")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except PlainYamlError:
+        raise
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise PlainYamlError(f"not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # Numbers of thousands of digits, and days that no calendar has.
+        raise PlainYamlError(f"not valid YAML: {error}") from None
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the values of a node and all below it; a node that holds itself is an error."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise PlainYamlError(f"endless: the value at line {node.start_mark.line + 1} holds itself")
+        return known[id(node)]
+    known[id(node)] = 0
+    below: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        below = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        below = node.value
+    known[id(node)] = found = 1 + sum(_count(part, known) for part in below)
+    return found
+
+
+class _Plain(yaml.SafeLoader):
+    """A safe loader that refuses deep nesting, and a key given twice, where YAML would quietly take the last."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"over {DEEPEST} levels", self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
