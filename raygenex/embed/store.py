@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from raygenex.config import RunConfig
+from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError
 
@@ -92,7 +92,7 @@ def settings_differences(
         }
     )
     found = manifest.differences(wanted)
-    if paths and manifest.backbone != config.backbone.model_dump(mode="json"):
+    if paths and isinstance(config.backbone, HyenaBackbone) and manifest.backbone != config.backbone.origin():
         found.append("backbone settings")
     return found
 
