@@ -69,7 +69,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     keep_verdict(config, report.leakage)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None
-    if config.reads_embeddings:
+    if config.reads_store:
         embeddings = embed(config)
         logger.info("%s", embed_text(embeddings))
     training = train(config, force)

@@ -82,7 +82,15 @@ def _train_sentence(config: RunConfig, state: RunState | None) -> str:
     options = config.train
     each = "GPU" if uses_gpu(config) else f"{options.cpus_per_worker:g} CPU"
     where = f"{options.workers} x {each}" if needs_ray(config) else f"{options.cpus_per_worker:g} CPU of this process"
-    return f"train: {config.model.kind}, {_amount(config)}, {where}, into {short_path(config.folder)} ({status})"
+    what = f"{config.model.kind}{_embedding(config)}, {_amount(config)}"
+    return f"train: {what}, {where}, into {short_path(config.folder)} ({status})"
+
+
+def _embedding(config: RunConfig) -> str:
+    """Say what the backbone does within a training, if anything."""
+    if config.online is None:
+        return ""
+    return f" on a {config.backbone.kind} that is {'fine-tuned' if config.online.finetune else 'frozen'} in its workers"
 
 
 def _amount(config: RunConfig) -> str:
@@ -149,7 +157,7 @@ def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
         splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
         counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
         steps.append(f"check: {counts} genes")
-    if any(job.config.reads_embeddings for job in jobs):
+    if any(job.config.reads_store for job in jobs):
         manifest = read_manifest(config.store)
         embedded = manifest is not None and manifest.complete
         steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
@@ -157,7 +165,7 @@ def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
         done = finished_jobs(jobs, config.benchmark.split, splits)
     for number, job in enumerate(jobs):
         status = "finished" if number in done else "to do"
-        if made and (embedded or not job.config.reads_embeddings) and number not in done:
+        if made and (embedded or not job.config.reads_store) and number not in done:
             try:
                 check_workers(job.config, open_inputs(job.config, {name: splits[name] for name in ("train", "valid")}))
             except RaygenexError as error:
@@ -172,7 +180,7 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
     space = Space(config)
     space.first()
     steps, made = _plan_data(config)
-    if config.reads_embeddings:
+    if config.reads_store:
         steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
         manifest = read_manifest(config.store)
         made = made and manifest is not None and manifest.complete
@@ -190,7 +198,7 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
     each = f"{request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
     steps.append(
         f"search: {', '.join(space.keys)}, {left} of {options.trials} trials to do, {request.count} x {each}, "
-        f"{_amount(trial)}{begun}"
+        f"{_amount(trial)}{_embedding(config)}{begun}"
     )
     if options.seeds:
         split = "test" if config.data.test else "valid"
@@ -202,7 +210,7 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
 def _later_steps(config: RunConfig) -> list[str]:
     """Say what would follow a build."""
     steps = ["check: every gene that was built"]
-    if config.reads_embeddings:
+    if config.reads_store:
         steps.append(f"embed: every gene, into {short_path(config.store)}")
     steps.append(_train_sentence(config, read_state(Path(config.folder))))
     return [*steps, "evaluate: the genes of valid", f"register: as {config.tracking.model_name}@candidate"]
@@ -235,7 +243,7 @@ def plan_run(config: RunConfig, force: bool) -> list[str]:
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     steps.append(f"check: {shown} genes, {f'{window} bases a promoter' if window else 'no promoters'}")
     embedded = True
-    if config.reads_embeddings:
+    if config.reads_store:
         steps.append(plan_embed(config, force=False) if made else _embed_sentence(config, counts))
         manifest = read_manifest(config.store)
         embedded = manifest is not None and manifest.complete

@@ -85,15 +85,20 @@ class Predictor:
 
         from raygenex.embed.inference import embed_sequences
 
-        if self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna and len(sequence):
+        embeds = self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna
+        if embeds and len(sequence):
             self.load_backbone()
-            sequence = embed_sequences(self.backbone, sequence, self.settings, self.device, self.settings["batch_size"])
         parts = [np.empty(0)]
         with torch.inference_mode():
             for start in range(0, len(sequence), self.batch_size):
                 rows = slice(start, start + self.batch_size)
+                inputs = sequence[rows]
+                if embeds:
+                    # Batch by batch: embeddings of every base are thousands of times larger than the bases.
+                    size = self.settings["batch_size"]
+                    inputs = embed_sequences(self.backbone, inputs, self.settings, self.device, size)
                 logits = self.model(
-                    torch.from_numpy(np.array(sequence[rows])).to(self.device),
+                    torch.from_numpy(np.array(inputs)).to(self.device),
                     torch.from_numpy(np.array(halflife[rows], dtype=np.float32)).to(self.device),
                 )
                 parts.append(logits.double().cpu().numpy())

@@ -33,7 +33,7 @@ class OneHotBackbone(Section):
 
 
 class HyenaBackbone(Section):
-    """A frozen HyenaDNA, from weights or (without weights) freshly initialised from the sizes below."""
+    """A HyenaDNA, from weights or (without weights) freshly initialised from the sizes below."""
 
     kind: Literal["hyenadna"] = "hyenadna"
     weights: str | None = Field(None, description="a folder or .ckpt file, or a hub id; null: random weights")
@@ -41,6 +41,25 @@ class HyenaBackbone(Section):
     d_model: PositiveInt = Field(128, description="width of a randomly initialised network")
     n_layer: PositiveInt = Field(2, description="layers of a randomly initialised network")
     seed: int = Field(0, description="seed of a random initialisation")
+    route: Literal["cached", "online"] = Field(
+        "cached",
+        description="embed once and train from the store, or embed in every training step, in the workers, without one",
+    )
+    finetune: bool = Field(False, description="let the training move the network's weights; by the route online")
+    learning_rate: PositiveFloat | None = Field(
+        None, description="step size of these weights when they are fine-tuned; null: train.learning_rate"
+    )
+    checkpointing: bool = Field(
+        True, description="when fine-tuned, recompute activations in the backward pass: less memory, more time"
+    )
+
+    @model_validator(mode="after")
+    def _finetunes_online(self) -> "HyenaBackbone":
+        if self.finetune and self.route != "online":
+            raise ValueError("finetune needs route online, since stored embeddings learn nothing: set both, or neither")
+        if self.learning_rate is not None and not self.finetune:
+            raise ValueError("learning_rate is given but finetune is false: set finetune to true, or remove it")
+        return self
 
     @model_validator(mode="after")
     def _hub_needs_revision(self) -> "HyenaBackbone":
@@ -52,6 +71,10 @@ class HyenaBackbone(Section):
     def is_hub_id(self) -> bool:
         """Whether ``weights`` names a hub repository (``owner/name``) and no local path."""
         return self.weights is not None and self.revision is not None
+
+    def origin(self) -> dict[str, Any]:
+        """Return the settings that say which weights embeddings are made by, as plain values."""
+        return self.model_dump(mode="json", exclude={"route", "finetune", "learning_rate", "checkpointing"})
 
 
 Backbone = Annotated[OneHotBackbone | HyenaBackbone, Field(discriminator="kind"), default_kind("onehot")]
@@ -290,6 +313,18 @@ class RunConfig(Section):
     def reads_embeddings(self) -> bool:
         """Whether the model reads what the backbone makes of the bases; the models of k-mers read bases always."""
         return isinstance(self.backbone, HyenaBackbone) and not isinstance(self.model, KmerConfig)
+
+    @property
+    def reads_store(self) -> bool:
+        """Whether training reads embeddings from a store, made before."""
+        return self.reads_embeddings and self.online is None
+
+    @property
+    def online(self) -> HyenaBackbone | None:
+        """The backbone that embeds within the workers of the training, if one does."""
+        if not isinstance(self.backbone, HyenaBackbone) or self.backbone.route != "online":
+            return None
+        return self.backbone if self.reads_embeddings else None
 
     def dump(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON values."""

@@ -72,7 +72,7 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
     values["name"] = f"{model.name}-{seed}"
     values["output"] = config.folder
     values["tracking"]["uri"] = tracking_uri(config)
-    if isinstance(config.backbone, HyenaBackbone):
+    if isinstance(config.backbone, HyenaBackbone) and config.backbone.route == "cached":
         # All models read one store; it does not depend on the model or its seed.
         values["embed"]["store"] = config.store
     # Beside each other, trainings share nothing but the data.

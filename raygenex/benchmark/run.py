@@ -73,7 +73,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
         raise ConfigError(f"benchmark.split is {config.benchmark.split}, but data.{config.benchmark.split} is not set")
-    make_inputs(config, any(job.config.reads_embeddings for job in jobs))
+    make_inputs(config, any(job.config.reads_store for job in jobs))
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
     guard(config, strict=False)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
@@ -143,6 +144,8 @@ class _Backbone(nn.Module):
         self.dropout = nn.Dropout(config.embed_dropout)
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.recompute = False
+        """Whether a backward pass computes the activations of each layer anew, so that they need not be kept."""
 
     def forward(self, embedded: Tensor) -> Tensor:
         if torch.is_grad_enabled() or not embedded.is_cpu:
@@ -154,7 +157,8 @@ class _Backbone(nn.Module):
         # The residual stream is float32 even in a bfloat16 model, as it was in pretraining.
         hidden = self.dropout(embedded).float()
         for layer in self.layers:
-            hidden = layer(hidden)
+            keep = not (self.recompute and torch.is_grad_enabled())
+            hidden = layer(hidden) if keep else checkpoint(layer, hidden, use_reentrant=False)
         return self.ln_f(hidden.to(self.ln_f.weight.dtype))
 
 

@@ -106,7 +106,7 @@ def store_identity(
     assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
     return Manifest(
         package_version=__version__,
-        backbone=config.backbone.model_dump(mode="json"),
+        backbone=config.backbone.origin(),
         weights_sha256=weights_sha256,
         revision=config.backbone.revision,
         window=window,
@@ -121,9 +121,14 @@ def store_identity(
 
 
 def check_backbone(config: RunConfig) -> None:
-    """Refuse, with a ConfigError, a backbone that needs no embedding."""
+    """Refuse, with a ConfigError, a backbone whose embeddings are not stored."""
     if not isinstance(config.backbone, HyenaBackbone):
         raise ConfigError("backbone.kind is onehot, which needs no embeddings: set it to hyenadna, or go on with train")
+    if config.backbone.route == "online":
+        raise ConfigError(
+            "backbone.route is online, which embeds within training and keeps nothing: set it to cached, or go on with "
+            "train"
+        )
 
 
 def embed(config: RunConfig, force: bool = False) -> EmbedResult:

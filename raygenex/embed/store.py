@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from raygenex import writing
-from raygenex.config import RunConfig
+from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.plain_json import load_json
@@ -103,7 +103,7 @@ def settings_differences(
         }
     )
     found = manifest.differences(wanted)
-    if paths and manifest.backbone != config.backbone.model_dump(mode="json"):
+    if paths and isinstance(config.backbone, HyenaBackbone) and manifest.backbone != config.backbone.origin():
         found.append("backbone settings")
     return found
 

@@ -4,7 +4,7 @@ import math
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,9 @@ from raygenex.train.start import Start, begin
 from raygenex.train.steps import gather, score_shard, steps_of_epoch, train_epoch
 from raygenex.train.worker import Worker
 
+if TYPE_CHECKING:
+    from raygenex.train.online import OnlineModel
+
 STATE = "training_state.pt"
 # Scoring holds no gradients, so its batches can be larger than training's.
 SCORE_FACTOR = 8
@@ -37,9 +40,11 @@ class NetworkFit:
         The configuration, the device, and this worker's genes.
     start
         What the half-life branch starts from; None for a model without one.
+    backbone
+        Folder of the weights of the backbone that embeds here; None where none does.
     """
 
-    def __init__(self, worker: Worker, start: Start | None) -> None:
+    def __init__(self, worker: Worker, start: Start | None, backbone: Path | None = None) -> None:
         self._worker = worker
         config = worker.config
         torch.manual_seed(derive_seed(config.seed))
@@ -47,19 +52,33 @@ class NetworkFit:
         begin(self.model, config, start)
         self.model.to(worker.device)
         self.progress = Progress([], config.train.patience, config.train.epochs)
-        self._optimizer = build_optimizer(self.model, config)
-        self._trained: nn.Module = self.model
+        self._online: OnlineModel | None = None
+        if backbone is not None and config.online is not None:
+            # Imported here, because it takes seconds that other trainings need not wait.
+            from raygenex.train.online import open_online
+
+            self._online = open_online(backbone, self.model, config.online, config.embed).to(worker.device)
+        self._optimizer = build_optimizer(self.model, config, self._online)
+        self._trained: nn.Module = self._online or self.model
 
     def resume(self, folder: Path) -> None:
         """Go on behind the last epoch that `save` wrote to a folder."""
         load_weights(self.model, folder / WEIGHTS)
+        if self._online is not None:
+            self._online.load(folder)
         state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
         self._optimizer.load_state_dict(state["optimizer"])
         self.progress.history.extend(state["history"])
 
     def wrap(self, prepare: Callable[[nn.Module], nn.Module]) -> None:
         """Let the training steps go through ``prepare(model)``, as those of several workers do."""
-        self._trained = prepare(self.model)
+        if self._online is None:
+            self._trained = prepare(self.model)
+        elif self._online.learns:
+            self._trained = prepare(self._online)
+        else:
+            # What stays the same on every worker is none of DDP's.
+            self._trained = self._online.around(prepare(self.model))
 
     def epoch(self) -> dict[str, Tensor]:
         """Train an epoch and add its numbers to the history.
@@ -84,8 +103,10 @@ class NetworkFit:
             worker.autocast,
             rate=epoch_rate(config.train, epoch, steps_of_epoch(sizes["train"], worker.batch_size)),
         )
-        batch_size = worker.batch_size * SCORE_FACTOR
-        logits, labels = score_shard(self.model, shards["valid"], batch_size, device, worker.autocast)
+        scored = self._online or self.model
+        # A batch of embeddings is large where they are made from bases.
+        batch_size = worker.batch_size * (SCORE_FACTOR if self._online is None else 1)
+        logits, labels = score_shard(scored, shards["valid"], batch_size, device, worker.autocast)
         logits, labels = gather(logits, sizes["valid"]), gather(labels, sizes["valid"])
         self.progress.history.append(_measure(logits, labels, train_loss, epoch, worker))
         return {"logits": logits, "labels": labels}
@@ -96,6 +117,8 @@ class NetworkFit:
         info.epoch = self.progress.next_epoch - 1
         info.feature_scaler = scaler_values(self.model)
         info.history = self.progress.history
+        if self._online is not None:
+            info.backbone_sha256 = self._online.save(folder) or info.backbone_sha256
         info.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         save_checkpoint(folder, self.model, info)
         save_file({name: values.cpu() for name, values in valid.items()}, folder / VALID_SCORES)
@@ -103,10 +126,15 @@ class NetworkFit:
         torch.save(state, folder / STATE)
 
 
-def build_optimizer(model: ExpressionModel, config: RunConfig) -> torch.optim.Optimizer:
-    """Return Adam (AdamW when weights decay) over the parameters that learn."""
+def build_optimizer(
+    model: ExpressionModel, config: RunConfig, online: "OnlineModel | None" = None
+) -> torch.optim.Optimizer:
+    """Return Adam (AdamW when weights decay) over the parameters that learn, those of the backbone among them."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(learning, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
+    groups: list[dict[str, Any]] = [{"params": learning}]
+    if online is not None and online.learns:
+        groups += online.parameter_groups(config.train.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
 
 
 def _measure(logits: Tensor, labels: Tensor, train_loss: float, epoch: int, worker: Worker) -> dict[str, float]:

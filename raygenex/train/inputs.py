@@ -6,6 +6,7 @@ from pathlib import Path
 from raygenex.config import CnnHalflifeOnly, KmerConfig, RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
+from raygenex.embed.pooling import bin_count
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
@@ -15,6 +16,7 @@ from raygenex.embed.store import (
     settings_differences,
 )
 from raygenex.errors import DataError
+from raygenex.train.backbone import describe_backbone
 from raygenex.train.checkpoint import InputInfo
 
 # Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
@@ -23,7 +25,11 @@ _INCIDENTAL = {"workers", "min_workers", "cpus_per_worker", "use_gpu", "memory_g
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows of each split, what the model reads, and where the backbone's weights are (None for bases)."""
+    """Rows of each split, what the model reads, and which backbone embeds for it.
+
+    ``backbone`` is the folder of its weights in the embedding store; None for bases, and for a backbone that embeds
+    within the training, of which ``backbone_sha256`` names the weights to begin with.
+    """
 
     tables: dict[str, Rows]
     info: InputInfo
@@ -36,19 +42,22 @@ class Inputs:
 def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     """Open the rows that a configuration trains on, from HDF5 (bases) or from its embedding store.
 
+    A backbone that embeds within the training is loaded once, so that what is wrong with its weights is said here.
+
     Raises
     ------
     DataError
         If the data have no promoters and the model cannot do without.
     CheckpointError
-        If the embedding store is absent, unfinished, or was made from other data or settings.
+        If the embedding store is absent, unfinished, or was made from other data or settings, or if weights cannot be
+        used.
     """
     refuse_without_promoters(config, splits)
     fingerprints = data_fingerprints(splits)
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
     tables: dict[str, Rows] = {}
-    if config.reads_embeddings:
+    if config.reads_store:
         tables = {name: open_store(config.store, name) for name in splits}
         manifest = read_manifest(config.store)
         assert manifest is not None, "an open store has a manifest"
@@ -61,6 +70,10 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
         info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
         sha256, backbone = None, None
+        if config.online is not None:
+            sha256, channels = describe_backbone(config.online, window)
+            bins = bin_count(window, config.embed.bin_size)
+            info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
     return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
 
 
@@ -90,6 +103,8 @@ def _identity(
         if backbone_sha256
         else None
     )
+    online = config.online
+    route = {"online": {"finetune": online.finetune, "learning_rate": online.learning_rate}} if online else {}
     return canonical_hash(
         {
             "seed": config.seed,
@@ -103,4 +118,5 @@ def _identity(
             "train": train,
             "threshold": config.evaluate.threshold_metric,
         }
+        | route
     )

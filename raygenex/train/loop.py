@@ -21,12 +21,13 @@ def train_worker(settings: dict[str, Any]) -> None:
     ----------
     settings
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
-        (folder of the pretrained half-life encoder, or None), ``counts`` (genes of train and valid), ``row_bytes`` and
-        ``stop`` (a file that ends the training when it appears, or None).
+        (folder of the pretrained half-life encoder, or None), ``backbone`` (folder of the weights of one that embeds
+        here, or None), ``counts`` (genes of train and valid), ``row_bytes`` and ``stop`` (a file that ends the training
+        when it appears, or None).
     """
     worker = open_worker(settings)
-    encoder = settings["encoder"]
-    fit = NetworkFit(worker, read_start(Path(encoder)) if encoder else None)
+    encoder, backbone = settings["encoder"], settings["backbone"]
+    fit = NetworkFit(worker, read_start(Path(encoder)) if encoder else None, Path(backbone) if backbone else None)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -17,7 +18,8 @@ from raygenex.config import RunConfig
 from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import ClusterError, RaygenexError
 from raygenex.progress import progress
-from raygenex.train.checkpoint import read_info, save_checkpoint_info
+from raygenex.train.backbone import prepare_backbone
+from raygenex.train.checkpoint import BACKBONE, read_info, save_checkpoint_info
 from raygenex.train.encoder import prepare_halflife
 from raygenex.train.fitting import STATE
 from raygenex.train.job import Job, Training
@@ -34,16 +36,23 @@ def fit_network(job: Job, target: Path) -> None:
     """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
     config, tables = job.config, job.inputs.tables
     encoder = prepare_halflife(job)
+    inputs = job.inputs
+    backbone = prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, job.folder)
     log = open_epoch_log()
-    trainer = network_trainer(job, encoder, log)
+    trainer = network_trainer(job, encoder, backbone, log)
     logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
     with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
         result = fit_until_done(trainer)
     keep_best(job, result, target)
     (target / STATE).unlink()
+    if backbone is not None and not (target / BACKBONE).exists():
+        # Epochs carry its weights only where they move.
+        shutil.copytree(backbone, target / BACKBONE)
 
 
-def network_trainer(training: Training, encoder: str | None, log: Any, stop: str | None = None) -> TorchTrainer:
+def network_trainer(
+    training: Training, encoder: str | None, backbone: str | None, log: Any, stop: str | None = None
+) -> TorchTrainer:
     """Return Ray Train's trainer of a network.
 
     Parameters
@@ -52,13 +61,15 @@ def network_trainer(training: Training, encoder: str | None, log: Any, stop: str
         What is trained on what.
     encoder
         Folder of what the half-life branch starts from.
+    backbone
+        Folder of what `prepare_backbone` wrote.
     log
         Mailbox that is told of epochs.
     stop
         A file that ends the training after the epoch during which it appears.
     """
     config, tables = training.config, training.inputs.tables
-    own = {"encoder": encoder, "row_bytes": tables["train"].row_bytes, "stop": stop}
+    own = {"encoder": encoder, "backbone": backbone, "row_bytes": tables["train"].row_bytes, "stop": stop}
     return TorchTrainer(
         train_worker,
         train_loop_config=worker_settings(training) | own,

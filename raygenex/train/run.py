@@ -111,8 +111,10 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
                 _track(job, final, info)
         write_state(folder, state.model_copy(update={"finished": True}))
         (folder / UNTRACKED).unlink(missing_ok=True)
-        if (folder / "ray_train").exists():
-            shutil.rmtree(folder / "ray_train")
+        for name in ("ray_train", BACKBONE):
+            # What workers went on from is needed no more; the backbone is in the checkpoint.
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
     return _result(final, info, state.run_id, started, reused=trained, continued=continued)
 
 
@@ -181,12 +183,17 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
                 f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
             )
     check_memory(config, inputs)
+    if isinstance(config.model, AutoencoderXgboost) and config.online is not None:
+        raise ConfigError(
+            "model.kind autoencoder_xgboost learns to restore embeddings that stay the same, from a store: set "
+            "backbone.route to cached and backbone.finetune to false"
+        )
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
         import_xgboost()
 
 
 def _clear(folder: Path) -> None:
-    for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation"):
+    for name in ("checkpoint", "ray_train", "halflife_encoder", BACKBONE, "evaluation"):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
     (folder / "run.json").unlink(missing_ok=True)

@@ -92,8 +92,8 @@ def train_epoch(
     """Pass once over the training genes of all workers; return the mean loss per gene.
 
     Every worker takes the same number of steps. One that runs out of genes a step early repeats its last batch with
-    weight 0, so nobody waits and no gene counts twice. ``rate`` gives the step size of each step of the epoch; without
-    it the optimizer keeps its own.
+    weight 0, so nobody waits and no gene counts twice. ``rate`` gives the step size of each step of the epoch, which a
+    group of parameters multiplies by its ``factor``, if it has one; without it the optimizer keeps its own.
     """
     model.train()
     world_size = len(sizes)
@@ -110,7 +110,7 @@ def train_epoch(
         weight = 1.0 if mine else 0.0
         if rate is not None:
             for group in optimizer.param_groups:
-                group["lr"] = rate(step)
+                group["lr"] = rate(step) * group.get("factor", 1.0)
         optimizer.zero_grad(set_to_none=True)
         total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight, loss)
         optimizer.step()

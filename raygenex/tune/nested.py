@@ -12,7 +12,7 @@ import torch
 from raygenex.config import RunConfig
 from raygenex.models import ExpressionModel, build_model
 from raygenex.plain_json import load_json
-from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
+from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
 from raygenex.train.job import EPOCH_METRICS, Training
 from raygenex.train.network import fit_until_done, network_trainer
@@ -53,7 +53,8 @@ class NestedFit:
         self._reported = 0
         self._arrived: queue.Queue[dict[str, float] | BaseException | None] = queue.Queue()
         self._result: Any = None
-        self._thread = threading.Thread(target=self._run, args=(start and str(start),), daemon=True)
+        backbone = None if config.online is None else str(shared.folder / BACKBONE)
+        self._thread = threading.Thread(target=self._run, args=(start and str(start), backbone), daemon=True)
         self._thread.start()
 
     def step(self) -> dict[str, float]:
@@ -103,11 +104,11 @@ class NestedFit:
             if isinstance(error := self._arrived.get(), BaseException):
                 raise error
 
-    def _run(self, start: str | None) -> None:
+    def _run(self, start: str | None, backbone: str | None) -> None:
         self._running.touch()
         try:
             log = open_epoch_log()
-            trainer = network_trainer(self._training, start, log, str(self._stop))
+            trainer = network_trainer(self._training, start, backbone, log, str(self._stop))
             with follow(log, self._arrived.put):
                 self._result = fit_until_done(trainer)
         except BaseException as error:  # noqa: BLE001

@@ -85,7 +85,7 @@ def best_yaml(space: Space, best: Record) -> str:
     """Return the configuration of the study with the settings of a trial, for ``raygenex train``."""
     config = space.settings(best.params)
     values = config.dump() | {"name": f"{config.name}-best"}
-    if config.reads_embeddings:
+    if config.reads_store:
         # Embeddings are where the study has them, whatever the name of the run.
         values["embed"]["store"] = config.store
     plain = RunConfig().dump()

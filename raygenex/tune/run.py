@@ -75,7 +75,7 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     space = Space(config)
     space.first()
     check_packages()
-    make_inputs(config, config.reads_embeddings)
+    make_inputs(config, config.reads_store)
     study = open_study(config, force)
     if study.state is not None and study.left and not resume:
         raise ConfigError(

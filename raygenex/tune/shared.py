@@ -13,7 +13,7 @@ from raygenex.data.opening import SplitData
 from raygenex.data.rows import Rows
 from raygenex.errors import ClusterError
 from raygenex.progress import progress
-from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.checkpoint import CheckpointInfo, InputInfo
 from raygenex.train.inputs import Inputs
 from raygenex.train.shard import COLUMNS
 from raygenex.train.start import Start, make_start, start_identity
@@ -24,6 +24,8 @@ from raygenex.tune.space import Space
 STORE_SHARE = 0.8
 # Genes that models are timed on.
 SAMPLE = 512
+# Of the largest sample of embeddings that are made up, in float32.
+SAMPLE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,26 @@ def read_columns(tables: dict[str, Rows]) -> dict[str, dict[str, NDArray[Any]]]:
     return columns
 
 
-def read_sample(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Read the genes that models are timed on."""
+def read_sample(rows: Rows, embedded: InputInfo | None = None) -> dict[str, NDArray[Any]]:
+    """Read the genes that models are timed on.
+
+    Parameters
+    ----------
+    rows
+        The genes.
+    embedded
+        What the models read, if a backbone embeds the bases within them: it is not counted, and no number's value
+        changes the time, so random embeddings take the place of the bases.
+    """
     count = min(SAMPLE, rows.count)
     parts = [piece.read() for piece in rows.pieces(0, count, count)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+    found = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+    if embedded is None:
+        return found
+    few = max(1, min(count, SAMPLE_BYTES // (embedded.length * embedded.channels * 4)))
+    shape = (few, embedded.length, embedded.channels)
+    made = np.random.default_rng(0).standard_normal(shape, dtype=np.float32).astype(np.float16)
+    return {name: column[:few] for name, column in found.items()} | {"sequence": made}
 
 
 def fits_in_store(tables: dict[str, Rows], row_bytes: int) -> None:

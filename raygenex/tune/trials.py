@@ -14,7 +14,8 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError
 
 from raygenex.progress import progress
-from raygenex.train.checkpoint import CheckpointInfo, package_versions
+from raygenex.train.backbone import prepare_backbone
+from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, package_versions
 from raygenex.tune.search import StudySearch, scheduler
 from raygenex.tune.shared import (
     Shared,
@@ -69,7 +70,8 @@ def run_trials(study: Study, track: StudyTrack) -> None:
             watch = Watch(ledger, track, options, advance)
             with _quiet(), _lost_for_want_of_memory():
                 _tuner(study, trainable, watch).fit()
-    shutil.rmtree(ledger.folder / RAY_FOLDER, ignore_errors=True)
+    for name in (RAY_FOLDER, BACKBONE):
+        shutil.rmtree(ledger.folder / name, ignore_errors=True)
     for record in ledger.ended:
         shutil.rmtree(ledger.trial_folder(record.number), ignore_errors=True)
 
@@ -142,7 +144,8 @@ def _share(study: Study) -> Shared:
     )
     # Several workers read their shares through Ray Data.
     columns = {} if nested(config, inputs) else read_columns(inputs.tables)
-    sample = read_sample(inputs.tables["valid"])
+    prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, study.ledger.folder)
+    sample = read_sample(inputs.tables["valid"], inputs.info if config.online else None)
     shared = Shared(study.space, info, columns, sample, inputs, study.splits, None, study.ledger.folder)
     if common_start(study.space, inputs.fingerprints["train"]) is None:
         return shared
