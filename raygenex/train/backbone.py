@@ -1,12 +1,10 @@
 """The weights of a backbone that embeds within a training: what they are, and where its workers read them."""
 
-import os
-import shutil
 from pathlib import Path
 
 from raygenex.config import HyenaBackbone
 from raygenex.errors import CheckpointError
-from raygenex.train.checkpoint import BACKBONE, replace_folder
+from raygenex.train.checkpoint import BACKBONE
 
 
 def describe_backbone(backbone: HyenaBackbone, window: int) -> tuple[str, int]:
@@ -54,10 +52,5 @@ def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | 
     if weights_sha256(network) != sha256:
         raise CheckpointError(f"weights {backbone.weights} changed while the training began: run it again")
     target = folder / BACKBONE
-    aside = folder / f".{BACKBONE}.{os.getpid()}"
-    if aside.exists():
-        shutil.rmtree(aside)
-    aside.mkdir(parents=True)
-    save_backbone(network, aside)
-    replace_folder(aside, target)
+    save_backbone(network, str(target))
     return str(target)
