@@ -1,7 +1,7 @@
 """The training of a network as a plain PyTorch script writes it: tensors in memory, one process, nothing kept.
 
-``python benchmarks/plain_loop.py CONFIG EPOCHS [KEY=VALUE ...]`` trains the network of a run configuration on all genes of
-train with ``train.cpus_per_worker`` threads, scores valid after every epoch, and prints the seconds of each epoch as
+``python benchmarks/plain_loop.py CONFIG EPOCHS [KEY=VALUE ...]`` trains the network of a run configuration on all genes
+of train with ``train.cpus_per_worker`` threads, scores valid after every epoch, and prints the seconds of each epoch as
 JSON. No Ray, no checkpoints, no MLflow. Other benchmarks run it as the other side.
 """
 
@@ -27,7 +27,9 @@ SCORE_FACTOR = 8
 def load(rows: Rows) -> Genes:
     """Return sequences (base indices, or embeddings as they are stored), half-life features and labels of a table."""
     parts = [piece.read() for piece in rows.pieces(0, rows.count, 1024)]
-    sequence, halflife, label = (np.concatenate([part[name] for part in parts]) for name in ("sequence", "halflife", "label"))
+    sequence, halflife, label = (
+        np.concatenate([part[name] for part in parts]) for name in ("sequence", "halflife", "label")
+    )
     return torch.from_numpy(sequence), torch.from_numpy(halflife).float(), torch.from_numpy(label).float()
 
 

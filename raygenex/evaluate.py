@@ -19,7 +19,8 @@ from raygenex.embed.store import Manifest, open_store, read_manifest, settings_d
 from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.outbox import Outbox
-from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
+from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows
+from raygenex.predictions import write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info, replace_folder
 from raygenex.train.state import read_state

@@ -232,14 +232,17 @@ def _grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
 def _verify(store: str, splits: dict[str, SplitData]) -> None:
     """Compare the finished store with the data, gene by gene."""
     for name, split in splits.items():
-        found = [gene for shard in list_shards(store, name) for gene in read_gene_ids(shard)]
-        expected = [str(gene) for table in split.tables for gene in table.gene_id]
-        if len(found) != len(expected):
+        shards, expected = list_shards(store, name), split.gene_id
+        held = sum(shard.stop - shard.start for shard in shards)
+        if held != len(expected):
             raise CheckpointError(
-                f"embedding store {store} holds {len(found)} {name} genes where the data have {len(expected)}: "
+                f"embedding store {store} holds {held} {name} genes where the data have {len(expected)}: "
                 "run embed again, it adds what is missing"
             )
-        if wrong := next((pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]), None):
-            raise CheckpointError(
-                f"embedding store {store} has gene {wrong[0]} where the {name} data have {wrong[1]}: embed with --force"
-            )
+        for shard in shards:
+            for gene, wanted in zip(read_gene_ids(shard), expected[shard.start : shard.stop], strict=True):
+                if gene != wanted:
+                    raise CheckpointError(
+                        f"embedding store {store} has gene {gene} where the {name} data have {wanted}: "
+                        "embed with --force"
+                    )

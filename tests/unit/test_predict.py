@@ -14,7 +14,8 @@ from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.inference import embed_sequences
 from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.predict import Predictor, open_genes, predict, write_predictions
+from raygenex.predict import Predictor, open_genes, predict
+from raygenex.predictions import write_predictions
 from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
 
 WINDOW = 20
