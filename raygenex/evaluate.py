@@ -18,7 +18,8 @@ from raygenex.errors import ConfigError, DataError
 from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.outbox import Outbox
 from raygenex.plain_json import load_json
-from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows, write_predictions
+from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows
+from raygenex.predictions import write_predictions
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state

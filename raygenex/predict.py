@@ -1,7 +1,7 @@
 """Scoring genes with a checkpoint: in one process, or through Ray Data on a cluster."""
 
-import csv
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from raygenex.cluster import Request, connect
 from raygenex.config import RunConfig
 from raygenex.data.hdf5 import PromoterFile, inspect, read_table
 from raygenex.data.locate import locate
+from raygenex.data.repeats import all_distinct
 from raygenex.data.rows import Columns, PromoterRows, Rows
 from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.predictions import open_predictions
 from raygenex.progress import progress
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint
-from raygenex.writing import whole_file
 
 SUFFIXES = (".parquet", ".csv")
 NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
@@ -134,7 +135,7 @@ class Scorer:
 
 
 def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Columns:
-    """Score a table of genes on the cluster.
+    """Score a table of genes on the cluster and hold all scores.
 
     Returns
     -------
@@ -143,7 +144,23 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
     Raises
     ------
     DataError
-        If the number of scored genes is not that of the table.
+        If the scored genes are not those of the table.
+    """
+    parts = list(iter_scores(rows, checkpoint, config, what))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Iterator[Columns]:
+    """Score a table of genes on the cluster, block by block.
+
+    Yields
+    ------
+    What `score_rows` returns, for consecutive rows from the first to the last.
+
+    Raises
+    ------
+    DataError
+        If the scored genes are not those of the table.
     """
     import ray.data
 
@@ -151,7 +168,7 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
 
     options = config.predict
     request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
-    parts: list[Columns] = []
+    reached = 0
     with connect(config.cluster, request), progress(f"{what}, genes", rows.count) as advance:
         # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
         scored = rows_dataset(rows, uncounted=max(UNCOUNTED_READS, options.workers)).map_batches(
@@ -169,13 +186,14 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
             num_gpus=options.gpus_per_worker or None,
         )
         for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
-            parts.append({name: np.array(column) for name, column in batch.items()})
+            # The cluster hands blocks out in the order of their rows, whatever it lost and made again.
+            if not np.array_equal(batch["row"], np.arange(reached, reached + len(batch["row"]))):
+                break
+            reached += len(batch["row"])
+            yield {name: np.array(column) for name, column in batch.items() if name != "row"}
             advance(len(batch["row"]), "")
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.argsort(joined["row"], kind="stable")
-    if not np.array_equal(joined["row"][order], np.arange(rows.count)):
-        raise DataError(f"{what} returned {len(order)} of {rows.count} genes: run it again")
-    return {name: column[order] for name, column in joined.items() if name != "row"}
+    if reached != rows.count:
+        raise DataError(f"{what} returned {reached} of {rows.count} genes in order: run it again")
 
 
 @dataclass(frozen=True)
@@ -227,6 +245,8 @@ def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
 
 
 def _check_unique(files: tuple[PromoterFile, ...]) -> None:
+    if all_distinct(read_table(file).gene_id for file in files):
+        return
     owner: dict[str, str] = {}
     for file in files:
         for gene in read_table(file).gene_id:
@@ -258,11 +278,15 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
     """
     target = Path(output)
     rows, info = open_prediction(config, inputs, checkpoint, target, force)
-    scored = score_rows(rows, str(Path(checkpoint).absolute()), config, "prediction")
     assert info.threshold is not None, "checked when opening"
-    calls = (scored["probability"] >= info.threshold).astype(np.int8)
-    write_predictions(target, scored["gene_id"], scored["probability"], calls)
-    return PredictResult(str(target), len(calls), int(calls.sum()), info.threshold)
+    high = 0
+    # Scores go to the file as they come: only what is in flight is in memory.
+    with open_predictions(target) as add:
+        for scored in iter_scores(rows, str(Path(checkpoint).absolute()), config, "prediction"):
+            calls = (scored["probability"] >= info.threshold).astype(np.int8)
+            add(scored["gene_id"], scored["probability"], calls)
+            high += int(calls.sum())
+    return PredictResult(str(target), rows.count, high, info.threshold)
 
 
 def open_prediction(
@@ -284,23 +308,3 @@ def open_prediction(
     with tempfile.TemporaryFile(dir=target.absolute().parent):
         pass
     return rows, predictor.info
-
-
-def write_predictions(target: Path, gene_id: np.ndarray, probability: np.ndarray, prediction: np.ndarray) -> None:
-    """Write a prediction table as Parquet or CSV, aside first, then renamed into place."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with whole_file(target.absolute()) as aside:
-        if target.suffix == ".parquet":
-            columns = {"gene_id": [str(gene) for gene in gene_id], "probability": probability, "prediction": prediction}
-            pq.write_table(pa.table(columns), aside)
-            return
-        with aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["gene_id", "probability", "prediction"])
-            # repr of a float reads back as the same float.
-            writer.writerows(
-                (gene, repr(float(p)), int(call))
-                for gene, p, call in zip(gene_id, probability, prediction, strict=True)
-            )

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # The most that MLflow takes in one call.
 _PARAMS_A_CALL = 100
+# Characters of the place of a dataset, of which MLflow takes no more.
+_LONGEST_SOURCE = 65_535
 _METRICS_A_CALL = 1000
 # How long a server may take to accept a connection.
 _PROBE_S = 10.0
@@ -257,12 +259,16 @@ class Tracker:
 
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        where = json.dumps({"uri": source})
+        if len(where) > _LONGEST_SOURCE:
+            # The sha256 of every file has room in the profile.
+            where = json.dumps({"uri": [source[0], source[-1]], "files": len(source)})
         digest = fingerprints[0] if len(fingerprints) == 1 else "+".join(print_[:12] for print_ in fingerprints)
         dataset = Dataset(
             name=context,
             digest=digest[:36],
             source_type="local",
-            source=json.dumps({"uri": source}),
+            source=where,
             profile=json.dumps({"genes": rows, "sha256": fingerprints}),
         )
         with mlflow_errors(self.uri):

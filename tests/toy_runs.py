@@ -17,7 +17,7 @@ from raygenex.data.hdf5 import fingerprint, inspect, read_table
 from raygenex.explain.layout import Manifest, MethodRecord, write_manifest, write_part
 from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.explain.projection import Projection, write_projection
-from raygenex.predict import write_predictions
+from raygenex.predictions import write_predictions
 from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
 
 GENES = 40

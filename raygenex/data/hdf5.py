@@ -246,7 +246,7 @@ def fingerprint(path: str) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from None
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4096)
 def _sha256(path: str, _state: tuple[int, int, int]) -> str:
     """Return the sha256 of a file; one that did not change is read once, however many trainings of a process ask."""
     with open(path, "rb") as stream:

@@ -4,9 +4,11 @@ Promoters in HDF5 and embeddings in Parquet look the same from here on: a `Rows`
 into `Piece` objects, each a range that one task reads. Nothing here needs Ray.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -61,14 +63,14 @@ class PromoterRows:
     @property
     def count(self) -> int:
         """Genes in all files."""
-        return sum(file.rows for file in self.files)
+        return self._ends[-1]
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a gene in memory."""
         return self.window + 8 * 4 + 48
 
-    @property
+    @cached_property
     def has_label(self) -> bool:
         """Whether every file carries labels."""
         return all(file.has_label for file in self.files)
@@ -89,19 +91,38 @@ class PromoterRows:
 
     def piece(self, start: int, stop: int) -> Piece:
         """Return exactly the rows ``start`` to ``stop`` as one piece, even across files."""
-        return Piece(
-            self.files[0].path, stop - start, (stop - start) * self.row_bytes, partial(self._read, start, stop)
-        )
+        # A piece travels to the process that reads it, and takes no file along that it does not need.
+        low = bisect_right(self._ends, start)
+        high = bisect_left(self._ends, stop) + 1
+        first = self._ends[low - 1] if low else 0
+        part = _Part(self.files[low:high], first, self.window, self.split, self.has_label)
+        return Piece(part.files[0].path, stop - start, (stop - start) * self.row_bytes, partial(part.read, start, stop))
 
-    def _read(self, start: int, stop: int) -> Columns:
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each file, the number of genes in it and in those before."""
+        return list(accumulate(file.rows for file in self.files))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some consecutive files of a table, whose first row has the number ``first`` in it."""
+
+    files: tuple[PromoterFile, ...]
+    first: int
+    window: int
+    split: str
+    labels: bool
+
+    def read(self, start: int, stop: int) -> Columns:
         parts: list[Columns] = []
-        first = 0
+        first = self.first
         for file in self.files:
             low, high = max(start - first, 0), min(stop - first, file.rows)
             if low < high:
                 parts.append(read_rows(file, low, high, self.window))
             first += file.rows
-        names = [name for name in parts[0] if name != "label" or self.has_label]
+        names = [name for name in parts[0] if name != "label" or self.labels]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         columns["row"] = np.arange(start, stop, dtype=np.int64)
         columns["split"] = np.full(stop - start, self.split)

@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ from raygenex.locking import exclusive
 from raygenex.progress import progress
 
 logger = logging.getLogger(__name__)
+
+# Shards whose gene ids are read at the same time, while the file system makes them wait.
+OPEN_SHARDS = 16
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,11 @@ class Embedder:
 
 def data_fingerprints(splits: dict[str, SplitData]) -> dict[str, list[str]]:
     """Return the sha256 of every file of every split."""
-    return {name: [fingerprint(file.path) for file in split.files] for name, split in splits.items()}
+    # Hashing holds no lock of Python's, and on a network file system waiting is most of it.
+    with ThreadPoolExecutor() as pool:
+        return {
+            name: list(pool.map(fingerprint, [file.path for file in split.files])) for name, split in splits.items()
+        }
 
 
 def store_identity(
@@ -261,14 +269,23 @@ def _grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
 def _verify(store: str, splits: dict[str, SplitData]) -> None:
     """Compare the finished store with the data, gene by gene."""
     for name, split in splits.items():
-        found = [gene for shard in list_shards(store, name) for gene in read_gene_ids(shard)]
-        expected = [str(gene) for table in split.tables for gene in table.gene_id]
-        if len(found) != len(expected):
+        shards, expected = list_shards(store, name), split.gene_id
+        held = sum(shard.stop - shard.start for shard in shards)
+        if held != len(expected):
             raise CheckpointError(
-                f"embedding store {store} holds {len(found)} {name} genes where the data have {len(expected)}: "
+                f"embedding store {store} holds {held} {name} genes where the data have {len(expected)}: "
                 "run embed again, it adds what is missing"
             )
-        if wrong := next((pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]), None):
+        with ThreadPoolExecutor(OPEN_SHARDS) as pool:
+            for first in range(0, len(shards), OPEN_SHARDS):
+                some = shards[first : first + OPEN_SHARDS]
+                for shard, found in zip(some, pool.map(read_gene_ids, some), strict=True):
+                    _compare_genes(store, name, found, expected[shard.start : shard.stop])
+
+
+def _compare_genes(store: str, split: str, found: list[str], expected: np.ndarray) -> None:
+    for gene, wanted in zip(found, expected, strict=True):
+        if gene != wanted:
             raise CheckpointError(
-                f"embedding store {store} has gene {wrong[0]} where the {name} data have {wrong[1]}: embed with --force"
+                f"embedding store {store} has gene {gene} where the {split} data have {wanted}: embed with --force"
             )

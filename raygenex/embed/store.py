@@ -6,13 +6,14 @@ twice.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,12 +214,13 @@ def list_shards(store: str, split: str) -> list[Shard]:
         If two shards hold the same row.
     """
     folder = Path(store, f"split={split}")
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    names = os.listdir(folder) if folder.is_dir() else []
     matches = [(name, _SHARD.match(name)) for name in names]
     shards = sorted(
-        (Shard(str(folder / name), int(m[1]), int(m[2])) for name, m in matches if m), key=lambda shard: shard.start
+        (Shard(f"{folder}{os.sep}{name}", int(m[1]), int(m[2])) for name, m in matches if m),
+        key=lambda shard: shard.start,
     )
-    for before, after in itertools.pairwise(shards):
+    for before, after in pairwise(shards):
         if after.start < before.stop:
             raise CheckpointError(f"{after.path} repeats rows of {before.path}: remove the store and embed again")
     return shards
@@ -226,9 +228,13 @@ def list_shards(store: str, split: str) -> list[Shard]:
 
 def missing_ranges(store: str, split: str, count: int) -> list[tuple[int, int]]:
     """Return the row ranges, start and exclusive stop, that no shard of the split holds yet."""
+    return _gaps(list_shards(store, split), count)
+
+
+def _gaps(shards: list[Shard], count: int) -> list[tuple[int, int]]:
     gaps = []
     reached = 0
-    for shard in list_shards(store, split):
+    for shard in shards:
         if shard.start > reached:
             gaps.append((reached, shard.start))
         reached = shard.stop
@@ -260,16 +266,24 @@ class EmbeddingRows:
         return self.shape[0] * self.shape[1] * self.itemsize + 8 * 4 + 48
 
     def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
-        """Cut rows into pieces that never span two shards."""
-        pieces = []
-        for shard in self.shards:
+        """Cut rows into pieces of some shards each, or of a part of one that is larger than a piece."""
+        cuts: list[tuple[list[Shard], int]] = []
+        reached = start
+        first = bisect_right(self.shards, start, key=lambda shard: shard.stop)
+        for shard in islice(self.shards, first, None):
             low, high = max(start, shard.start), min(stop, shard.stop)
-            while low < high:
-                end = min(low + rows_per_piece, high)
-                read = partial(_read_shard, shard, low, end)
-                pieces.append(Piece(shard.path, end - low, (end - low) * self.row_bytes, read))
-                low = end
-        return pieces
+            if low >= high:
+                break
+            if cuts and high - cuts[-1][1] <= rows_per_piece:
+                cuts[-1][0].append(shard)
+            else:
+                cuts += [([shard], begun) for begun in range(low, high, rows_per_piece)]
+            reached = high
+        bounds = pairwise([*(begun for _, begun in cuts), reached])
+        return [
+            Piece(shards[0].path, high - low, (high - low) * self.row_bytes, partial(_read_shards, shards, low, high))
+            for (shards, _), (low, high) in zip(cuts, bounds, strict=True)
+        ]
 
 
 def read_gene_ids(shard: Shard) -> list[str]:
@@ -319,6 +333,11 @@ def _check_columns(shard: Shard, schema: pa.Schema) -> None:
             )
 
 
+def _read_shards(shards: list[Shard], start: int, stop: int) -> Columns:
+    parts = [_read_shard(shard, max(start, shard.start), min(stop, shard.stop)) for shard in shards]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+
+
 def _read_shard(shard: Shard, start: int, stop: int) -> Columns:
     with _shard_file(shard) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -355,10 +374,9 @@ def open_store(store: str, split: str) -> EmbeddingRows:
         raise CheckpointError(f"there is no embedding store at {store}: run `raygenex embed` with this config first")
     if split not in manifest.rows:
         raise CheckpointError(f"embedding store {store} has no {split} split: run `raygenex embed` with this config")
-    gaps = missing_ranges(store, split, manifest.rows[split])
-    if not manifest.complete or gaps:
-        raise CheckpointError(f"embedding store {store} is unfinished: run `raygenex embed` again, it continues")
     shards = list_shards(store, split)
+    if not manifest.complete or _gaps(shards, manifest.rows[split]):
+        raise CheckpointError(f"embedding store {store} is unfinished: run `raygenex embed` again, it continues")
     if shards[-1].stop > manifest.rows[split]:
         raise CheckpointError(f"{shards[-1].path} holds rows that the manifest of its store does not know: remove it")
     return EmbeddingRows(tuple(shards), manifest.shape, np.dtype(manifest.dtype).itemsize)

@@ -1,5 +1,8 @@
 """Where training stands, and whether to go on."""
 
+ENDED = "ended"
+"""Name of the time at which a worker ended an epoch, in seconds since 1970, among the numbers that it sends."""
+
 
 class Progress:
     """The epochs so far, and whether to go on; part of every checkpoint, so that a resumed run decides alike."""

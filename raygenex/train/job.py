@@ -13,6 +13,7 @@ from raygenex.outbox import Outbox
 from raygenex.plain_json import load_json
 from raygenex.tracking import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
+from raygenex.train.history import ENDED
 from raygenex.train.inputs import Inputs
 from raygenex.writing import replace_text
 
@@ -61,7 +62,7 @@ class Job(Training):
         def show(metrics: dict[str, float]) -> None:
             logger.info("epoch %d: %s", int(metrics["epoch"]), describe(metrics))
             advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
-            self.log(self.run_id, int(metrics["epoch"]), epoch_numbers(metrics))
+            self.log(self.run_id, int(metrics["epoch"]), epoch_numbers(metrics), metrics.get(ENDED))
 
         return show
 
@@ -78,10 +79,10 @@ class Job(Training):
 
         return show
 
-    def log(self, run_id: str, step: int, numbers: dict[str, float]) -> None:
-        """Remember numbers of one step, and let the outbox log them."""
+    def log(self, run_id: str, step: int, numbers: dict[str, float], ended: float | None = None) -> None:
+        """Remember numbers of one step, and let the outbox log them at the time they were ``ended``, or now."""
         self._remember(run_id, step, numbers)
-        measured_ms = int(time.time() * 1000)
+        measured_ms = int(1000 * (ended or time.time()))
         self.outbox.add(lambda: self.tracker.log_series(run_id, {step: numbers}, measured_ms), f"epoch {step}")
 
     def remember_epochs(self, history: list[dict[str, float]]) -> None:

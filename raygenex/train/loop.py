@@ -1,6 +1,7 @@
 """What every Ray Train worker of a network runs."""
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from raygenex.train.fitting import NetworkFit
+from raygenex.train.history import ENDED
 from raygenex.train.start import read_start
 from raygenex.train.worker import Worker, open_worker
 
@@ -57,4 +59,5 @@ def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int) -> None:
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         # Ray keeps the later of equal scores; the first of equal epochs shall win. No two AUROCs are this close.
         score = metrics["valid_auroc"] - 1e-12 * epoch
-        ray.train.report({**metrics, "score": score}, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")
+        sent = {**metrics, "score": score, ENDED: time.time()}
+        ray.train.report(sent, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")

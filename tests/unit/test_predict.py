@@ -1,4 +1,5 @@
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.inference import embed_sequences
 from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.predict import Predictor, open_genes, predict, write_predictions
+from raygenex.predict import Predictor, open_genes, predict, score_rows
+from raygenex.predictions import open_predictions, write_predictions
 from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
 
 WINDOW = 20
@@ -313,3 +315,64 @@ def test_an_output_that_could_not_be_finished_leaves_the_old_one(tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         write_predictions(tmp_path / "out.csv", *PREDICTIONS)
     assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_blocks_make_the_same_table(tmp_path, name):
+    write_predictions(tmp_path / name, *PREDICTIONS)
+    with open_predictions(tmp_path / f"blocks-{name}") as add:
+        for rows in (slice(0, 1), slice(1, 3)):
+            add(*(column[rows] for column in PREDICTIONS))
+        assert not (tmp_path / f"blocks-{name}").exists()
+    read = pq.read_table if name.endswith("parquet") else Path.read_text
+    assert read(tmp_path / f"blocks-{name}") == read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_nothing_is_left_of_a_table_that_failed_halfway(tmp_path, name):
+    whole = [*PREDICTIONS[:2], PREDICTIONS[2][:2]]
+    with pytest.raises(ValueError, match=r"length|shorter"), open_predictions(tmp_path / name) as add:
+        add(*whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Scored:
+    """Ray Data that hands out given rows as they were scored."""
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def map_batches(self, *args, **options):
+        return self
+
+    def iter_batches(self, **options):
+        for rows in self.blocks:
+            yield {
+                "gene_id": np.array([f"G{row}" for row in rows]),
+                "row": np.array(rows),
+                "probability": np.zeros(len(rows)),
+            }
+
+
+class Table:
+    count = 5
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fine"),
+    [
+        ([[0, 1], [2, 3, 4]], True),
+        ([[0, 1], [2, 3]], False),
+        ([[2, 3, 4], [0, 1]], False),
+        ([[0, 1], [1, 2], [3, 4]], False),
+        ([[0, 1, 2, 3, 4], [5]], False),
+    ],
+)
+def test_scores_are_those_of_every_row_in_order(monkeypatch, blocks, fine):
+    monkeypatch.setattr("raygenex.predict.connect", lambda *args: nullcontext())
+    monkeypatch.setattr("raygenex.data.source.rows_dataset", lambda *args, **options: Scored(blocks))
+    if fine:
+        assert score_rows(Table(), "", small_config(), "prediction")["gene_id"].tolist() == [f"G{i}" for i in range(5)]
+        return
+    with pytest.raises(DataError, match="genes in order: run it again"):
+        score_rows(Table(), "", small_config(), "prediction")

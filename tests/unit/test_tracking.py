@@ -1,3 +1,4 @@
+import json
 import socket
 
 import pytest
@@ -55,6 +56,15 @@ def test_an_experiment_that_another_process_makes_in_the_same_moment_will_do(tmp
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", too_early)
     assert Tracker(config(tmp_path)).experiment_id == first.experiment_id
     assert missed == ["raygenex"]
+
+
+def test_more_files_than_mlflow_has_room_for_are_counted(tmp_path):
+    tracker = Tracker(config(tmp_path))
+    run_id = tracker.start("run", {}, {})
+    paths = [f"/data/{'x' * 200}/{number}.h5" for number in range(500)]
+    tracker.log_dataset(run_id, "train", paths, ["0" * 64] * 500, 7)
+    (logged,) = MlflowClient(tracker.uri).get_run(run_id).inputs.dataset_inputs
+    assert json.loads(logged.dataset.source) == {"uri": [paths[0], paths[-1]], "files": 500}
 
 
 def test_a_run_ends_as_what_happened_inside(tmp_path):

@@ -67,6 +67,13 @@ def test_every_range_is_covered(rows):
                 assert covered == list(range(start, stop))
 
 
+def test_a_piece_takes_only_its_files_along(rows):
+    (first, second, third) = (file.path for file in rows.files)
+    taken = {span: pickle.dumps(rows.piece(*span)).decode("latin-1") for span in ((0, 7), (7, 8), (6, 8), (8, 18))}
+    for span, paths in {(0, 7): [first], (7, 8): [second], (6, 8): [first, second], (8, 18): [third]}.items():
+        assert [path for path in (first, second, third) if path in taken[span]] == paths
+
+
 def test_no_rows_are_no_pieces(rows):
     assert rows.pieces(5, 5, 3) == []
 

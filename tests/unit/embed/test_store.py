@@ -248,7 +248,7 @@ def test_rows_that_are_there_twice_are_refused(store, second):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 @pytest.mark.parametrize(("start", "stop"), [(0, 10), (0, 1), (3, 9), (4, 5), (9, 10), (2, 8)])
-def test_pieces_hold_each_row_once_and_never_span_two_shards(store, size, start, stop):
+def test_pieces_hold_each_row_once(store, size, start, stop):
     rows = complete_store(store, 0, 4, 5, 10)
     pieces = rows.pieces(start, stop, size)
     assert all(1 <= piece.rows <= size for piece in pieces)
@@ -265,6 +265,16 @@ def test_pieces_are_cut_at_the_borders_of_shards(store):
     names = [Path(piece.path).name[5:13] for piece in pieces]
     assert names == ["00000000", "00000004", "00000005", "00000005"]
     assert [piece.size_bytes for piece in pieces] == [piece.rows * (BINS * WIDTH * 2 + 8 * 4 + 48) for piece in pieces]
+
+
+def test_small_shards_share_a_piece(store):
+    rows = complete_store(store, 0, 2, 3, 5, 6, 10)
+    pieces = rows.pieces(1, 10, 5)
+    assert [piece.rows for piece in pieces] == [5, 4]
+    assert [len(piece.read.args[0]) for piece in pieces] == [4, 1]
+    found = read_all(pieces)
+    assert found["row"].tolist() == list(range(1, 10))
+    np.testing.assert_array_equal(found["sequence"], embeddings(1, 10))
 
 
 def test_no_rows_are_no_pieces(store):
