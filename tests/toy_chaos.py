@@ -39,15 +39,14 @@ ACTOR, WORKER, TRIAL, NODE = "embedding actor", "training worker", "trial", "nod
 DRIVERS = {"driver, SIGKILL": signal.SIGKILL, "driver, SIGTERM": signal.SIGTERM, "driver, Ctrl-C": signal.SIGINT}
 _TITLES = {ACTOR: "MapWorker", WORKER: "RayTrainWorker", TRIAL: "ResourceTrainable"}
 # Processes of a cluster that serve all its jobs, and workers that wait for the next one.
-_OF_THE_CLUSTER = tuple(
-    f"ray::{name}"
-    for name in ("IDLE", "DashboardAgent", "RuntimeEnvAgent", "_StatsActor", "_AutoscalingCoordinatorActor")
-    + ("_UsageCollectionActor",)
+_OF_THE_CLUSTER = (
+    *("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    *("ray::_StatsActor", "ray::_AutoscalingCoordinatorActor", "ray::_UsageCollectionActor"),
 )
 # By stage: kills of each kind, 20 in all.
 PLAN = {
-    "embed": {ACTOR: 5, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
-    "train": {WORKER: 3, NODE: 2, "driver, SIGKILL": 1, "driver, Ctrl-C": 1},
+    "embed": {ACTOR: 5, "driver, SIGKILL": 1, "driver, Ctrl-C": 1},
+    "train": {WORKER: 3, NODE: 2, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
     "tune": {TRIAL: 4, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
 }
 # Kills fall before this share of the work, so that there is something left to disturb.
