@@ -143,7 +143,7 @@ def _config(folder: Path, data: Path, name: str) -> RunConfig:
         "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
         "train": {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 20}
         | {"cpus_per_worker": 1.5},
-        "tune": {"space": {"model.dropout": {"uniform": [0.0, 0.5]}}, "trials": TRIALS, "epochs": TRIAL_EPOCHS}
+        "tune": {"space": {"model.dropout": {"uniform": [0.0, 0.5]}}, "trials": TRIALS}
         | {"seeds": [], "stop_early": False, "sampler": "random", "max_failures": 20},
     }
     return parse_config(values, "the configuration of the chaos test")
@@ -187,7 +187,8 @@ class _Stage:
         self.mark = uuid.uuid4().hex
         more = ["--resume"] if self.stage == "tune" and Path(self.config.folder, "tune", "study.json").exists() else []
         # Two trials at a time, with a process each, whatever the training has.
-        more += ["-o", "train.workers=1", "-o", "tune.parallel=2"] if self.stage == "tune" else []
+        one = ("train.workers=1", "tune.parallel=2", f"train.epochs={TRIAL_EPOCHS}")
+        more += [word for pair in one for word in ("-o", pair)] if self.stage == "tune" else []
         return Command(self.stage, self.path, *more, environment={MARK: self.mark})
 
     def run(self) -> None:
