@@ -85,12 +85,13 @@ def init(
     """Write a configuration to start from."""
     start(debug)
     from raygenex.starter import STARTER
+    from raygenex.writing import replace_text
 
     if path.exists() and not force:
         raise ConfigError(f"{path} exists: pass --force to replace it, or name another file")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist: make it first")
-    path.write_text(STARTER, encoding="utf-8")
+    replace_text(path, STARTER)
     say(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
 
 

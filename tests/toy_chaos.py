@@ -39,15 +39,14 @@ ACTOR, WORKER, TRIAL, NODE = "embedding actor", "training worker", "trial", "nod
 DRIVERS = {"driver, SIGKILL": signal.SIGKILL, "driver, SIGTERM": signal.SIGTERM, "driver, Ctrl-C": signal.SIGINT}
 _TITLES = {ACTOR: "MapWorker", WORKER: "RayTrainWorker", TRIAL: "ResourceTrainable"}
 # Processes of a cluster that serve all its jobs, and workers that wait for the next one.
-_OF_THE_CLUSTER = tuple(
-    f"ray::{name}"
-    for name in ("IDLE", "DashboardAgent", "RuntimeEnvAgent", "_StatsActor", "_AutoscalingCoordinatorActor")
-    + ("_UsageCollectionActor",)
+_OF_THE_CLUSTER = (
+    *("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    *("ray::_StatsActor", "ray::_AutoscalingCoordinatorActor", "ray::_UsageCollectionActor"),
 )
 # By stage: kills of each kind, 20 in all.
 PLAN = {
-    "embed": {ACTOR: 5, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
-    "train": {WORKER: 3, NODE: 2, "driver, SIGKILL": 1, "driver, Ctrl-C": 1},
+    "embed": {ACTOR: 5, "driver, SIGKILL": 1, "driver, Ctrl-C": 1},
+    "train": {WORKER: 3, NODE: 2, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
     "tune": {TRIAL: 4, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
 }
 # Kills fall before this share of the work, so that there is something left to disturb.
@@ -144,7 +143,7 @@ def _config(folder: Path, data: Path, name: str) -> RunConfig:
         "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
         "train": {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 20}
         | {"cpus_per_worker": 1.5},
-        "tune": {"space": {"model.dropout": {"uniform": [0.0, 0.5]}}, "trials": TRIALS, "epochs": TRIAL_EPOCHS}
+        "tune": {"space": {"model.dropout": {"uniform": [0.0, 0.5]}}, "trials": TRIALS}
         | {"seeds": [], "stop_early": False, "sampler": "random", "max_failures": 20},
     }
     return parse_config(values, "the configuration of the chaos test")
@@ -188,7 +187,8 @@ class _Stage:
         self.mark = uuid.uuid4().hex
         more = ["--resume"] if self.stage == "tune" and Path(self.config.folder, "tune", "study.json").exists() else []
         # Two trials at a time, with a process each, whatever the training has.
-        more += ["-o", "train.workers=1", "-o", "tune.parallel=2"] if self.stage == "tune" else []
+        one = ("train.workers=1", "tune.parallel=2", f"train.epochs={TRIAL_EPOCHS}")
+        more += [word for pair in one for word in ("-o", pair)] if self.stage == "tune" else []
         return Command(self.stage, self.path, *more, environment={MARK: self.mark})
 
     def run(self) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from raygenex.data.lines import GZIP_MAGIC, unreadable
 from raygenex.data.locate import CACHE_VARIABLE, cache_folder, is_url, local_copy
 from raygenex.errors import DataError
 from raygenex.sequence import UNKNOWN, from_string, reverse_complement
+from raygenex.writing import aside_folder, sync_tree
 
 _LOG = logging.getLogger(__name__)
 
@@ -254,13 +254,14 @@ def _prepare(shown: str, local: str, kind: str) -> tuple[str, str, str | None]:
         folder = cache_folder() / f"{key}-{name}.index"
         if not folder.exists():
             # The folder appears under its name complete or not at all, whoever else makes it at this moment.
-            with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-                ready = Path(work, "ready")
+            with aside_folder(folder) as work:
+                ready = work / "ready"
                 ready.mkdir()
                 if kind == "gzip":
                     _LOG.info("%s is gzip and cannot be read at random: rewriting it as bgzip in %s", shown, folder)
                     _rewrite(local, ready / copy)
                 _make_index(shown, str(ready / copy) if kind == "gzip" else local, kind, ready)
+                sync_tree(ready)
                 try:
                     ready.rename(folder)
                 except OSError:

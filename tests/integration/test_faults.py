@@ -5,6 +5,7 @@ Each test runs the command line in a process of its own, with a Ray of its own, 
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,50 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
     assert [run.info.status for run in mine] == ["FINISHED"]
     logged = client.get_metric_history(mine[0].info.run_id, "epoch_valid_auroc")
     assert {metric.step for metric in logged} == set(range(TRAIN["epochs"])), "no epoch is missing in MLflow"
+
+
+def train_runs(config: RunConfig) -> dict[str, str]:
+    """Return the ids of MLflow's runs of a name, and their states."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(config))
+    runs = client.search_runs([client.get_experiment_by_name("raygenex").experiment_id])
+    return {run.info.run_id: run.info.status for run in runs if run.info.run_name == config.name}
+
+
+def test_sigterm_ends_a_training_as_ctrl_c_does_and_a_cut_epoch_is_named(
+    make_config: Callable[..., RunConfig], tmp_path: Path
+):
+    """One sentence, exit code 143, no process and no running run; then a cut checkpoint; then the training goes on."""
+    config = make_config(name="ended", train=TRAIN | {"epochs": 30})
+    path = write(config, tmp_path)
+    with command("train", path) as process:
+        wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
+        family = below(process.pid)
+        process.send(signal.SIGTERM)
+        errors = process.finish(143)
+        wait_for("the end of all processes", lambda: not any(one.is_running() for one in family), seconds=30)
+    assert errors.strip().splitlines()[-1] == "interrupted: run the same command again to go on from here"
+    assert "stack trace" not in errors
+    assert "Traceback" not in errors
+    (run_id,) = train_runs(config)
+    assert train_runs(config) == {run_id: "KILLED"}
+
+    folder = Path(config.folder, "ray_train")
+    kept = json.loads((folder / "checkpoint_manager_snapshot.json").read_text())["latest_checkpoint_result"]
+    weights = folder / kept["checkpoint_dir_name"] / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with command("train", path) as process:
+        told = process.finish(2).strip().splitlines()[-1]
+    assert told.startswith(f"error: {weights} is damaged, so the training that was interrupted cannot go on from there")
+    assert f"remove {folder}, and the same command begins with the first epoch again" in told
+    assert train_runs(config) == {run_id: "FAILED"}
+    weights.write_bytes(whole)
+    with command("train", path) as process:
+        assert "continuing the unfinished run" in process.finish()
+    assert [int(entry["epoch"]) for entry in read_info(Path(config.folder, "checkpoint")).history] == list(range(30))
+    assert train_runs(config) == {run_id: "FINISHED"}
 
 
 def test_embedding_survives_a_killed_actor_and_a_killed_driver(make_config: Callable[..., RunConfig], tmp_path: Path):

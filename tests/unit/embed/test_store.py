@@ -342,7 +342,7 @@ def test_a_flipped_bit_in_the_numbers_is_found(store):
 def test_shards_that_cannot_be_opened_are_found(store):
     for start in (0, 2, 4):
         write_rows(store, start, start + 2)
-    first, second, third = list_shards(store, "train")
+    _, second, third = list_shards(store, "train")
     assert damaged_shards(store, "train") == []
     Path(second.path).write_bytes(Path(second.path).read_bytes()[:-1])
     Path(third.path).write_bytes(b"")

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from raygenex.train.checkpoint import (
     WEIGHTS,
     CheckpointInfo,
     InputInfo,
+    check_epochs,
     file_sha256,
     load_checkpoint,
     package_versions,
@@ -223,6 +225,39 @@ def test_file_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "a") == expected
+
+
+# Epochs that Ray Train kept
+
+
+@pytest.fixture
+def epochs(tmp_path, saved):
+    """Return Ray Train's folder with one epoch that it knows, and one that it was writing when it died."""
+    folder = tmp_path / "ray_train"
+    for name in ("epoch_0001", "epoch_0002"):
+        shutil.copytree(saved, folder / name)
+        torch.save({"history": []}, folder / name / "training_state.pt")
+    (folder / "epoch_0002" / WEIGHTS).write_bytes(b"")
+    snapshot = {"checkpoint_results": [{"checkpoint_dir_name": "epoch_0001"}]}
+    (folder / "checkpoint_manager_snapshot.json").write_text(json.dumps(snapshot))
+    return folder
+
+
+def test_whole_epochs_and_none_are_no_complaint(epochs, tmp_path):
+    check_epochs(epochs)
+    check_epochs(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, INFO, "training_state.pt", "../checkpoint_manager_snapshot.json"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_cut_epoch_is_named_and_says_how_to_begin_again(epochs, name, share):
+    path = (epochs / "epoch_0001" / name).resolve()
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(CheckpointError) as info:
+        check_epochs(epochs)
+    told = str(info.value)
+    assert told.startswith(f"{path} is damaged, so the training that was interrupted cannot go on from there")
+    assert f"remove {epochs}, and the same command begins with the first epoch again" in told
 
 
 # The state of a run

@@ -1,0 +1,126 @@
+"""A write that fails in the middle leaves what was there, nothing else, and one sentence that names the file.
+
+The disk is full by a limit on the size of files, which every user may set for a process.
+"""
+
+import contextlib
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from toy_models import columns, small_config
+
+from raygenex import figures, html
+from raygenex.benchmark import figures as benchmark_figures
+from raygenex.data.split_file import SplitTable, write_split
+from raygenex.data.writer import PromoterWriter
+from raygenex.embed.store import Manifest, write_manifest, write_shard
+from raygenex.errors import RaygenexError, file_error
+from raygenex.explain.layout import write_part
+from raygenex.explain.saving import save_figure, write_table
+from raygenex.predict import write_predictions
+from raygenex.train.encoder import keep_start
+from raygenex.train.start import Start
+from raygenex.train.state import RunState, write_state
+from raygenex.tune.ledger import Ledger, Record
+from raygenex.writing import replace_text
+
+ROOM = 64
+"""Bytes that fit."""
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def _shard(path: Path, seed: int) -> None:
+    genes = columns(4, 8, seed) | {"row": np.arange(4)}
+    write_shard(str(path.parent.parent), "train", genes, np.ones((4, 2, 3), np.float32))
+
+
+def _manifest(path: Path, seed: int) -> None:
+    values = {"package_version": str(seed), "backbone": {}, "weights_sha256": "a", "revision": None, "window": 8}
+    more = {"bin_size": 4, "pooling": "mean", "dtype": "float32", "precision": "fp32", "shape": (2, 3)}
+    write_manifest(str(path.parent), Manifest(**values, **more, fingerprints={}, rows={}))
+
+
+def _predictions(path: Path, seed: int) -> None:
+    genes = np.array([f"G{number}" for number in range(20)])
+    write_predictions(path, genes, np.random.default_rng(seed).random(20), np.ones(20, np.int8))
+
+
+def _promoters(path: Path, seed: int) -> None:
+    genes = columns(4, 8, seed)
+    with PromoterWriter(path, 8, overwrite=True) as writer:
+        writer.append(genes["gene_id"], genes["sequence"], genes["halflife"], genes["label"])
+
+
+def _split(path: Path, seed: int) -> None:
+    genes = np.array([f"G{number}" for number in range(20)], dtype=object)
+    table = SplitTable(genes, np.full(20, "1", object), genes, np.full(20, "train", object), {"seed": seed})
+    write_split(table, path, overwrite=True)
+
+
+def _start(path: Path, seed: int) -> None:
+    keep_start(Start({"mean": torch.full((100,), seed)}, None), path.parent, str(seed), small_config(), [])
+
+
+def _trial(path: Path, seed: int) -> None:
+    ledger = Ledger(path.parent.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ledger.keep(Record(number=0, params={"model.dropout": seed}, reason="a reason of some length"))
+
+
+def _figure(path: Path, seed: int) -> None:
+    figures.save(Figure(), path)
+
+
+WRITERS: dict[str, Callable[[Path, int], None]] = {
+    "text.txt": lambda path, seed: replace_text(path, f"{seed}" * 100),
+    "split=train/rows-00000000-00000004.parquet": _shard,
+    "manifest.json": _manifest,
+    "scores.parquet": _predictions,
+    "scores.csv": _predictions,
+    "loss.png": _figure,
+    "roc.svg": lambda path, seed: benchmark_figures.save(Figure(), path.with_suffix("")) and None,
+    "bars.svg": lambda path, seed: save_figure(path.parent, "bars", (2, 2), lambda axes: axes),
+    "table.csv": lambda path, seed: write_table(path, ("a", "b"), [(seed, seed)] * 40),
+    "part-00000000-00000004.npz": lambda path, seed: write_part(path.parent, 0, columns(4, 8, seed)) and None,
+    "page.html": lambda path, seed: html.write_page(path, f"{seed}" * 100) and None,
+    "train.h5": _promoters,
+    "split.tsv": _split,
+    "encoder/scaler.safetensors": _start,
+    "run.json": lambda path, seed: write_state(path.parent, RunState(identity=f"{seed}", run_id="a", finished=True)),
+    "trials/0000.json": _trial,
+}
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
+def test_what_does_not_fit_leaves_what_was_there(tmp_path: Path, name: str):
+    path, write = tmp_path / name, WRITERS[name]
+    write(path, 1)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert path in before
+    assert len(before[path]) > ROOM
+    with pytest.raises((OSError, RaygenexError)) as found, full_disk():
+        write(path, 2)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    told = str(found.value if isinstance(found.value, RaygenexError) else file_error(found.value))
+    target = path.parent if name.startswith("encoder") else path
+    assert str(target) in told
+    assert os.strerror(errno.EFBIG) in told
+    assert "\n" not in told
+    write(path, 2)
+    assert path.exists()
