@@ -360,7 +360,9 @@ def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
         except RaygenexError:
             raise
         except MemoryError:
-            raise DataError(f"{path} holds values that do not fit into the memory; split it into several files") from None
+            raise DataError(
+                f"{path} holds values that do not fit into the memory; split it into several files"
+            ) from None
         except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
             # What is wrong inside a file, h5py says by nearly any class.
             reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -50,10 +50,10 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            with _opened(local_copy(path)) as stream:
+            with opened_table(local_copy(path)) as stream:
                 skipped, line = _header_line(stream)
             header = next(csv.reader([line], delimiter=separator), [])
-            with _opened(local_copy(path)) as stream:
+            with opened_table(local_copy(path)) as stream:
                 table = pd.read_csv(
                     stream,
                     sep=separator,
@@ -195,7 +195,8 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
 
 
 @contextmanager
-def _opened(local: str) -> Iterator[BinaryIO]:
+def opened_table(local: str) -> Iterator[BinaryIO]:
+    """Open a table, plain or, if its name says so, gzip; reading raises what `unpacked` does."""
     with open(local, "rb") as raw:
         yield unpacked(raw) if local.lower().endswith(".gz") else raw
 

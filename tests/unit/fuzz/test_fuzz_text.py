@@ -5,8 +5,7 @@ import gzip
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from toy_fuzz import answer, examples
-from toy_genome import GTF
+from toy_fuzz import answer, examples, within
 
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import read_annotation
@@ -53,6 +52,10 @@ ODD = st.one_of(
         ]
     ),
 )
+# A byte of the packed data is wrong, which zlib alone can tell.
+FLIPPED = bytearray(gzip.compress(b"\n\n0,0\n", mtime=0))
+FLIPPED[10] = 0
+FLIPPED = bytes(FLIPPED)
 END = st.sampled_from(["\n", "\r\n", "\r", ""])
 
 
@@ -115,6 +118,8 @@ FASTA = packed(
 @given(FASTA)
 @example(b">\nACGT\n")
 @example(b">I\nACGT\n>I\nAC\n")
+@example(b">\x80\n0\n")
+@example(b">\x80")
 @example(b">I\n" + b"A" * 100_000)
 def test_fasta(put, data):
     path = put("a.fa", data)
@@ -203,6 +208,7 @@ VCF = lines_of(
     )
 )
 @example(b'chrom,pos,ref,alt\n"' + b"A" * 200_000)
+@example(FLIPPED)
 @example(b'chrom,pos,ref,alt\nI,1,"A\rC",T\n')
 def test_variants(put, data):
     path = put("a.vcf", data)
@@ -232,6 +238,8 @@ TABLE = st.one_of(
 @examples(60)
 @given(TABLE_NAMES, packed(TABLE))
 @example("a.csv", b"gene_id,x\nA,1\n,")
+@example("a.csv", b"\r0\n")
+@example("a.csv.gz", FLIPPED)
 @example("a.tsv", HEADER.encode() + b"\nA" + b"\tnan" * 8 + b"\n")
 @example("a.tsv", HEADER.encode() + b"\n" + b"A" + b"\t" * 8 + b"\n")
 def test_tables(put, name, data):
@@ -249,6 +257,8 @@ def test_tables(put, name, data):
 
 @examples(20)
 @given(st.text(max_size=40), st.text(max_size=40))
+@example("null", "")
+@example("[" * 100_000, "")
 def test_split_rule(put, rule, rest):
     data = f"# raygenex split 1\n# rule: {rule}\n{rest}".encode("utf-8", "surrogatepass")
     path = put("s.tsv", data)
@@ -290,3 +300,48 @@ def test_lines(put, data):
 )
 def test_paths(read, path):
     assert isinstance(answer(lambda: read(path)), Exception)
+
+
+def test_bombs_take_no_memory(tmp_path):
+    """A kilobyte that unpacks to a megabyte, 150 times over, in one line and in many."""
+    code = """
+from raygenex.data.genome import open_genome
+from raygenex.data.split_file import read_split
+from raygenex.data.tables import read_table_file
+from raygenex.data.variants import read_variants
+from raygenex.data.annotation import read_annotation
+import pandas, pysam, gffutils, pandas.io.parsers, pyarrow, pyarrow.parquet
+from gffutils.iterators import DataIterator
+limit()
+for path in sys.argv[1:]:
+    if path.endswith(".fa.gz"):
+        answer(lambda: open_genome(path), path)
+    else:
+        print(answer(lambda: read_table_file(path), path))
+        print(answer(lambda: read_split(path), path))
+        print(answer(lambda: sum(1 for record in read_variants(path)), path))
+"""
+    paths = []
+    for name, head, unit in (
+        ("line.fa.gz", b">I\n", b"A" * 2**20),
+        ("lines.fa.gz", b">I\n", (b"A" * 63 + b"\n") * 2**14),
+        ("name.fa.gz", b">", b"A" * 2**20),
+        ("line.csv.gz", b"gene_id,x\n", b"A" * 2**20),
+        ("header.csv.gz", b"", b"A" * 2**20),
+        ("lines.tsv.gz", b"gene_id\tx\n", b"AAA\t11\n" * 2**17),
+        ("comments.csv.gz", b"", (b"#" * 63 + b"\n") * 2**14),
+    ):
+        paths.append(tmp_path / name)
+        # Files of gzip may follow one another.
+        paths[-1].write_bytes(gzip.compress(head) + gzip.compress(unit) * 150)
+    said = within(600, code, *paths)
+    assert said.count("unpacks to more than") >= 6, said
+
+
+def test_a_line_of_100_mb_is_refused(tmp_path):
+    path = tmp_path / "a.vcf"
+    path.write_bytes(b"#CHROM\tPOS\tID\tREF\tALT\nI\t1\t.\tA\t" + b"C" * 100_000_000)
+    error = answer(lambda: list(read_variants(str(path))), path)
+    assert "line 2 is longer than 64 MiB" in str(error)
+    path.write_bytes(b"I\tx\tgene\t1\t2\t.\t+\t.\t" + b"C" * 100_000_000)
+    assert "line 1 is longer than 64 MiB" in str(answer(lambda: read_annotation(str(path)), path))
