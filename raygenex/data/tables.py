@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 8
+_MOST_COMMENTS = 100_000
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "na", "NULL", "null", "None", ".")
 
 
@@ -207,5 +208,6 @@ def _header_line(stream: BinaryIO) -> tuple[int, str]:
     while line := stream.readline(LONGEST_LINE):
         if not line.startswith(b"#"):
             return number, line.decode().rstrip("\r\n")
-        number += 1
+        if (number := number + 1) > _MOST_COMMENTS:
+            raise OSError(f"over {_MOST_COMMENTS} lines of comments")
     return 0, ""
