@@ -131,6 +131,8 @@ def _base_indices(sequence: NDArray[Any], window: int) -> NDArray[np.uint8]:
             f"the model reads {window} bases and sequence has shape {sequence.shape}: give (genes, {window}) base "
             f"indices or (genes, {window}, 4) one-hot"
         )
+    if sequence.dtype.kind not in "biuf":
+        raise DataError(f"sequence holds values of type {sequence.dtype}: give numbers")
     if sequence.ndim == 3:
         try:
             return from_one_hot(sequence)

@@ -50,15 +50,16 @@ def answer(call: Callable[[], Any], *names: Any) -> Any:
 def within(megabytes: int, code: str, *arguments: Any, seconds: float = 120.0) -> str:
     """Run Python code in a process that may take so much more memory than its imports, and return what it prints.
 
-    The code finds ``limit()`` to be called after its imports, `answer`, and ``sys.argv[1:]``.
+    The code finds ``limit()`` to be called after its imports, `answer`, ``alarm(seconds)``, which ends it by a signal if
+    it is not called again in time, and ``sys.argv[1:]``.
     """
-    head = f"import sys\nfrom toy_fuzz import answer, limit_memory\ndef limit(): limit_memory({megabytes})\n"
+    head = f"import sys\nfrom signal import alarm\nfrom toy_fuzz import answer, limit_memory\ndef limit(): limit_memory({megabytes})\n"
     done = subprocess.run(
         [sys.executable, "-c", head + code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=max(seconds, LONG),
         check=False,
     )
     assert done.returncode == 0, f"{_end(done.returncode)}: {done.stdout[-500:]}\n{done.stderr[-3000:]}"

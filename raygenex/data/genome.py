@@ -28,6 +28,7 @@ from raygenex.writing import aside_folder, sync_tree
 _LOG = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
+_LONGEST_NAME = 10_000
 # The empty block that ends every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # Level 4 of 9 takes a fifth of the default's time, and 4 % more room.
@@ -294,11 +295,14 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
 
     # faidx takes the first of two chromosomes with one name, and only mutters.
     with _open_plain(fasta, kind) as stream:
-        twice = [name for name, count in Counter(_names(stream)).items() if count > 1]
+        found = Counter(_names(shown, stream))
+    twice = [name for name, count in found.items() if count > 1]
     if twice:
         raise DataError(
             f"{shown} has the chromosome {twice[0].decode('utf-8', 'replace')} twice; rename or remove one of them"
         )
+    if unreadable_name := next((name for name in found if not _is_utf8(name)), None):
+        raise DataError(f"{shown} has a chromosome {ascii(unreadable_name)[1:]}, which is not UTF-8; rename it")
     options = ["--fai-idx", str(folder / "fai")]
     if kind != "plain":
         options += ["--gzi-idx", str(folder / "gzi")]
@@ -316,13 +320,27 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
         ) from None
 
 
-def _names(stream: BufferedReader | gzip.GzipFile) -> Iterator[bytes]:
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _names(shown: str, stream: BufferedReader | gzip.GzipFile) -> Iterator[bytes]:
     """Yield the names of the chromosomes, whatever the length of the lines."""
     while block := stream.read(_BLOCK):
         # A name must not be cut in two; a rest of bases need not end.
         block += stream.readline(_BLOCK)
         if b">" in block:
-            yield from re.findall(rb"(?m)^>(\S*)", block)
+            for name in re.findall(rb"(?m)^>(\S*)", block):
+                if len(name) > _LONGEST_NAME:
+                    start = name[:20].decode("utf-8", "replace")
+                    raise DataError(
+                        f"{shown}: a chromosome's name, {start}..., has over {_LONGEST_NAME} bytes; shorten it"
+                    )
+                yield name
 
 
 def _uneven_line(stream: BufferedReader | gzip.GzipFile) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config import SPLITS
+from raygenex.data.lines import LONGEST_LINE
 from raygenex.data.locate import local_copy
-from raygenex.data.tables import gene_column, read_table_file, shown
+from raygenex.data.tables import gene_column, opened_table, read_table_file, shown
 from raygenex.errors import DataError
+from raygenex.plain_json import parse_json
 from raygenex.writing import replace_text
 
 COLUMNS = ("gene_id", "chrom", "group", "split")
@@ -113,20 +116,18 @@ def apply_split(table: SplitTable, gene_id: NDArray[np.object_]) -> NDArray[np.o
 
 def _rule(path: str) -> dict[str, Any] | None:
     """Return the rule in the comments of a split file; None for a table from elsewhere."""
-    import fsspec
-
     if path.lower().endswith(".parquet"):
         return None
     try:
-        with fsspec.open(local_copy(path), "rt", encoding="utf-8", compression="infer") as lines:
-            if next(lines, "").rstrip("\n") != _TITLE:
+        with opened_table(local_copy(path)) as stream:
+            if stream.readline(LONGEST_LINE).decode().rstrip("\r\n") != _TITLE:
                 return None
-            rule = next(lines, "")
-    except (OSError, EOFError, UnicodeDecodeError):
+            rule = stream.readline(LONGEST_LINE).decode()
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error):
         # Whoever reads the table says what is wrong with the file.
         return None
     try:
-        return dict(json.loads(rule.removeprefix(_RULE)))
+        return dict(parse_json(rule.removeprefix(_RULE)))
     except (ValueError, TypeError):
         raise DataError(
             f"{path}: its second line holds no rule; write the split anew, or remove both comments"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 8
+_MOST_COMMENTS = 100_000
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "na", "NULL", "null", "None", ".")
 
 
@@ -50,10 +51,10 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            with _opened(local_copy(path)) as stream:
+            with opened_table(local_copy(path)) as stream:
                 skipped, line = _header_line(stream)
             header = next(csv.reader([line], delimiter=separator), [])
-            with _opened(local_copy(path)) as stream:
+            with opened_table(local_copy(path)) as stream:
                 table = pd.read_csv(
                     stream,
                     sep=separator,
@@ -195,7 +196,8 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
 
 
 @contextmanager
-def _opened(local: str) -> Iterator[BinaryIO]:
+def opened_table(local: str) -> Iterator[BinaryIO]:
+    """Open a table, plain or, if its name says so, gzip; reading raises what `unpacked` does."""
     with open(local, "rb") as raw:
         yield unpacked(raw) if local.lower().endswith(".gz") else raw
 
@@ -206,5 +208,6 @@ def _header_line(stream: BinaryIO) -> tuple[int, str]:
     while line := stream.readline(LONGEST_LINE):
         if not line.startswith(b"#"):
             return number, line.decode().rstrip("\r\n")
-        number += 1
+        if (number := number + 1) > _MOST_COMMENTS:
+            raise OSError(f"over {_MOST_COMMENTS} lines of comments")
     return 0, ""

@@ -174,6 +174,7 @@ data = good.read_bytes()
 limit()
 for seed in range(first, first + count):
     print(seed, flush=True)
+    alarm(60)
     rng = random.Random(seed)
     kind = rng.randrange(3)
     new = bytearray(data)

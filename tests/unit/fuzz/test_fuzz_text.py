@@ -5,7 +5,7 @@ import gzip
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from toy_fuzz import answer, examples
+from toy_fuzz import answer, examples, within
 
 from raygenex.config import BuildConfig
 from raygenex.data.annotation import read_annotation
@@ -52,6 +52,10 @@ ODD = st.one_of(
         ]
     ),
 )
+# A byte of the packed data is wrong, which zlib alone can tell.
+FLIPPED = bytearray(gzip.compress(b"\n\n0,0\n", mtime=0))
+FLIPPED[10] = 0
+FLIPPED = bytes(FLIPPED)
 END = st.sampled_from(["\n", "\r\n", "\r", ""])
 
 
@@ -114,6 +118,8 @@ FASTA = packed(
 @given(FASTA)
 @example(b">\nACGT\n")
 @example(b">I\nACGT\n>I\nAC\n")
+@example(b">\x80\n0\n")
+@example(b">\x80")
 @example(b">I\n" + b"A" * 100_000)
 def test_fasta(put, data):
     path = put("a.fa", data)
@@ -202,6 +208,7 @@ VCF = lines_of(
     )
 )
 @example(b'chrom,pos,ref,alt\n"' + b"A" * 200_000)
+@example(FLIPPED)
 @example(b'chrom,pos,ref,alt\nI,1,"A\rC",T\n')
 def test_variants(put, data):
     path = put("a.vcf", data)
@@ -231,6 +238,8 @@ TABLE = st.one_of(
 @examples(60)
 @given(TABLE_NAMES, packed(TABLE))
 @example("a.csv", b"gene_id,x\nA,1\n,")
+@example("a.csv", b"\r0\n")
+@example("a.csv.gz", FLIPPED)
 @example("a.tsv", HEADER.encode() + b"\nA" + b"\tnan" * 8 + b"\n")
 @example("a.tsv", HEADER.encode() + b"\n" + b"A" + b"\t" * 8 + b"\n")
 def test_tables(put, name, data):
@@ -248,6 +257,8 @@ def test_tables(put, name, data):
 
 @examples(20)
 @given(st.text(max_size=40), st.text(max_size=40))
+@example("null", "")
+@example("[" * 100_000, "")
 def test_split_rule(put, rule, rest):
     data = f"# raygenex split 1\n# rule: {rule}\n{rest}".encode("utf-8", "surrogatepass")
     path = put("s.tsv", data)
@@ -289,3 +300,63 @@ def test_lines(put, data):
 )
 def test_paths(read, path):
     assert isinstance(answer(lambda: read(path)), Exception)
+
+
+def bombs(folder, units, **heads_and_units):
+    """Write files that unpack to so many MiB each, a thousandth of which they take."""
+    paths = []
+    for name, (head, unit) in heads_and_units.items():
+        paths.append(folder / name.replace("_", "."))
+        # Files of gzip may follow one another.
+        paths[-1].write_bytes(gzip.compress(head) + gzip.compress(unit * (2**20 // len(unit))) * units)
+    return paths
+
+
+def test_tables_that_unpack_to_anything_take_no_memory(tmp_path):
+    code = """
+import pandas.io.parsers, pyarrow.parquet
+from raygenex.data.split_file import read_split
+from raygenex.data.tables import read_table_file
+from raygenex.data.variants import read_variants
+limit()
+for path in sys.argv[1:]:
+    for call in (read_table_file, read_split, lambda path: sum(1 for record in read_variants(path))):
+        print(answer(lambda: call(path), path))
+"""
+    paths = bombs(
+        tmp_path,
+        100,
+        line_csv_gz=(b"gene_id,x\n", b"A"),
+        header_csv_gz=(b"", b"A"),
+        lines_tsv_gz=(b"gene_id\tx\n", b"AAAAAA\t1\n"),
+        comments_csv_gz=(b"", b"#" * 63 + b"\n"),
+    )
+    said = within(500, code, *paths).splitlines()
+    assert all("gz" in line for line in said), said
+    assert sum("unpacks to more than" in line for line in said) >= 5, said
+
+
+def test_fasta_that_unpacks_to_anything_takes_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
+    code = """
+import pysam
+from raygenex.data.genome import open_genome
+limit()
+for path in sys.argv[1:]:
+    found = answer(lambda: open_genome(path), path)
+    print(found if isinstance(found, Exception) else found.lengths)
+"""
+    paths = bombs(tmp_path, 30, line_fa_gz=(b">I\n", b"A"), name_fa_gz=(b">", b"A"))
+    said = within(40, code, *paths).splitlines()
+    assert said[0] == str({"I": 30 * 2**20})
+    assert "name" in said[1]
+    assert "10000" in said[1]
+
+
+def test_a_line_of_100_mb_is_refused(tmp_path):
+    path = tmp_path / "a.vcf"
+    path.write_bytes(b"#CHROM\tPOS\tID\tREF\tALT\nI\t1\t.\tA\t" + b"C" * 100_000_000)
+    error = answer(lambda: list(read_variants(str(path))), path)
+    assert "line 2 is longer than 64 MiB" in str(error)
+    path.write_bytes(b"I\tx\tgene\t1\t2\t.\t+\t.\t" + b"C" * 100_000_000)
+    assert "line 1 is longer than 64 MiB" in str(answer(lambda: read_annotation(str(path)), path))
