@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from raygenex import writing
 from raygenex.writing import aside_folder, remove_leftovers, replace_folder, replace_text, whole_file, whole_folder
@@ -125,3 +126,47 @@ def test_other_hidden_files_stay(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert len(names(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_an_error_of_the_disk_names_the_target(tmp_path, error):
+    """Also where a library names no file, or what is beside the target."""
+
+    def write() -> None:
+        with whole_file(tmp_path / "a"):
+            raise error
+
+    with pytest.raises(OSError, match="No space left") as info:
+        write()
+    assert info.value.filename == str(tmp_path / "a")
+    assert info.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), ConnectionRefusedError(111, "refused"), FileNotFoundError(2, "x")])
+def test_other_errors_stay_as_they_are(tmp_path, error):
+    def write() -> None:
+        with whole_folder(tmp_path / "a"):
+            raise error
+
+    with pytest.raises(type(error)) as info:
+        write()
+    assert info.value is error
+    assert getattr(error, "filename", None) is None
+
+
+def test_a_folder_that_is_closed_names_the_target(tmp_path, monkeypatch):
+    def closed(path, *arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("touch", "mkdir"):
+        monkeypatch.setattr(Path, name, closed)
+    with pytest.raises(OSError, match="Read-only file system") as info:
+        replace_text(tmp_path / "a", "text")
+    assert info.value.filename == str(tmp_path / "a")
+    assert names(tmp_path) == []
