@@ -1,7 +1,7 @@
 """A store of very many small shards and a data set of very many files: what opening, checking and reading them costs.
 
-``python benchmarks/many_shards.py [--shards 20000] [--files 500] [--no-ray]``. Shards hold two genes, with embeddings of
-16 bins and 16 channels; HDF5 files hold four genes of 2,000 bases, and one more holds 256 genes of 20,000. Times are
+``python benchmarks/many_shards.py [--shards 20000] [--files 500] [--no-ray]``. Shards hold two genes, with embeddings
+of 16 bins and 16 channels; HDF5 files hold four genes of 2,000 bases, and one more holds 256 genes of 20,000. Times are
 medians of three calls, but for what is done once: writing, gene ids, sha256, leak checks, and reading through Ray.
 """
 
