@@ -1,8 +1,8 @@
 """A store of very many small shards and a data set of very many files: what opening, checking and reading them costs.
 
-``python benchmarks/many_shards.py [--shards 20000] [--files 500] [--no-ray]``. Shards hold two genes, with
-embeddings of 16 bins and 16 channels; HDF5 files hold four genes of 2,000 bases. Times are medians of three calls, but
-for what is done once (writing, gene ids, sha256, and reading through Ray).
+``python benchmarks/many_shards.py [--shards 20000] [--files 500] [--no-ray]``. Shards hold two genes, with embeddings
+of 16 bins and 16 channels; HDF5 files hold four genes of 2,000 bases, and one more holds 256 genes of 20,000. Times are
+medians of three calls, but for what is done once: writing, gene ids, sha256, leak checks, and reading through Ray.
 """
 
 import argparse
@@ -20,10 +20,12 @@ import psutil
 from measure import print_table
 
 from raygenex.cluster import open_cluster
-from raygenex.config import ClusterConfig, DataConfig
+from raygenex.config import CheckConfig, ClusterConfig, DataConfig
+from raygenex.data.check import check
+from raygenex.data.hdf5 import read_rows
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
-from raygenex.data.source import RowShards
+from raygenex.data.source import RowShards, to_dataset
 from raygenex.data.writer import PromoterWriter
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
@@ -38,6 +40,8 @@ from raygenex.embed.store import (
 from raygenex.train.shard import WorkerShard, ray_stream
 
 GENES, SHAPE, WINDOW, GENES_A_FILE = 2, (16, 16), 2000, 4
+LONG_GENES, LONG = 256, 20_000
+SMALL_BLOCKS = 400
 
 
 def timed(call: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
@@ -84,15 +88,15 @@ def write_store(store: str, shards: int) -> None:
     write_manifest(store, manifest)
 
 
-def write_files(folder: Path, files: int) -> None:
+def write_files(folder: Path, files: int, genes: int, window: int) -> None:
     """Write HDF5 files of random promoters."""
     rng = np.random.default_rng(0)
     for number in range(files):
-        ids = [f"G{number}_{gene}" for gene in range(GENES_A_FILE)]
-        bases = rng.integers(0, 4, (GENES_A_FILE, WINDOW), dtype=np.uint8)
-        halflife = rng.standard_normal((GENES_A_FILE, 8), dtype=np.float32)
-        with PromoterWriter(folder / f"part{number:04d}.h5", WINDOW) as writer:
-            writer.append(ids, bases, halflife, np.arange(GENES_A_FILE) % 2)
+        ids = [f"G{number}_{gene}" for gene in range(genes)]
+        bases = rng.integers(0, 4, (genes, window), dtype=np.uint8)
+        halflife = rng.standard_normal((genes, 8), dtype=np.float32)
+        with PromoterWriter(folder / f"part{number:04d}.h5", window) as writer:
+            writer.append(ids, bases, halflife, np.arange(genes) % 2)
 
 
 def main() -> None:
@@ -124,7 +128,7 @@ def main() -> None:
         show("read a piece, without Ray", timed(pieces[1].read)[0], pieces[1].rows // GENES, "shards")
         if not given.no_ray:
             read_through_ray(table, show)
-        write_files(Path(folder), given.files)
+        write_files(Path(folder), given.files, GENES_A_FILE, WINDOW)
         data = DataConfig(train=(f"{folder}/part*.h5",))
         grown, splits = held(lambda: open_splits(data, ("train",)))
         show("open_splits", timed(lambda: open_splits(data, ("train",)))[0], given.files, "HDF5 files", grown)
@@ -132,6 +136,14 @@ def main() -> None:
         promoters = PromoterRows(splits["train"].files, WINDOW, "train")
         seconds, parts = timed(lambda: promoters.pieces(0, promoters.count, 64))
         show("cut into pieces", seconds, len(parts), "pieces", len(pickle.dumps(parts[0])) * len(parts))
+        genes = given.files * GENES_A_FILE
+        show("leak check, 2,000 bases", timed(lambda: check(data, CheckConfig()), 1)[0], genes, "genes")
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(Path(folder), 1, LONG_GENES, LONG)
+        data = DataConfig(train=(f"{folder}/part*.h5",))
+        (file,) = open_splits(data, ("train",))["train"].files
+        show("read_rows, 20,000 bases", timed(lambda: read_rows(file, 0, LONG_GENES))[0], LONG_GENES, "genes")
+        show("leak check, 20,000 bases", timed(lambda: check(data, CheckConfig()), 1)[0], LONG_GENES, "genes")
     header = ["what", "of", "seconds", "microseconds each", "bytes each"]
     print_table(header, rows)
 
@@ -149,6 +161,11 @@ def read_through_ray(table: Any, show: Callable[..., None]) -> None:
         genes = 64 + sum(len(batch.label) for batch in batches)
         assert genes == table.count, "a pass gives every gene"
         show("the rest of the pass", time.perf_counter() - started, table.count // GENES, "shards")
+        few = table.pieces(0, min(table.count, 64 * SMALL_BLOCKS), 64)
+        started = time.perf_counter()
+        blocks = to_dataset(few, table.pieces(0, 1, 1)[0]).iter_batches(batch_size=None, batch_format="numpy")
+        assert sum(1 for _ in blocks) == len(few), "every block is a batch"
+        show("blocks of 64 genes", time.perf_counter() - started, len(few), "blocks")
 
 
 if __name__ == "__main__":

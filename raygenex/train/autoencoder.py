@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-import ray.train.torch
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
@@ -19,7 +18,7 @@ from raygenex.models.autoencoder import Autoencoder, AutoencoderTrees
 from raygenex.train.checkpoint import WEIGHTS
 from raygenex.train.shard import Batch, WorkerShard, derive_seed
 from raygenex.train.steps import gather, train_epoch
-from raygenex.train.worker import Worker, open_worker
+from raygenex.train.worker import Worker, average_gradients, open_worker
 
 FEATURES = "features.safetensors"
 """In the last checkpoint, beside the encoder's weights: ``train_features``, ``train_label`` and those of valid."""
@@ -63,7 +62,7 @@ def train_autoencoder(settings: dict[str, Any]) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=section.learning_rate)
     standing = Standing()
     _resume(model, optimizer, standing)
-    trained = ray.train.torch.prepare_model(model)
+    trained = average_gradients(model)
     for epoch in range(len(standing.history), section.epochs):
         seed = derive_seed(worker.config.seed, epoch, worker.rank)
         shard, sizes = worker.shards["train"], worker.sizes["train"]

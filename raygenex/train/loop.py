@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-import ray.train.torch
 import torch
 import torch.distributed as dist
 
 from raygenex.train.fitting import NetworkFit
 from raygenex.train.history import ENDED
 from raygenex.train.start import read_start
-from raygenex.train.worker import Worker, open_worker
+from raygenex.train.worker import Worker, average_gradients, open_worker
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -34,7 +33,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             fit.resume(Path(folder))
-    fit.wrap(ray.train.torch.prepare_model)
+    fit.wrap(average_gradients)
     while not fit.progress.finished and not _told_to_stop(settings["stop"], worker):
         _report(fit, fit.epoch(), worker.rank)
 

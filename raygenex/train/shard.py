@@ -53,9 +53,7 @@ class WorkerShard:
         self.count = count
         self._kept: Batch | None = None
         if keep:
-            parts = list(stream(4096, None))
-            self._kept = _to_batch({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
-            assert len(self._kept.label) == count, "a shard must hold the rows it was promised"
+            self._kept = _to_batch(_hold(stream(4096, None), count))
 
     @classmethod
     def of(cls, genes: Batch) -> "WorkerShard":
@@ -71,7 +69,8 @@ class WorkerShard:
             return
         order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
         for rows in order.split(batch_size):
-            yield Batch(self._kept.sequence[rows], self._kept.halflife[rows], self._kept.label[rows])
+            # Copies whole rows, where indexing by a tensor goes number by number.
+            yield Batch(*(part.index_select(0, rows) for part in _columns(self._kept)))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yield every row once, in row order."""
@@ -79,13 +78,34 @@ class WorkerShard:
             yield from map(_to_batch, self._stream(batch_size, None))
             return
         for start in range(0, self.count, batch_size):
-            rows = slice(start, start + batch_size)
-            yield Batch(self._kept.sequence[rows], self._kept.halflife[rows], self._kept.label[rows])
+            yield Batch(*(part[start : start + batch_size] for part in _columns(self._kept)))
+
+
+def _columns(genes: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    return genes.sequence, genes.halflife, genes.label
+
+
+def _hold(parts: Iterator[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
+    """Copy parts of a shard, one after another, into memory for all of it."""
+    held: dict[str, np.ndarray] = {}
+    reached = 0
+    for part in parts:
+        stop = reached + len(part["label"])
+        assert stop <= count, "a shard must hold the rows it was promised"
+        for name in COLUMNS:
+            column = part[name]
+            if name not in held:
+                held[name] = np.empty((count, *column.shape[1:]), column.dtype)
+            held[name][reached:stop] = column
+        reached = stop
+    assert reached == count, "a shard must hold the rows it was promised"
+    return held
 
 
 def _to_batch(columns: dict[str, Any]) -> Batch:
     # Ray hands out read-only views of its object store; torch wants memory of its own.
-    sequence, halflife, label = (torch.from_numpy(np.array(columns[name])) for name in COLUMNS)
+    own = (column if column.flags.writeable else column.copy() for column in (columns[name] for name in COLUMNS))
+    sequence, halflife, label = map(torch.from_numpy, own)
     return Batch(sequence, halflife.float(), label.float())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch
+from torch import nn
 
 from raygenex.config import RunConfig, parse_config
 from raygenex.train.checkpoint import CheckpointInfo
@@ -60,6 +61,14 @@ def open_worker(settings: dict[str, Any]) -> Worker:
     sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
     shards = {split: _open_shard(split, sizes[split][rank], settings["row_bytes"], config) for split in sizes}
     return Worker(config, CheckpointInfo.model_validate(settings["info"]), rank, device, sizes, shards)
+
+
+def average_gradients(model: nn.Module) -> nn.Module:
+    """Wrap a model so that every backward pass averages its gradients over the workers; one worker's stays as it is."""
+    # Buffers are fitted before the training and the same everywhere: DDP would send them anew with every step.
+    options = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
+    wrapped: nn.Module = ray.train.torch.prepare_model(model, parallel_strategy_kwargs=options)
+    return wrapped
 
 
 def _open_shard(split: str, count: int, row_bytes: int, config: RunConfig) -> WorkerShard:

@@ -4,6 +4,7 @@ import pytest
 
 from raygenex.errors import TrackingAway
 from raygenex.outbox import Outbox
+from raygenex.train.history import ENDED
 from raygenex.train.job import UNTRACKED, Job
 
 
@@ -14,6 +15,7 @@ class Store:
         self.numbers = {run: {} for run in runs}
         self.ended = []
         self.away = False
+        self.times = []
 
     def exists(self, run_id):
         return run_id in self.numbers
@@ -24,6 +26,7 @@ class Store:
     def log_series(self, run_id, series, measured_ms=None):
         if self.away:
             raise TrackingAway("away")
+        self.times.append(measured_ms)
         for step, numbers in series.items():
             kept = self.numbers[run_id].setdefault(step, {})
             assert not kept.keys() & numbers.keys(), "a number is logged once"
@@ -59,6 +62,12 @@ def test_epochs_go_through_the_outbox(job, store):
         show(epoch(1))
     assert store.numbers["run"] == {0: numbers(0), 1: numbers(1)}
     assert shown == [(1, "valid AUROC 0.5000")] * 2
+
+
+def test_the_time_of_an_epoch_is_when_the_worker_ended_it(job, store):
+    with job.outbox:
+        job.epoch_shower(lambda steps, note: None)(epoch(0) | {ENDED: 1700000000.5})
+    assert store.times == [1700000000500]
 
 
 def test_what_mlflow_lacks_is_completed_once(job, store):
