@@ -31,6 +31,7 @@ from raygenex.console import (
     start,
 )
 from raygenex.errors import ConfigError, RaygenexError
+from raygenex.redact import redact
 
 app = typer.Typer(
     name="raygenex",
@@ -315,7 +316,7 @@ def main() -> None:
             raise
         what = error.filename or "a file or a connection"
         advice = "check the path, its rights and the disk"
-        typer.echo(f"error: {what} cannot be used ({error.strerror or error}): {advice}", err=True)
+        typer.echo(redact(f"error: {what} cannot be used ({error.strerror or error}): {advice}"), err=True)
         sys.exit(2)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
@@ -326,7 +327,7 @@ def main() -> None:
         if Session.debug:
             raise
         first = next(iter(str(error).strip().splitlines()), "no message")
-        typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
+        typer.echo(redact(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)"), err=True)
         sys.exit(1)
     finally:
         if Session.out is not None:

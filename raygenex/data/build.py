@@ -23,6 +23,7 @@ from raygenex.data.splits import Genes
 from raygenex.errors import DataError
 from raygenex.plain_json import load_json
 from raygenex.progress import progress
+from raygenex.redact import redact, redact_values
 
 MANIFEST = "build.json"
 _FILES = {**{name: f"{name}.h5" for name in SPLITS}, "genes": "genes.tsv", "split": "split.tsv"}
@@ -138,7 +139,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     # What older builds did not say has its default, and they stay the same builds.
     if values["promoters"]:
         del values["promoters"]
-    return {"build": values, "split": config.split.model_dump(mode="json")}
+    return redact_values({"build": values, "split": config.split.model_dump(mode="json")})
 
 
 def _inputs(config: RunConfig) -> dict[str, str]:
@@ -149,7 +150,7 @@ def _inputs(config: RunConfig) -> dict[str, str]:
     paths += [options.label.table, *(extra.table for extra in options.extra)]
     paths += [split.file] if isinstance(split, FileSplit) else []
     paths += [split.table] if isinstance(split, GroupSplit) else []
-    return {path: fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
+    return {redact(path): fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
 
 
 def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:

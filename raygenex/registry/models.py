@@ -16,6 +16,7 @@ from raygenex import __version__
 from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
+from raygenex.redact import redact
 from raygenex.registry.provenance import git_tags
 from raygenex.tracking import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -112,7 +113,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
     # The checkpoint's hash comes last: a version that has it has every tag.
     tags["raygenex.checkpoint_sha256"] = digest
     for key, value in tags.items():
-        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, value)
+        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, redact(value))
     return version
 
 
