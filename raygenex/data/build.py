@@ -123,7 +123,9 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
     known = isinstance(record, dict) and record.get("settings") == _settings(config)
     if known and record.get("inputs") == _inputs(config):
         written = record["sha256"]
-        if all((folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written):
+        if set(_FILES.values()) >= set(written) and all(
+            (folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written
+        ):
             return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
         raise DataError(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -186,6 +188,9 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
         digest = version.tags.get("raygenex.checkpoint_sha256")
         if digest is None:
             raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
+        # Both become the name of a folder, and whoever may write to the registry chose them.
+        if not _DIGEST.fullmatch(digest) or Path(version.name).name != version.name:
+            raise CheckpointError(f"{model} has a name or a tag that raygenex does not write: register its run again")
         target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")
         if not target.exists():
             mlflow.set_tracking_uri(tracker.uri)
