@@ -31,6 +31,7 @@ from raygenex.console import (
     start,
 )
 from raygenex.errors import ConfigError, RaygenexError, file_error
+from raygenex.redact import redact
 from raygenex.signals import INTERRUPTED, end_as_interrupted, exit_code
 
 app = typer.Typer(
@@ -330,7 +331,7 @@ def _main() -> None:
             typer.echo(f"error: {told}", err=True)
             sys.exit(told.exit_code)
         first = next(iter(str(error).strip().splitlines()), "no message")
-        typer.echo(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)", err=True)
+        typer.echo(redact(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)"), err=True)
         sys.exit(1)
     finally:
         if Session.out is not None:

@@ -244,8 +244,8 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         seen.add(id(current))
         # Ray raises a class made of its own and the user's; the plain one is behind `cause`.
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
-            # Ray Data appends advice of its own to the message.
-            return type(current)(_first_line(current))
+            # Ray Data appends lines of advice, which the message as it is shown has in one line.
+            return type(current)(_first_line(ValueError(*current.args)))
         if isinstance(current, Exception) and not hasattr(current, "cause") and system_error(current) is not None:
             return file_error(current)
         pending += [current.__cause__, getattr(current, "cause", None)]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from raygenex.config import RunConfig, load_config
+from raygenex.redact import redact
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML run configuration.")]
 Overrides = Annotated[
@@ -30,6 +31,13 @@ class Session:
     interrupted = "interrupted: run the same command again to go on from here"
 
 
+class _Redacting(logging.Formatter):
+    """Writes log lines without secrets, whoever logs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def start(debug: bool) -> None:
     """Let logs go to standard error, and keep standard output for the result."""
     Session.debug = debug
@@ -37,9 +45,9 @@ def start(debug: bool) -> None:
         # Ray prints on standard output; that is for the result alone, which a program may read.
         Session.out = sys.stdout
         sys.stdout = sys.stderr
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Redacting("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.getLogger("raygenex").setLevel(logging.DEBUG if debug else logging.INFO)
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from raygenex import __version__
 from raygenex.errors import DataError
+from raygenex.redact import redact
 from raygenex.writing import replace_text
 
 
@@ -23,7 +24,7 @@ def render(template: str, values: dict[str, Any]) -> str:
 
     Returns
     -------
-    An HTML document, the same for the same values.
+    An HTML document without secrets, the same for the same values.
     """
     environment = Environment(
         loader=FunctionLoader(source),
@@ -32,7 +33,8 @@ def render(template: str, values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(version=__version__, **values) + "\n"
+    # The page as a whole: reasons of failures and settings name addresses too.
+    return redact(environment.get_template(template).render(version=__version__, **values)) + "\n"
 
 
 def check_page(path: Path, force: bool) -> None:

@@ -18,6 +18,7 @@ from raygenex.config import RunConfig
 from raygenex.dashboard import first_line
 from raygenex.errors import ClusterError, ConfigError
 from raygenex.job_log import MARKER, LogSplitter, follow
+from raygenex.redact import redact
 from raygenex.remote_paths import refuse_local_paths
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -64,7 +65,8 @@ class Task:
         """Return what the cluster lists beside the job."""
         # How the result is printed makes no other job.
         command = " ".join([self.verb, *(word for word in self.arguments if word != "--json")])
-        return {"raygenex": raygenex.__version__, "run": self.config.name, "command": command, "hash": self.hash()}
+        found = {"raygenex": raygenex.__version__, "run": self.config.name, "command": command, "hash": self.hash()}
+        return {name: redact(text) for name, text in found.items()}
 
     def hash(self) -> str:
         """Return the hash of the configuration that travels."""
@@ -205,7 +207,7 @@ def wait(
     ClusterError
         If the time is up or the cluster is lost; the sentence says how to come back to the job.
     """
-    splitter = LogSplitter(show)
+    splitter = LogSplitter(lambda line: show(redact(line)))
     try:
         info = follow(client, submission_id, splitter, timeout)
     except ClusterError as error:

@@ -13,6 +13,7 @@ from raygenex.config import RunConfig
 from raygenex.errors import TrackingAway, TrackingError
 from raygenex.locking import probe
 from raygenex.outbox import Outbox
+from raygenex.redact import redact, redact_values
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def tracking_uri(config: RunConfig) -> str:
 
 def ui_command(config: RunConfig) -> str:
     """Return the shell command that opens the MLflow UI on these runs."""
-    uri = tracking_uri(config)
+    uri = redact(tracking_uri(config))
     if uri.startswith("http"):
         return f"open {uri}"
     root = Path(config.output_root)
@@ -189,7 +190,9 @@ class Tracker:
         if parent is not None:
             tags = {**tags, "mlflow.parentRunId": parent}
         with mlflow_errors(self.uri):
-            run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+            run_id: str = self.client.create_run(
+                self.experiment_id, run_name=name, tags=redact_values(tags)
+            ).info.run_id
         self.log_params(run_id, params)
         return run_id
 
@@ -197,7 +200,7 @@ class Tracker:
         """Log parameters; those that a run has already, with the same values, are no error."""
         from mlflow.entities import Param
 
-        entries = [Param(key, value) for key, value in params.items()]
+        entries = [Param(key, redact(value)) for key, value in params.items()]
         with mlflow_errors(self.uri):
             for start in range(0, len(entries), _PARAMS_A_CALL):
                 self.client.log_batch(run_id, params=entries[start : start + _PARAMS_A_CALL])
@@ -259,6 +262,7 @@ class Tracker:
 
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        source = redact_values(source)
         where = json.dumps({"uri": source})
         if len(where) > _LONGEST_SOURCE:
             # The sha256 of every file has room in the profile.
@@ -279,7 +283,7 @@ class Tracker:
         """Set tags of a run."""
         with mlflow_errors(self.uri):
             for key, value in tags.items():
-                self.client.set_tag(run_id, key, value)
+                self.client.set_tag(run_id, key, redact(value))
 
     def children(self, parent: str, stage: str) -> list[Any]:
         """Return MLflow's runs below a run that have the tag ``raygenex.stage``, the oldest first."""

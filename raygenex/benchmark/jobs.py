@@ -14,6 +14,7 @@ from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.plain_json import load_json
 from raygenex.progress import duration, progress
+from raygenex.redact import redact
 from raygenex.tracking import tracking_uri
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import known_state, uses_gpu
@@ -291,7 +292,8 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001
         # One model's fault, whatever it is, must not sink the others; it stands in the table.
-        return {"error": f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"}
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        return {"error": redact(f"{type(error).__name__}: {first}")}
     return {
         **load_json(cost),
         "reused": trained.reused,

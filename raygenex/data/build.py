@@ -22,6 +22,7 @@ from raygenex.data.splits import Genes
 from raygenex.errors import DataError
 from raygenex.plain_json import load_json
 from raygenex.progress import progress
+from raygenex.redact import redact, redact_values
 from raygenex.writing import aside_folder
 
 MANIFEST = "build.json"
@@ -122,7 +123,9 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
     known = isinstance(record, dict) and record.get("settings") == _settings(config)
     if known and record.get("inputs") == _inputs(config):
         written = record["sha256"]
-        if all((folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written):
+        if set(_FILES.values()) >= set(written) and all(
+            (folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written
+        ):
             return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
         raise DataError(
@@ -138,7 +141,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     # What older builds did not say has its default, and they stay the same builds.
     if values["promoters"]:
         del values["promoters"]
-    return {"build": values, "split": config.split.model_dump(mode="json")}
+    return redact_values({"build": values, "split": config.split.model_dump(mode="json")})
 
 
 def _inputs(config: RunConfig) -> dict[str, str]:
@@ -149,7 +152,7 @@ def _inputs(config: RunConfig) -> dict[str, str]:
     paths += [options.label.table, *(extra.table for extra in options.extra)]
     paths += [split.file] if isinstance(split, FileSplit) else []
     paths += [split.table] if isinstance(split, GroupSplit) else []
-    return {path: fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
+    return {redact(path): fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
 
 
 def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:

@@ -95,6 +95,9 @@ def cache_folder() -> Path:
     default = Path(tempfile.gettempdir()) / f"raygenex-{os.getuid()}"
     folder = Path(os.environ.get(CACHE_VARIABLE) or default).absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # In a temporary folder that all users share, another one may have made it first, to give us files of his own.
+    if folder == default and (folder.is_symlink() or folder.lstat().st_uid != os.getuid()):
+        raise DataError(f"{folder} is another user's: set {CACHE_VARIABLE} to a folder of this user's")
     return folder
 
 

@@ -27,6 +27,7 @@ from raygenex.data.similarity import clusters, components
 from raygenex.data.split_file import SplitTable, apply_split, read_split
 from raygenex.data.windows import chromosome_keys, window_bounds
 from raygenex.errors import DataError
+from raygenex.redact import redact_values
 
 _SHOWN = 30
 _UNITS = {
@@ -93,7 +94,7 @@ def assign(genes: Genes, config: Split) -> SplitTable:
         few units to fill every split whose fraction is above 0.
     """
     chrom = _text(genes.chrom, len(genes.gene_id))
-    rule = config.model_dump(mode="json")
+    rule = redact_values(config.model_dump(mode="json"))
     if isinstance(config, FileSplit):
         known = read_split(config.file)
         group = dict(zip(known.gene_id, known.group, strict=True))

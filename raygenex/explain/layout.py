@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ SCORES = "scores"
 # What a damaged zip file raises, beside errors of values and of files.
 _UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 _PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
+# Names that become folders: none of them leads out of the folder of the explanation.
+_FOLDER = r"^[A-Za-z][A-Za-z0-9_]*$"
 _AGAIN = "run `raygenex explain` again, it adds what is missing"
 
 
@@ -63,7 +65,7 @@ class Manifest(BaseModel):
     checkpoint_sha256: str
     run_name: str
     model_kind: str
-    split: str
+    split: Annotated[str, Field(pattern=_FOLDER)]
     genes: int
     """Genes that are explained."""
     window: int
@@ -78,7 +80,7 @@ class Manifest(BaseModel):
     """Level of the intervals in the tables, such as 0.95."""
     fingerprints: list[str]
     """The sha256 of each file of the split."""
-    methods: dict[str, MethodRecord] = Field(default_factory=dict)
+    methods: dict[Annotated[str, Field(pattern=_FOLDER)], MethodRecord] = Field(default_factory=dict)
     derived: str | None = None
     """What the tables and figures were made from, as a hash; None while they are not all there."""
     summary: dict[str, Any] | None = None

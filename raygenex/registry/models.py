@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from raygenex import __version__
 from raygenex.config import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
+from raygenex.redact import redact
 from raygenex.registry.provenance import git_tags
 from raygenex.tracking import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -111,7 +114,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
     # The checkpoint's hash comes last: a version that has it has every tag.
     tags["raygenex.checkpoint_sha256"] = digest
     for key, value in tags.items():
-        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, value)
+        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, redact(value))
     return version
 
 
@@ -184,6 +187,9 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
         digest = version.tags.get("raygenex.checkpoint_sha256")
         if digest is None:
             raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
+        # Both become the name of a folder, and whoever may write to the registry chose them.
+        if not _DIGEST.fullmatch(digest) or Path(version.name).name != version.name:
+            raise CheckpointError(f"{model} has a name or a tag that raygenex does not write: register its run again")
         target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")
         if not target.exists():
             mlflow.set_tracking_uri(tracker.uri)

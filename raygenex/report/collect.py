@@ -7,6 +7,7 @@ from typing import Any
 
 from raygenex.config import RunConfig, load_config
 from raygenex.errors import ConfigError, TrackingAway, TrackingError
+from raygenex.redact import redact_values
 from raygenex.report.data import DataFacts, read_data
 from raygenex.report.explained import Explained, read_explained
 from raygenex.report.measured import Measured, read_measured
@@ -155,7 +156,8 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     """Return what makes the model of a run another one, beside the data, whose files are compared."""
-    values = config.dump()
+    # As the checkpoint keeps them.
+    values = redact_values(config.dump())
     return {name: values[name] for name in ("seed", "backbone", "embed", "halflife", "model", "train")}
 
 

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import re
 from typing import Any
 
 import yaml
@@ -97,8 +96,7 @@ def render_page(facts: Facts, day: str) -> str:
         }
     if facts.study is not None and facts.study.trials:
         values["study"] = {"rows": _trials(facts.study), "picture": drawing.search(facts.study)}
-    # The page as a whole: reasons of failures and settings name addresses too.
-    return _without_password(html.render("report/report.html.j2", values))
+    return html.render("report/report.html.j2", values)
 
 
 def headline(facts: Facts) -> Measured | None:
@@ -225,12 +223,6 @@ def _dense(numbers: dict[str, Any], name: str) -> float | None:
 def _script_json(values: dict[str, Any]) -> str:
     # No text inside may end the element that it is in.
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _without_password(text: str) -> str:
-    """Leave user and password out of addresses."""
-    # To the last @, which a password may hold; a quote ends the text of the projection's JSON.
-    return re.sub(r"(?<=://)[^/\s\"<]+@", "", text)
 
 
 def _source_hash(script: str) -> str:

@@ -18,6 +18,7 @@ from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.models import ExpressionModel, InputShape, build_model
 from raygenex.plain_json import load_json
+from raygenex.redact import redact_values
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -101,7 +102,8 @@ def save_checkpoint(folder: str | Path, model: nn.Module, info: CheckpointInfo) 
 
 
 def save_checkpoint_info(folder: str | Path, info: CheckpointInfo) -> None:
-    """Write the JSON part of a checkpoint."""
+    """Write the JSON part of a checkpoint; its configuration is without secrets there."""
+    info = info.model_copy(update={"config": redact_values(info.config)})
     Path(folder, INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from raygenex.config import RunConfig, TuneConfig
+from raygenex.redact import redact_values
 from raygenex.tune.ledger import Ledger, Record
 from raygenex.tune.search import frozen_trial
 from raygenex.tune.space import Space
@@ -91,7 +92,7 @@ def best_yaml(space: Space, best: Record) -> str:
     plain = RunConfig().dump()
     kept = {key: value for key, value in values.items() if value != plain[key] and key not in ("tune", "benchmark")}
     note = f"# The settings of trial {best.number} of the study {config.name}: valid AUROC {best.auroc:.4f} there.\n"
-    return note + yaml.safe_dump(kept, sort_keys=False)
+    return note + yaml.safe_dump(redact_values(kept), sort_keys=False)
 
 
 def _write_table(path: Path, records: list[Record], space: Space) -> None:

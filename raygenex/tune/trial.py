@@ -9,6 +9,7 @@ from ray import tune
 
 from raygenex.config import KmerConfig, RunConfig
 from raygenex.errors import RaygenexError
+from raygenex.redact import redact
 from raygenex.train.table import Table
 from raygenex.tune.fits import Fit, LocalFit, TableFit, judge
 from raygenex.tune.ledger import TRIALS
@@ -63,7 +64,7 @@ class Trial(tune.Trainable):
         except Exception as error:  # noqa: BLE001
             # One trial's fault, whatever it is, must not sink the others; it stands in the table.
             first = (str(error).strip().splitlines() or ["no message"])[0]
-            return self._failed(f"{type(error).__name__}: {first}", started)
+            return self._failed(redact(f"{type(error).__name__}: {first}"), started)
         result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}
         return dict.fromkeys(self._objectives, 0.0) | values | result | {"training_s": time.monotonic() - started}
 

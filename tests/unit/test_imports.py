@@ -15,7 +15,10 @@ PACKAGE = Path(raygenex.__file__).parent
 ROOMS = (
     (
         "raygenex",
+        "raygenex.redact",
         "raygenex.errors",
+        "raygenex.plain_json",
+        "raygenex.plain_yaml",
         "raygenex.sequence",
         "raygenex.config",
         "raygenex.data_sections",
@@ -144,7 +147,8 @@ def test_no_module_imports_to_the_right_of_itself(module):
         ("raygenex.embed", ("raygenex.models", "raygenex.train")),
         ("raygenex.models", ("raygenex.train", "ray", "mlflow", "h5py", "pathlib", "os", "io", "json", "safetensors")),
         ("raygenex.sequence", ("raygenex",)),
-        ("raygenex.errors", ("raygenex",)),
+        ("raygenex.redact", ("raygenex",)),
+        ("raygenex.errors", ("raygenex.config", "raygenex.data", "raygenex.sequence")),
         ("raygenex.train", ("h5py", "mlflow")),
         (
             "raygenex.explain",

@@ -1,0 +1,321 @@
+"""No file that raygenex loads can run code: read from the source, and tried with files that want to."""
+
+import ast
+import json
+import os
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import save_file
+from toy_models import columns, save_toy, small_config, write_promoters
+
+import raygenex
+from raygenex.config import load_config, parse_config
+from raygenex.data import locate
+from raygenex.data.hdf5 import inspect
+from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.weights import load_backbone, save_backbone
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.explain import layout
+from raygenex.predict import Predictor
+from raygenex.registry import fetch_checkpoint
+from raygenex.tracking import tracking_uri
+from raygenex.train.checkpoint import WEIGHTS, InputInfo, checkpoint_sha256, load_checkpoint
+from raygenex.train.fitting import STATE, NetworkFit
+
+PACKAGE = Path(raygenex.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+ALLOWED = {
+    ("embed/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
+    ("tune/watch.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
+    ("tune/watch.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("models/booster.py", "load_model"): "XGBoost's own binary JSON, from the bytes of a tensor",
+}
+"""What may stand where, and why."""
+
+MODULES = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal", "_pickle", "pickle5", "skops", "jsonpickle"}
+CALLS = {"eval", "exec", "compile", "__import__"}
+ATTRIBUTES = {
+    *(
+        "load_model",
+        "unsafe_load",
+        "full_load",
+        "load_all",
+        "unsafe_load_all",
+        "read_pickle",
+        "to_pickle",
+        "extractall",
+    ),
+    *("unpack_archive", "system", "popen", "import_module", "from_pretrained", "UnsafeLoader", "FullLoader", "Loader"),
+}
+
+
+def suspicions(source: Path) -> set[str]:
+    """Return what in a module could run what a file says."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            found |= {f"import {name}" for name in names if name.split(".")[0] in MODULES}
+        if isinstance(node, ast.Attribute) and node.attr in ATTRIBUTES:
+            found.add(node.attr)
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if called in CALLS:
+            found.add(called)
+        if called.split(".")[0] in MODULES:
+            found.add(called)
+        if called == "torch.load" and keywords.get("weights_only") != "True":
+            found.add("torch.load without weights_only")
+        if (
+            called in ("np.load", "numpy.load")
+            and keywords.get("allow_pickle") != "False"
+            and "mmap_mode" not in keywords
+        ):
+            found.add("np.load with pickle")
+        if called == "yaml.load":
+            found.add("yaml.load")
+        if keywords.get("trust_remote_code", "False") != "False" or keywords.get("allow_pickle", "False") != "False":
+            found.add("trusts what it loads")
+        if keywords.get("shell", "False") != "False":
+            found.add("a shell")
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES])
+def test_no_module_runs_what_a_file_says(source):
+    here = str(source.relative_to(PACKAGE))
+    assert suspicions(source) <= {what for where, what in ALLOWED if where == here}
+
+
+def test_what_is_allowed_is_there():
+    for where, what in ALLOWED:
+        assert what in suspicions(PACKAGE / where), (where, what)
+
+
+def test_the_search_finds_what_it_must(tmp_path):
+    lines = {
+        "import joblib": "import joblib",
+        "from cloudpickle import loads": "import cloudpickle",
+        "torch.load(p)": "torch.load without weights_only",
+        "torch.load(p, weights_only=False)": "torch.load without weights_only",
+        "np.load(p)": "np.load with pickle",
+        "np.load(p, allow_pickle=True)": "np.load with pickle",
+        "yaml.load(t, Loader=L)": "yaml.load",
+        "yaml.unsafe_load(t)": "unsafe_load",
+        "eval(t)": "eval",
+        "AutoModel.from_pretrained(p, trust_remote_code=True)": "trusts what it loads",
+        "mlflow.pyfunc.load_model(u)": "load_model",
+        "tar.extractall(p)": "extractall",
+        "subprocess.run(c, shell=True)": "a shell",
+    }
+    for number, (line, what) in enumerate(lines.items()):
+        path = tmp_path / f"{number}.py"
+        path.write_text(line)
+        assert what in suspicions(path), line
+
+
+class Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """What stands there only if a hostile file was obeyed."""
+    path = tmp_path / "obeyed"
+    yield path
+    assert not path.exists(), "code of the file was run"
+
+
+def test_the_bomb_works(tmp_path):
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "obeyed")))
+    assert (tmp_path / "obeyed").is_dir()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_weights_that_are_a_pickle(tmp_path, marker, protocol):
+    path = tmp_path / "weights.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Bomb(marker)}, protocol))
+    with pytest.raises(CheckpointError, match="can run code"):
+        load_backbone(str(path), None)
+    torch.save({"state_dict": {"backbone.x": Bomb(marker)}}, path)
+    with pytest.raises(CheckpointError, match="can run code"):
+        load_backbone(str(path), None)
+
+
+def test_the_state_of_a_training_that_is_a_pickle(tmp_path, marker):
+    model = torch.nn.Linear(2, 1)
+    save_file(model.state_dict(), tmp_path / WEIGHTS)
+    torch.save({"optimizer": Bomb(marker), "history": []}, tmp_path / STATE)
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        NetworkFit.resume(SimpleNamespace(model=model), tmp_path)
+
+
+def test_arrays_of_objects_in_an_explanation(tmp_path, marker):
+    np.savez(tmp_path / "part-00000000-00000001.npz", gene_id=np.array([Bomb(marker)], dtype=object))
+    (part,) = layout.list_parts(tmp_path)
+    with pytest.raises(CheckpointError, match="damaged"):
+        layout.read_part(part)
+    assert layout.damaged_parts(tmp_path) == [part]
+
+
+def test_a_backbone_with_code_of_its_own(tmp_path, marker):
+    save_backbone(random_hyenadna(8, 1, 32, 0), tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    values |= {"auto_map": {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}, "trust_remote_code": True}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\nclass Evil: pass\n")
+    (tmp_path / "modeling_hyena.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
+    assert type(load_backbone(str(tmp_path), None)).__module__ == "raygenex.embed.hyenadna"
+
+
+def test_yaml_that_asks_for_objects(tmp_path, marker):
+    path = tmp_path / "a.yaml"
+    for text in (f"name: !!python/object/apply:os.mkdir [{marker}]", f"!!python/object/new:os.mkdir [{marker}]"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="not valid YAML"):
+            load_config(path)
+    path.write_text("name: a\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(path, [f"name=!!python/object/apply:os.mkdir [{marker}]"])
+
+
+def test_a_pickle_in_the_place_of_safetensors(tmp_path, marker):
+    folder = tmp_path / "checkpoint"
+    save_toy(folder, small_config(), InputInfo(kind="bases", length=20, channels=4, window=20))
+    (folder / WEIGHTS).write_bytes(pickle.dumps(Bomb(marker)))
+    (folder / "model.pkl").write_bytes(pickle.dumps(Bomb(marker)))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(folder)
+
+
+def registered(tmp_path, marker, **tags):
+    """Register a model whose loader, and a pickle beside the checkpoint, run code; return a configuration."""
+    config = parse_config(small_config().dump() | {"output": str(tmp_path / "runs")}, "test")
+    folder = tmp_path / "model"
+    checkpoint = folder / "artifacts" / "checkpoint"
+    save_toy(checkpoint, config, InputInfo(kind="bases", length=20, channels=4, window=20))
+    code = folder / "code"
+    code.mkdir()
+    (code / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\ndef _load_pyfunc(path): pass\n")
+    (folder / "python_model.pkl").write_bytes(pickle.dumps(Bomb(marker)))
+    (folder / "MLmodel").write_text("flavors:\n  python_function: {loader_module: evil, code: code, data: .}\n")
+    (tmp_path / "runs").mkdir()
+    uri = tracking_uri(config)
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("hostile")
+    values = {"raygenex.checkpoint_sha256": checkpoint_sha256(checkpoint)} | tags
+    values = {key: value for key, value in values.items() if value is not None}
+    client.create_model_version("hostile", folder.as_uri(), tags=values)
+    return config, uri
+
+
+def test_a_registered_model_with_a_loader_of_its_own(tmp_path, marker):
+    config, uri = registered(tmp_path, marker)
+    found = Predictor(fetch_checkpoint(config, "models:/hostile/1"))
+    assert found.info.inputs.window == 20
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+
+
+@pytest.mark.parametrize("digest", [None, "", "../../../../x", "a" * 63, "a" * 64])
+def test_a_registered_model_that_is_not_ours(tmp_path, marker, digest):
+    config, _ = registered(tmp_path, marker, **{"raygenex.checkpoint_sha256": digest})
+    with pytest.raises(CheckpointError):
+        fetch_checkpoint(config, "models:/hostile/1")
+    models = tmp_path / "runs" / "models"
+    assert not models.exists() or not list(models.iterdir())
+    assert not (tmp_path / "x").exists()
+
+
+# Files that point to others
+
+
+def test_an_explanation_cannot_name_folders_outside(tmp_path):
+    values = layout.Manifest(
+        **{"package_version": "1", "checkpoint": "a", "checkpoint_sha256": "a", "run_name": "a", "model_kind": "a"},
+        **{"split": "valid", "genes": 1, "window": 4, "window_first": 0, "threshold": 0.5, "confidence": 0.9},
+        fingerprints=[],
+    ).model_dump(mode="json")
+    record = layout.MethodRecord().model_dump(mode="json")
+    for change in (
+        {"methods": {"../../x": record}},
+        {"methods": {"/etc": record}},
+        {"methods": {"..": record}},
+        {"split": "../x"},
+    ):
+        (tmp_path / "manifest.json").write_text(json.dumps(values | change))
+        with pytest.raises(CheckpointError, match="damaged"):
+            layout.read_manifest(tmp_path)
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file that is not the user's to show, of bytes that could be labels."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"\x00\x01" * 16)
+    return path
+
+
+@pytest.mark.parametrize("way", ["link", "storage", "virtual", "group"])
+def test_values_of_another_file(tmp_path, secret, way):
+    path = write_promoters(tmp_path / "a.h5", columns(6, 8))
+    other = write_promoters(tmp_path / "b.h5", columns(6, 8))
+    with h5py.File(path, "a") as handle:
+        del handle["label"]
+        if way == "link":
+            handle["label"] = h5py.ExternalLink(other, "label")
+        elif way == "storage":
+            handle.create_dataset("label", (6,), "u1", external=[(str(secret), 0, 6)])
+        elif way == "virtual":
+            virtual = h5py.VirtualLayout((6,), "u1")
+            virtual[:] = h5py.VirtualSource(other, "label", (6,))
+            handle.create_virtual_dataset("label", virtual)
+        else:
+            handle["label"] = np.zeros(6, "u1")
+            handle["extra"] = h5py.ExternalLink(other, "/")
+    with pytest.raises(DataError, match="lie in another file"):
+        inspect(path)
+
+
+def test_a_location_in_another_file(tmp_path):
+    path = write_promoters(tmp_path / "a.h5", columns(6, 8))
+    with h5py.File(path, "a") as handle:
+        text = h5py.string_dtype()
+        handle.create_dataset("chrom", (6,), text)
+        handle.create_dataset("strand", (6,), text)
+        handle["tss"] = h5py.ExternalLink(str(tmp_path / "b.h5"), "x")
+    write_promoters(tmp_path / "b.h5", columns(6, 8))
+    with h5py.File(tmp_path / "b.h5", "a") as handle:
+        handle["x"] = np.ones(6, "i8")
+    with pytest.raises(DataError, match="tss lie in another file"):
+        inspect(path)
+
+
+def test_a_cache_of_another_user(tmp_path, monkeypatch):
+    monkeypatch.delenv(locate.CACHE_VARIABLE, raising=False)
+    monkeypatch.setattr(locate.tempfile, "gettempdir", lambda: str(tmp_path))
+    ours = locate.cache_folder()
+    assert ours.stat().st_mode & 0o077 == 0
+    ours.rmdir()
+    elsewhere = tmp_path / "theirs"
+    elsewhere.mkdir()
+    ours.symlink_to(elsewhere)
+    with pytest.raises(DataError, match="another user's"):
+        locate.cache_folder()
