@@ -3,8 +3,8 @@
     python benchmarks/online_route.py [--window 20000] [--bin-size 1] [--d-model 128] [--n-layer 2] [--batch 1 4]
 
 A randomly initialised HyenaDNA and the CNN of default sizes (DNA alone), in one process, without Ray. Seconds are
-medians of turns; memory is the largest resident set that Linux saw of a process that takes two steps of one kind
-(VmHWM), and, beside it, what of that came with the steps.
+medians of turns; memory is the largest resident set that Linux saw of a process that takes one step of one kind
+(VmHWM), and, beside it, what of that came with the step.
 """
 
 import argparse
@@ -62,12 +62,12 @@ def main() -> None:
             for way, timing in times.items():
                 before, peak = (float(word) for word in run_one(way, batch).split())
                 rows.append([batch, way, timing, f"{timing.median / first:.2f}", f"{peak:.0f}", f"{peak - before:.0f}"])
-    header = ["genes a step", "way", "a step", "to the model alone", "peak memory, MB", "of it by the steps, MB"]
+    header = ["genes a step", "way", "a step", "to the model alone", "peak memory, MB", "of it by the step, MB"]
     print_table(header, rows)
 
 
 def run_one(way: str, batch: int) -> str:
-    """Let a process of its own take two steps of one kind; return what it prints."""
+    """Let a process of its own take one step of one kind; return what it prints."""
     command = [sys.executable, *sys.argv, "--one", way, "--batch", str(batch)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -75,8 +75,7 @@ def run_one(way: str, batch: int) -> str:
 def measure_memory(options: argparse.Namespace, folder: Path) -> None:
     step = make_step(options.one, options.batch[0], options, folder)
     before = peak_mb()
-    for _ in range(2):
-        step()
+    step()
     print(before, peak_mb())
 
 

@@ -156,3 +156,12 @@ def test_a_backbone_that_changed_under_the_training_is_refused(tmp_path):
         prepare_backbone(backbone, 20, "other", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["backbone"]
     assert prepare_backbone(None, 20, None, tmp_path) is None
+
+
+def test_a_run_without_a_store_is_measured_from_bases_whatever_lies_there(with_dna, tmp_path):
+    config = small_config(backbone=routed("frozen"), data=with_dna, embed={"store": str(tmp_path / "store")})
+    save_toy(tmp_path / "a", config, InputInfo(kind="embedding", length=3, channels=16, window=20))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "manifest.json").write_text("{")
+    _, rows = open_rows(config, "valid", read_info(tmp_path / "a"))
+    assert (rows.count, rows.window) == (6, 20)
