@@ -128,7 +128,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
             f"set data.window to {info.inputs.window}, or train on this window"
         )
     prints = data_fingerprints({split: data})[split]
-    if info.inputs.kind == "embedding":
+    if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
         if manifest is not None and _made_for(manifest, info, split, prints):
             return prints, open_store(config.store, split)

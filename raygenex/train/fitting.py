@@ -141,7 +141,9 @@ def _measure(logits: Tensor, labels: Tensor, train_loss: float, epoch: int, work
     """Compute the metrics of an epoch on rank 0 and give every rank the same numbers, hence the same decision."""
     measured = torch.zeros(2, device=worker.device, dtype=torch.float64)
     if not (math.isfinite(train_loss) and torch.isfinite(logits).all()):
-        raise RaygenexError(f"training diverged in epoch {epoch}, its loss is not finite: lower train.learning_rate")
+        learns = worker.config.online is not None and worker.config.online.finetune
+        keys = "train.learning_rate or backbone.learning_rate" if learns else "train.learning_rate"
+        raise RaygenexError(f"training diverged in epoch {epoch}, its loss is not finite: lower {keys}")
     if worker.rank == 0:
         truth, scores = labels.cpu().numpy().astype("uint8"), logits.double().cpu().numpy()
         measured[0] = auroc(truth, scores)

@@ -399,6 +399,31 @@ def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):
     assert out == "embed: 12 of 12 genes to do into runs/small/embeddings (no store yet)\n"
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_there_is_nothing_to_embed_where_training_embeds(raygenex, config, tmp_path, options):
+    path = config("backbone: {kind: hyenadna, route: online}\n")
+    code, out, err = raygenex("embed", path, *options)
+    assert (code, out) == (2, "")
+    one_sentence(err, "backbone.route is online", "go on with train")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("finetune", "word"), [("false", "frozen"), ("true", "fine-tuned")])
+def test_a_dry_run_says_that_training_embeds(raygenex, config, finetune, word):
+    backbone = f"backbone: {{kind: hyenadna, d_model: 8, route: online, finetune: {finetune}}}\n"
+    code, out, _ = raygenex("run", config(backbone), "--dry-run")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == ["check", "train", "evaluate", "register"]
+    assert f"train: cnn_halflife_encoded on a hyenadna that is {word} in its workers, 50 epochs" in out
+
+
+def test_the_autoencoder_needs_a_store(raygenex, config):
+    path = config("backbone: {kind: hyenadna, d_model: 8, route: online}\nmodel: {kind: autoencoder_xgboost}\n")
+    code, out, err = raygenex("train", path, "--dry-run")
+    assert (code, out) == (2, "")
+    one_sentence(err, "autoencoder_xgboost", "set backbone.route to cached")
+
+
 def test_a_dry_run_of_everything_says_every_step(raygenex, config):
     code, out, _ = raygenex("run", config("backbone: {kind: hyenadna}\n"), "--dry-run")
     assert code == 0

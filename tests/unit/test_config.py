@@ -239,6 +239,38 @@ def test_a_section_that_does_not_hold_together_is_named_as_in_the_file(values, k
     assert str(info.value).startswith(f"here: {key}: ")
 
 
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        ({"finetune": True}, "finetune needs route online"),
+        ({"route": "online", "learning_rate": 1e-3}, "learning_rate is given but finetune is false"),
+        ({"route": "online", "finetune": True, "learning_rate": 0.0}, "backbone.learning_rate"),
+    ],
+)
+def test_a_backbone_learns_within_the_training_alone(backbone, words):
+    with pytest.raises(ConfigError, match=words) as info:
+        parse_config({"backbone": {"kind": "hyenadna", **backbone}}, "here")
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "route", "embeds", "stored"),
+    [
+        ("cnn_dna_only", "cached", True, True),
+        ("cnn_dna_only", "online", True, False),
+        ("cnn_halflife_only", "online", True, False),
+        ("logistic", "cached", False, False),
+        ("xgboost_kmer", "online", False, False),
+    ],
+)
+def test_who_reads_embeddings_and_who_a_store(kind, route, embeds, stored):
+    config = parse_config({"backbone": {"kind": "hyenadna", "route": route}, "model": {"kind": kind}}, "here")
+    assert (config.reads_embeddings, config.reads_store) == (embeds, stored)
+    assert (config.online is not None) == (embeds and not stored)
+    bases = parse_config({"model": {"kind": kind}}, "here")
+    assert (bases.reads_embeddings, bases.reads_store, bases.online) == (False, False, None)
+
+
 def test_a_revision_needs_weights():
     with pytest.raises(ConfigError, match="revision is given but weights is not"):
         parse_config({"backbone": {"kind": "hyenadna", "revision": "abc"}}, "here")
@@ -513,10 +545,15 @@ OTHERS = {
     ("tune", "objectives"): ["valid_auroc", "size_mb"],
     ("evaluate", "threshold_metric"): "f1",
     ("backbone", "weights"): "folder",
+    ("backbone", "route"): "online",
     ("embed", "min_actors"): 2,
 }
-# A revision alone, or another backbone with the sizes of this one, does not fit the schema.
-ALONE = {("backbone", "revision"), ("backbone", "kind"), ("build",), ("split", "rule")}
+# A revision alone, fine-tuning by a store, or another backbone with the sizes of this one, does not fit the schema.
+ALONE = {
+    *(("backbone", name) for name in ("revision", "kind", "finetune", "learning_rate")),
+    ("build",),
+    ("split", "rule"),
+}
 
 
 def full_build():

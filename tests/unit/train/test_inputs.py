@@ -3,11 +3,16 @@
 import pytest
 from toy_models import SMALL, columns, save_toy, sentence, small_config, write_promoters
 
-from raygenex.config import parse_config
+from raygenex.config import HyenaBackbone, parse_config
 from raygenex.data.opening import open_splits
+from raygenex.data.rows import PromoterRows
+from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.run import embed
-from raygenex.errors import DataError
+from raygenex.embed.weights import load_backbone, weights_sha256
+from raygenex.errors import CheckpointError, DataError
 from raygenex.evaluate import open_rows
+from raygenex.train import inputs
+from raygenex.train.backbone import prepare_backbone
 from raygenex.train.checkpoint import InputInfo, read_info
 from raygenex.train.inputs import open_inputs
 
@@ -30,9 +35,9 @@ def opened(files, kind, **sections):
 
 @pytest.mark.parametrize("kind", ["cnn_halflife_only", "xgboost_kmer", "logistic"])
 def test_models_that_can_do_without_promoters(files, kind):
-    inputs = opened(files, kind)
-    assert (inputs.info.kind, inputs.info.length, inputs.info.window) == ("bases", 0, 0)
-    assert inputs.tables["train"].count == 8
+    found = opened(files, kind)
+    assert (found.info.kind, found.info.length, found.info.window) == ("bases", 0, 0)
+    assert found.tables["train"].count == 8
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -75,3 +80,88 @@ def test_a_model_of_dna_is_not_measured_without(tmp_path):
     with pytest.raises(DataError) as info:
         open_rows(config, "valid", read_info(tmp_path / "a"))
     sentence(info, "reads 20 bases", "data.valid has no promoters", "cnn_halflife_only")
+
+
+# The route online
+
+
+ROUTES = {
+    "cached": {},
+    "frozen": {"route": "online"},
+    "kept": {"route": "online", "finetune": True, "checkpointing": False},
+    "tuned": {"route": "online", "finetune": True},
+    "slower": {"route": "online", "finetune": True, "learning_rate": 1e-5},
+}
+
+
+@pytest.fixture
+def with_dna(tmp_path):
+    return {
+        "train": write_promoters(tmp_path / "train.h5", columns(8, 20, 0, "T")),
+        "valid": write_promoters(tmp_path / "valid.h5", columns(6, 20, 1, "V")),
+    }
+
+
+def routed(route):
+    return {"kind": "hyenadna", "d_model": 16, "n_layer": 1} | ROUTES[route]
+
+
+def test_a_backbone_within_the_training_reads_bases_and_gives_embeddings(with_dna):
+    found = opened(with_dna, "cnn_dna_only", backbone=routed("frozen"), embed={"bin_size": 3})
+    assert (found.info.kind, found.info.length, found.info.channels, found.info.window) == ("embedding", 7, 16, 20)
+    assert isinstance(found.tables["train"], PromoterRows)
+    assert found.backbone is None
+    assert found.backbone_sha256 == weights_sha256(random_hyenadna(16, 1, 22, 0))
+
+
+def test_what_makes_another_run_of_a_backbone_that_learns(with_dna):
+    found = {
+        name: opened(with_dna, "cnn_dna_only", backbone=routed(name)).identity for name in ROUTES if name != "cached"
+    }
+    assert found["kept"] == found["tuned"], "recomputing changes no number"
+    assert len(set(found.values())) == 3
+    other = opened(with_dna, "cnn_dna_only", backbone=routed("tuned") | {"seed": 1}).identity
+    assert other not in found.values()
+
+
+def test_weights_that_cannot_be_read_are_named_before_anything_starts(with_dna):
+    with pytest.raises(CheckpointError, match="weights nowhere do not exist"):
+        opened(with_dna, "cnn_dna_only", backbone={"kind": "hyenadna", "weights": "nowhere", "route": "online"})
+
+
+def test_runs_and_stores_of_before_the_route_are_the_same_ones(with_dna, monkeypatch):
+    """Neither the identity of a run by the cached route nor the settings in a manifest know the new keys."""
+    config = parse_config({"data": with_dna, "backbone": routed("cached")}, "test")
+    info = InputInfo(kind="embedding", length=1, channels=16, window=20)
+    monkeypatch.setattr(inputs, "canonical_hash", lambda value: value)
+    identity = inputs._identity(config, info, {"train": ["a"], "valid": ["b"]}, "sha")
+    assert set(identity) == {
+        *("seed", "inputs", "fingerprints", "backbone", "embed", "model", "halflife", "train", "threshold")
+    }
+    assert config.backbone.origin() == {
+        "kind": "hyenadna",
+        "weights": None,
+        "revision": None,
+        "d_model": 16,
+        "n_layer": 1,
+        "seed": 0,
+    }
+
+
+def test_a_backbone_that_changed_under_the_training_is_refused(tmp_path):
+    backbone = HyenaBackbone.model_validate(routed("frozen"))
+    folder = prepare_backbone(backbone, 20, weights_sha256(random_hyenadna(16, 1, 22, 0)), tmp_path)
+    assert weights_sha256(load_backbone(folder, None)) == weights_sha256(random_hyenadna(16, 1, 22, 0))
+    with pytest.raises(CheckpointError, match="changed while the training began"):
+        prepare_backbone(backbone, 20, "other", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["backbone"]
+    assert prepare_backbone(None, 20, None, tmp_path) is None
+
+
+def test_a_run_without_a_store_is_measured_from_bases_whatever_lies_there(with_dna, tmp_path):
+    config = small_config(backbone=routed("frozen"), data=with_dna, embed={"store": str(tmp_path / "store")})
+    save_toy(tmp_path / "a", config, InputInfo(kind="embedding", length=3, channels=16, window=20))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "manifest.json").write_text("{")
+    _, rows = open_rows(config, "valid", read_info(tmp_path / "a"))
+    assert (rows.count, rows.window) == (6, 20)

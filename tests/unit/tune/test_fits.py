@@ -1,5 +1,7 @@
 """The training of a trial in its own process: no Ray, no MLflow."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from toy_models import columns, write_promoters
 from raygenex.config import parse_config
 from raygenex.data.opening import open_splits
 from raygenex.metrics import auroc
-from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.backbone import prepare_backbone
+from raygenex.train.checkpoint import CheckpointInfo, InputInfo
 from raygenex.train.fitting import NetworkFit
 from raygenex.train.history import Progress
 from raygenex.train.inputs import open_inputs
@@ -123,6 +126,34 @@ def test_a_trial_that_lost_its_process_goes_on_from_its_state(make, tmp_path, mo
     assert first == whole[:2]
     assert len(epochs) == 2
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["0000", "0001", "tune"]
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_a_trial_may_embed_for_itself_and_goes_on_from_its_state(make, tmp_path, monkeypatch, finetune):
+    monkeypatch.setattr(fits, "SAVE_S", 0.0)
+    backbone = {"kind": "hyenadna", "d_model": 8, "n_layer": 1, "route": "online", "finetune": finetune}
+    shared = make(backbone=backbone, embed={"bin_size": 4})
+    config = shared.space.config
+    prepare_backbone(config.online, WINDOW, shared.inputs.backbone_sha256, shared.folder)
+    whole = run(LocalFit(shared, config, tmp_path / "0000"))
+    assert len(whole) == 4
+    interrupted = LocalFit(shared, config, tmp_path / "0001")
+    assert [interrupted.step(), interrupted.step()] == whole[:2]
+    again = LocalFit(shared, config, tmp_path / "0001")
+    assert run(again) == whole
+    # The model alone is timed, on embeddings as long as its own.
+    sample = read_sample(shared.inputs.tables["valid"], shared.inputs.info)
+    assert sample["sequence"].shape == (21, 5, 8)
+    found = judge(again.model(), dataclasses.replace(shared, sample=sample), config)
+    assert found["latency_ms"] > 0
+
+
+def test_the_sample_of_long_embeddings_is_small(make):
+    shared = make()
+    info = InputInfo(kind="embedding", length=20_000, channels=256, window=20_000)
+    sample = read_sample(shared.inputs.tables["valid"], info)
+    assert sample["sequence"].shape == (13, 20_000, 256)
+    assert len(sample["halflife"]) == len(sample["label"]) == 13
 
 
 def test_patience_ends_a_trial(make, tmp_path):
