@@ -21,6 +21,15 @@ for _letter in "RYSWKMBDHV":
 _INDEX_TO_LETTER = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
 _COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], dtype=np.uint8)
 
+# The code of a hot base is 16 more than what its index lacks to that of an unknown one, so that the low half of the
+# sum over a position gives the index, and two hot bases exceed any one.
+_HOT_CODES = np.array([20, 19, 18, 17], dtype=np.uint8)
+_PACKED_HOT_CODES = np.uint32(int.from_bytes(_HOT_CODES.tobytes()))
+_PACKED_ONES = np.uint32(0x01010101)
+
+# Bases that are decoded together: their numbers stay in a core's cache.
+CACHED_BASES = 2**15
+
 
 def from_string(text: str) -> NDArray[np.uint8]:
     """Turn a DNA string into base indices.
@@ -73,19 +82,81 @@ def from_one_hot(one_hot: NDArray[Any]) -> NDArray[np.uint8]:
     """
     if one_hot.shape[-1] != 4:
         raise ValueError(f"one-hot needs 4 values a position, not {one_hot.shape[-1]}")
-    hot: NDArray[np.bool_] = one_hot if one_hot.dtype == np.bool_ else one_hot == 1
-    if one_hot.dtype != np.bool_:
-        stray = ~hot & (one_hot != 0)
-        if stray.any():
-            where = tuple(int(i) for i in np.argwhere(stray)[0])
-            raise ValueError(f"value {one_hot[where]} at index {where} is neither 0 nor 1")
-    # One pass over bytes: a hot base adds 16 and its number plus 1, so two hot bases always exceed 20.
-    weights = np.array([17, 18, 19, 20], dtype=np.uint8)
-    code = np.ascontiguousarray(hot).view(np.uint8) @ weights
-    if (double := code > 20).any():
-        where = tuple(int(i) for i in np.argwhere(double)[0])
+    stored = np.ascontiguousarray(one_hot)
+    if stored.dtype == np.bool_:
+        # A file may hold more in a byte than true and false.
+        stored = stored.view(np.uint8)
+    if stored.dtype.itemsize == 1 and stored.dtype.kind in "iu":
+        hot = stored.view(np.uint8)
+    else:
+        # A value that equals 1, or differs from 0, is so in both or is neither 0 nor 1; NaN is not.
+        hot, nonzero = stored == 1, stored != 0
+        if (stray := hot != nonzero).any():
+            raise _stray(stored, stray)
+    codes = np.zeros(stored.shape[:-1], dtype=np.uint8)
+    rows = (-1, *stored.shape[-2:]) if codes.size else (0, 1, 4)
+    if not add_hot(hot.view(np.uint8).reshape(rows), codes.reshape(rows[:-1])):
+        raise _stray(stored, hot > 1)
+    if not decode_hot(codes):
+        where = tuple(int(i) for i in np.argwhere(hot.sum(axis=-1) > 1)[0])
         raise ValueError(f"{int(hot[where].sum())} bases are hot at index {where}")
-    return np.where(code == 0, UNKNOWN, code - 17).astype(np.uint8)
+    return codes
+
+
+def add_hot(hot: NDArray[np.uint8], codes: NDArray[np.uint8], base: int = 0) -> bool:
+    """Add the codes of hot bases to ``codes``, from which `decode_hot` makes base indices.
+
+    Parameters
+    ----------
+    hot
+        0 or 1 for each of some bases, shape ``(n, length, bases)``, the last axis without gaps.
+    codes
+        Shape ``(n, length)``, zeros before the first call; all four bases must be added before they are decoded.
+    base
+        Index of the first of those bases.
+
+    Returns
+    -------
+    Whether every value is 0 or 1; ``codes`` is of no use where it is not.
+    """
+    n, length, bases = hot.shape
+    if bases != 4:
+        found = np.uint8(0)
+        for number in range(bases):
+            column = hot[..., number]
+            found |= np.bitwise_or.reduce(column, axis=None)
+            codes += column * _HOT_CODES[base + number]
+        return bool(found <= 1)
+    # Four bytes are one number, whose product with the packed codes has the code of the hot byte in its last byte.
+    packed = hot.view("<u4")[..., 0]
+    step = max(1, CACHED_BASES // max(1, length))
+    products = np.empty((min(step, n), length), dtype="<u4")
+    last_bytes = products.view(np.uint8)[..., 3::4]
+    strays = np.uint32(0)
+    for start in range(0, n, step):
+        part = packed[start : start + step]
+        strays |= np.bitwise_or.reduce(part, axis=None)
+        np.multiply(part, _PACKED_HOT_CODES, out=products[: len(part)])
+        codes[start : start + step] = last_bytes[: len(part)]
+    return not strays & ~_PACKED_ONES
+
+
+def decode_hot(codes: NDArray[np.uint8]) -> bool:
+    """Turn codes of hot bases into base indices, in place.
+
+    Returns
+    -------
+    Whether no position had two hot bases; ``codes`` is of no use where one had.
+    """
+    most = int(codes.max(initial=0))
+    np.bitwise_and(codes, 15, out=codes)
+    np.subtract(UNKNOWN, codes, out=codes)
+    return most <= int(_HOT_CODES[0])
+
+
+def _stray(stored: NDArray[Any], stray: NDArray[np.bool_]) -> ValueError:
+    where = tuple(int(i) for i in np.argwhere(stray)[0])
+    return ValueError(f"value {stored[where]} at index {where} is neither 0 nor 1")
 
 
 def to_one_hot(indices: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ opens HDF5; a handle lives no longer than the call that opened it, so that every
 
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import sequence
+from raygenex.data.chunks import ChunkReader, NotPlainError, is_plain
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.limits import check_stored, refuse_foreign
 from raygenex.data.locate import is_url, local_copy
@@ -54,6 +56,8 @@ __all__ = [
     "read_rows",
     "read_table",
 ]
+
+logger = logging.getLogger(__name__)
 
 MIB = 2**20
 CONTIGUOUS_CHUNK_BYTES = 8 * MIB
@@ -199,7 +203,7 @@ def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = No
     """
     window = _checked_window(file, window)
     with _open_known(file) as handle:
-        return _read_block(handle, file, start, stop, window)
+        return _read_block(handle, file, start, stop, window, _chunk_reader(handle, file, window))
 
 
 def iter_rows(
@@ -226,8 +230,9 @@ def iter_rows(
     assert rows_per_block >= 1, rows_per_block
     window = _checked_window(file, window)
     with _open_known(file) as handle:
+        reader = _chunk_reader(handle, file, window)
         for first in range(start, stop, rows_per_block):
-            yield _read_block(handle, file, first, min(first + rows_per_block, stop), window)
+            yield _read_block(handle, file, first, min(first + rows_per_block, stop), window, reader)
 
 
 def fingerprint(path: str) -> str:
@@ -398,19 +403,37 @@ def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) 
     return table
 
 
-def _read_block(handle: h5py.File, file: PromoterFile, start: int, stop: int, window: int) -> dict[str, NDArray[Any]]:
+def _chunk_reader(handle: h5py.File, file: PromoterFile, window: int) -> ChunkReader | None:
+    """Return what reads the middle ``window`` of promoters without HDF5's filters, where their file is plain enough."""
+    if not window or not is_plain(handle[PROMOTER]):
+        return None
+    return ChunkReader(handle[PROMOTER], sequence.crop_start(file.window, window), window)
+
+
+def _read_block(
+    handle: h5py.File, file: PromoterFile, start: int, stop: int, window: int, reader: ChunkReader | None
+) -> dict[str, NDArray[Any]]:
     assert 0 <= start <= stop <= file.rows, (start, stop, file.rows)
     table = _read_columns(handle, file, start, stop)
-    bases = _read_bases(handle, file, table, start, window) if window else np.empty((stop - start, 0), dtype=np.uint8)
+    bases = _read_bases(handle, file, table, start, window, reader)
     block = {"gene_id": table.gene_id, "sequence": bases, "halflife": table.halflife}
     if table.label is not None:
         block["label"] = table.label
     return block
 
 
-def _read_bases(handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int) -> NDArray[np.uint8]:
+def _read_bases(
+    handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int, reader: ChunkReader | None
+) -> NDArray[np.uint8]:
     """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
     stop = start + len(table.gene_id)
+    if not window:
+        return np.empty((stop - start, 0), dtype=np.uint8)
+    if reader is not None:
+        try:
+            return reader.read(start, stop)
+        except NotPlainError as reason:
+            logger.debug("%s: rows %d to %d are read through HDF5: %s", file.path, start, stop - 1, reason)
     # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
     first = sequence.crop_start(file.window, window)
     with _damage_named(file, start, stop):
@@ -418,7 +441,9 @@ def _read_bases(handle: h5py.File, file: PromoterFile, table: Table, start: int,
     try:
         return sequence.from_one_hot(one_hot)
     except ValueError:
-        raise DataError(one_hot_problem(file, table.gene_id, one_hot, first)) from None
+        # A file may hold more in a byte than true and false.
+        values = one_hot.view(np.uint8) if one_hot.dtype == np.bool_ else one_hot
+        raise DataError(one_hot_problem(file, table.gene_id, values, first)) from None
 
 
 @contextmanager

@@ -198,9 +198,8 @@ def check_columns(file: PromoterFile, start: int, table: Table, label: NDArray[A
     DataError
         If a gene id is empty, a half-life feature NaN or infinite, or a label neither 0 nor 1.
     """
-    for row, gene in enumerate(table.gene_id):
-        if not gene.strip():
-            raise DataError(f"{file.path}: the gene id of row {start + row} is empty; give every gene an id")
+    if "" in (named := list(map(str.strip, table.gene_id))):
+        raise DataError(f"{file.path}: the gene id of row {start + named.index('')} is empty; give every gene an id")
     if (bad := np.argwhere(~np.isfinite(table.halflife))).size:
         row, column = bad[0]
         raise DataError(
