@@ -5,7 +5,7 @@ names are those of the published checkpoints, so that they load as they are.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,13 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
 
+from raygenex.embed import blocks
 from raygenex.embed.longconv import LongFilter, ShortFilter
+from raygenex.embed.pooling import pool_bins
 from raygenex.errors import DataError
 
 FIRST_BASE_ID = 7
 """The token of A; C, G, T and N follow (ids 0 to 6 are special tokens)."""
-
-# In inference a CPU is fastest when intermediate results stay small; measured at d_model 128.
-_CPU_POSITIONS = 2**15
-_CPU_MLP_POSITIONS = 2**12
 
 
 class HyenaDnaConfig(PreTrainedConfig):
@@ -114,12 +112,6 @@ class _Mlp(nn.Module):
         self.fc2 = nn.Linear(config.d_inner, config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or not x.is_cpu:
-            return self._widen(x)
-        parts = x.flatten(0, 1).split(_CPU_MLP_POSITIONS)
-        return torch.cat([self._widen(part) for part in parts]).view(x.shape)
-
-    def _widen(self, x: Tensor) -> Tensor:
         return self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
 
 
@@ -147,13 +139,11 @@ class _Backbone(nn.Module):
         self.recompute = False
         """Whether a backward pass computes the activations of each layer anew, so that they need not be kept."""
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or not embedded.is_cpu:
-            return self._encode(embedded)
-        groups = embedded.split(max(1, _CPU_POSITIONS // embedded.shape[1]))
-        return torch.cat([self._encode(group) for group in groups])
-
-    def _encode(self, embedded: Tensor) -> Tensor:
+    def forward(self, source: Tensor) -> Tensor:
+        """Encode token ids ``(N, L)`` or rows of the embedding table ``(N, L, d_model)``."""
+        if blocks.can_overwrite(self):
+            return blocks.encode(self, source, 1, "mean")
+        embedded = source if source.is_floating_point() else self.embeddings["word_embeddings"](source)
         # The residual stream is float32 even in a bfloat16 model, as it was in pretraining.
         hidden = self.dropout(embedded).float()
         for layer in self.layers:
@@ -209,13 +199,9 @@ class HyenaDnaModel(PreTrainedModel):
             If the sequence is longer than the network's ``max_seq_len``.
         """
         assert (input_ids is None) != (inputs_embeds is None), "give either input_ids or inputs_embeds"
-        embedded = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
-        if (length := embedded.shape[1]) > self.config.max_seq_len:
-            raise DataError(
-                f"a sequence of {length} bases is longer than this HyenaDNA reads, {self.config.max_seq_len}: "
-                "crop it with data.window, or use weights made for longer sequences"
-            )
-        hidden = self.backbone(embedded)
+        source = input_ids if inputs_embeds is None else inputs_embeds
+        self._check_length(source.shape[1])
+        hidden = self.backbone(source)
         return BaseModelOutput(last_hidden_state=hidden) if return_dict else (hidden,)
 
     def embed_bases(self, codes: Tensor) -> Tensor:
@@ -226,11 +212,45 @@ class HyenaDnaModel(PreTrainedModel):
         DataError
             If the sequence is longer than the network's ``max_seq_len``.
         """
-        return self(input_ids=codes.int() + FIRST_BASE_ID).last_hidden_state
+        return self.embed_bins(codes, 1, "mean")
+
+    def embed_bins(self, codes: Tensor, bin_size: int, pooling: Literal["mean", "max"]) -> Tensor:
+        """Embed base indices and join the bases of each bin, as :func:`raygenex.embed.pooling.pool_bins` does.
+
+        Without gradients, the embeddings of all bases exist for a few sequences at a time only.
+
+        Parameters
+        ----------
+        codes
+            Base indices, uint8 ``(N, L)`` with values 0 to 4.
+        bin_size, pooling
+            Bases a bin, at least 1, and ``mean`` or ``max`` over them.
+
+        Returns
+        -------
+        Shape ``(N, ceil(L / bin_size), d_model)``.
+
+        Raises
+        ------
+        DataError
+            If the sequence is longer than the network's ``max_seq_len``.
+        """
+        ids = codes.int() + FIRST_BASE_ID
+        if not blocks.can_overwrite(self):
+            return pool_bins(self(input_ids=ids).last_hidden_state, bin_size, pooling)
+        self._check_length(codes.shape[1])
+        return blocks.encode(self.backbone, ids, bin_size, pooling)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the embedding table."""
         return self.backbone.embeddings["word_embeddings"]
+
+    def _check_length(self, length: int) -> None:
+        if length > self.config.max_seq_len:
+            raise DataError(
+                f"a sequence of {length} bases is longer than this HyenaDNA reads, {self.config.max_seq_len}: "
+                "crop it with data.window, or use weights made for longer sequences"
+            )
 
     def _init_weights(self, module: nn.Module) -> None:
         std = self.config.initializer_range

@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from raygenex.embed.pooling import pool_bins
-
 
 def embed_sequences(
     backbone: Any, sequence: np.ndarray, settings: dict[str, Any], device: str, batch_size: int
@@ -35,6 +33,6 @@ def embed_sequences(
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=lower):
         for start in range(0, len(sequence), batch_size):
             codes = torch.from_numpy(np.array(sequence[start : start + batch_size])).to(device)
-            bins = pool_bins(backbone.embed_bases(codes), settings["bin_size"], settings["pooling"])
+            bins = backbone.embed_bins(codes, settings["bin_size"], settings["pooling"])
             pooled.append(bins.to(getattr(torch, settings["dtype"])).cpu().numpy())
     return np.concatenate(pooled)
