@@ -34,7 +34,8 @@ from raygenex.tune.ledger import Ledger, Record
 
 MARK = "RAYGENEX_CHAOS"
 """The variable that all processes below a command inherit, by which orphans are known."""
-GONE_S = 30.0
+# Ray's agents of a driver that was killed at once try for up to a minute to tell its control plane, which is gone too.
+GONE_S = 90.0
 ACTOR, WORKER, TRIAL, NODE = "embedding actor", "training worker", "trial", "node"
 DRIVERS = {"driver, SIGKILL": signal.SIGKILL, "driver, SIGTERM": signal.SIGTERM, "driver, Ctrl-C": signal.SIGINT}
 _TITLES = {ACTOR: "MapWorker", WORKER: "RayTrainWorker", TRIAL: "ResourceTrainable"}
@@ -144,6 +145,8 @@ def _config(folder: Path, data: Path, name: str) -> RunConfig:
         "train": {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 20}
         | {"cpus_per_worker": 1.5},
         "tune": {"space": {"model.dropout": {"uniform": [0.0, 0.5]}}, "trials": TRIALS}
+        # What a sampler proposes may be something else after an interruption; these settings are given.
+        | {"first": [{"model.dropout": number / 10} for number in range(TRIALS)]}
         | {"seeds": [], "stop_early": False, "sampler": "random", "max_failures": 20},
     }
     return parse_config(values, "the configuration of the chaos test")
