@@ -102,11 +102,17 @@ def measure(genes: int, window: int, folder: Path) -> dict[str, dict[str, float]
     job = folder / "job.yaml"
     job.write_text(JOB.format(folder=folder), encoding="utf-8")
     simulate(SimulateConfig(train=genes, valid=genes // 10, test=8, window=window), folder / "data")
-    return {
-        "embed": peaks_of(["embed", str(job)]),
-        "train": peaks_of(["train", str(job)]),
-        "predict": peaks_of(["predict", str(job), f"{folder}/data/train.h5", "--output", f"{folder}/scores.parquet"]),
+    commands = {
+        "embed": ["embed", str(job)],
+        "train": ["train", str(job)],
+        "predict": ["predict", str(job), f"{folder}/data/train.h5", "--output", f"{folder}/scores.parquet"],
     }
+    found = {}
+    for name, command in commands.items():
+        found[name] = peaks_of(command)
+        shown = "  ".join(f"{what} {value:,.0f}" for what, value in found[name].items())
+        print(f"{name}, {genes:,} genes, MB: {shown}", file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> None:
