@@ -32,10 +32,23 @@ class Session:
 
 
 class _Redacting(logging.Formatter):
-    """Writes log lines without secrets, whoever logs them."""
+    """Writes log lines without secrets, their tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+def _record(*arguments: Any, **more: Any) -> logging.LogRecord:
+    """Make a log record without secrets: libraries such as MLflow have handlers of their own."""
+    record = logging.LogRecord(*arguments, **more)
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError):
+        # A format that does not fit its values is told by whoever writes it out.
+        return record
+    if (clean := redact(text)) != text:
+        record.msg, record.args = clean, ()
+    return record
 
 
 def start(debug: bool) -> None:
@@ -45,6 +58,7 @@ def start(debug: bool) -> None:
         # Ray prints on standard output; that is for the result alone, which a program may read.
         Session.out = sys.stdout
         sys.stdout = sys.stderr
+    logging.setLogRecordFactory(_record)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Redacting("%(asctime)s %(message)s", datefmt="%H:%M:%S"))

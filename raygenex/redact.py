@@ -24,7 +24,7 @@ _SHORTEST = 6
 _USER = re.compile(r"(?<=://)[^/\s\"<]+@")
 # Keys of signed addresses: Amazon's and Google's X-..., Azure's sig, and what others call theirs.
 _QUERY = re.compile(
-    r"(?i)([?&;](?:amp;)?[\w.-]*(?:signature|credential|token|password|passwd|secret|api_?key|access_?key|\bsig)=)[^&\s\"'<>#;]+"
+    r"(?i)([?&;](?:amp;)?[\w.-]*(?:signature|credential|token|password|passwd|secret|api_?key|access_?key|\bsig)=)[^&\s\"'<>#;,)]+"
 )
 
 

@@ -41,6 +41,9 @@ _SETTINGS = {
 # A refused object is an UnpicklingError; flipped bytes surface as nearly anything.
 _DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError)
 _NAMED_AT_MOST = 3
+# A network is made from its settings before its tensors are looked for.
+_MOST_LAYERS = 1000
+_LARGEST = 10**8
 
 
 def build_backbone(config: HyenaBackbone, window: int) -> HyenaDnaModel:
@@ -205,7 +208,7 @@ def _read_settings(path: Path, where: str, published: bool) -> dict[str, Any]:
     values = {_LAYER_NAMES.get(name, name): value for name, value in layer.items()} | values
     settings = {name: values[name] for name in _SETTINGS if name in values}
     for name, value in settings.items():
-        if problem := _problem(value, _SETTINGS[name]):
+        if problem := _problem(name, value):
             raise CheckpointError(
                 f"{where}: {_CONFIG} gives {name} as {value!r}, which is not {problem}: fetch it again"
             )
@@ -216,16 +219,22 @@ def _read_settings(path: Path, where: str, published: bool) -> dict[str, Any]:
     return settings
 
 
-def _problem(value: object, default: object) -> str | None:
-    """Say what a setting with this default should be, if ``value`` is not that."""
+def _problem(name: str, value: object) -> str | None:
+    """Say what a setting should be, if ``value`` is not that."""
+    default = _SETTINGS[name]
     if isinstance(default, bool):
         return None if isinstance(value, bool) else "true or false"
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name.endswith("dropout"):
+        return None if isinstance(value, int | float) and number and 0 <= value <= 1 else "a number from 0 to 1"
     if isinstance(default, float):
         return None if number else "a number"
     if default is None and value is None:
         return None
-    return None if number and isinstance(value, int) and value >= 1 else "a positive whole number"
+    most = _MOST_LAYERS if name in ("n_layer", "num_inner_mlps") else _LARGEST
+    if not (number and isinstance(value, int) and value >= 1):
+        return "a positive whole number"
+    return None if value <= most else f"at most {most}"
 
 
 def _backbone_tensors(state: dict[Any, Any], where: str) -> dict[str, Tensor]:
@@ -272,8 +281,11 @@ def _infer_sizes(tensors: dict[str, Tensor], where: str) -> dict[str, Any]:
 
 def _assemble(settings: dict[str, Any], tensors: dict[str, Tensor], where: str) -> HyenaDnaModel:
     # Without storage and without random numbers: every parameter and buffer comes from the checkpoint.
-    with torch.device("meta"):
-        model = HyenaDnaModel(HyenaDnaConfig(**settings))
+    try:
+        with torch.device("meta"):
+            model = HyenaDnaModel(HyenaDnaConfig(**settings))
+    except (ValueError, TypeError, RuntimeError, OverflowError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{where}: {_CONFIG} describes no network ({error}): fetch it again") from None
     expected = model.state_dict()
     if missing := [name for name in expected if name not in tensors]:
         raise CheckpointError(

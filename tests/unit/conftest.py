@@ -25,4 +25,5 @@ def raygenex(capsys, monkeypatch, tmp_path):
 
     yield call
     root.handlers[:], root.level = before[:2]
+    logging.setLogRecordFactory(logging.LogRecord)
     package.setLevel(before[2])

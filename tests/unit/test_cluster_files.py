@@ -180,3 +180,38 @@ def test_the_tracking_server_is_the_one_that_the_jobs_name():
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == IMAGE
     assert "--port=5000" in container["command"]
+
+
+OPEN = {
+    "jobs/mlflow-server.yaml": "a container: Kubernetes reaches it by the pod's address, and the service is inside",
+}
+"""Files that let a server listen on every address, and why."""
+
+
+def test_servers_listen_on_their_own_machine_unless_told():
+    texts = [
+        *(ROOT / "raygenex").rglob("*.py"),
+        *(ROOT / "jobs").iterdir(),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / name for name in ("README.md", "cluster.yaml", "Makefile")),
+    ]
+    found = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in texts if path.is_file()}
+    wide = re.compile(r"(?i)host[=\s:\"',]+(0\.0\.0\.0|::|\"\")(?![\d.])")
+    assert {name for name, text in found.items() if wide.search(text)} == set(OPEN)
+    for name, text in found.items():
+        for command in re.findall(r"ray start[^\n`]*--head[^\n`]*", text):
+            assert "--dashboard-host=127.0.0.1" in command or "--block" in command, (name, command)
+        for command in re.findall(r"mlflow (?:server|models serve)[^\n`]*", text):
+            assert not re.search(r"(?:--host|-h)[ =]0\.", command) or name in OPEN, (name, command)
+
+
+def test_nothing_turns_the_token_off():
+    for path in [*(ROOT / "raygenex").rglob("*.py"), *LAUNCHED, *(ROOT / "jobs").glob("*.yaml")]:
+        text = path.read_text(encoding="utf-8")
+        assert "RAY_AUTH_MODE=disabled" not in text, path
+        assert not re.search(r"RAY_AUTH_MODE[\"':\s=]+disabled", text), path
+
+
+def test_rayjobs_ask_for_the_token():
+    for path in RAYJOBS:
+        assert "authOptions" in path.read_text(encoding="utf-8"), path

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
-import mlflow
 import numpy as np
 import pytest
 import torch
@@ -205,43 +204,41 @@ def test_a_pickle_in_the_place_of_safetensors(tmp_path, marker):
         load_checkpoint(folder)
 
 
-def registered(tmp_path, marker, **tags):
-    """Register a model whose loader, and a pickle beside the checkpoint, run code; return a configuration."""
+@pytest.fixture
+def hostile(tmp_path, marker):
+    """A configuration, and a function that registers a model whose loader and pickle run code, with a tag."""
     config = parse_config(small_config().dump() | {"output": str(tmp_path / "runs")}, "test")
     folder = tmp_path / "model"
     checkpoint = folder / "artifacts" / "checkpoint"
     save_toy(checkpoint, config, InputInfo(kind="bases", length=20, channels=4, window=20))
-    code = folder / "code"
-    code.mkdir()
-    (code / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\ndef _load_pyfunc(path): pass\n")
+    (folder / "code").mkdir()
+    evil = f"import os\nos.mkdir({str(marker)!r})\ndef _load_pyfunc(path): pass\n"
+    (folder / "code" / "evil.py").write_text(evil)
     (folder / "python_model.pkl").write_bytes(pickle.dumps(Bomb(marker)))
     (folder / "MLmodel").write_text("flavors:\n  python_function: {loader_module: evil, code: code, data: .}\n")
     (tmp_path / "runs").mkdir()
-    uri = tracking_uri(config)
-    client = MlflowClient(uri, uri)
+    client = MlflowClient(tracking_uri(config), tracking_uri(config))
     client.create_registered_model("hostile")
-    values = {"raygenex.checkpoint_sha256": checkpoint_sha256(checkpoint)} | tags
-    values = {key: value for key, value in values.items() if value is not None}
-    client.create_model_version("hostile", folder.as_uri(), tags=values)
-    return config, uri
+
+    def register(digest):
+        digest = checkpoint_sha256(checkpoint) if digest == "right" else digest
+        tags = {} if digest is None else {"raygenex.checkpoint_sha256": digest}
+        version = client.create_model_version("hostile", folder.as_uri(), tags=tags)
+        return f"models:/hostile/{version.version}"
+
+    return config, register
 
 
-def test_a_registered_model_with_a_loader_of_its_own(tmp_path, marker):
-    config, uri = registered(tmp_path, marker)
-    found = Predictor(fetch_checkpoint(config, "models:/hostile/1"))
-    assert found.info.inputs.window == 20
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-
-
-@pytest.mark.parametrize("digest", [None, "", "../../../../x", "a" * 63, "a" * 64])
-def test_a_registered_model_that_is_not_ours(tmp_path, marker, digest):
-    config, _ = registered(tmp_path, marker, **{"raygenex.checkpoint_sha256": digest})
-    with pytest.raises(CheckpointError):
-        fetch_checkpoint(config, "models:/hostile/1")
-    models = tmp_path / "runs" / "models"
-    assert not models.exists() or not list(models.iterdir())
+def test_a_registered_model_with_a_loader_of_its_own(tmp_path, hostile):
+    config, register = hostile
+    for digest in (None, "", "../../../../x", "a" * 63, "a" * 64):
+        with pytest.raises(CheckpointError):
+            fetch_checkpoint(config, register(digest))
+    assert not any((tmp_path / "runs" / "models").glob("*"))
     assert not (tmp_path / "x").exists()
+    # The checkpoint in it is one, and is all that is loaded.
+    found = Predictor(fetch_checkpoint(config, register("right")))
+    assert found.info.inputs.window == 20
 
 
 # Files that point to others

@@ -315,3 +315,27 @@ def test_core60_makes_a_small_page(shared_data):
     text = page_of(data)
     assert len(text) < 200_000
     assert "12,681" in text
+
+
+HOSTILE = (
+    "</script><script>x()</script>",
+    "<img src=x onerror=x()>",
+    '" onclick="x()',
+    "' onclick='x()",
+    "{{ 7*7 }}",
+    "&lt;b&gt;",
+)
+
+
+def test_names_are_text_and_nothing_else(write):
+    paths = []
+    for split in ("train", "valid"):
+        names = np.array([f"{name}{split}" for name in HOSTILE], dtype=object)
+        path = write(f"{split}.h5", n=len(HOSTILE), window=200, gene_id=names)
+        paths.append(add(path, chrom=HOSTILE[1], genome_build=HOSTILE[0], halflife_scale="log10", window_first=-100))
+    page = Page(page_of(config(train=[paths[0]], valid=[paths[1]])))
+    assert HOSTILE[0] in page.text
+    # The examples of leaks name genes; a script element would swallow what follows it.
+    assert sum(f"{name}valid" in page.text for name in HOSTILE) >= 3
+    assert not {"img", "script"} & {tag for tag, _ in page.elements}
+    assert not any(name.startswith("on") for _, values in page.elements for name in values)

@@ -283,6 +283,24 @@ def test_weights_of_a_backbone(backbone, tmp_path_factory, data, seed):
     answer(lambda: load_backbone(str(folder), None), folder)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"embed_dropout": -1},
+        {"n_layer": 10**9},
+        {"num_inner_mlps": 10**12},
+        {"d_model": 2**70},
+        {"max_seq_len": 10**15},
+    ],
+    ids=str,
+)
+def test_settings_of_no_backbone(backbone, tmp_path, settings):
+    values = json.loads((backbone / "config.json").read_text()) | settings
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "model.safetensors").write_bytes((backbone / "model.safetensors").read_bytes())
+    assert next(iter(settings)) in str(answer(lambda: load_backbone(str(tmp_path), None), tmp_path))
+
+
 @examples(20)
 @given(st.integers(0, 2**32))
 def test_weights_of_a_ckpt(backbone, tmp_path_factory, seed):

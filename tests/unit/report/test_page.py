@@ -256,3 +256,18 @@ def test_a_registered_model_and_no_password(facts):
     (row,) = eval(code[1])
     assert row["sequence"] == "N" * toy_runs.WINDOW
     assert set(row) == {"sequence", *facts.trained.info.features}
+
+
+@pytest.mark.parametrize(
+    "name", ["</script><script>x()</script>", "<img src=x onerror=x()>", '" onclick="x()', "]]><!--"]
+)
+def test_names_of_genes_are_text_and_nothing_else(tmp_path, monkeypatch, name, page):
+    monkeypatch.setattr(toy_runs, "ODD", name)
+    config, folder = toy_runs.make_run(tmp_path)
+    toy_runs.add_evaluation(folder, config.data.valid[0])
+    text = render_page(collect(folder), DAY)
+    found = Page(text)
+    assert text.count("<script") == text.count("</script>") <= 1 + text.count('type="application/json"')
+    tags = [tag for tag, _ in found.elements]
+    assert "img" not in tags
+    assert not any(attribute.startswith("on") for _, values in found.elements for attribute in values)
