@@ -37,7 +37,7 @@ def make(tmp_path, monkeypatch):
     info = CheckpointInfo(config={}, config_hash="", inputs=inputs.info)
     shared = Shared(Space(config), info, {}, read_sample(inputs.tables["valid"]), inputs, splits, None, tmp_path / "t")
     monkeypatch.setattr(nested, "open_epoch_log", lambda: None)
-    monkeypatch.setattr(nested, "network_trainer", lambda training, start, log, stop: None)
+    monkeypatch.setattr(nested, "network_trainer", lambda training, start, backbone, log, stop: None)
 
     def trial(reported, fail=None):
         import contextlib
