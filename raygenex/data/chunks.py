@@ -2,9 +2,10 @@
 
 HDF5 inflates a chunk, copies it through its cache into an array of one-hot values, and that array is then turned into
 base indices. Here each chunk is turned into base indices as soon as it is inflated, by ISA-L's inflate where the
-package ``isal`` is installed, which is about twice as fast as zlib's. Only what is stored plainly is read so: one byte a value, gzip with or without HDF5's shuffling of bytes (which
-leaves single bytes as they are). For all else, and wherever a chunk is damaged, was never written or holds what is no
-one-hot, a reader gives up; its caller reads the same rows through HDF5 and finds the words for what is wrong.
+package ``isal`` is installed, which is about twice as fast as zlib's. Only what is stored plainly is read so: one byte
+a value, gzip with or without HDF5's shuffling of bytes (which leaves single bytes as they are). For all else, and
+wherever a chunk is damaged, was never written or holds what is no one-hot, a reader gives up; its caller reads the same
+rows through HDF5 and finds the words for what is wrong.
 """
 
 import math
@@ -42,8 +43,9 @@ def is_plain(dataset: Any) -> bool:
     stored = dataset.id.get_create_plist()
     filters = [stored.get_filter(number)[0] for number in range(stored.get_nfilters())]
     deep, long, bases = dataset.chunks
-    held = deep * (long * bases + dataset.shape[1])
-    return filters in ([DEFLATE], [SHUFFLE, DEFLATE]) and deep * long * bases >= LEAST_CHUNK_BYTES and held <= MOST_BYTES
+    size = deep * long * bases
+    fits = size >= LEAST_CHUNK_BYTES and size + deep * dataset.shape[1] <= MOST_BYTES
+    return filters in ([DEFLATE], [SHUFFLE, DEFLATE]) and fits
 
 
 class ChunkReader:
