@@ -108,11 +108,12 @@ def embed(
     """Embed the promoters once, into the store."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.embed.run import embed as run_embed
 
     if dry_run:
         print_plan(settings, as_json, [plan.plan_embed(settings, force)])
         return
+    from raygenex.embed.run import embed as run_embed
+
     result = run_embed(settings, force)
     print_result(result, as_json, lambda: text.embed_text(result))
 
@@ -130,11 +131,12 @@ def train(
     """Train the model, or continue an interrupted run."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.train.run import train as run_train
 
     if dry_run:
         print_plan(settings, as_json, [plan.plan_train(settings, force)])
         return
+    from raygenex.train.run import train as run_train
+
     result = run_train(settings, force, strict)
     print_result(result, as_json, lambda: text.train_text(result))
 
@@ -152,13 +154,14 @@ def evaluate(
     """Measure the model on a split, with intervals."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.evaluate import evaluate as run_evaluate
 
     if split not in ("valid", "test"):
         raise ConfigError(f"--split {split} is no split to evaluate on: use valid or test")
     if dry_run:
         print_plan(settings, as_json, [plan.plan_evaluate(settings, split)])
         return
+    from raygenex.evaluate import evaluate as run_evaluate
+
     result = run_evaluate(settings, split, force)
     values = asdict(result) | {"metrics": {name: interval._asdict() for name, interval in result.metrics.items()}}
     print_result(values, as_json, lambda: text.evaluate_text(result))
@@ -176,12 +179,13 @@ def register(
     """Register the model in MLflow as `candidate`."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.registry import register as run_register
 
     if dry_run:
         steps = [plan.plan_register(settings)]
         print_plan(settings, as_json, [*steps, "promote: it, if it beats the champion on valid"] if promote else steps)
         return
+    from raygenex.registry import register as run_register
+
     result = run_register(settings)
     if promote:
         promote_registered(settings, result, as_json)
@@ -207,13 +211,14 @@ def predict(
     """Score the genes of HDF5 files with a model."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.predict import predict as run_predict
     from raygenex.registry import fetch_checkpoint
 
     checkpoint = fetch_checkpoint(settings, model or f"{settings.folder}/checkpoint")
     if dry_run:
         print_plan(settings, as_json, [plan.plan_predict(settings, inputs, checkpoint, output, force)])
         return
+    from raygenex.predict import predict as run_predict
+
     result = run_predict(settings, inputs, checkpoint, output, force)
     print_result(result, as_json, lambda: text.predict_text(result))
 
@@ -230,11 +235,12 @@ def benchmark(
     """Train every model over several seeds, and write the tables that compare them."""
     settings = load(config, override, debug)
     from raygenex import plan, text
-    from raygenex.benchmark.run import benchmark as run_benchmark
 
     if dry_run:
         print_plan(settings, as_json, plan.plan_benchmark(settings, force))
         return
+    from raygenex.benchmark.run import benchmark as run_benchmark
+
     result = run_benchmark(settings, force)
     print_result(text.benchmark_values(result), as_json, lambda: text.benchmark_text(result))
     if result.winner is None:
@@ -277,11 +283,13 @@ def run(
 ) -> None:
     """Run everything, from data to registered model."""
     settings = load(config, override, debug)
-    from raygenex import pipeline, plan, text
+    from raygenex import plan, text
 
     if dry_run:
         print_plan(settings, as_json, plan.plan_run(settings, force))
         return
+    from raygenex import pipeline
+
     result = pipeline.run(settings, force)
     print_result(result, as_json, lambda: text.run_text(settings, result))
 

@@ -26,8 +26,6 @@ def explain(
     if len(model or ()) > 1:
         raise ConfigError(f"{' '.join(model or ())} is more than one model: give one, and the configuration last")
     from raygenex import plan
-    from raygenex.explain.run import explain as run_explain
-    from raygenex.explain.text import explain_text
     from raygenex.registry import fetch_checkpoint
 
     given = model[0] if model else f"{settings.folder}/checkpoint"
@@ -35,5 +33,8 @@ def explain(
     if dry_run:
         print_plan(settings, as_json, plan.plan_explain(settings, checkpoint, force))
         return
+    from raygenex.explain.run import explain as run_explain
+    from raygenex.explain.text import explain_text
+
     result = run_explain(settings, checkpoint, force, None if checkpoint == given else given)
     print_result(result, as_json, lambda: explain_text(result))

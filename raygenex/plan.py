@@ -13,8 +13,6 @@ from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.errors import RaygenexError
 from raygenex.evaluate import open_rows
-from raygenex.explain.job import plan as plan_work
-from raygenex.explain.job import prepare
 from raygenex.predict import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info
@@ -126,6 +124,10 @@ def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: 
 
 def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
     """Say which methods would be computed for how many genes, and what is there already."""
+    # Its model is loaded, and what loads one would keep the plans of other verbs waiting.
+    from raygenex.explain.job import plan as plan_work
+    from raygenex.explain.job import prepare
+
     job = prepare(config, checkpoint)
     work, stale = plan_work(job, force)
     genes, options = job.genes, config.explain

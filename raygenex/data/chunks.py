@@ -2,9 +2,10 @@
 
 HDF5 inflates a chunk, copies it through its cache into an array of one-hot values, and that array is then turned into
 base indices. Here each chunk is turned into base indices as soon as it is inflated, by ISA-L's inflate where the
-package ``isal`` is installed, which is about twice as fast as zlib's. Only what is stored plainly is read so: one byte a value, gzip with or without HDF5's shuffling of bytes (which
-leaves single bytes as they are). For all else, and wherever a chunk is damaged, was never written or holds what is no
-one-hot, a reader gives up; its caller reads the same rows through HDF5 and finds the words for what is wrong.
+package ``isal`` is installed, which is about twice as fast as zlib's. Only what is stored plainly is read so: one byte
+a value, gzip with or without HDF5's shuffling of bytes (which leaves single bytes as they are). For all else, and
+wherever a chunk is damaged, was never written or holds what is no one-hot, a reader gives up; its caller reads the same
+rows through HDF5 and finds the words for what is wrong.
 """
 
 import math
@@ -42,8 +43,9 @@ def is_plain(dataset: Any) -> bool:
     stored = dataset.id.get_create_plist()
     filters = [stored.get_filter(number)[0] for number in range(stored.get_nfilters())]
     deep, long, bases = dataset.chunks
-    held = deep * (long * bases + dataset.shape[1])
-    return filters in ([DEFLATE], [SHUFFLE, DEFLATE]) and deep * long * bases >= LEAST_CHUNK_BYTES and held <= MOST_BYTES
+    size = deep * long * bases
+    fits = size >= LEAST_CHUNK_BYTES and size + deep * dataset.shape[1] <= MOST_BYTES
+    return filters in ([DEFLATE], [SHUFFLE, DEFLATE]) and fits
 
 
 class ChunkReader:
@@ -62,6 +64,8 @@ class ChunkReader:
 
     def __init__(self, dataset: Any, first: int, window: int) -> None:
         self._dataset = dataset
+        # Every look at these asks HDF5 anew.
+        self._rows, self._chunks = dataset.shape[0], dataset.chunks
         self._first = first
         self._window = window
         self._kept_top = -1
@@ -75,10 +79,10 @@ class ChunkReader:
         NotPlainError
             If a chunk is damaged, was never written or stored past a filter, or a position is not one-hot.
         """
-        rows, deep = self._dataset.shape[0], self._dataset.chunks[0]
+        deep = self._chunks[0]
         codes = np.zeros((stop - start, self._window), dtype=np.uint8)
         for top in range(start - start % deep, stop, deep):
-            bottom = min(top + deep, rows)
+            bottom = min(top + deep, self._rows)
             low, high = max(start, top), min(stop, bottom)
             here = codes[low - start : high - start]
             if self._kept_top == top:
@@ -96,7 +100,7 @@ class ChunkReader:
 
     def _add_band(self, top: int, codes: NDArray[np.uint8]) -> None:
         """Add the codes of the band that begins in row ``top``."""
-        _, long, bases = self._dataset.chunks
+        _, long, bases = self._chunks
         end = self._first + self._window
         for left in range(self._first - self._first % long, end, long):
             # The bases that this chunk and the window share.
@@ -115,7 +119,7 @@ class ChunkReader:
             raise NotPlainError("a chunk cannot be read") from error
         if skipped:
             raise NotPlainError("a chunk was stored without its filters")
-        size = math.prod(self._dataset.chunks)
+        size = math.prod(self._chunks)
         stream = inflater.decompressobj()
         try:
             # One byte more than there should be, so that a stream that goes on is seen, and costs no memory.
@@ -124,4 +128,4 @@ class ChunkReader:
             raise NotPlainError("a chunk is damaged") from error
         if len(inflated) != size or not stream.eof:
             raise NotPlainError("a chunk is longer or shorter than it should be")
-        return np.frombuffer(inflated, dtype=np.uint8).reshape(self._dataset.chunks)
+        return np.frombuffer(inflated, dtype=np.uint8).reshape(self._chunks)

@@ -17,9 +17,6 @@ from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
-from raygenex.data.source import UNCOUNTED_READS, to_dataset
-from raygenex.embed.inference import embed_sequences
-from raygenex.embed.pooling import bin_count
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     Manifest,
@@ -86,6 +83,8 @@ class Embedder:
 
     def __call__(self, batch: Columns) -> Columns:
         """Embed and store one block; return how many genes of which split it held."""
+        from raygenex.embed.inference import embed_sequences
+
         embedding = embed_sequences(
             self.backbone, batch["sequence"], self.settings, self.device, self.settings["batch_size"]
         )
@@ -111,6 +110,8 @@ def store_identity(
     d_model: int,
 ) -> Manifest:
     """Return the manifest that a store for this configuration and data has."""
+    from raygenex.embed.pooling import bin_count
+
     assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
     return Manifest(
         package_version=__version__,
@@ -227,6 +228,8 @@ def _embed_gaps(
     total: int,
 ) -> None:
     import ray.data
+
+    from raygenex.data.source import UNCOUNTED_READS, to_dataset
 
     options = config.embed
     tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}

@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from raygenex import __version__
 from raygenex.config import RunConfig
@@ -21,6 +19,9 @@ from raygenex.tracking import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
 from raygenex.writing import whole_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +133,10 @@ def _version_tags(info: CheckpointInfo) -> dict[str, str]:
     } | {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
 
 
-def _example(window: int) -> pd.DataFrame:
+def _example(window: int) -> "pd.DataFrame":
     """Return a table of one made-up gene, so that MLflow shows what the model takes."""
+    import pandas as pd
+
     sequence = {"sequence": "ACGT" * (window // 4) + "ACGT"[: window % 4]} if window else {}
     return pd.DataFrame([sequence | dict.fromkeys(HALFLIFE_FEATURES, 0.5)])
 

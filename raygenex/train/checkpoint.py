@@ -4,21 +4,24 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from raygenex import __version__
 from raygenex.config import CnnHalflifeOnly, RunConfig, parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.models import ExpressionModel, InputShape, build_model
 from raygenex.plain_json import load_json
 from raygenex.redact import redact_values
+
+# What only reads descriptions, as `--dry-run` does, is not to wait for torch.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from raygenex.models import ExpressionModel, InputShape
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -41,8 +44,10 @@ class InputInfo(BaseModel):
     """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
 
     @property
-    def shape(self) -> InputShape:
+    def shape(self) -> "InputShape":
         """The input shape that sizes the model."""
+        from raygenex.models import InputShape
+
         return InputShape(self.kind, self.length, self.channels)
 
 
@@ -82,19 +87,23 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that make the numbers."""
     import numpy
     import ray
+    import torch
 
     return {"raygenex": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "ray": ray.__version__}
 
 
-def scaler_values(model: ExpressionModel) -> dict[str, list[float]] | None:
+def scaler_values(model: "ExpressionModel") -> dict[str, list[float]] | None:
     """Return the mean and scale of each half-life feature, or None for a model that standardises none."""
     if model.scaler is None:
         return None
     return {"mean": model.scaler.mean.tolist(), "scale": model.scaler.scale.tolist()}
 
 
-def save_checkpoint(folder: str | Path, model: nn.Module, info: CheckpointInfo) -> None:
+def save_checkpoint(folder: str | Path, model: "nn.Module", info: CheckpointInfo) -> None:
     """Write a checkpoint into ``folder``, which must exist."""
+    from safetensors.torch import save_file
+    from torch import nn
+
     assert not isinstance(model, nn.parallel.DistributedDataParallel), "save the model inside DDP"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, Path(folder, WEIGHTS), metadata={"format": "pt"})
@@ -130,7 +139,7 @@ def read_info(folder: str | Path) -> CheckpointInfo:
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
 
 
-def load_checkpoint(folder: str | Path) -> tuple[ExpressionModel, CheckpointInfo]:
+def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointInfo]:
     """Load a model in evaluation mode, on the CPU, and its description.
 
     Raises
@@ -138,6 +147,8 @@ def load_checkpoint(folder: str | Path) -> tuple[ExpressionModel, CheckpointInfo
     CheckpointError
         If a part is missing or damaged, or the weights do not fit the configuration.
     """
+    from raygenex.models import build_model
+
     info = read_info(folder)
     try:
         config = info.run_config
@@ -148,7 +159,7 @@ def load_checkpoint(folder: str | Path) -> tuple[ExpressionModel, CheckpointInfo
     return model.eval(), info
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: "nn.Module", path: Path) -> None:
     """Load a safetensors file into a model, every tensor of it.
 
     Raises
@@ -163,7 +174,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     """Read a safetensors file onto the CPU.
 
     Raises
@@ -171,6 +182,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     CheckpointError
         If the file is missing or truncated.
     """
+    from safetensors.torch import load_file
+
     try:
         return dict(load_file(path))
     except FileNotFoundError:

@@ -15,14 +15,10 @@ from raygenex.config import AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
 from raygenex.data.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.figures import loss_figure, save
 from raygenex.locking import exclusive
 from raygenex.metrics import binary_metrics, choose_threshold
-from raygenex.models.booster import import_xgboost
 from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker, flatten
-from raygenex.train.autoencoder_trees import fit_autoencoder
-from raygenex.train.boosted import fit_boosted
 from raygenex.train.checkpoint import (
     BACKBONE,
     VALID_SCORES,
@@ -31,10 +27,8 @@ from raygenex.train.checkpoint import (
     read_info,
     save_checkpoint_info,
 )
-from raygenex.train.inprocess import fit_in_process
 from raygenex.train.inputs import Inputs, open_inputs
 from raygenex.train.job import UNTRACKED, Job
-from raygenex.train.network import fit_network
 from raygenex.train.state import RunState, read_state, write_state
 from raygenex.train.table import check_memory
 from raygenex.writing import whole_folder
@@ -149,12 +143,20 @@ def _cluster(config: RunConfig) -> AbstractContextManager[None]:
 def _fit(job: Job, target: Path) -> None:
     """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
     if not needs_ray(job.config):
+        from raygenex.train.inprocess import fit_in_process
+
         fit_in_process(job, target)
     elif isinstance(job.config.model, XgboostKmer):
+        from raygenex.train.boosted import fit_boosted
+
         fit_boosted(job, target)
     elif isinstance(job.config.model, AutoencoderXgboost):
+        from raygenex.train.autoencoder_trees import fit_autoencoder
+
         fit_autoencoder(job, target)
     else:
+        from raygenex.train.network import fit_network
+
         fit_network(job, target)
 
 
@@ -189,6 +191,8 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
             "backbone.route to cached and backbone.finetune to false"
         )
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
+        from raygenex.models.booster import import_xgboost
+
         import_xgboost()
 
 
@@ -299,6 +303,8 @@ def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
 
 def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
     """Let the outbox log what MLflow has of a finished training."""
+    from raygenex.figures import loss_figure, save
+
     figures = final.parent / "figures"
     figures.mkdir(exist_ok=True)
     save(loss_figure(info.history), figures / "loss.png")

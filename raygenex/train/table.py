@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from raygenex.config import KmerConfig, RunConfig
 from raygenex.data.rows import Columns, Rows
 from raygenex.errors import ConfigError
-from raygenex.models.kmers import feature_count
-from raygenex.models.tabular import TabularModel
 from raygenex.train.inputs import Inputs
+
+if TYPE_CHECKING:
+    from raygenex.models.tabular import TabularModel
 
 # Genes whose bases are in memory at a time.
 PIECE = 4096
@@ -26,7 +28,7 @@ class Table:
 
 
 def make_table(
-    model: TabularModel, parts: Iterable[Columns], count: int, advance: Callable[[int, str], None] | None = None
+    model: "TabularModel", parts: Iterable[Columns], count: int, advance: Callable[[int, str], None] | None = None
 ) -> Table:
     """Make the features of genes that come in parts, so that only their features are in memory together.
 
@@ -64,6 +66,8 @@ def check_memory(config: RunConfig, inputs: Inputs) -> None:
     """Refuse, with a ConfigError, a table of features that does not fit ``train.memory_gib`` on each worker."""
     if not isinstance(config.model, KmerConfig):
         return
+    from raygenex.models.kmers import feature_count
+
     workers = config.train.workers if config.model.kind == "xgboost_kmer" else 1
     width = feature_count(config.model, inputs.info.window)
     gib = -(-inputs.tables["train"].count // workers) * width * 4 / 2**30

@@ -5,7 +5,6 @@ from typing import Any
 
 from raygenex.config import RunConfig, SearchRange, change_keys, parse_config
 from raygenex.errors import ConfigError
-from raygenex.train.start import PRETRAINED_KINDS
 
 SECTIONS = ("model", "halflife", "train")
 """What a trial may change: everything else decides what trials are compared on."""
@@ -172,6 +171,8 @@ def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None
         raise ConfigError(
             f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
         )
+    from raygenex.train.start import PRETRAINED_KINDS
+
     pretrains = config.model.kind in PRETRAINED_KINDS or "model.kind" in ranges
     if section == "halflife" and name != "bins" and not pretrains:
         raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}, which has no encoder: remove it")

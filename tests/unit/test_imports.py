@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import raygenex
+from raygenex.data.writer import PromoterWriter
 
 PACKAGE = Path(raygenex.__file__).parent
 
@@ -76,6 +78,7 @@ MAY_IMPORT = {
     },
     "mlflow": {"raygenex.tracking", "raygenex.registry.models", "raygenex.pyfunc"},
     "h5py": {"raygenex.data.hdf5"},
+    "isal": {"raygenex.data.chunks"},
     "pysam": {"raygenex.data.genome", "raygenex.data.variants"},
     "gffutils": {"raygenex.data.gff"},
 }
@@ -207,3 +210,31 @@ def test_the_command_line_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+# What `--dry-run` of the main verbs must not wait for.
+SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
+
+
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark"])
+def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
+    for number, name in enumerate(("train", "valid")):
+        with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
+            genes = [f"G{number}{i}" for i in range(8)]
+            writer.append(genes, np.zeros((8, 60), np.uint8), np.ones((8, 8)), np.arange(8) % 2)
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
+        f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
+    )
+    options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
+    code = (
+        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
+        "from raygenex.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
+        f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1].split() == ["imported"]
+    assert not (tmp_path / "runs").exists()
