@@ -85,7 +85,7 @@ def measure_memory(side: str, d_model: int, n_layer: int, count: int, length: in
     model = random_hyenadna(d_model, n_layer, length + 2, seed=0)
     forward = make_sides(model)[side]
     with torch.inference_mode():
-        forward(draw(1, 256))
+        forward(draw(1, min(256, length)))
         if side == "raygenex":
             for layer in model.backbone.layers:
                 layer.mixer.filter_fn.spectrum(length)

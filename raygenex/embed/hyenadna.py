@@ -200,6 +200,7 @@ class HyenaDnaModel(PreTrainedModel):
         """
         assert (input_ids is None) != (inputs_embeds is None), "give either input_ids or inputs_embeds"
         source = input_ids if inputs_embeds is None else inputs_embeds
+        assert source is not None
         self._check_length(source.shape[1])
         hidden = self.backbone(source)
         return BaseModelOutput(last_hidden_state=hidden) if return_dict else (hidden,)

@@ -28,11 +28,16 @@ def embed_sequences(
     -------
     Shape ``(n, bins, d_model)`` in the configured number format.
     """
+    on_gpu = device.startswith("cuda")
+    lower = on_gpu and settings["precision"] == "bf16"
     pooled = []
-    lower = device.startswith("cuda") and settings["precision"] == "bf16"
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=lower):
         for start in range(0, len(sequence), batch_size):
-            codes = torch.from_numpy(np.array(sequence[start : start + batch_size])).to(device)
+            codes = torch.from_numpy(np.array(sequence[start : start + batch_size]))
+            # Between page-locked memory and a GPU nothing waits: batches queue up behind each other.
+            codes = codes.pin_memory().to(device, non_blocking=True) if on_gpu else codes.to(device)
             bins = backbone.embed_bins(codes, settings["bin_size"], settings["pooling"])
-            pooled.append(bins.to(getattr(torch, settings["dtype"])).cpu().numpy())
-    return np.concatenate(pooled)
+            pooled.append(bins.to(getattr(torch, settings["dtype"])).to("cpu", non_blocking=on_gpu))
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    return np.concatenate([bins.numpy() for bins in pooled])

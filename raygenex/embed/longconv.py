@@ -145,9 +145,9 @@ class LongFilter(nn.Module):
         """
         count, length = u.shape[1:]
         size = fft_size(length)
-        spectrum = self.spectrum(length)[:, None]
         step = max(1, values // (count * size))
         with torch.autocast(u.device.type, enabled=False):
+            spectrum = self.spectrum(length)[:, None]
             for part, factors in zip(u.split(step), spectrum.split(step), strict=True):
                 product = torch.fft.rfft(part, n=size).mul_(factors)
                 part.copy_(torch.fft.irfft(product, n=size)[..., :length])
