@@ -215,6 +215,8 @@ def _set_data_context() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    # Ray Data's wrapping would leave what went wrong in the actor's process, where nobody reads it.
+    context.raise_original_map_exception = True
     # Rows in order make a worker's data, and so its numbers, the same in every run.
     context.execution_options.preserve_order = True
 
