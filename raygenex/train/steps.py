@@ -14,6 +14,9 @@ Autocast = Callable[[], torch.autocast]
 Loss = Callable[[nn.Module, Batch], Tensor]
 """Runs a model over a batch and returns the sum of its genes' losses."""
 
+DDP_OPTIONS = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
+"""How DDP averages gradients: without sending buffers, which no training changes, and without a copy of gradients."""
+
 
 def expression_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Return the summed cross-entropy (nats) of a model called as ``model(sequence, halflife) -> logits``."""
