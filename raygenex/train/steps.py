@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.parallel import DistributedDataParallel
 
 from raygenex.data.rows import shard_bounds
 from raygenex.train.shard import Batch, WorkerShard
@@ -13,6 +14,17 @@ from raygenex.train.shard import Batch, WorkerShard
 Autocast = Callable[[], torch.autocast]
 Loss = Callable[[nn.Module, Batch], Tensor]
 """Runs a model over a batch and returns the sum of its genes' losses."""
+
+DDP_OPTIONS = {"gradient_as_bucket_view": True}
+"""How DDP averages gradients: in place, without a copy of them."""
+
+
+def gradients_alone(model: nn.Module) -> nn.Module:
+    """Let a model that is wrapped by DDP exchange gradients only; another stays as it is."""
+    if isinstance(model, DistributedDataParallel):
+        # Buffers are fitted before the training and the same everywhere: DDP would send them anew with every step.
+        model.broadcast_buffers = False
+    return model
 
 
 def expression_loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from raygenex.config import RunConfig, parse_config
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.shard import WorkerShard, ray_stream
-from raygenex.train.steps import shard_sizes
+from raygenex.train.steps import DDP_OPTIONS, gradients_alone, shard_sizes
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,7 @@ def open_worker(settings: dict[str, Any]) -> Worker:
 
 def average_gradients(model: nn.Module) -> nn.Module:
     """Wrap a model so that every backward pass averages its gradients over the workers; one worker's stays as it is."""
-    # Buffers are fitted before the training and the same everywhere: DDP would send them anew with every step.
-    options = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
-    wrapped: nn.Module = ray.train.torch.prepare_model(model, parallel_strategy_kwargs=options)
-    return wrapped
+    return gradients_alone(ray.train.torch.prepare_model(model, parallel_strategy_kwargs=dict(DDP_OPTIONS)))
 
 
 def _open_shard(split: str, count: int, row_bytes: int, config: RunConfig) -> WorkerShard:

@@ -13,7 +13,16 @@ from toy_models import build_toy, columns, small_config
 from raygenex.data.rows import shard_bounds
 from raygenex.train.checkpoint import InputInfo
 from raygenex.train.shard import Batch, WorkerShard, derive_seed
-from raygenex.train.steps import backward, gather, genes_in_step, score_shard, shard_sizes, train_epoch
+from raygenex.train.steps import (
+    DDP_OPTIONS,
+    backward,
+    gather,
+    genes_in_step,
+    gradients_alone,
+    score_shard,
+    shard_sizes,
+    train_epoch,
+)
 
 CPU = torch.device("cpu")
 WINDOW = 20
@@ -98,11 +107,20 @@ def work(rank, folder):
         start = shares[0] * rank
         rows = list(range(start, start + shares[rank])) or [7]
         weight = 1.0 if shares[rank] else 0.0
-        backward(DistributedDataParallel(model), batch_of(rows), sum(shares), 2, no_autocast, weight)
+        backward(
+            gradients_alone(DistributedDataParallel(model, **DDP_OPTIONS)),
+            batch_of(rows),
+            sum(shares),
+            2,
+            no_autocast,
+            weight,
+        )
         found["gradients"][shares] = {name: parameter.grad for name, parameter in model.named_parameters()}
     for count, batch_size in ((7, 1), (7, 2), (8, 3), (2, 5)):
         model = OneWeightAGene(count)
-        loss = train_numbered(DistributedDataParallel(model), rank, shard_sizes(count, 2), batch_size)
+        loss = train_numbered(
+            gradients_alone(DistributedDataParallel(model, **DDP_OPTIONS)), rank, shard_sizes(count, 2), batch_size
+        )
         found["epochs"][count, batch_size] = model.weight.detach(), loss
     for sizes in ([2, 3], [3, 1], [1, 1]):
         values = 10.0 * rank + torch.arange(sizes[rank])
