@@ -220,6 +220,25 @@ def test_description_of_a_checkpoint(checkpoint, described, data):
     answer(lambda: load_checkpoint(checkpoint))
 
 
+def test_a_description_of_a_giant_takes_no_memory(checkpoint, described):
+    info, weights = described
+    values = json.loads(info)
+    (checkpoint / "model.safetensors").write_bytes(weights)
+    for section, key, value in (
+        ("model", "width", 10**9),
+        ("model", "dense", [10**9, 10**9]),
+        ("inputs", "length", 10**15),
+    ):
+        changed_info = json.loads(info)
+        place = changed_info["inputs"] if section == "inputs" else changed_info["config"][section]
+        assert key in place
+        place[key] = value
+        (checkpoint / "checkpoint.json").write_text(json.dumps(changed_info))
+        assert isinstance(answer(lambda: load_checkpoint(checkpoint)), Exception), key
+    (checkpoint / "checkpoint.json").write_text(json.dumps(values))
+    load_checkpoint(checkpoint)
+
+
 def flipped(data, seed, head):
     """Return bytes with some changed, mostly near the beginning, or cut off."""
     rng = random.Random(seed)
