@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def examples(few: int = 40) -> settings:
 
 
 def answer(call: Callable[[], Any], *names: Any) -> Any:
-    """Return what a call gives, or its error: a sentence of one line that says ``names``. Nothing else may be raised."""
+    """Return what a call gives, or its error, which must be a sentence of one line that says ``names``."""
     try:
         return call()
     except RaygenexError as error:
@@ -50,20 +50,57 @@ def answer(call: Callable[[], Any], *names: Any) -> Any:
 def within(megabytes: int, code: str, *arguments: Any, seconds: float = 120.0) -> str:
     """Run Python code in a process that may take so much more memory than its imports, and return what it prints.
 
-    The code finds ``limit()`` to be called after its imports, `answer`, ``alarm(seconds)``, which ends it by a signal if
-    it is not called again in time, and ``sys.argv[1:]``.
+    The code finds ``limit()`` to be called after its imports, `answer`, and ``sys.argv[1:]``.
     """
-    head = f"import sys\nfrom signal import alarm\nfrom toy_fuzz import answer, limit_memory\ndef limit(): limit_memory({megabytes})\n"
-    done = subprocess.run(
-        [sys.executable, "-c", head + code, *map(str, arguments)],
+    head = "import sys\nfrom toy_fuzz import answer, limit_memory\n"
+    head += f"def limit(): limit_memory({megabytes})\n"
+    done = _python(head + code, arguments, seconds)
+    assert done.returncode == 0, f"{_end(done.returncode)}: {done.stdout[-500:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def every_seed(megabytes: int, code: str, count: int, library: str, *arguments: Any) -> list[int]:
+    """Run ``code``, which defines ``one(seed)``, for so many seeds, and return those that a C library did not survive.
+
+    Whatever ends or stops the process elsewhere than in ``library``, a part of a path, is an error, as is all else that
+    `answer` refuses. Memory is limited as by `within`.
+    """
+    tail = f"""
+import faulthandler
+from toy_fuzz import limit_memory
+limit_memory({megabytes})
+faulthandler.enable()
+for seed in range(int(sys.argv[-1]), {count}):
+    # Told before it happens: a crash leaves the number behind.
+    print(seed, flush=True)
+    faulthandler.dump_traceback_later(20, exit=True)
+    one(seed)
+    faulthandler.cancel_dump_traceback_later()
+"""
+    lost: list[int] = []
+    while (first := lost[-1] + 1 if lost else 0) < count:
+        head = "import sys\nfrom toy_fuzz import answer\n"
+        done = _python(head + code + tail, (*arguments, first), 600.0)
+        if done.returncode == 0:
+            break
+        seed = int(done.stdout.split()[-1])
+        innermost = next((line for line in done.stderr.splitlines() if line.lstrip().startswith("File ")), "")
+        stopped = "Timeout" in done.stderr or done.returncode < 0
+        assert stopped, f"seed {seed}: {done.stderr[-3000:]}"
+        assert library in innermost, f"seed {seed}: {done.stderr[:3000]}"
+        lost.append(seed)
+    return lost
+
+
+def _python(code: str, arguments: Iterable[Any], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         capture_output=True,
         text=True,
         timeout=max(seconds, LONG),
         check=False,
     )
-    assert done.returncode == 0, f"{_end(done.returncode)}: {done.stdout[-500:]}\n{done.stderr[-3000:]}"
-    return done.stdout
 
 
 def limit_memory(megabytes: int) -> None:

@@ -36,11 +36,11 @@ BACKBONE_FOLDER = "backbone"
 _COLUMNS = {
     "gene_id": pa.string(),
     "row": pa.int64(),
-    "halflife": (pa.float32(),),
+    "halflife": ((1, pa.float32()),),
     "label": pa.uint8(),
-    "embedding": (pa.float16(), pa.float32()),
+    "embedding": ((2, pa.float16()), (2, pa.float32())),
 }
-"""Columns of a shard and their types; of the tensors the types of their numbers."""
+"""Columns of a shard and their types; of tensors, how many axes a gene has and the types of their numbers."""
 _SHARD = re.compile(r"^rows-(\d+)-(\d+)\.parquet$")
 
 
@@ -325,9 +325,11 @@ def _check_columns(shard: Shard, schema: pa.Schema) -> None:
     for name, kind in _COLUMNS.items():
         at = schema.get_field_index(name)
         found = None if at < 0 else schema.field(at).type
-        tensor = isinstance(found, pa.FixedShapeTensorType)
-        dims = {"halflife": 1, "embedding": 2}.get(name)
-        if (found != kind) if dims is None else not (tensor and found.value_type in kind and len(found.shape) == dims):
+        if isinstance(kind, pa.DataType):
+            fits = found == kind
+        else:
+            fits = isinstance(found, pa.FixedShapeTensorType) and (len(found.shape), found.value_type) in kind
+        if not fits:
             raise CheckpointError(
                 f"{shard.path} has no column {name} as `raygenex embed` writes it: remove that file and embed again"
             )

@@ -154,9 +154,30 @@ def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointIn
         config = info.run_config
     except ConfigError as error:
         raise CheckpointError(f"checkpoint {folder} is of another raygenex, and cannot be used: {error}") from None
+    _check_size(config, info, Path(folder, WEIGHTS))
     model = build_model(config.model, config.halflife, info.inputs.shape)
     load_weights(model, Path(folder, WEIGHTS))
     return model.eval(), info
+
+
+def _check_size(config: RunConfig, info: CheckpointInfo, path: Path) -> None:
+    """Refuse a description of a model that is larger than its file of weights, before anything is allocated for it."""
+    import torch
+
+    from raygenex.models import build_model
+
+    try:
+        size = path.stat().st_size
+        with torch.device("meta"):
+            model = build_model(config.model, config.halflife, info.inputs.shape)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: the checkpoint is incomplete, train again") from None
+    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise CheckpointError(f"{path} does not fit its configuration: {error}") from None
+    if sum(tensor.nbytes for tensor in model.state_dict().values()) > size:
+        # A truncated file is told as one.
+        read_tensors(path)
+        raise CheckpointError(f"{path} does not fit its configuration, which describes a larger model: train again")
 
 
 def load_weights(model: "nn.Module", path: Path) -> None:

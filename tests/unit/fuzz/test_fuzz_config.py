@@ -154,7 +154,7 @@ def test_any_overrides(folder, overrides):
     load(folder, b"name: a\n", overrides)
 
 
-@pytest.mark.parametrize("open_, close", ["[]", "{}", ("a: {b: ", "}"), ("- ", ""), ("[{a: ", "}]")])
+@pytest.mark.parametrize(("open_", "close"), ["[]", "{}", ("a: {b: ", "}"), ("- ", ""), ("[{a: ", "}]")])
 def test_deep_nesting(folder, open_, close):
     for depth in (50, 1500, 30_000):
         begin = time.monotonic()

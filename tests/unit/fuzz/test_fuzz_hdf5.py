@@ -1,13 +1,14 @@
 """HDF5 files of any fields, types and shapes, and good ones with bytes changed or cut off."""
 
 import contextlib
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_fuzz import LONG, answer, examples, within
+from toy_fuzz import LONG, answer, every_seed, examples, within
 
 from raygenex.data import hdf5
 
@@ -165,13 +166,9 @@ import h5py, numpy as np
 from pathlib import Path
 from raygenex.data.writer import PromoterWriter
 from test_fuzz_hdf5 import use
-limit()
-folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+folder = Path(sys.argv[1])
 good = (folder / "good.h5").read_bytes()
-for seed in range(first, first + count):
-    # Told before it happens: a crash of the C library leaves the number behind.
-    print(seed, flush=True)
-    alarm(60)
+def one(seed):
     rng = random.Random(seed)
     data = bytearray(good)
     kind = rng.randrange(4)
@@ -209,7 +206,10 @@ def test_bytes_changed_or_cut_off(tmp_path, kind):
                     compression="gzip",
                     shuffle=True,
                 )
-    within(1500, f"sys.path.insert(0, {str(__file__.rsplit('/', 1)[0])!r})" + CHANGED, tmp_path, 0, LONG or 60)
+    code = f"sys.path.insert(0, {str(Path(__file__).parent)!r})" + CHANGED
+    lost = every_seed(1500, code, LONG or 60, "/h5py/", tmp_path)
+    # HDF5's own library hangs in one of a few hundred damaged files (docs/security.md); here none of the few is one.
+    assert len(lost) <= LONG // 100, lost
 
 
 def claim(path, **shapes):
@@ -229,9 +229,9 @@ limit()
 file = answer(lambda: hdf5.inspect(path), path)
 if not isinstance(file, Exception):
     print("opened")
-    for call in (lambda: hdf5.read_table(file), lambda: hdf5.read_rows(file, 0, min(file.rows, 1)), lambda: hdf5.read_rows(file, 0, file.rows)):
-        found = answer(call, path)
-        print(type(found).__name__, str(found)[:300])
+    answer(lambda: hdf5.read_table(file), path)
+    answer(lambda: hdf5.read_rows(file, 0, 1), path)
+    answer(lambda: hdf5.read_rows(file, 0, file.rows), path)
 else:
     print(file)
 """
@@ -250,4 +250,4 @@ def test_a_claimed_size_takes_no_memory(tmp_path, shapes):
     claim(tmp_path / "small.h5")
     claim(tmp_path / "a.h5", **shapes)
     said = within(400, READ, tmp_path / "a.h5", tmp_path / "small.h5")
-    assert "Error" in said or "a.h5" in said
+    assert "claims" in said
