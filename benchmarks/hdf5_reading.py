@@ -2,11 +2,11 @@
 
     python benchmarks/hdf5_reading.py
 
-Every side passes once over the same genes. The DataLoader reads a gene an item, as a plain Dataset does: in the
-order of the file, from a dataset that stays open with a chunk cache raised to hold its chunks (its best case), and
-shuffled as for training (with h5py's own cache: one raised to hold this small file would hold little of a real one).
-The limit is zlib's own inflate (and ISA-L's, where it is installed) of the
-same chunks, already in memory. Two layouts: what `raygenex data` writes, and what h5py chooses by itself.
+Every side passes once over the same genes. The DataLoader reads a gene an item, as a plain Dataset does: in the order
+of the file, from a dataset that stays open with a chunk cache raised to hold its chunks (its best case), and shuffled
+as for training (with h5py's own cache: one raised to hold this small file would hold little of a real one). The limit
+is zlib's own inflate (and ISA-L's, where it is installed) of the same chunks, already in memory. Two layouts: what
+`raygenex data` writes, and what h5py chooses by itself.
 """
 
 import argparse
