@@ -147,9 +147,9 @@ def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointIn
     CheckpointError
         If a part is missing or damaged, or the weights do not fit the configuration.
     """
+    info = read_info(folder)
     from raygenex.models import build_model
 
-    info = read_info(folder)
     try:
         config = info.run_config
     except ConfigError as error:
