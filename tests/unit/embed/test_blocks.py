@@ -189,3 +189,13 @@ def test_gradients_through_the_modules_predict_what_blocks_compute(model):
         above = model(inputs_embeds=embedded + step).last_hidden_state[0, -1].sum()
         below = model(inputs_embeds=embedded - step).last_hidden_state[0, -1].sum()
     torch.testing.assert_close((soft.grad * step).sum(), (above - below) / 2, rtol=0.02, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_gelu_is_the_one_of_torch_and_leaves_its_input(dtype):
+    x = torch.cat([torch.linspace(-30, 30, 6001), torch.tensor([0.0, 1e-20, -1e20, 1e20])]).to(dtype)
+    before = x.clone()
+    result = blocks._gelu(x)
+    assert torch.equal(x, before)
+    assert result.dtype == dtype
+    torch.testing.assert_close(result, torch.nn.functional.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-6)
