@@ -6,6 +6,8 @@ Each message is one sentence that says what is wrong, where, and what to do. The
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from raygenex.redact import redact
 
@@ -92,6 +94,19 @@ def file_error(error: Exception) -> FileError | None:
     elif number in _CLOSED:
         advice = "let this user write there, or use another folder, and run the same command again"
     return FileError(f"{path} cannot be used ({reason}): {advice}")
+
+
+@contextmanager
+def disk_errors_told() -> Iterator[None]:
+    """Raise an error of the disk as its sentence, where Ray would carry it to another process without its path."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, RaygenexError) or system_error(error) not in DISK_ERRORS:
+            raise
+        told = file_error(error)
+        assert told is not None, "it has a number"
+        raise told from error
 
 
 def system_error(error: Exception) -> int | None:

@@ -31,7 +31,7 @@ from raygenex.embed.store import (
     write_manifest,
     write_shard,
 )
-from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.errors import CheckpointError, ConfigError, DataError, disk_errors_told
 from raygenex.locking import exclusive
 from raygenex.progress import progress
 
@@ -88,7 +88,8 @@ class Embedder:
         embedding = embed_sequences(
             self.backbone, batch["sequence"], self.settings, self.device, self.settings["batch_size"]
         )
-        write_shard(self.store, str(batch["split"][0]), batch, embedding)
+        with disk_errors_told():
+            write_shard(self.store, str(batch["split"][0]), batch, embedding)
         return {"split": batch["split"][:1], "rows": np.array([len(batch["row"])])}
 
 

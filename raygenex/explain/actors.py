@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from raygenex.data.rows import Columns
-from raygenex.errors import CheckpointError
+from raygenex.errors import CheckpointError, disk_errors_told
 from raygenex.explain_sections import ExplainConfig
 
 
@@ -67,7 +67,8 @@ class Explainer:
         began = time.monotonic()
         for method, columns in compute(self.context, methods, batch):
             kept = {"gene_id": batch["gene_id"], "row": batch["row"]}
-            write_part(self.folder / method, int(batch["number"][0]), kept | columns)
+            with disk_errors_told():
+                write_part(self.folder / method, int(batch["number"][0]), kept | columns)
             seconds.append(time.monotonic() - began)
             began = time.monotonic()
         return {

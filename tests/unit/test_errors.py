@@ -2,12 +2,13 @@
 
 import errno
 import os
+import pickle
 
 import pytest
 from safetensors import SafetensorError
 
 from raygenex.cluster import find_cause
-from raygenex.errors import DataError, FileError, file_error
+from raygenex.errors import DataError, FileError, disk_errors_told, file_error
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,27 @@ def test_what_a_library_made_of_it():
 )
 def test_other_errors_are_none_of_the_system(error):
     assert file_error(error) is None
+
+
+def test_an_error_of_the_disk_travels_as_its_sentence():
+    """Ray Data appends advice to an error's arguments, where an OSError has its path."""
+    with pytest.raises(FileError, match=r"^/store/rows cannot be used \(No space left on device\): make room") as info:
+        _fail(OSError(errno.ENOSPC, "No space left on device", "/store/rows"))
+    info.value.args = (f"{info.value.args[0]}\nFailed to apply UDF transform",)
+    found = find_cause(pickle.loads(pickle.dumps(info.value)))
+    assert str(found).endswith("run the same command again")
+
+
+@pytest.mark.parametrize("error", [DataError("no"), FileNotFoundError(2, "No such file", "a"), KeyError("k")])
+def test_other_errors_travel_as_they_are(error):
+    with pytest.raises(type(error)) as info:
+        _fail(error)
+    assert info.value is error
+
+
+def _fail(error: Exception) -> None:
+    with disk_errors_told():
+        raise error
 
 
 class _Wrapped(OSError):
