@@ -70,22 +70,23 @@ def write_store(store: str, shards: int) -> None:
         columns = {"gene_id": rows.astype(str), "row": rows, "label": rows % 2}
         columns["halflife"] = rng.standard_normal((GENES, 8), dtype=np.float32)
         write_shard(store, "train", columns, rng.standard_normal((GENES, *SHAPE)).astype(np.float16))
-    manifest = Manifest(
-        package_version="",
-        backbone={},
-        weights_sha256="",
-        revision=None,
-        window=WINDOW,
-        bin_size=125,
-        pooling="mean",
-        dtype="float16",
-        precision="fp32",
-        shape=SHAPE,
-        fingerprints={},
-        rows={"train": shards * GENES},
-        complete=True,
-    )
-    write_manifest(store, manifest)
+    write_manifest(store, complete(shards * GENES))
+
+
+def write_names(store: str, shards: int) -> None:
+    """Make a store of empty files, which is opened like any other: what is done is read from names."""
+    folder = Path(store, "split=train")
+    folder.mkdir()
+    for start in range(0, shards * 64, 64):
+        (folder / f"rows-{start:08d}-{start + 64:08d}.parquet").touch()
+    write_manifest(store, complete(shards * 64))
+
+
+def complete(rows: int) -> Manifest:
+    """Return the manifest of a complete store."""
+    made = {"package_version": "", "backbone": {}, "weights_sha256": "", "revision": None, "fingerprints": {}}
+    how = {"window": WINDOW, "bin_size": 125, "pooling": "mean", "dtype": "float16", "precision": "fp32"}
+    return Manifest.model_validate(made | how | {"shape": SHAPE, "rows": {"train": rows}, "complete": True})
 
 
 def write_files(folder: Path, files: int, genes: int, window: int) -> None:
@@ -104,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=int, default=20_000, help="Parquet shards of two genes")
     parser.add_argument("--files", type=int, default=500, help="HDF5 files of four genes")
+    parser.add_argument("--names", type=int, default=156_250, help="empty shards of 64 genes, to list")
     parser.add_argument("--no-ray", action="store_true", help="leave out what needs Ray")
     given = parser.parse_args()
     rows: list[list[str]] = []
@@ -144,6 +146,12 @@ def main() -> None:
         (file,) = open_splits(data, ("train",))["train"].files
         show("read_rows, 20,000 bases", timed(lambda: read_rows(file, 0, LONG_GENES))[0], LONG_GENES, "genes")
         show("leak check, 20,000 bases", timed(lambda: check(data, CheckConfig()), 1)[0], LONG_GENES, "genes")
+    with tempfile.TemporaryDirectory() as folder:
+        write_names(folder, given.names)
+        show("open_store, files empty", timed(lambda: open_store(folder, "train"))[0], given.names, "shards")
+        table = open_store(folder, "train")
+        seconds, pieces = timed(lambda: table.pieces(0, table.count, 14_000))
+        show("cut into pieces of 14,000 genes", seconds, len(pieces), "pieces")
     header = ["what", "of", "seconds", "microseconds each", "bytes each"]
     print_table(header, rows)
 
