@@ -116,7 +116,7 @@ def test_malformed_bodies(port):
     assert all(status for status, _ in said.values()), "no answer"
     told = {key for key, (_, text) in said.items() if "Traceback" in text or str(ROOT) in text}
     assert told <= SERVERS_OWN, told - SERVERS_OWN
-    # Without a content type, and at JSON that Python's parser gives up, MLflow's server fails, and says no more than that.
+    # Without a content type, and at JSON that Python's parser gives up, MLflow's server fails, and says no more.
     assert {said[key][1] for key in said if said[key][0] >= 500} <= {"Internal Server Error"}
     failed = {key for key, (status, _) in said.items() if status >= 500}
     assert all(kind == "" or name in ("nested", "long number") for name, kind in failed), failed
