@@ -76,6 +76,8 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
+    except MemoryError:
+        raise DataError(f"{path} does not fit into the memory as a table; leave out what is not needed") from None
     if twice := next((column for column, count in Counter(header).items() if count > 1), None):
         raise DataError(f"{path} has the column {twice} twice; rename one of them")
     if table.empty:

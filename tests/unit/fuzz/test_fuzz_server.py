@@ -22,6 +22,9 @@ from raygenex.train.checkpoint import InputInfo
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WINDOW = 20
+ROOT = Path(__file__).parents[3]
+SERVERS_OWN = {("empty", "text/csv"), ("binary", "text/csv")}
+"""What MLflow's server refuses by a traceback of its own, before the model sees it."""
 GENE = {"sequence": "ACGTN" * 4, **dict.fromkeys(HALFLIFE_FEATURES, 0.5)}
 START_S = 240
 
@@ -110,16 +113,15 @@ def test_malformed_bodies(port):
     for path in ("/", "/../../etc/passwd", "/invocations/../x", "/version"):
         said[path, ""] = ask(port, "GET", path)
     print(*(f"{key}: {status} {text[:150]!r}" for key, (status, text) in said.items()), sep="\n")
-    for key, (status, text) in said.items():
-        assert status, (key, "no answer")
-        assert "Traceback" not in text or key[0] in SERVERS_OWN, (key, text[:500])
-        assert str(Path(__file__).parents[3]) not in text or key[0] in SERVERS_OWN, (key, text[:500])
+    assert all(status for status, _ in said.values()), "no answer"
+    told = {key for key, (_, text) in said.items() if "Traceback" in text or str(ROOT) in text}
+    assert told <= SERVERS_OWN, told - SERVERS_OWN
+    # Without a content type, and at JSON that Python's parser gives up, MLflow's server fails, and says no more.
+    assert {said[key][1] for key in said if said[key][0] >= 500} <= {"Internal Server Error"}
+    failed = {key for key, (status, _) in said.items() if status >= 500}
+    assert all(kind == "" or name in ("nested", "long number") for name, kind in failed), failed
     for name in ("letters", "short", "long", "missing", "not finite", "text", "a tree"):
         assert said[name, "application/json"][0] == 400, (name, said[name, "application/json"])
     # It goes on as before.
     status, text = ask(port, "POST", "/invocations", body())
     assert (status, json.loads(text)["predictions"]) == (200, right)
-
-
-SERVERS_OWN: tuple[str, ...] = ()
-"""Bodies that MLflow's server refuses by a traceback before the model sees them."""
