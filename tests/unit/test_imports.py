@@ -216,16 +216,16 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
-    for number, name in enumerate(("train", "valid", "test")):
+    for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
             genes = [f"G{number}{i}" for i in range(8)]
             writer.append(genes, np.zeros((8, 60), np.uint8), np.ones((8, 8)), np.arange(8) % 2)
     config = tmp_path / "run.yaml"
     config.write_text(
         f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
-        f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5, test: {tmp_path}/test.h5}}\n"
+        f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
     options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
     code = (
