@@ -97,7 +97,7 @@ def _apply(layer: Any, hidden: Tensor, sizes: Sizes) -> None:
     count, length, width = hidden.shape
     mixer, mlp = layer.mixer, layer.mlp
     blocks = list(_blocks(count, length, max(1, sizes.block // mlp.fc1.out_features)))
-    gated = torch.empty(width, count, length, dtype=torch.float32, device=hidden.device)
+    gated = hidden.new_empty(width, count, length)
     for rows, low, high in blocks:
         key, value = _project(layer, hidden, rows, low, high, slice(width, 3 * width)).split(width)
         torch.mul(value, key, out=gated[:, rows, low:high])

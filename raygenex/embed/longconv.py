@@ -139,7 +139,7 @@ class LongFilter(nn.Module):
             return torch.fft.irfft(product, n=size)[..., :length].mT
 
     def convolve_(self, u: Tensor, values: int) -> None:
-        """Convolve float32 ``(channels, N, L)`` in place, without gradients.
+        """Convolve ``(channels, N, L)``, float32 or float64, in place and without gradients.
 
         So many channels at a time that their transforms hold about ``values`` numbers.
         """
