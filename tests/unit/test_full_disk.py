@@ -24,7 +24,7 @@ from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import RaygenexError, file_error
 from raygenex.explain.layout import write_part
 from raygenex.explain.saving import save_figure, write_table
-from raygenex.predict import write_predictions
+from raygenex.predictions import write_predictions
 from raygenex.train.encoder import keep_start
 from raygenex.train.start import Start
 from raygenex.train.state import RunState, write_state
