@@ -23,6 +23,7 @@ import numpy as np
 from measure import print_table
 
 HEAVY = ("torch", "ray", "mlflow", "transformers", "pandas", "scipy", "matplotlib", "pyarrow", "h5py", "numpy")
+NEED_MODEL = ("evaluate", "register", "predict", "explain")
 COMMAND = (
     "import sys\n"
     "from raygenex.cli import main\n"
@@ -46,7 +47,7 @@ def write_data(folder: Path) -> Path:
         f"name: start\noutput: {folder}/runs\ndata: {{{data}}}\nbackbone: {{kind: onehot}}\n"
         "model: {kind: cnn_dna_only, width: 16, channels: [16], dense: [16]}\n"
         "train: {epochs: 1, workers: 1, global_batch_size: 32}\n"
-        "tune: {search: {train.learning_rate: {low: 0.0001, high: 0.01, log: true}}}\n"
+        "tune: {space: {train.learning_rate: {log_uniform: [0.0001, 0.01]}}}\n"
     )
     return config
 
@@ -144,7 +145,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = write_data(Path(folder))
         for verb, arguments in verbs(config).items():
-            timed(arguments)
+            # Verbs that need a trained model refuse, after what comes before; no other may.
+            assert timed(arguments)[3] == 0 or verb in NEED_MODEL, verb
             found = [timed(arguments) for _ in range(options.repeats)]
             wall, used = (statistics.median(run[column] for run in found) for column in (0, 1))
             what = verb if verb.startswith("-") else f"{verb} --dry-run"
