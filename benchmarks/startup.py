@@ -10,6 +10,7 @@ its first steps.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -102,7 +103,6 @@ def watch_training(config: str) -> None:
     mark("checks of data and leaks", run, "guard")
     mark("Ray: import and start", cluster, "_initialise")
     mark("MLflow: import, its database, the run", tracking.Tracker, "start")
-    mark("training: import of torch and Ray Train", run, "_fit")
 
     from raygenex.train.job import Job
 
@@ -157,7 +157,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--train", str(config)]
         trained = []
         for _ in range(options.repeats):
-            subprocess.run(["rm", "-r", "-f", f"{folder}/runs"], check=True)
+            shutil.rmtree(f"{folder}/runs", ignore_errors=True)
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             trained.append(json.loads(output.splitlines()[-1]))
         for part in trained[0]:
