@@ -5,7 +5,7 @@
 Every side passes once over the same genes. The DataLoader reads a gene an item, as a plain Dataset does: in the order
 of the file, from a dataset that stays open with a chunk cache raised to hold its chunks (its best case), and shuffled
 as for training (with h5py's own cache: one raised to hold this small file would hold little of a real one). The limit
-is zlib's own inflate (and ISA-L's, where it is installed) of the same chunks, already in memory. Two layouts: what
+is zlib's own inflate (and ISA-L's) of the same chunks, already in memory. Two layouts: what
 `raygenex data` writes, and what h5py chooses by itself.
 """
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    inflaters = {"zlib": zlib} | ({} if chunks.inflater is zlib else {"ISA-L": chunks.inflater})
+    inflaters = {"zlib": zlib, "ISA-L": chunks.inflater}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for layout, path in write(Path(folder), options.genes, options.window).items():

@@ -1,26 +1,22 @@
 """From the gzip chunks of a promoter file straight to base indices, past HDF5's own filters and arrays of one-hot.
 
 HDF5 inflates a chunk, copies it through its cache into an array of one-hot values, and that array is then turned into
-base indices. Here each chunk is turned into base indices as soon as it is inflated, by ISA-L's inflate where the
-package ``isal`` is installed, which is about twice as fast as zlib's. Only what is stored plainly is read so: one byte
-a value, gzip with or without HDF5's shuffling of bytes (which leaves single bytes as they are). For all else, and
-wherever a chunk is damaged, was never written or holds what is no one-hot, a reader gives up; its caller reads the same
-rows through HDF5 and finds the words for what is wrong.
+base indices. Here each chunk is turned into base indices as soon as it is inflated, by ISA-L's inflate, which is about
+twice as fast as zlib's. Only what is stored plainly is read so: one byte a value, gzip with or without HDF5's shuffling
+of bytes (which leaves single bytes as they are). For all else, and wherever a chunk is damaged, was never written or
+holds what is no one-hot, a reader gives up; its caller reads the same rows through HDF5 and finds the words for what is
+wrong.
 """
 
 import math
-import zlib
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib as inflater
 from numpy.typing import NDArray
 
 from raygenex.sequence import add_hot, decode_hot
 
-try:
-    from isal import isal_zlib as inflater
-except ImportError:
-    inflater = zlib
 
 # Numbers of HDF5's filters: H5Z_FILTER_DEFLATE and H5Z_FILTER_SHUFFLE in its H5Zpublic.h.
 DEFLATE, SHUFFLE = 1, 2
