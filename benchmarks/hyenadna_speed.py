@@ -198,7 +198,11 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=20000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    rows = [row for size in SIZES for row in compare(*size, options.length, options.repeats)]
+    rows = []
+    for size in SIZES:
+        found = compare(*size, options.length, options.repeats)
+        print(*found, "", sep="\n", file=sys.stderr, flush=True)
+        rows += found
     print_table(("d_model x layers", f"{options.length:,} bases", "plain", "raygenex", "plain / raygenex"), rows)
     print(f"\n{torch.get_num_threads()} threads, {psutil.virtual_memory().total / 1e9:.0f} GB of memory")
 
