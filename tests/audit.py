@@ -23,7 +23,7 @@ def answers() -> bool:
 def main() -> int:
     """Return 0 if nothing is known, or nobody can be asked."""
     if not answers():
-        print("audit of the dependencies left out: the advisory service of pypi.org does not answer")
+        print("audit of the dependencies left out: the advisory service does not answer")
         return 0
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(PINNED), "--no-deps", "--disable-pip"]
     return subprocess.run([*command, "--progress-spinner", "off"], check=False).returncode

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from raygenex.sequence import add_hot, decode_hot
 
-
 # Numbers of HDF5's filters: H5Z_FILTER_DEFLATE and H5Z_FILTER_SHUFFLE in its H5Zpublic.h.
 DEFLATE, SHUFFLE = 1, 2
 
@@ -120,7 +119,7 @@ class ChunkReader:
         try:
             # One byte more than there should be, so that a stream that goes on is seen, and costs no memory.
             inflated = stream.decompress(raw, size + 1)
-        except inflater.error as error:
+        except inflater.error as error:  # type: ignore[misc]
             raise NotPlainError("a chunk is damaged") from error
         if len(inflated) != size or not stream.eof:
             raise NotPlainError("a chunk is longer or shorter than it should be")

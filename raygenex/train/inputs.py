@@ -6,7 +6,6 @@ from pathlib import Path
 from raygenex.config import CnnHalflifeOnly, KmerConfig, RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.pooling import bin_count
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
@@ -71,6 +70,8 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
         sha256, backbone = None, None
         if config.online is not None:
+            from raygenex.embed.pooling import bin_count
+
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)
             info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
