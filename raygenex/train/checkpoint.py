@@ -232,7 +232,7 @@ def check_epochs(folder: Path) -> None:
     path = known
     try:
         kept = [entry["checkpoint_dir_name"] for entry in json.loads(known.read_text("utf-8"))["checkpoint_results"]]
-        for path in (path for name in kept for path in (folder / name).iterdir()):
+        for path in (path for name in kept for path in sorted((folder / name).rglob("*"))):
             if path.suffix == ".safetensors":
                 read_tensors(path)
             elif path.suffix == ".json":

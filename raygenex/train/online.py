@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from raygenex.config import EmbedConfig, HyenaBackbone
 from raygenex.embed.hyenadna import HyenaDnaModel
-from raygenex.embed.pooling import pool_bins
 from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.models import ExpressionModel
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights
@@ -116,7 +115,7 @@ class OnlineModel(nn.Module):
         return [{"params": others, "factor": factor}, {"params": filters, "factor": factor, "weight_decay": 0.0}]
 
     def _pooled(self, codes: Tensor) -> Tensor:
-        return pool_bins(self.backbone.embed_bases(codes), self._embed.bin_size, self._embed.pooling)
+        return self.backbone.embed_bins(codes, self._embed.bin_size, self._embed.pooling)
 
 
 def open_online(folder: Path, model: ExpressionModel, section: HyenaBackbone, embed: EmbedConfig) -> OnlineModel:
