@@ -114,6 +114,7 @@ def test_page_holds_every_gene_in_every_view(found):
     assert figure["data"][1]["x"] == [10, 11, 7]
 
 
+@pytest.mark.slow
 def test_umap_is_the_same_for_one_seed_and_keeps_clusters_apart():
     dense, classes = clusters(40)
     gene_id = np.arange(40).astype(str)
