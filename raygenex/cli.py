@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -322,9 +323,7 @@ def _main() -> None:
     try:
         app(prog_name="raygenex")
     except RaygenexError as error:
-        if Session.debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(_traceback() if Session.debug else f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
@@ -332,15 +331,21 @@ def _main() -> None:
             typer.echo(Session.interrupted, err=True)
             sys.exit(exit_code())
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
+        told = file_error(error)
         if Session.debug:
-            raise
-        if (told := file_error(error)) is not None:
+            typer.echo(_traceback(), err=True)
+        elif told is not None:
             typer.echo(f"error: {told}", err=True)
-            sys.exit(told.exit_code)
-        first = next(iter(str(error).strip().splitlines()), "no message")
-        typer.echo(redact(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)"), err=True)
-        sys.exit(1)
+        else:
+            first = next(iter(str(error).strip().splitlines()), "no message")
+            typer.echo(redact(f"failed: {type(error).__name__}: {first} (--debug shows the traceback)"), err=True)
+        sys.exit(1 if told is None else told.exit_code)
     finally:
         if Session.out is not None:
             sys.stdout, Session.out = Session.out, None
+
+
+def _traceback() -> str:
+    """Return where the error at hand happened, without secrets."""
+    return redact(traceback.format_exc().rstrip())

@@ -10,6 +10,7 @@ from raygenex.config import RunConfig
 from raygenex.console import ConfigPath, Debug, DryRun, Json, Overrides, Session, load, print_result, start
 from raygenex.dashboard import ADDRESS_VARIABLE, connect, read_address
 from raygenex.errors import ConfigError
+from raygenex.redact import redact
 from raygenex.submit import SubmitResult, Task
 
 
@@ -122,13 +123,14 @@ def _plan(config: RunConfig, task: Task, address: str) -> dict[str, Any]:
     package = "the raygenex that it has" if task.installed else "this raygenex"
     command = " ".join([task.verb, *task.arguments])
     steps = [f"submit: {config.name} to {address}, by {package}", f"job: raygenex {command}, into {config.folder}"]
-    return {"config_hash": task.hash(), "steps": steps}
+    return {"config_hash": task.hash(), "steps": [redact(step) for step in steps]}
 
 
 def _print(result: SubmitResult, as_json: bool) -> None:
     """Print the verb's result, or with ``--json`` that of the submission around it."""
     if as_json:
-        print_result(asdict(result) | {"result": _parsed(result.result)}, as_json, str)
+        told = {"address": redact(result.address), "result": _parsed(result.result)}
+        print_result(asdict(result) | told, as_json, str)
     elif result.result:
         print_result(result, as_json, lambda: result.result)
 
@@ -142,4 +144,4 @@ def _parsed(result: str) -> Any:
 
 
 def _note(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(redact(line), err=True)

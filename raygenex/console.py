@@ -43,8 +43,8 @@ def _record(*arguments: Any, **more: Any) -> logging.LogRecord:
     record = logging.LogRecord(*arguments, **more)
     try:
         text = record.getMessage()
-    except (TypeError, ValueError):
-        # A format that does not fit its values is told by whoever writes it out.
+    except Exception:  # noqa: BLE001
+        # A format that does not fit its values, or a value without a text: told by whoever writes it out, as always.
         return record
     if (clean := redact(text)) != text:
         record.msg, record.args = clean, ()

@@ -68,10 +68,17 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     return found
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Plain(yaml.SafeLoader):
     """A safe loader that refuses deep nesting, and a key given twice, where YAML would quietly take the last."""
 
     depth = 0
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._looked_at: set[int] = set()
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
@@ -81,13 +88,20 @@ class _Plain(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # Once a node: by then it has the keys of what is merged into it, which its own may replace.
+        if id(node) not in self._looked_at:
+            self._looked_at.add(id(node))
+            self._refuse_repeats(node)
+        super().flatten_mapping(node)
+
+    def _refuse_repeats(self, node: yaml.MappingNode) -> None:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            # A merge key has no value of its own.
+            key = key_node.value if key_node.tag == _MERGE else self.construct_object(key_node)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
             seen.add(key)
-        return super().construct_mapping(node, deep)

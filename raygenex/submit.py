@@ -24,6 +24,9 @@ from raygenex.remote_paths import refuse_local_paths
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _CONFIG_FILE = "config.yaml"
+# Ray kills what has not ended 3 seconds after `ray job stop`, unless the job's environment says otherwise; a training
+# ends its tasks and tells MLflow within this time.
+_STOP_WAIT = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def read_env(options: Sequence[str]) -> dict[str, str]:
     for option in options:
         name, separator, value = option.partition("=")
         if not _VARIABLE.fullmatch(name):
-            raise ConfigError(f"--env {option} is not of the form NAME=VALUE or NAME")
+            raise ConfigError(f"--env {name} is not of the form NAME=VALUE or NAME")
         if not separator:
             if name not in os.environ:
                 raise ConfigError(f"--env {name} has no value here: set the variable, or give {name}=VALUE")
@@ -175,7 +178,7 @@ def start(client: Any, task: Task, submission_id: str | None) -> tuple[str, bool
         with _refusals():
             sent: str = client.submit_job(
                 entrypoint=task.entrypoint,
-                runtime_env={"working_dir": folder, "env_vars": task.env or {}},
+                runtime_env={"working_dir": folder, "env_vars": _STOP_WAIT | (task.env or {})},
                 submission_id=submission_id,
                 metadata=task.metadata(),
             )
@@ -215,7 +218,7 @@ def wait(
     result = splitter.finish()
     if info.driver_exit_code is None and info.message:
         # The job did not get as far as a log of its own, or was stopped.
-        show(info.message.strip())
+        show(redact(info.message.strip()))
     code = info.driver_exit_code if info.driver_exit_code is not None else int(info.status.value != "SUCCEEDED")
     return SubmitResult(submission_id, address, info.status.value, code, result)
 

@@ -90,7 +90,7 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     # The small tables are read first: what is wrong with them is said before a genome is hashed.
     chosen = choose(config)
     inputs = _inputs(config)
-    refuse_own_input([folder / name for name in (*_FILES.values(), MANIFEST)], inputs, "this build")
+    refuse_own_input([folder / name for name in (*_FILES.values(), MANIFEST)], _input_paths(config), "this build")
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,15 +144,27 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return redact_values({"build": values, "split": config.split.model_dump(mode="json")})
 
 
-def _inputs(config: RunConfig) -> dict[str, str]:
-    """Return the sha256 of every file that goes in."""
+def _input_paths(config: RunConfig) -> list[str]:
+    """Return every file that goes in, once."""
     options, split = config.build, config.split
     assert options is not None, "checked by the caller"
     paths = [options.genome, options.annotation, options.features, options.windows, options.tss_peaks]
     paths += [options.label.table, *(extra.table for extra in options.extra)]
     paths += [split.file] if isinstance(split, FileSplit) else []
     paths += [split.table] if isinstance(split, GroupSplit) else []
-    return {redact(path): fingerprint(path) for path in dict.fromkeys(path for path in paths if path)}
+    return list(dict.fromkeys(path for path in paths if path))
+
+
+def _inputs(config: RunConfig) -> dict[str, str]:
+    """Return the sha256 of every file that goes in."""
+    found: dict[str, str] = {}
+    for path in _input_paths(config):
+        # Addresses that differ in what is left out of them are files of their own all the same.
+        name, count = redact(path), 1
+        while (key := name if count == 1 else f"{name} ({count})") in found:
+            count += 1
+        found[key] = fingerprint(path)
+    return found
 
 
 def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:

@@ -18,9 +18,10 @@ LONGEST_LINE = 64 * 2**20
 """Bytes that a line may have: genotypes of a million people fit."""
 
 MOST_UNPACKED = 500
-"""Times as large as the file that its contents may be; text packs 5 to 100 times smaller, and zeros 1,000 times."""
+"""Times as large as its file that a table, which is read whole, may be; text packs 5 to 100 times, zeros 1,000."""
 
 _ALWAYS_UNPACKED = 64 * 2**20
+_BUFFER = 1 << 17
 _LINES_A_REPORT = 20_000
 # No chromosome is that long, and what is shorter fits an integer of any computer.
 _POSITION_DIGITS = 13
@@ -37,7 +38,7 @@ def unpacked(raw: BinaryIO) -> BinaryIO:
     Reading raises an OSError where they grow beyond `MOST_UNPACKED` times the file: a small file that fills the memory.
     """
     raw.seek(0)
-    return io.BufferedReader(_Unpacked(raw), 1 << 17)
+    return io.BufferedReader(_Unpacked(raw), _BUFFER)
 
 
 class _Unpacked(io.RawIOBase):
@@ -72,8 +73,8 @@ def read_lines(path: str, on_progress: Callable[[int, int], None] | None = None)
     Raises
     ------
     DataError
-        If the file is missing, a folder, closed to this user, truncated, damaged, or not text, if a line is longer
-        than `LONGEST_LINE`, or if the file unpacks to more than `MOST_UNPACKED` times its size.
+        If the file is missing, a folder, closed to this user, truncated, damaged, or not text, or if a line is longer
+        than `LONGEST_LINE`. The whole may be of any size: genotypes of many people pack over 1,000 times.
     """
     number = 0
     try:
@@ -81,7 +82,7 @@ def read_lines(path: str, on_progress: Callable[[int, int], None] | None = None)
             size = os.fstat(raw.fileno()).st_size
             zipped = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
-            stream = unpacked(raw) if zipped else raw
+            stream: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER) if zipped else raw
             for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), 1):
                 if len(line) >= LONGEST_LINE:
                     raise DataError(

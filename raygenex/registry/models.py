@@ -29,6 +29,7 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -190,9 +191,12 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
         digest = version.tags.get("raygenex.checkpoint_sha256")
         if digest is None:
             raise CheckpointError(f"{model} was not registered by raygenex: register a run with `raygenex register`")
-        # Both become the name of a folder, and whoever may write to the registry chose them.
-        if not _DIGEST.fullmatch(digest) or Path(version.name).name != version.name:
-            raise CheckpointError(f"{model} has a name or a tag that raygenex does not write: register its run again")
+        # All three become the name of a folder, and whoever may write to the registry chose them.
+        plain = Path(version.name).name == version.name and _NUMBER.fullmatch(str(version.version))
+        if not _DIGEST.fullmatch(digest) or not plain:
+            raise CheckpointError(
+                f"{model} has a name, a number or a tag that raygenex does not write: register its run again"
+            )
         target = Path(config.output_root, "models", f"{version.name}-{version.version}-{digest[:12]}")
         if not target.exists():
             mlflow.set_tracking_uri(tracker.uri)

@@ -8,6 +8,7 @@ from typing import Any
 
 from raygenex.config import RunConfig
 from raygenex.errors import TrackingError
+from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
 from raygenex.registry.models import CHAMPION
 from raygenex.tracking import Tracker, mlflow_errors, tracking_uri
@@ -53,6 +54,7 @@ class Listing:
 
     name: str
     uri: str
+    """The MLflow that has them, without user and password."""
     versions: tuple[Version, ...]
     history: tuple[Event, ...]
 
@@ -126,7 +128,7 @@ def list_versions(config: RunConfig) -> Listing:
         If there is no such model.
     """
     registry = Registry(config)
-    return Listing(registry.name, registry.tracker.uri, registry.versions(), registry.history())
+    return Listing(registry.name, redact(registry.tracker.uri), registry.versions(), registry.history())
 
 
 def _describe(entry: Any, aliases: Mapping[str, str]) -> Version:

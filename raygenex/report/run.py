@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from raygenex.config import RunConfig
-from raygenex.errors import TrackingAway
+from raygenex.errors import TrackingError
 from raygenex.html import check_page, write_page
 from raygenex.outbox import Outbox
 from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
@@ -62,8 +62,6 @@ def report(
     ------
     ConfigError, DataError, CheckpointError
         If there is nothing to report, a file is damaged, or the page cannot be written.
-    TrackingError
-        If MLflow goes away while it is given the page, which is written by then.
     """
     started = time.monotonic()
     page = _page(target, output, force, overrides)
@@ -71,7 +69,13 @@ def report(
     text = render_page(facts, datetime.now(UTC).date().isoformat())
     written = write_page(page, text)
     state = None if facts.trained is None else facts.trained.state
-    tracked = state is not None and _track(facts.config, state, Path(written))
+    tracked = False
+    if state is not None:
+        try:
+            tracked = _track(facts.config, state, Path(written))
+        except TrackingError as error:
+            # What was asked for is there by now.
+            logger.warning("the report is not in MLflow: %s", error)
     has = contents(facts)
     return ReportResult(
         written,
@@ -146,16 +150,12 @@ def _is_report_of(page: Path, name: str) -> bool:
 
 
 def _track(config: RunConfig, state: RunState, page: Path) -> bool:
-    """Give the page to the run's MLflow, if both are there; return whether it has it."""
+    """Give the page to the run's MLflow, if both are there; return whether it has it; raises TrackingError."""
     uri = tracking_uri(config)
     # A folder that was moved has no database; looking must not make one.
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return False
-    try:
-        tracker = Tracker(config)
-    except TrackingAway as error:
-        logger.warning("the report is not in MLflow: %s", error)
-        return False
+    tracker = Tracker(config)
     remedy = f"the page is {page}, and the same command gives it to MLflow"
     with Outbox(f"the report of {config.name}", config.tracking.patience_s, remedy) as outbox:
         if not outbox.ask(lambda: tracker.exists(state.run_id), "the report"):

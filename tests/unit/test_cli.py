@@ -10,6 +10,7 @@ from toy_models import columns, write_promoters
 
 from raygenex import __version__, cli, console
 from raygenex.config import RunConfig, load_config
+from raygenex.errors import TrackingError
 from raygenex.train.state import RunState
 
 
@@ -135,10 +136,12 @@ def test_wrong_usage(raygenex, arguments):
 # Failures
 
 
-def test_debug_shows_where_it_happened(raygenex, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["raygenex", "config", "show", str(tmp_path / "no.yaml"), "--debug"])
-    with pytest.raises(ValueError, match="does not exist"):
-        cli.main()
+def test_debug_shows_where_it_happened(raygenex, tmp_path):
+    code, out, err = raygenex("config", "show", tmp_path / "no.yaml", "--debug")
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert "in load_config\n" in err
+    assert "does not exist" in err.splitlines()[-1]
 
 
 @pytest.fixture
@@ -159,6 +162,19 @@ def test_a_failure_is_one_line_and_exit_code_1(raygenex, broken):
     code, out, err = raygenex("config", "show", "a.yaml")
     assert (code, out) == (1, "")
     assert err == "failed: RuntimeError: first (--debug shows the traceback)\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(TrackingError("away"), 2), (RuntimeError("lost"), 1), (OSError(28, "full"), 2)]
+)
+def test_a_traceback_tells_the_cause_without_its_secrets(raygenex, broken, error, code):
+    error.__cause__ = OSError("could not connect to postgresql://me:hunter2@host/db")
+    broken(error)
+    found, out, err = raygenex("config", "show", "a.yaml", "--debug")
+    assert (found, out) == (code, "")
+    assert "OSError: could not connect to postgresql://host/db\n" in err
+    assert err.splitlines()[-1].partition(": ")[0].rpartition(".")[2] == type(error).__name__
+    assert "hunter2" not in err
 
 
 def test_a_failure_without_words_is_named(raygenex, broken):

@@ -15,6 +15,7 @@ from raygenex.config import (
     parse_config,
 )
 from raygenex.errors import ConfigError
+from raygenex.plain_yaml import PlainYamlError, read_yaml
 
 KINDS = ("cnn_halflife_encoded", "cnn_halflife_raw", "cnn_dna_only", "cnn_halflife_only")
 
@@ -426,6 +427,38 @@ def test_a_section_left_empty_has_its_defaults(load):
 
 def test_a_key_given_twice_is_refused(refusal):
     assert "line 3: key epochs is given twice" in refusal("train:\n  epochs: 3\n  epochs: 4\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs", "batch"),
+    [
+        ("train: &t {epochs: 3, batch_size: 5}\nautoencoder: {<<: *t, batch_size: 7}", 3, 7),
+        ("train: &t {epochs: 3}\nautoencoder: {<<: [*t, {epochs: 4, batch_size: 6}]}", 3, 6),
+        # What is merged elsewhere, before its own turn comes, has no key twice by that.
+        ("a: {b: {c: &t {<<: {epochs: 1}, epochs: 3}}}\nautoencoder: {<<: *t, batch_size: 5}", 3, 5),
+    ],
+)
+def test_merge_keys(text, epochs, batch):
+    assert read_yaml(text)["autoencoder"] == {"epochs": epochs, "batch_size": batch}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "line 2: key << is given twice"),
+        ("b: {<<: {x: 1, x: 2}}", "line 1: key x is given twice"),
+        ("b: {<<: 5}", "line 1: expected a mapping"),
+        ("a: &a {<<: *a}", "endless"),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}]}}" for i in range(1, 8)),
+            "too large",
+        ),
+    ],
+)
+def test_merge_keys_that_cannot_be(text, words):
+    with pytest.raises(PlainYamlError, match=re.escape(words)):
+        read_yaml(text)
 
 
 def test_a_hub_id_comes_with_its_revision():

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from toy_runs import make_run
 
 
 @pytest.fixture
-def nobody() -> str:
-    """Return an address that nobody listens at."""
+def nobody() -> Iterator[str]:
+    """Give an address that nobody listens at, and nobody else can take."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def files(folder: Path) -> dict[str, str]:

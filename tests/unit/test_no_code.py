@@ -24,7 +24,7 @@ from raygenex.embed.weights import load_backbone, save_backbone
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.explain import layout
 from raygenex.predict import Predictor
-from raygenex.registry import fetch_checkpoint
+from raygenex.registry import fetch_checkpoint, models
 from raygenex.tracking import tracking_uri
 from raygenex.train.checkpoint import WEIGHTS, InputInfo, checkpoint_sha256, load_checkpoint
 from raygenex.train.fitting import STATE, NetworkFit
@@ -163,7 +163,7 @@ def test_the_state_of_a_training_that_is_a_pickle(tmp_path, marker):
     save_file(model.state_dict(), tmp_path / WEIGHTS)
     torch.save({"optimizer": Bomb(marker), "history": []}, tmp_path / STATE)
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        NetworkFit.resume(SimpleNamespace(model=model), tmp_path)
+        NetworkFit.resume(SimpleNamespace(model=model, _online=None), tmp_path)
 
 
 def test_arrays_of_objects_in_an_explanation(tmp_path, marker):
@@ -227,6 +227,16 @@ def hostile(tmp_path, marker):
         return f"models:/hostile/{version.version}"
 
     return config, register
+
+
+@pytest.mark.parametrize("number", ["../../x", "1/../../../x", "", "1\n", "²"])
+def test_a_version_whose_number_leads_elsewhere(tmp_path, monkeypatch, number):
+    config = parse_config(small_config().dump() | {"output": str(tmp_path / "runs")}, "test")
+    tags = {"raygenex.checkpoint_sha256": "a" * 64}
+    version = SimpleNamespace(name="hostile", version=number, tags=tags)
+    monkeypatch.setattr(models, "_resolve", lambda client, model: version)
+    with pytest.raises(CheckpointError, match="a number or a tag that raygenex does not write"):
+        fetch_checkpoint(config, "models:/hostile@champion")
 
 
 def test_a_registered_model_with_a_loader_of_its_own(tmp_path, hostile):

@@ -1,18 +1,26 @@
 """Passwords, tokens and keys: nowhere in what is logged, written or shown."""
 
+import html
 import io
 import json
 import logging
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
+import markupsafe
 import pytest
+from markupsafe import Markup
 from toy_models import columns, write_promoters
 
+from raygenex import cli_submit
+from raygenex import html as pages
 from raygenex import submit as job
 from raygenex.config import load_config, parse_config
+from raygenex.data import build
 from raygenex.errors import LONGEST, ConfigError, RaygenexError
 from raygenex.html import source
 from raygenex.redact import HIDDEN, redact, redact_values
@@ -57,6 +65,28 @@ def environment(monkeypatch):
         ("models:/name@champion", "models:/name@champion"),
         ("https://host/@scope/x?design=1", "https://host/@scope/x?design=1"),
         ("key=value, token=abc", "key=value, token=abc"),
+        # A name before an @ is a place in some stores: two containers stay two.
+        ("abfss://train@a.dfs.core.windows.net/a.h5", "abfss://train@a.dfs.core.windows.net/a.h5"),
+        ("wasbs://valid@a.blob.core.windows.net/a.h5", "wasbs://valid@a.blob.core.windows.net/a.h5"),
+        ("git+ssh://git@github.com/a/b", "git+ssh://git@github.com/a/b"),
+        ("git+https://ghp_abc@github.com/a/b", "git+https://github.com/a/b"),
+        ("POSTGRESQL://me@host/db", "POSTGRESQL://host/db"),
+        ("hf://user:tok@x/y", "hf://x/y"),
+        ("['s3://b','a@b.c']", "['s3://b','a@b.c']"),
+        ("(http://h:5000),x@y", "(http://h:5000),x@y"),
+        ("redis://h:6379/0,x@y", "redis://h:6379/0,x@y"),
+        ("in s3://data:latest and me@x", "in s3://data:latest and me@x"),
+        # What SQLAlchemy takes as a password.
+        ("postgresql://me:pa/ss@host/db", "postgresql://host/db"),
+        ('mysql+pymysql://me:pa"s<s@host/db', "mysql+pymysql://host/db"),
+        ("postgresql://h/db?user=me&pwd=hunter22", f"postgresql://h/db?user=me&pwd={HIDDEN}"),
+        ("Endpoint=https://x;AccountKey=abcdefg==;A=1", f"Endpoint=https://x;AccountKey={HIDDEN};A=1"),
+        ("host=db password=hunter22 user=me", f"host=db password={HIDDEN} user=me"),
+        ("PASSWORD = 'two words' x", f"PASSWORD = {HIDDEN} x"),
+        ("Driver=x;UID=me;PWD=hunter22", f"Driver=x;UID=me;PWD={HIDDEN}"),
+        ("https://h/a?sas=xyz", f"https://h/a?sas={HIDDEN}"),
+        ("{'Authorization': 'Bearer abc.def'}", f"{{'Authorization': 'Bearer {HIDDEN}'}}"),
+        ("Authorization: Basic YTpi end", f"Authorization: Basic {HIDDEN} end"),
     ],
 )
 def test_addresses(text, expected):
@@ -68,6 +98,45 @@ def test_values_of_the_environment(environment):
     assert redact(f"a {TOKEN} b {MLFLOW}{AWS}") == f"a {HIDDEN} b {HIDDEN}{HIDDEN}"
     values = {"a": [f"x{TOKEN}", 3, None, (MLFLOW,)], "b": {"c": True}}
     assert redact_values(values) == {"a": [f"x{HIDDEN}", 3, None, [HIDDEN]], "b": {"c": True}}
+
+
+AWKWARD = "pä'ss&wo\"rd<1>\\x"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        html.escape,
+        lambda text: str(markupsafe.escape(text)),
+        json.dumps,
+        lambda text: json.dumps(text, ensure_ascii=False),
+        lambda text: str(markupsafe.escape(json.dumps(text))),
+        lambda text: json.dumps(text, ensure_ascii=False).replace("<", "\\u003c"),
+        lambda text: quote(text, safe=""),
+    ],
+)
+def test_a_value_is_found_however_it_is_written(monkeypatch, write):
+    monkeypatch.setenv("PGPASSWORD", AWKWARD)
+    text = write(AWKWARD)
+    assert re.fullmatch(rf'before ("|&#34;|){re.escape(HIDDEN)}\1 after', redact(f"before {text} after"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HUGGING_FACE_HUB_TOKEN", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET", "DATABRICKS_TOKEN", "PGPASSWORD"],
+)
+def test_variables_of_other_services(monkeypatch, name):
+    monkeypatch.setenv(name, "hunter2-pw")
+    assert redact("with hunter2-pw") == f"with {HIDDEN}"
+
+
+def test_a_page_holds_no_secret_as_html(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", AWKWARD)
+    template = "{{ said }}<script>{{ made }}</script>"
+    monkeypatch.setattr(pages, "source", lambda name: template)
+    page = pages.render("x", {"said": f"no {AWKWARD}", "made": Markup("1 < 2")})
+    assert page == f"no {HIDDEN}<script>1 < 2</script>\n"
 
 
 def test_short_values_of_the_environment_hide_no_words(monkeypatch):
@@ -139,6 +208,7 @@ def test_log_lines(raygenex, environment, monkeypatch, capsys):
 
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("sys.stdout", stream)
     start(False)
     logging.getLogger("raygenex.x").warning("at %s with %s", f"http://u:{PASSWORD}@h", TOKEN)
     logging.getLogger("mlflow").error(f"{MLFLOW} is wrong")
@@ -147,6 +217,38 @@ def test_log_lines(raygenex, environment, monkeypatch, capsys):
     assert "at http://h with ***" in said
     assert "*** is wrong" in said
     assert not any(secret in said for secret in SECRETS)
+
+
+class Closed:
+    def __str__(self):
+        raise RuntimeError("closed")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("%(rank)d of %(size)d", {"rank": 1}), ("state %s", Closed()), ("%d", "x"), ("%s %s", 1)]
+)
+def test_a_log_line_that_cannot_be_written_ends_nothing(raygenex, monkeypatch, arguments):
+    from raygenex.console import start
+
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("sys.stdout", stream)
+    start(False)
+    logging.getLogger("some.library").warning(*arguments)
+    logging.getLogger("some.library").warning("goes on")
+    assert "--- Logging error ---" in stream.getvalue()
+    assert stream.getvalue().endswith(" goes on\n")
+
+
+def test_a_build_records_both_of_two_inputs(monkeypatch):
+    # They differ in what is left out of an address.
+    annotation, table = (f"https://{user}:{PASSWORD}@host/a.tsv" for user in ("a", "b"))
+    config = parse_config(
+        {"build": {"annotation": annotation, "genome": "g.fa", "label": {"table": table, "columns": ["x"]}}}, "test"
+    )
+    monkeypatch.setattr(build, "fingerprint", {"g.fa": "1", annotation: "2", table: "3"}.get)
+    assert build._inputs(config) == {"g.fa": "1", "https://host/a.tsv": "2", "https://host/a.tsv (2)": "3"}
+    assert build._input_paths(config) == ["g.fa", annotation, table]
 
 
 def test_what_a_job_tells(environment):
@@ -161,6 +263,36 @@ def test_what_a_job_tells(environment):
     )
     job.wait(client, "a", "http://h", shown.append, None)
     assert shown == ["at http://h ***"]
+
+
+def test_why_a_job_did_not_start():
+    shown = []
+    client = SimpleNamespace()
+    client.tail_job_logs = lambda submission_id: lines("")
+    client.get_job_info = lambda submission_id: SimpleNamespace(
+        status=SimpleNamespace(is_terminal=lambda: True, value="FAILED"),
+        driver_exit_code=None,
+        message=f"Failed to download https://u:{PASSWORD}@h/pkg.zip?token={SIGNATURE} ",
+    )
+    job.wait(client, "a", "http://h", shown.append, None)
+    assert shown == [f"Failed to download https://h/pkg.zip?token={HIDDEN}"]
+
+
+def test_the_value_of_a_variable_that_cannot_be():
+    with pytest.raises(ConfigError, match="--env MY-TOKEN is not of the form") as info:
+        job.read_env([f"MY-TOKEN={PASSWORD}"])
+    assert PASSWORD not in str(info.value)
+
+
+def test_the_address_of_a_dashboard(capsys):
+    config = parse_config({"name": "a"}, "test")
+    address = f"https://me:{PASSWORD}@head"
+    steps = cli_submit._plan(config, job.Task(config), address)["steps"]
+    cli_submit._note(f"submitted a to {address}")
+    cli_submit._print(job.SubmitResult("a", address, "SUBMITTED", None, ""), True)
+    said = "".join([*steps, *capsys.readouterr()])
+    assert said.count("https://head") == 3
+    assert PASSWORD not in said
 
 
 async def lines(text):

@@ -96,7 +96,7 @@ def test_variables(monkeypatch, tmp_path):
     assert env == {"A": "1", "B": "", "FROM_HERE": "x=y", "C": "a=b"}
     with pytest.raises(ConfigError, match="--env NOWHERE has no value here"):
         read_env(["NOWHERE"])
-    with pytest.raises(ConfigError, match="--env 1A=2 is not of the form"):
+    with pytest.raises(ConfigError, match="--env 1A is not of the form"):
         read_env(["1A=2"])
     (tmp_path / "run.yaml").write_text("data: {train: '${A}/${FROM_HERE}.h5'}")
     with in_environment({"A": "s3://b", "FROM_HERE": "z"}):
@@ -276,9 +276,16 @@ def test_a_task_is_sent_with_its_variables():
     assert start(client, task, None) == ("raysubmit_1", True)
     (sent,) = client.sent
     assert sent["files"] == ["config.yaml", "raygenex"]
-    assert sent["runtime_env"]["env_vars"] == {"A": "1"}
+    # Ray reads there how long an ending job has; by itself it kills it after 3 s.
+    assert sent["runtime_env"]["env_vars"] == {"A": "1", "RAY_JOB_STOP_WAIT_TIME_S": "60"}
     assert "python -m raygenex train config.yaml --force" in sent["entrypoint"]
     assert sent["metadata"]["command"] == "train --force"
+
+
+def test_the_time_that_a_stopped_job_has_can_be_given():
+    client = Client()
+    start(client, Task(CONFIG, env={"RAY_JOB_STOP_WAIT_TIME_S": "5"}), None)
+    assert client.sent[0]["runtime_env"]["env_vars"] == {"RAY_JOB_STOP_WAIT_TIME_S": "5"}
 
 
 def test_the_same_job_is_not_sent_twice_and_another_of_its_name_is_refused():

@@ -133,23 +133,24 @@ def test_a_server_that_cannot_answer_now_differs_from_one_that_says_no(status, c
 def test_a_missing_server_is_away_at_once_and_so_is_one_that_leaves(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as taken:
+        # Bound and not listening: nobody answers, and nobody else can take the port.
         taken.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(TrackingAway, match=f"^no MLflow server answers at {uri} .*: start it or set tracking.uri$"):
-        Tracker(config(tmp_path, uri=uri))
-    tracker = Tracker(config(tmp_path))
-    tracker.client = MlflowClient(tracking_uri=uri)
-    with pytest.raises(
-        TrackingAway, match=r"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
-    ):
-        tracker.log_metrics("0" * 32, {"loss": 1.0}, 0)
-    with pytest.raises(TrackingAway):
-        tracker.exists("0" * 32)
-    with pytest.raises(TrackingAway), mlflow_errors(uri):
-        raise requests.HTTPError(response=answer(502, "BAD_GATEWAY"))
-    with pytest.raises(TrackingError, match="refused") as info, mlflow_errors(uri):
-        raise FileNotFoundError("checkpoint")
-    assert not isinstance(info.value, TrackingAway)
+        with pytest.raises(TrackingAway, match=f"^no MLflow server answers at {uri} .*: start it or set tracking.uri$"):
+            Tracker(config(tmp_path, uri=uri))
+        tracker = Tracker(config(tmp_path))
+        tracker.client = MlflowClient(tracking_uri=uri)
+        with pytest.raises(
+            TrackingAway, match=r"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
+        ):
+            tracker.log_metrics("0" * 32, {"loss": 1.0}, 0)
+        with pytest.raises(TrackingAway):
+            tracker.exists("0" * 32)
+        with pytest.raises(TrackingAway), mlflow_errors(uri):
+            raise requests.HTTPError(response=answer(502, "BAD_GATEWAY"))
+        with pytest.raises(TrackingError, match="refused") as info, mlflow_errors(uri):
+            raise FileNotFoundError("checkpoint")
+        assert not isinstance(info.value, TrackingAway)
 
 
 def test_an_address_without_a_number_for_its_port_is_one_sentence(tmp_path):

@@ -3,7 +3,10 @@ import os
 
 import pytest
 
+from raygenex.data import lines
 from raygenex.data.lines import read_lines
+from raygenex.data.split_file import read_split
+from raygenex.data.variants import read_variants
 from raygenex.errors import DataError
 
 
@@ -22,6 +25,22 @@ def test_progress_counts_the_bytes_of_the_file(tmp_path, pack):
     size = os.path.getsize(tmp_path / "a")
     assert [total for _, total in seen] == [size] * 3
     assert 0 < seen[0][0] <= seen[1][0] <= seen[2][0] == size
+
+
+def test_lines_that_pack_a_thousand_times_are_read(tmp_path, monkeypatch):
+    # Genotypes of a million people do, and are read line by line.
+    monkeypatch.setattr(lines, "_ALWAYS_UNPACKED", 1000)
+    head = b"#CHROM\tPOS\tID\tREF\tALT\n"
+    line = b"I\t5\t.\tA\tC" + b"\t0|0" * 50_000 + b"\n"
+    path = tmp_path / "a.vcf.gz"
+    path.write_bytes(gzip.compress(head + line * 20))
+    assert 20 * len(line) > 600 * path.stat().st_size
+    assert sum(len(text) + 1 for _, text in read_lines(str(path))) == len(head) + 20 * len(line)
+    assert sum(1 for _ in read_variants(str(path))) == 20
+    # A table is read whole.
+    table = path.rename(tmp_path / "a.tsv.gz")
+    with pytest.raises(DataError, match="unpacks to more than 500 times its size"):
+        read_split(str(table))
 
 
 def test_url():

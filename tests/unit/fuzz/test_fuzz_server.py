@@ -65,9 +65,11 @@ def port(tmp_path):
         Path(config.folder, "checkpoint"), config, InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
     )
     uri = register(config).uri
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found = int(free.getsockname()[1])
+    held = socket.socket()
+    # Nobody gets the port but who says so too, as servers do, so it is kept until one listens.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    found = int(held.getsockname()[1])
     command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(found)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with (tmp_path / "server.log").open("wb") as log:
@@ -83,6 +85,7 @@ def port(tmp_path):
         assert server.poll() is None, (tmp_path / "server.log").read_text()
         assert time.monotonic() < deadline, "no server"
         time.sleep(0.5)
+    held.close()
     yield found
     for process in (*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)):
         process.kill()

@@ -327,7 +327,7 @@ for path in sys.argv[1:]:
 """
     paths = bombs(
         tmp_path,
-        40,
+        20,
         line_csv_gz=(b"gene_id,x\n", b"A"),
         header_csv_gz=(b"", b"A"),
         lines_tsv_gz=(b"gene_id\tx\n", b"AAAAAA\t1\n"),

@@ -10,11 +10,12 @@ from toy_models import sentence
 from raygenex import __version__
 from raygenex.errors import ConfigError
 from raygenex.metrics import METRICS
+from raygenex.registry import versions
 from raygenex.registry.comparing import compare
 from raygenex.registry.promotion import promote
 from raygenex.registry.provenance import git_tags
 from raygenex.registry.text import compare_text, list_text
-from raygenex.registry.versions import list_versions
+from raygenex.registry.versions import Registry, list_versions
 
 
 def test_a_version_says_where_it_comes_from(toy):
@@ -46,6 +47,15 @@ def test_the_list_shows_every_version_and_every_champion(toy):
     assert lines[-3].endswith("version 1, the first")
     assert "version 2 in place of version 1, valid AUROC +" in lines[-2]
     assert lines[-1].endswith("forced: a test")
+
+
+def test_the_list_does_not_tell_the_password(toy, monkeypatch):
+    registry = Registry(toy.config)
+    registry.tracker.uri = "postgresql://me:hunter2@h/db"
+    monkeypatch.setattr(versions, "Registry", lambda config: registry)
+    listing = list_versions(toy.config)
+    assert listing.uri == "postgresql://h/db"
+    assert list_text(listing).startswith("toy in postgresql://h/db\n")
 
 
 def test_two_versions_side_by_side(toy):

@@ -5,8 +5,10 @@ import json
 import pytest
 import toy_runs
 
-from raygenex.errors import DataError
+from raygenex.errors import DataError, TrackingAway, TrackingError
 from raygenex.report.run import report
+from raygenex.tracking import Tracker
+from raygenex.train.state import RunState, write_state
 
 
 @pytest.fixture
@@ -42,6 +44,29 @@ def test_the_verb_writes_and_refreshes_its_own_page(raygenex, run):
     assert left == {"checkpoint", "evaluation", "report.html"}
     # Looking for a registered version made no database.
     assert {path.name for path in folder.parent.iterdir()} == {"toy"}
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("__init__", TrackingError("MLflow at http://h refused: no rights")),
+        ("__init__", TrackingAway("MLflow at http://h does not answer")),
+        ("exists", TrackingError("MLflow at http://h refused: no rights")),
+    ],
+)
+def test_a_page_is_written_whatever_mlflow_says(raygenex, run, monkeypatch, where, error):
+    config, folder = run
+    run_id = Tracker(config).start("toy", {}, {})
+    write_state(folder, RunState(identity="x", run_id=run_id, finished=True, trained=True))
+
+    def refuse(*arguments):
+        raise error
+
+    monkeypatch.setattr(Tracker, where, refuse)
+    code, out, err = raygenex("report", folder, "--json")
+    assert (code, json.loads(out)["tracked"]) == (0, False)
+    assert err.endswith(f"the report is not in MLflow: {error}\n")
+    assert (folder / "report.html").exists()
 
 
 def test_what_is_no_report_of_this_run_stays(run, tmp_path, raygenex):
