@@ -37,8 +37,10 @@ def test_what_a_library_made_of_it():
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("no"), RuntimeError("a worker said:\n[Errno 28] No space left"), RuntimeError("(os error 111)")]
-    + [
+    [
+        ValueError("no"),
+        RuntimeError("a worker said:\n[Errno 28] No space left"),
+        RuntimeError("(os error 111)"),
         io.UnsupportedOperation("not readable"),
         TimeoutError("Get timed out: some object(s) not ready."),
         ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
