@@ -5,7 +5,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -316,7 +316,16 @@ def config_schema(debug: Debug = False) -> None:
 def main() -> None:
     """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
     with end_as_interrupted():
-        _main()
+        try:
+            _main()
+        except KeyboardInterrupt:
+            # It came before or after Typer, which turns it into an exit code.
+            _leave_interrupted()
+
+
+def _leave_interrupted() -> NoReturn:
+    typer.echo(Session.interrupted, err=True)
+    sys.exit(exit_code())
 
 
 def _main() -> None:
@@ -328,8 +337,7 @@ def _main() -> None:
     except SystemExit as leaving:
         # Typer turns an interrupt into this code.
         if leaving.code == INTERRUPTED:
-            typer.echo(Session.interrupted, err=True)
-            sys.exit(exit_code())
+            _leave_interrupted()
         raise
     except Exception as error:  # noqa: BLE001
         told = file_error(error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from raygenex import signals
 from raygenex.config import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError, file_error, system_error
+from raygenex.errors import ClusterError, RaygenexError, file_error, is_of_a_path
 
 logger = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ def user_errors() -> Iterator[None]:
 def find_cause(error: BaseException | None) -> RaygenexError | None:
     """Return the `RaygenexError` at the bottom of a chain of Ray's exceptions, if there is one.
 
-    An error of the system, such as a full disk's, is made one.
+    An error of the disk, such as that it is full, or of a path that it names, is made one.
     """
     seen: set[int] = set()
     pending = [error]
@@ -248,7 +248,7 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
             # Ray Data appends lines of advice, which the message as it is shown has in one line.
             return type(current)(_first_line(ValueError(*current.args)))
-        if isinstance(current, Exception) and not hasattr(current, "cause") and system_error(current) is not None:
+        if isinstance(current, Exception) and not hasattr(current, "cause") and is_of_a_path(current):
             return file_error(current)
         pending += [current.__cause__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()

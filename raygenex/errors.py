@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import UnsupportedOperation
 
 from raygenex.redact import redact
 
@@ -27,12 +28,12 @@ class RaygenexError(ValueError):
 
     def __str__(self) -> str:
         text = redact(super().__str__())
-        if len(text) > LONGEST:
-            # The beginning names the place, the end says what to do.
-            text = text[: LONGEST * 3 // 4] + _CUT + text[-(LONGEST // 4 - len(_CUT)) :]
         if not text.isprintable():
             # A line break would make two messages of one; what a terminal obeys, anything.
             text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        if len(text) > LONGEST:
+            # The beginning names the place, the end says what to do.
+            text = text[: LONGEST * 3 // 4] + _CUT + text[-(LONGEST // 4 - len(_CUT)) :]
         return text
 
 
@@ -68,7 +69,10 @@ class FileError(RaygenexError):
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
-DISK_ERRORS = _FULL | _CLOSED | {errno.EIO}
+DISK_ERRORS = _FULL | _CLOSED | {errno.EIO, errno.ESTALE}
+_PATH_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+# Errors of the system by their class, but of no file.
+_OF_NO_FILE = (ConnectionError, TimeoutError, UnsupportedOperation)
 # How libraries written in Rust and C say what the system's error was.
 _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]|errno = (\d+)", re.IGNORECASE)
 
@@ -79,12 +83,15 @@ def file_error(error: Exception) -> FileError | None:
     Parameters
     ----------
     error
-        An OSError, or what a library made of one.
+        An OSError, or what a library made of one; what says that a connection broke or took too long is none.
     """
     number = system_error(error)
-    if number is None and not isinstance(error, OSError):
+    # Libraries derive classes of their own from it for what is no file's, such as a request's failure.
+    if number is None and (type(error).__module__ != OSError.__module__ or not isinstance(error, OSError)):
         return None
-    path = getattr(error, "filename", None) or "a file or a connection"
+    if isinstance(error, _OF_NO_FILE):
+        return None
+    path = getattr(error, "filename", None) or "a file"
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
@@ -109,8 +116,20 @@ def disk_errors_told() -> Iterator[None]:
         raise told from error
 
 
+def is_of_a_path(error: Exception) -> bool:
+    """Whether an error is one of the disk, or of a path that it names, and so of what a user can mend.
+
+    It decides what an error in another process is: there, any other error of the system may be one of the cluster.
+    """
+    number = system_error(error)
+    named = isinstance(error, OSError) and bool(error.filename)
+    return number in DISK_ERRORS or (number in _PATH_ERRORS and named)
+
+
 def system_error(error: Exception) -> int | None:
     """Return the system's number of an error: of an OSError, or of one of the disk that a library put into words."""
+    if isinstance(error, _OF_NO_FILE):
+        return None
     if isinstance(error, OSError) and error.errno:
         return error.errno
     # The first line is the error's own; others quote.

@@ -12,7 +12,7 @@ from raygenex.errors import RaygenexError
 
 @contextlib.contextmanager
 def exclusive(folder: str | Path, what: str) -> Iterator[None]:
-    """Hold a folder, which need not exist, for this process; the lock ends with the process, however it ends.
+    """Hold a folder, which need not exist, for this process; the lock ends with it and what it forked.
 
     Raises
     ------

@@ -1,43 +1,71 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is stopped, MLflow is told, and one sentence is said."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is stopped, MLflow is told, and one sentence is said.
+
+The clean end itself is not interrupted: what comes within `GRACE_S` of a signal is taken for the same wish.
+"""
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code of a command that was interrupted by Ctrl-C."""
+GRACE_S = 10.0
+"""Seconds for a clean end, in which no other signal interrupts; one that comes later does."""
 _STANDARD = (0, 1, 2)
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended:
-    """The signal that ended the running command, once one did."""
+    """The first signal that ended the running command, once one did."""
 
     by: int | None = None
 
 
 @contextmanager
 def end_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP, unless ignored, interrupt what the block does, in the main thread of a command."""
+    """Let SIGTERM and SIGHUP, unless ignored, interrupt what the block does, and Ctrl-C not twice at once.
+
+    Outside the main thread, which alone is told of signals, nothing changes.
+    """
+    Ended.by = None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     terminals = [number for number in _STANDARD if _is_terminal(number)]
+    last: float | None = None
+    by_default = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        Ended.by = number
+        nonlocal last
         if number == signal.SIGHUP:
             # Nobody reads a closed terminal, and writing to it would fail in the middle of whatever is to be ended.
             _silence(terminals)
-        # Ray Train ends its workers when it is interrupted, by a handler of its own.
+        now = time.monotonic()
+        if last is not None and now - last < GRACE_S:
+            return
+        last = now
+        if Ended.by is None:
+            Ended.by = number
+        if number == signal.SIGINT:
+            assert callable(by_default), "or this would not be its handler"
+            by_default(number, frame)
+            return
+        # Ray Train ends its workers when it is interrupted, by a handler of its own, which may leave by a code of its.
         handler = signal.getsignal(signal.SIGINT)
+        if handler is interrupt:
+            handler = by_default
         if callable(handler):
-            handler(signal.SIGINT, frame)
+            with suppress(SystemExit):
+                handler(signal.SIGINT, frame)
         raise KeyboardInterrupt
 
-    Ended.by = None
-    # `nohup` ignores SIGHUP, so that work outlives the terminal.
-    numbers = (number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN)
+    # `nohup` ignores SIGHUP, so that work outlives the terminal; a script, SIGINT in what it starts beside itself.
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers += [signal.SIGINT] if callable(by_default) else []
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

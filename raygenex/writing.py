@@ -1,27 +1,17 @@
-"""Files and folders that appear whole or not at all: written aside, brought to the disk, and renamed into place.
-
-What is written aside is a hidden neighbour of its target, ``.NAME.xxxxxxxx.aside``, locked by the process that writes
-it. The lock ends with the process, however it ends, so what a killed process left is told from what is being written:
-the next one that writes the same target removes it.
-"""
+"""Files and folders that appear whole or not at all: written aside, brought to the disk, and renamed into place."""
 
 import errno
-import fcntl
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 
+from raygenex.aside import ASIDE, BEFORE, aside_file, locked_name, remove, remove_leftovers, settle
 from raygenex.errors import DISK_ERRORS, RaygenexError, system_error
 
-_ASIDE = "aside"
-# A folder on its way out, which its successor has not replaced yet.
-_BEFORE = "before"
-_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
-_LEFT = re.compile(rf"^\.(?P<name>.+)\.[0-9a-f]{{8}}\.(?P<kind>{_ASIDE}|{_BEFORE})$")
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY}
 
 
 @contextmanager
@@ -31,15 +21,22 @@ def whole_file(path: Path, sweep: bool = True) -> Iterator[Path]:
     Parameters
     ----------
     path
-        Where the file is to be, in a folder that exists.
+        Where the file is to be, in a folder that exists; a link is followed, and a file there keeps its mode.
     sweep
         Whether to look for what killed processes left of this file; false for the many files of a folder that
         `remove_leftovers` is called for.
     """
+    path = _followed(path)
     if sweep:
         remove_leftovers(path.parent, path.name)
-    with _aside(path, Path.touch) as aside:
+    mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() else None
+    with aside_file(path) as aside, _told_of(aside, path):
+        if mode is not None:
+            # From the beginning, so that nobody reads a private file while it is written.
+            _give_mode(aside, mode | stat.S_IRUSR | stat.S_IWUSR)
         yield aside
+        if mode is not None:
+            _give_mode(aside, mode)
         sync(aside)
         aside.replace(path)
         sync(path.parent)
@@ -47,7 +44,11 @@ def whole_file(path: Path, sweep: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it is put in the place of ``path`` after the block, or removed if that failed."""
+    """Yield an empty folder to fill; it is put in the place of ``path`` after the block, or removed if that failed.
+
+    A link is followed, and a folder there passes on its mode.
+    """
+    path = _followed(path)
     with aside_folder(path) as aside:
         yield aside
         replace_folder(aside, path)
@@ -58,8 +59,12 @@ def aside_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that is removed after the block; ``path`` itself need not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
-    with _aside(path, Path.mkdir) as aside:
-        yield aside
+    with locked_name(path, ASIDE) as aside, _told_of(aside, path):
+        try:
+            aside.mkdir()
+            yield aside
+        finally:
+            remove(aside)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -78,38 +83,21 @@ def replace_folder(source: Path, target: Path) -> None:
 
     `remove_leftovers` brings back the old one, where the process died in the moment in which neither is in place.
     """
+    target = _followed(target)
+    if target.is_dir():
+        _give_mode(source, stat.S_IMODE(target.stat().st_mode))
     sync_tree(source)
-    if not target.exists():
-        source.rename(target)
+    with ExitStack() as stack:
+        while True:
+            try:
+                source.rename(target)
+                break
+            except OSError as error:
+                if error.errno not in _IN_THE_WAY or not target.parent.is_dir():
+                    raise
+            # Once more, if another process puts its own there meanwhile.
+            stack.enter_context(_moved_away(target))
         sync(target.parent)
-        return
-    old = target.with_name(f".{target.name}.{uuid4().hex[:8]}.{_BEFORE}")
-    with _locked(target):
-        target.rename(old)
-        source.rename(target)
-        sync(target.parent)
-        shutil.rmtree(old)
-
-
-def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left in a folder, of one target or of all; nothing that a living one writes."""
-    if not folder.is_dir():
-        return
-    for entry in os.listdir(folder):
-        left = _LEFT.match(entry)
-        if left is None or (name is not None and left["name"] != name):
-            continue
-        path, target = folder / entry, folder / left["name"]
-        # One that another process holds is no leftover; nor is one that it has removed or put in place.
-        with suppress(OSError), _locked(path, wait=False):
-            if not path.exists():
-                continue
-            if left["kind"] == _BEFORE and not target.exists():
-                path.rename(target)
-            elif path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 def sync_tree(folder: Path) -> None:
@@ -120,60 +108,56 @@ def sync_tree(folder: Path) -> None:
         sync(Path(parent))
 
 
-@contextmanager
-def _aside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """Make something beside ``path`` that is locked, and is gone after the block unless it was renamed."""
-    with ExitStack() as stack:
-        while True:
-            aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.{_ASIDE}")
-            try:
-                make(aside)
-            except OSError as error:
-                error.filename = str(path)
-                raise
-            # Until it is locked, another process may take it for a leftover.
-            with suppress(FileNotFoundError):
-                stack.enter_context(_locked(aside))
-            if aside.exists():
-                break
-        try:
-            yield aside
-        except Exception as error:
-            # Whoever reads the message knows the target, not what is beside it, and some libraries name neither.
-            number = system_error(error)
-            if isinstance(error, OSError):
-                if error.filename == str(aside) or (error.filename is None and number in DISK_ERRORS):
-                    error.filename = str(path)
-            elif number is not None and not isinstance(error, RaygenexError):
-                raise OSError(number, os.strerror(number), str(path)) from error
-            raise
-        finally:
-            if aside.is_dir():
-                shutil.rmtree(aside)
-            else:
-                aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold a file or folder; without ``wait``, a BlockingIOError says that another process does."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            # Where nothing can be locked, files are written all the same, and nothing is taken for a leftover.
-            if not wait or error.errno not in _NO_LOCKS:
-                raise
-        yield
-    finally:
-        os.close(handle)
-
-
 def sync(path: Path) -> None:
     """Bring a file to the disk, or which files a folder has."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network file systems have no such thing for folders.
+        if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise
     finally:
         os.close(handle)
+
+
+def _give_mode(path: Path, mode: int) -> None:
+    # Some file systems have one mode for all, and refuse to be asked.
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
+
+
+def _followed(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+@contextmanager
+def _told_of(aside: Path, path: Path) -> Iterator[None]:
+    """Let errors name the target: whoever reads the message knows that, not what is beside it."""
+    try:
+        yield
+    except Exception as error:
+        number = system_error(error)
+        if isinstance(error, OSError):
+            named = error.filename
+            if isinstance(named, str | os.PathLike) and Path(named).is_relative_to(aside):
+                error.filename = str(path / Path(named).relative_to(aside))
+            elif named is None and number in DISK_ERRORS:
+                error.filename = str(path)
+        elif number is not None and not isinstance(error, RaygenexError):
+            # Some libraries name neither.
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+
+
+@contextmanager
+def _moved_away(target: Path) -> Iterator[None]:
+    """Make room for a successor during the block; without one, what was there comes back."""
+    with locked_name(target, BEFORE) as old:
+        try:
+            with suppress(FileNotFoundError):
+                target.rename(old)
+            yield
+        finally:
+            with suppress(OSError):
+                settle(old, target)

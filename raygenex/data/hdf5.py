@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ from raygenex.data.schema import (
     find_fields,
     one_hot_problem,
 )
-from raygenex.errors import DataError, RaygenexError
+from raygenex.errors import DISK_ERRORS, DataError, RaygenexError, system_error
 
 __all__ = [
     "Locations",
@@ -63,6 +64,8 @@ MIB = 2**20
 CONTIGUOUS_CHUNK_BYTES = 8 * MIB
 MAX_CACHE_BYTES = 256 * MIB
 SMALL_CHUNK_ROWS = 1024
+# How HDF5's own library quotes the system, behind a time that breaks the line.
+_NUMBERED = re.compile(r"\berrno = (\d+)")
 
 
 def inspect(path: str, require_label: bool = True) -> PromoterFile:
@@ -86,7 +89,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         differ in rows, or there are no rows.
     """
     path = path if is_url(path) else local_copy(path)
-    with _open(path) as handle:
+    with _open(path) as handle, _damage_told(path):
         fields = find_fields(handle, path, require_label)
         check_stored(handle, path, fields, handle.id.get_filesize())
         for field, name in fields.items():
@@ -352,6 +355,7 @@ def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
     except PermissionError:
         raise DataError(f"{path} may not be read by this user; change its permissions") from None
     except OSError as error:
+        _raise_of_disk(error, path)
         if "truncated file" in str(error):
             raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
         if "signature not found" in str(error):
@@ -362,16 +366,33 @@ def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
     with handle:
         try:
             yield handle
-        except RaygenexError:
-            raise
         except MemoryError:
             raise DataError(
                 f"{path} holds values that do not fit into the memory; split it into several files"
             ) from None
-        except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
-            # What is wrong inside a file, h5py says by nearly any class.
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
+
+
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """Name the file in what h5py raises on a damaged one; errors of the disk and of this package stay themselves."""
+    try:
+        yield
+    except RaygenexError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        _raise_of_disk(error, path)
+        # What is wrong inside a file, h5py says by nearly any class.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
+
+
+def _raise_of_disk(error: Exception, path: str) -> None:
+    """Raise what HDF5 says of a disk as the system's own error."""
+    number = system_error(error)
+    if found := _NUMBERED.search(str(error)):
+        number = int(found[1])
+    if number in DISK_ERRORS:
+        raise OSError(number, os.strerror(number), path) from error
 
 
 @contextmanager
@@ -379,7 +400,8 @@ def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
     # A chunk that does not fit the cache is decompressed again for every block that touches it.
     band = file.stored_row_bytes * file.chunk_rows
     with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
-        shape = getattr(handle.get(PROMOTER), "shape", None)
+        with _damage_told(file.path):
+            shape = getattr(handle.get(PROMOTER), "shape", None)
         if shape != ((file.rows, file.window, 4) if file.window else None):
             raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
         yield handle
@@ -405,9 +427,11 @@ def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) 
 
 def _chunk_reader(handle: h5py.File, file: PromoterFile, window: int) -> ChunkReader | None:
     """Return what reads the middle ``window`` of promoters without HDF5's filters, where their file is plain enough."""
-    if not window or not is_plain(handle[PROMOTER]):
+    if not window:
         return None
-    return ChunkReader(handle[PROMOTER], sequence.crop_start(file.window, window), window)
+    with _damage_told(file.path):
+        dataset = handle[PROMOTER]
+        return ChunkReader(dataset, sequence.crop_start(file.window, window), window) if is_plain(dataset) else None
 
 
 def _read_block(
@@ -449,12 +473,14 @@ def _read_bases(
 @contextmanager
 def _damage_named(file: PromoterFile, start: int, stop: int, text: str | None = None) -> Iterator[None]:
     """Name the file and rows of what cannot be read; ``text`` is the field of text among it, by default the ids."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        name = text or file.fields["gene_id"]
-        raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
-    except OSError as error:
-        raise DataError(
-            f"{file.path} is damaged somewhere in rows {start} to {stop - 1} ({error}); copy or download it again"
-        ) from None
+    with _damage_told(file.path):
+        try:
+            yield
+        except UnicodeDecodeError:
+            name = text or file.fields["gene_id"]
+            raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
+        except OSError as error:
+            _raise_of_disk(error, file.path)
+            raise DataError(
+                f"{file.path} is damaged somewhere in rows {start} to {stop - 1} ({error}); copy or download it again"
+            ) from None

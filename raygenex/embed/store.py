@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from raygenex import writing
+from raygenex import aside
 from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.errors import CheckpointError, RaygenexError
@@ -193,7 +193,7 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
 def remove_leftovers(store: str) -> None:
     """Remove the unfinished files of actors that were killed while writing."""
     for folder in Path(store).glob("split=*"):
-        writing.remove_leftovers(folder)
+        aside.remove_leftovers(folder)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenex import __version__
+from raygenex.aside import remove_leftovers
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError
 from raygenex.explain.compute import SHARED, check_methods, method_settings
@@ -26,7 +27,6 @@ from raygenex.explain.layout import (
 from raygenex.explain.motifs import known_motifs
 from raygenex.predict import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
-from raygenex.writing import remove_leftovers
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.errors import DataError
+from raygenex.errors import DataError, is_of_a_path
 from raygenex.plain_json import load_json
 
 Read = TypeVar("Read")
@@ -76,7 +76,13 @@ def read_arrays(path: Path, again: str, names: tuple[str, ...]) -> dict[str, NDA
             return {name: found[name] for name in names}
     except FileNotFoundError:
         return None
-    except (ValueError, LookupError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error, RuntimeError):
+    except MemoryError:
+        raise DataError(
+            f"{path} holds arrays that do not fit into the memory: free some, or make it again with `{again}`"
+        ) from None
+    except (ValueError, LookupError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        if isinstance(error, OSError) and is_of_a_path(error):
+            raise
         raise _damaged(path, again) from None
 
 

@@ -1,6 +1,7 @@
 """Scoring the variants of a file: find the windows they change, score these, write what changes."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import time
@@ -106,7 +107,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     started = time.monotonic()
     target = Path(output).absolute()
     opened = open_variants(config, path, checkpoint, target, force)
-    with aside_folder(target) as aside, _spool(Path(config.output_root)) as spool:
+    with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
         counts, parts, touched = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
         effects = _Effects(opened, parts, touched)
         with TableWriter(aside / target.name, target.suffix) as table:
@@ -116,12 +117,13 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
             raise DataError(f"scoring variants returned {effects.rows} of {counts.effects} effects: run it again")
         if effects.known:
             effects.draw(aside / target.with_suffix(".svg").name)
-        for old in _outputs(target):
-            if old.exists() and not (aside / old.name).exists():
-                old.unlink()
+        stale = [old for old in _outputs(target) if not (aside / old.name).exists()]
         sync_tree(aside)
         for new in sorted(aside.iterdir()):
             new.replace(target.parent / new.name)
+        # Only now: what fails before leaves all that was there.
+        for old in stale:
+            old.unlink(missing_ok=True)
         sync(target.parent)
     if counts.mismatched:
         _LOG.warning(
@@ -200,15 +202,16 @@ def _outputs(target: Path) -> tuple[Path, Path, Path, Path]:
 
 
 @contextlib.contextmanager
-def _spool(parent: Path) -> Iterator[Path]:
-    """Make a folder that goes again, with those above it that were made for it."""
+def _spool(parent: Path, target: Path) -> Iterator[Path]:
+    """Make a folder that goes again, with those above it that were made for it; its name is that of one output."""
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        with aside_folder(parent / "variants") as folder:
+        with aside_folder(parent / f"variants-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}") as folder:
             yield folder
     finally:
         for empty in made:
-            if not any(os.scandir(empty)):
+            # Another run may have made its own there meanwhile.
+            with contextlib.suppress(OSError):
                 empty.rmdir()
 
 

@@ -1,14 +1,16 @@
 """What the system refuses reaches the user as one sentence with the path, from this process and from Ray's."""
 
 import errno
+import io
 import os
 import pickle
 
 import pytest
+import requests
 from safetensors import SafetensorError
 
 from raygenex.cluster import find_cause
-from raygenex.errors import DataError, FileError, disk_errors_told, file_error
+from raygenex.errors import LONGEST, DataError, FileError, disk_errors_told, file_error
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,17 @@ def test_what_a_library_made_of_it():
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("no"), RuntimeError("a worker said:\n[Errno 28] No space left"), RuntimeError("(os error 111)")],
+    [
+        ValueError("no"),
+        RuntimeError("a worker said:\n[Errno 28] No space left"),
+        RuntimeError("(os error 111)"),
+        io.UnsupportedOperation("not readable"),
+        TimeoutError("Get timed out: some object(s) not ready."),
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        requests.exceptions.ConnectionError("no such host"),
+        requests.exceptions.Timeout("read timed out"),
+    ],
 )
 def test_other_errors_are_none_of_the_system(error):
     assert file_error(error) is None
@@ -85,3 +97,31 @@ def test_a_sentence_of_our_own_goes_before_what_it_was_made_of():
 
 def test_a_lost_process_is_no_error_of_the_system():
     assert find_cause(_Wrapped(ConnectionError("the head is gone"))) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        OSError(errno.EMFILE, "Too many open files"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        TimeoutError(errno.ETIMEDOUT, "Connection timed out"),
+    ],
+)
+def test_what_else_the_system_refuses_a_worker_is_no_users_error(error):
+    assert find_cause(_Wrapped(error)) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ESTALE])
+def test_a_path_that_a_worker_cannot_use_is_named(number):
+    told = str(find_cause(_Wrapped(OSError(number, os.strerror(number), "/data/a.fa"))))
+    assert told.startswith(f"/data/a.fa cannot be used ({os.strerror(number)}): check the path")
+
+
+def test_a_message_of_what_is_escaped_is_no_longer_than_others():
+    text = str(DataError("start " + "\x1b\U000e0001" * LONGEST + " end"))
+    assert len(text) == LONGEST
+    assert text.isprintable()
+    assert text.startswith("start \\x1b\\U000e0001")
+    assert text.endswith(" end")

@@ -32,6 +32,7 @@ ROOMS = (
     ),
     (
         "raygenex.cluster",
+        "raygenex.aside",
         "raygenex.locking",
         "raygenex.progress",
         "raygenex.signals",

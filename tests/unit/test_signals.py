@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from raygenex import signals
+from raygenex import cli, signals
 
 COMMAND = """
 import sys, time
@@ -98,3 +99,90 @@ def test_a_closed_terminal_is_not_written_to():
         os.close(controller)
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=30) == 128 + signal.SIGHUP
+
+
+SLOWLY = """
+import sys, time
+from raygenex import cli, console
+def wait(path, overrides):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        sys.stdin.readline()
+        print("cleaned", flush=True)
+console.load_config = wait
+sys.argv = ["raygenex", "config", "show", "a.yaml"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGHUP),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGTERM),
+    ],
+)
+def test_a_second_signal_does_not_interrupt_the_clean_end(first, second):
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(first)
+        assert process.stderr.readline() == "cleaning\n"
+        process.send_signal(second)
+        _, err = process.communicate("\n", timeout=30)
+    assert process.returncode == 128 + first
+    assert err == "cleaned\ninterrupted: run the same command again to go on from here\n"
+
+
+def test_after_the_grace_one_more_interrupts_and_the_first_decides_the_exit_code(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with signals.end_as_interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        now = signals.GRACE_S - 0.1
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        now = signals.GRACE_S
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert signals.exit_code() == 143
+
+
+def test_a_handler_that_leaves_by_a_code_of_its_own_does_not_decide_it():
+    before = signal.signal(signal.SIGINT, lambda number, frame: sys.exit(0))
+    try:
+        with pytest.raises(KeyboardInterrupt), signals.end_as_interrupted():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_outside_of_the_verbs_is_one_sentence_too(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda **options: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as info:
+        cli.main()
+    assert info.value.code == 143
+    assert capsys.readouterr().err == "interrupted: run the same command again to go on from here\n"
+
+
+def test_a_command_runs_in_any_thread(monkeypatch):
+    done = []
+    monkeypatch.setattr(cli, "app", lambda **options: done.append(signal.getsignal(signal.SIGTERM)))
+    thread = threading.Thread(target=cli.main)
+    thread.start()
+    thread.join()
+    assert done == [signal.getsignal(signal.SIGTERM)]

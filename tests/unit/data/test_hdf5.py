@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import pickle
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from raygenex.data import hdf5
 from raygenex.data.hdf5 import fingerprint, inspect, iter_rows, read_extra, read_locations, read_rows, read_table
 from raygenex.data.writer import PromoterWriter
 from raygenex.errors import DataError
@@ -563,3 +565,53 @@ def test_human20k(shared_data):
     block = read_rows(file, 0, 2, window=20)
     assert to_string(block["sequence"][0]) == "AGCGGCCTTCAGTCCAATTC"
     assert block["label"].tolist() == [1, 0]
+
+
+def test_what_this_package_does_wrong_is_no_damaged_file(write, monkeypatch):
+    file = inspect(write())
+
+    def wrong(*arguments):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr(hdf5, "check_columns", wrong)
+    for read in (lambda: read_table(file), lambda: read_rows(file, 0, 2), lambda: list(iter_rows(file, 0, 2, 1))):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            read()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_an_error_of_the_disk_is_no_damaged_file(write, monkeypatch, number):
+    file = inspect(write())
+
+    def told(dataset, key):
+        # As HDF5 quotes the system: the time ends in a line break.
+        raise OSError(f"Can't read data (file read failed: time = Mon\n, filename = 'a.h5', errno = {number}, ...)")
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", told)
+    with pytest.raises(OSError, match=os.strerror(number)) as info:
+        read_table(file)
+    assert (info.value.errno, info.value.filename) == (number, file.path)
+
+
+def test_a_disk_that_fails_while_a_file_is_opened_is_no_damaged_file(write, monkeypatch):
+    path = write()
+
+    def fails(*arguments, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(h5py, "File", fails)
+    with pytest.raises(OSError, match="Input/output error") as info:
+        inspect(path)
+    assert info.value.filename == path
+
+
+@pytest.mark.parametrize("error", [OSError("wrong checksum"), RuntimeError("bad heap"), KeyError("no such object")])
+def test_what_h5py_raises_on_a_damaged_file_is_one_sentence(write, monkeypatch, error):
+    file = inspect(write())
+
+    def fails(dataset, key):
+        raise error
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", fails)
+    with pytest.raises(DataError, match="is damaged"):
+        read_table(file)

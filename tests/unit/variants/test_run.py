@@ -1,9 +1,12 @@
 """Variants of the toy genome, every expected window written down by hand."""
 
 import csv
+import errno
 import gzip
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,7 @@ from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.predict import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
+from raygenex.variants import run as variants_run
 from raygenex.variants.run import plan_variants, variants
 from raygenex.variants.text import variants_text
 
@@ -481,3 +485,31 @@ def test_an_assumed_window_is_said(toy):
 def test_the_plan_looks_at_the_first_line(toy):
     with pytest.raises(DataError, match="line 1 must name the columns"):
         plan_variants(toy.config(), toy.write("1\t5\t.\tA\tC\n"), toy.paths["model"], "a.csv", False)
+
+
+def test_what_fails_in_the_end_leaves_all_outputs_that_were_there(toy, monkeypatch):
+    toy.run(vcf())
+    outputs = sorted(toy.folder.glob("out.*"))
+    assert toy.folder / "out.skipped.tsv" in outputs
+    before = {path: path.read_bytes() for path in outputs}
+
+    def full(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    only = f"{HEADER}chrI\t21\tsnvP\tG\tA\n"
+    with monkeypatch.context() as patched:
+        patched.setattr(variants_run, "sync_tree", full)
+        with pytest.raises(OSError, match="No space left"):
+            toy.run(only)
+    assert {path: path.read_bytes() for path in sorted(toy.folder.glob("out.*"))} == before
+    toy.run(only)
+    assert not (toy.folder / "out.skipped.tsv").exists(), "the last run skipped nothing"
+
+
+def test_runs_into_other_files_have_other_temporary_folders(tmp_path):
+    folders = []
+    for name in ("a.csv", "b.csv", "a.csv"):
+        with variants_run._spool(tmp_path / "runs", Path(name)) as folder:
+            folders.append(folder.name.split(".")[1])
+    assert folders[0] == folders[2] != folders[1]
+    assert not (tmp_path / "runs").exists()
