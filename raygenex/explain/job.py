@@ -22,11 +22,11 @@ from raygenex.explain.layout import (
     missing_ranges,
     read_manifest,
     refuse_differences,
+    remove_leftovers,
 )
 from raygenex.explain.motifs import known_motifs
 from raygenex.predict import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
-from raygenex.writing import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
