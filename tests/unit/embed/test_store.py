@@ -390,11 +390,9 @@ def test_flipped_bits_that_parquet_notices_are_damage_whatever_it_raises(store, 
     whole = Path(shard.path).read_bytes()
     rows = EmbeddingRows((shard,), (BINS, WIDTH), 2)
     for bit in range(8):
-        Path(shard.path).write_bytes(
-            whole[:place]
-            + bytes([whole[place] ^ 1 << bit])
-            + whole[len(whole) + place + 1 if place < 0 else place + 1 :]
-        )
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        Path(shard.path).write_bytes(flipped)
         with contextlib.suppress(CheckpointError):
             rows.pieces(0, 64, 64)[0].read()
         damaged_shards(store, "train")
