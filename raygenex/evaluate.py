@@ -73,7 +73,9 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
         return _result(written, folder, reused=True)
     tracker = Tracker(config)
     # Loaded here as well, so that a damaged checkpoint is named before a cluster is started.
-    Predictor(checkpoint)
+    predictor = Predictor(checkpoint)
+    if info.inputs.kind == "embedding" and info.reads_dna and isinstance(rows, PromoterRows):
+        predictor.load_backbone()
     scored = score_rows(rows, str(checkpoint), config, "evaluation")
     labels, probability = scored["label"].astype(np.uint8), scored["probability"]
     options = config.evaluate

@@ -47,8 +47,8 @@ class Predictor:
         self.model = self.model.to(device)
         self.device = device
         self.batch_size = batch_size
-        embed = self.info.run_config.embed
-        self.settings = embed.model_dump(mode="json") | {"precision": embed.effective_precision}
+        config = self.info.run_config
+        self.settings = config.embed.model_dump(mode="json") | {"precision": config.embed_precision}
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
         if self.info.threshold is None:

@@ -21,7 +21,15 @@ from raygenex.data_sections import (
     Split,
 )
 from raygenex.explain_sections import ExplainConfig
-from raygenex.model_sections import CnnHalflifeEncoded, HalflifeConfig, KmerConfig, ModelSection, default_kind
+from raygenex.model_sections import (
+    AutoencoderXgboost,
+    CnnHalflifeEncoded,
+    CnnHalflifeOnly,
+    HalflifeConfig,
+    KmerConfig,
+    ModelSection,
+    default_kind,
+)
 from raygenex.tune_sections import TuneConfig
 from raygenex.variants_sections import VariantsConfig
 
@@ -50,7 +58,8 @@ class HyenaBackbone(Section):
         None, description="step size of these weights when they are fine-tuned; null: train.learning_rate"
     )
     checkpointing: bool = Field(
-        True, description="when fine-tuned, recompute activations in the backward pass: less memory, more time"
+        True,
+        description="recompute activations in the backward pass: less memory, more time; ignored unless fine-tuned",
     )
 
     @model_validator(mode="after")
@@ -103,7 +112,7 @@ class EmbedConfig(Section):
 
     @property
     def effective_precision(self) -> str:
-        """The arithmetic that the actors use: ``precision`` on a GPU, fp32 without one."""
+        """The arithmetic that the actors that fill a store use: ``precision`` on a GPU, fp32 without one."""
         return self.precision if self.gpus_per_actor else "fp32"
 
 
@@ -286,6 +295,15 @@ class RunConfig(Section):
             raise ValueError("build and simulate both make the data: keep one of the two sections")
         return self
 
+    @model_validator(mode="after")
+    def _autoencoder_reads_a_store(self) -> "RunConfig":
+        if isinstance(self.model, AutoencoderXgboost) and self.online is not None:
+            raise ValueError(
+                "model.kind autoencoder_xgboost learns to restore embeddings that stay the same, from a store: set "
+                "backbone.route to cached and backbone.finetune to false, or choose another model"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _empty_sections_are_absent(cls, values: Any) -> Any:
@@ -312,19 +330,29 @@ class RunConfig(Section):
     @property
     def reads_embeddings(self) -> bool:
         """Whether the model reads what the backbone makes of the bases; the models of k-mers read bases always."""
-        return isinstance(self.backbone, HyenaBackbone) and not isinstance(self.model, KmerConfig)
+        return self.reads_store or self.online is not None
 
     @property
     def reads_store(self) -> bool:
-        """Whether training reads embeddings from a store, made before."""
-        return self.reads_embeddings and self.online is None
+        """Whether training reads embeddings from a store, made before; a model that reads no DNA reads its genes."""
+        backbone = self.backbone
+        cached = isinstance(backbone, HyenaBackbone) and backbone.route == "cached"
+        return cached and not isinstance(self.model, KmerConfig)
 
     @property
     def online(self) -> HyenaBackbone | None:
-        """The backbone that embeds within the workers of the training, if one does."""
-        if not isinstance(self.backbone, HyenaBackbone) or self.backbone.route != "online":
+        """The backbone that embeds within the workers of the training, if one does; none for a model without DNA."""
+        backbone = self.backbone
+        if not isinstance(backbone, HyenaBackbone) or backbone.route != "online":
             return None
-        return self.backbone if self.reads_embeddings else None
+        return None if isinstance(self.model, KmerConfig | CnnHalflifeOnly) else backbone
+
+    @property
+    def embed_precision(self) -> str:
+        """The arithmetic that makes the embeddings that the model reads, on the devices of whoever makes them."""
+        if self.online is None:
+            return self.embed.effective_precision
+        return self.embed.precision if self.train.use_gpu else "fp32"
 
     def dump(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON values."""

@@ -78,10 +78,11 @@ def from_one_hot(one_hot: NDArray[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If a value is neither 0 nor 1, or two bases are hot at one position; the message gives the index of the first.
+        If the shape is another, a value is neither 0 nor 1, or two bases are hot at one position; the message gives
+        the shape, or the index of the first.
     """
-    if one_hot.shape[-1] != 4:
-        raise ValueError(f"one-hot needs 4 values a position, not {one_hot.shape[-1]}")
+    if one_hot.ndim < 2 or one_hot.shape[-1] != 4:
+        raise ValueError(f"one-hot has the shape (..., length, 4), not {one_hot.shape}")
     stored = np.ascontiguousarray(one_hot)
     if stored.dtype == np.bool_:
         # A file may hold more in a byte than true and false.

@@ -145,7 +145,7 @@ class _Backbone(nn.Module):
             return blocks.encode(self, source, 1, "mean")
         embedded = source if source.is_floating_point() else self.embeddings["word_embeddings"](source)
         # The residual stream is float32 even in a bfloat16 model, as it was in pretraining.
-        hidden = self.dropout(embedded).float()
+        hidden = self.dropout(embedded).to(torch.promote_types(embedded.dtype, torch.float32))
         for layer in self.layers:
             keep = not (self.recompute and torch.is_grad_enabled())
             hidden = layer(hidden) if keep else checkpoint(layer, hidden, use_reentrant=False)

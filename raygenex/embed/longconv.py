@@ -81,7 +81,9 @@ class LongFilter(nn.Module):
     """A causal convolution whose filter, as long as the sequence, is a small network of the position.
 
     The filter depends on the weights and the length only, so its spectrum is kept for the latest lengths while no
-    gradient can reach the weights. It is recomputed once a weight changes; only a write through ``.data`` goes unseen.
+    gradient can reach the weights, and forgotten once one can. It is recomputed once a weight counts a new version;
+    a write through ``.data`` does not count, nor does a step of an optimizer with ``fused=True`` whose forward pass
+    came before the spectrum was kept.
     The weights stay float32 whatever number format the model is moved to: 8 bits cannot tell positions apart.
 
     Parameters
@@ -131,11 +133,12 @@ class LongFilter(nn.Module):
         self._kept: dict[int, tuple[object, Tensor]] = {}
 
     def forward(self, u: Tensor) -> Tensor:
-        """Convolve ``(N, L, channels)``; the result is float32 whatever the number format of ``u``."""
+        """Convolve ``(N, L, channels)``; the result is float32, or float64 as ``u``."""
         length = u.shape[1]
         size = fft_size(length)
         with torch.autocast(u.device.type, enabled=False):
-            product = torch.fft.rfft(u.float().mT, n=size).mul_(self.spectrum(length))
+            wide = u.to(torch.promote_types(u.dtype, torch.float32))
+            product = torch.fft.rfft(wide.mT, n=size).mul_(self.spectrum(length))
             return torch.fft.irfft(product, n=size)[..., :length].mT
 
     def convolve_(self, u: Tensor, values: int) -> None:
@@ -159,6 +162,8 @@ class LongFilter(nn.Module):
         """
         weights = [*self.parameters(), *self.buffers()]
         learning = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
+        if learning:
+            self._kept = {}
         # Tensors made in inference mode count no versions: a change of theirs could not be noticed.
         if self.training or learning or any(weight.is_inference() for weight in weights):
             return self.compute_spectrum(length)

@@ -19,6 +19,7 @@ from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
+    OPEN_SHARDS,
     Manifest,
     damaged_shards,
     list_shards,
@@ -36,9 +37,6 @@ from raygenex.locking import exclusive
 from raygenex.progress import progress
 
 logger = logging.getLogger(__name__)
-
-# Shards whose gene ids are read at the same time, while the file system makes them wait.
-OPEN_SHARDS = 16
 
 
 @dataclass(frozen=True)

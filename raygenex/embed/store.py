@@ -11,6 +11,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
@@ -25,13 +26,16 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 from raygenex import aside
 from raygenex.config import HyenaBackbone, RunConfig
 from raygenex.data.rows import Columns, Piece
-from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.embed.finite import not_finite
+from raygenex.errors import CheckpointError, RaygenexError, disk_errors_told
 from raygenex.plain_json import load_json
-from raygenex.writing import replace_bytes, replace_text
+from raygenex.writing import replace_text, whole_file
 
 SCHEMA_VERSION = 1
 BLOCK_BYTES = 8 * 2**20
 MANIFEST = "manifest.json"
+# Shards that are opened at the same time, while the file system makes them wait.
+OPEN_SHARDS = 16
 BACKBONE_FOLDER = "backbone"
 _COLUMNS = {
     "gene_id": pa.string(),
@@ -42,6 +46,8 @@ _COLUMNS = {
 }
 """Columns of a shard and their types; of tensors, how many axes a gene has and the types of their numbers."""
 _SHARD = re.compile(r"^rows-(\d+)-(\d+)\.parquet$")
+# What raygenex wrote aside before files had the names of `raygenex.writing`, with the number of the process.
+_EARLIER_LEFTOVER = re.compile(r"^\.rows-\d+-\d+\.parquet\.\d+$")
 
 
 class Manifest(BaseModel):
@@ -166,8 +172,7 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     if not np.isfinite(embedding).all():
         gene = columns["gene_id"][~np.isfinite(embedding).all(axis=(1, 2))][0]
         overflow = embedding.dtype == np.float16 and not np.isnan(embedding).any()
-        advice = "set embed.dtype to float32" if overflow else "these backbone weights are not usable"
-        raise CheckpointError(f"the embedding of gene {gene} is not finite in {embedding.dtype}: {advice}")
+        raise not_finite(f"the embedding of gene {gene}", str(embedding.dtype), overflow)
     rows = columns["row"]
     assert (np.diff(rows) == 1).all(), "a shard holds consecutive rows"
     table = pa.table(
@@ -181,19 +186,21 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     )
     folder = Path(store, f"split={split}")
     folder.mkdir(parents=True, exist_ok=True)
-    sink = pa.BufferOutputStream()
     # Row groups of one block each: a reader of a few genes decompresses no more than those.
     rows_per_group = max(1, BLOCK_BYTES // (embedding[0].nbytes + 80))
     options = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
-    pq.write_table(table, sink, row_group_size=rows_per_group, **options)
     path = folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet"
-    replace_bytes(path, sink.getvalue().to_pybytes(), sweep=False)
+    with whole_file(path, sweep=False) as aside, aside.open("wb") as file:
+        pq.write_table(table, file, row_group_size=rows_per_group, **options)
 
 
 def remove_leftovers(store: str) -> None:
     """Remove the unfinished files of actors that were killed while writing."""
     for folder in Path(store).glob("split=*"):
         aside.remove_leftovers(folder)
+        for name in os.listdir(folder):
+            if _EARLIER_LEFTOVER.match(name):
+                (folder / name).unlink()
 
 
 @dataclass(frozen=True)
@@ -293,20 +300,29 @@ def read_gene_ids(shard: Shard) -> list[str]:
 
 
 def damaged_shards(store: str, split: str) -> list[Shard]:
-    """Return the shards whose end, where Parquet says what a file holds, is missing or says something else."""
-    found = []
-    for shard in list_shards(store, split):
-        try:
-            with _shard_file(shard):
-                pass
-        except CheckpointError:
-            found.append(shard)
-    return found
+    """Return the shards whose end, where Parquet says what a file holds, is missing or says something else.
+
+    Raises
+    ------
+    OSError, MemoryError
+        If a shard could not be looked at, which says nothing of what it holds.
+    """
+    shards = list_shards(store, split)
+    with ThreadPoolExecutor(OPEN_SHARDS) as pool:
+        return [shard for shard, damaged in zip(shards, pool.map(_is_damaged, shards), strict=True) if damaged]
+
+
+def _is_damaged(shard: Shard) -> bool:
+    try:
+        with _shard_file(shard):
+            return False
+    except CheckpointError:
+        return True
 
 
 @contextlib.contextmanager
 def _shard_file(shard: Shard) -> Iterator[pq.ParquetFile]:
-    """Open a shard and turn what is wrong with it into one sentence."""
+    """Open a shard and turn what is wrong with it into one sentence; what keeps it from being read is not that."""
     try:
         with pq.ParquetFile(shard.path, memory_map=True, page_checksum_verification=True) as file:
             held = file.metadata.num_rows
@@ -314,9 +330,13 @@ def _shard_file(shard: Shard) -> Iterator[pq.ParquetFile]:
                 raise CheckpointError(f"{shard.path} holds {held} rows, not {shard.stop - shard.start}: remove it")
             _check_columns(shard, file.schema_arrow)
             yield file
-    except RaygenexError:
+    except (RaygenexError, MemoryError, pa.ArrowCancelled):
         raise
-    except (OSError, pa.ArrowException, ValueError, LookupError, MemoryError) as error:
+    except (OSError, pa.ArrowException, ValueError, LookupError) as error:
+        # The system numbers its errors. Those of Parquet, of a cut file or of flipped bits, have no number.
+        if isinstance(error, OSError) and error.errno:
+            error.filename = error.filename or shard.path
+            raise
         raise CheckpointError(f"{shard.path} cannot be read ({error}): remove that file and embed again") from None
 
 
@@ -336,7 +356,8 @@ def _check_columns(shard: Shard, schema: pa.Schema) -> None:
 
 
 def _read_shards(shards: list[Shard], start: int, stop: int) -> Columns:
-    parts = [_read_shard(shard, max(start, shard.start), min(stop, shard.stop)) for shard in shards]
+    with disk_errors_told():
+        parts = [_read_shard(shard, max(start, shard.start), min(stop, shard.stop)) for shard in shards]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
 
 

@@ -23,6 +23,7 @@ from raygenex.explain.layout import (
     missing_ranges,
     read_manifest,
     refuse_differences,
+    remove_leftovers,
 )
 from raygenex.explain.motifs import known_motifs
 from raygenex.predict import Predictor

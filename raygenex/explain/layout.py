@@ -5,6 +5,7 @@ so a part is whole or absent; which genes are done is read from the names.
 """
 
 import contextlib
+import errno
 import json
 import re
 import zipfile
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from raygenex import writing
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.plain_json import load_json
@@ -30,6 +32,8 @@ SCORES = "scores"
 # What a damaged zip file raises, beside errors of values and of files.
 _UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 _PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
+# What raygenex wrote aside before files had the names of `raygenex.writing`, with the number of the process.
+_EARLIER_LEFTOVER = re.compile(r"^\.part-\d+-\d+\.npz\.\d+$")
 # Names that become folders: none of them leads out of the folder of the explanation.
 _FOLDER = r"^[A-Za-z][A-Za-z0-9_]*$"
 _AGAIN = "run `raygenex explain` again, it adds what is missing"
@@ -186,6 +190,14 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     return column.astype(str) if column.dtype.kind in "OT" else np.asarray(column)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed while writing one method."""
+    writing.remove_leftovers(folder)
+    for path in folder.glob(".part-*"):
+        if _EARLIER_LEFTOVER.match(path.name):
+            path.unlink()
+
+
 def list_parts(folder: Path) -> list[Part]:
     """Return the parts of one method in the order of their genes, damaged ones too."""
     found = []
@@ -217,7 +229,11 @@ def _opened(part: Part) -> Iterator[Any]:
             yield file
     except RaygenexError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, *_UNZIP):
+    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, *_UNZIP) as error:
+        # The system numbers its errors; one of them may be of a place outside a file, which flipped bits name.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            error.filename = error.filename or str(part.path)
+            raise
         raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
 
 

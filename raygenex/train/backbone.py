@@ -4,7 +4,9 @@ from pathlib import Path
 
 from raygenex.config import HyenaBackbone
 from raygenex.errors import CheckpointError
-from raygenex.train.checkpoint import BACKBONE
+
+START_BACKBONE = "online_backbone"
+"""Folder, of a training or a study, of the weights that a backbone within it starts from; gone when it has ended."""
 
 
 def describe_backbone(backbone: HyenaBackbone, window: int) -> tuple[str, int]:
@@ -19,6 +21,11 @@ def describe_backbone(backbone: HyenaBackbone, window: int) -> tuple[str, int]:
 
     network = build_backbone(backbone, window)
     return weights_sha256(network), network.config.d_model
+
+
+def start_backbone(backbone: HyenaBackbone | None, folder: Path) -> Path | None:
+    """Return where `prepare_backbone` writes the weights to start from; None where no backbone embeds."""
+    return None if backbone is None else folder / START_BACKBONE
 
 
 def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | None, folder: Path) -> str | None:
@@ -46,11 +53,11 @@ def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | 
     """
     from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
 
-    if backbone is None:
+    target = start_backbone(backbone, folder)
+    if backbone is None or target is None:
         return None
     network = build_backbone(backbone, window)
     if weights_sha256(network) != sha256:
         raise CheckpointError(f"weights {backbone.weights} changed while the training began: run it again")
-    target = folder / BACKBONE
     save_backbone(network, str(target))
     return str(target)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,8 @@ SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
 INFO = "checkpoint.json"
 BACKBONE = "backbone"
+# A name, or one of a few choices; addresses and paths are none.
+_WORD = re.compile(r"[\w.-]*")
 VALID_SCORES = "valid_scores.safetensors"
 """Beside the weights until training is finished: ``logits`` and ``labels`` of the valid genes, float32."""
 
@@ -112,8 +115,28 @@ def save_checkpoint(folder: str | Path, model: "nn.Module", info: CheckpointInfo
 
 def save_checkpoint_info(folder: str | Path, info: CheckpointInfo) -> None:
     """Write the JSON part of a checkpoint; its configuration is without secrets there."""
-    info = info.model_copy(update={"config": redact_values(info.config)})
+    info = info.model_copy(update={"config": _without_secrets(info.config)})
     Path(folder, INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _without_secrets(config: dict[str, Any]) -> dict[str, Any]:
+    """Redact a configuration, and leave its words alone where a secret is one of them that it cannot do without."""
+    redacted: dict[str, Any] = redact_values(config)
+    if redacted == config:
+        return redacted
+    try:
+        parse_config(redacted, "its configuration")
+    except ConfigError:
+        redacted = _redact_beside_words(config)
+    return redacted
+
+
+def _redact_beside_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _redact_beside_words(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redact_beside_words(item) for item in value]
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else redact_values(value)
 
 
 def read_info(folder: str | Path) -> CheckpointInfo:

@@ -1,6 +1,7 @@
 """The training of a network, epoch by epoch: the same in Ray Train's workers and in a trial's own process."""
 
 import math
+import pickle
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from raygenex.config import RunConfig
-from raygenex.errors import RaygenexError
+from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.metrics import auroc, bce_with_logits
 from raygenex.models import ExpressionModel, build_model
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint, scaler_values
@@ -62,11 +63,17 @@ class NetworkFit:
         self._trained: nn.Module = self._online or self.model
 
     def resume(self, folder: Path) -> None:
-        """Go on behind the last epoch that `save` wrote to a folder."""
+        """Go on behind the last epoch that `save` wrote to a folder.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is missing, damaged or of another model, or holds objects.
+        """
         load_weights(self.model, folder / WEIGHTS)
         if self._online is not None:
             self._online.load(folder)
-        state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        state = _load_state(folder / STATE)
         self._optimizer.load_state_dict(state["optimizer"])
         self.progress.history.extend(state["history"])
 
@@ -124,6 +131,17 @@ class NetworkFit:
         save_file({name: values.cpu() for name, values in valid.items()}, folder / VALID_SCORES)
         state: dict[str, Any] = {"optimizer": self._optimizer.state_dict(), "history": self.progress.history}
         torch.save(state, folder / STATE)
+
+
+def _load_state(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds Python objects, which can run code, where a training keeps numbers: remove that folder and "
+            "train again"
+        ) from None
+    return state
 
 
 def build_optimizer(

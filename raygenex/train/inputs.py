@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raygenex.config import CnnHalflifeOnly, KmerConfig, RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
@@ -99,13 +100,16 @@ def _identity(
     config: RunConfig, info: InputInfo, fingerprints: dict[str, list[str]], backbone_sha256: str | None
 ) -> str:
     train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in _INCIDENTAL}
-    embed = (
-        {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype", "effective_precision")}
-        if backbone_sha256
-        else None
-    )
-    online = config.online
-    route = {"online": {"finetune": online.finetune, "learning_rate": online.learning_rate}} if online else {}
+    embed: dict[str, Any] | None = None
+    if backbone_sha256:
+        embed = {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype")}
+        embed["effective_precision"] = config.embed_precision
+    route: dict[str, Any] = {}
+    if (online := config.online) is not None:
+        route["online"] = {"finetune": online.finetune, "learning_rate": online.learning_rate}
+        if online.finetune:
+            # Dropout is drawn for as many genes at a time.
+            route["online"]["batch_size"] = config.embed.batch_size
     return canonical_hash(
         {
             "seed": config.seed,

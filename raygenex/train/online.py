@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from raygenex.config import EmbedConfig, HyenaBackbone
+from raygenex.embed.finite import not_finite
 from raygenex.embed.hyenadna import HyenaDnaModel
+from raygenex.embed.longconv import LongFilter
 from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.models import ExpressionModel
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights
@@ -30,31 +32,30 @@ class OnlineModel(nn.Module):
         Whether and how the backbone learns.
     embed
         Bins, pooling and number format; ``batch_size`` genes go through the backbone at a time.
-    uses_dna
-        Whether the model reads embeddings at all; if not, the backbone is not called and does not learn.
     """
 
-    def __init__(
-        self, backbone: HyenaDnaModel, model: nn.Module, section: HyenaBackbone, embed: EmbedConfig, uses_dna: bool
-    ) -> None:
+    def __init__(self, backbone: HyenaDnaModel, model: nn.Module, section: HyenaBackbone, embed: EmbedConfig) -> None:
         super().__init__()
         self.backbone = backbone
         self.model = model
-        self.uses_dna = uses_dna
         self._section = section
         self._embed = embed
         backbone.requires_grad_(self.learns)
+        for module in backbone.modules():
+            if isinstance(module, LongFilter) and not module.use_bias:
+                # Several workers wait for the gradient of everything that learns, and nothing reads this.
+                module.bias.requires_grad_(False)
         backbone.backbone.recompute = section.checkpointing
         self.train(self.training)
 
     @property
     def learns(self) -> bool:
         """Whether training moves the weights of the backbone."""
-        return self._section.finetune and self.uses_dna
+        return self._section.finetune
 
     def around(self, model: nn.Module) -> "OnlineModel":
         """Return the same backbone before another model, such as this one's prepared for several workers."""
-        return OnlineModel(self.backbone, model, self._section, self._embed, self.uses_dna)
+        return OnlineModel(self.backbone, model, self._section, self._embed)
 
     def train(self, mode: bool = True) -> "OnlineModel":
         """Switch between training and inference; a backbone that does not learn stays in inference."""
@@ -74,7 +75,7 @@ class OnlineModel(nn.Module):
         halflife
             Features in their own units, shape ``(N, 8)``.
         """
-        return self.model(self.embed(codes) if self.uses_dna else None, halflife)
+        return self.model(self.embed(codes), halflife)
 
     def embed(self, codes: Tensor) -> Tensor:
         """Embed base indices ``(N, window)`` as ``(N, bins, channels)``, with a graph if the backbone is learning."""
@@ -82,9 +83,20 @@ class OnlineModel(nn.Module):
         if self.learns and self.training:
             return torch.cat([self._pooled(group) for group in groups])
         rounded = getattr(torch, self._embed.dtype)
-        lower = codes.is_cuda and self._embed.effective_precision == "bf16"
+        lower = codes.is_cuda and self._embed.precision == "bf16"
         with torch.no_grad(), torch.autocast(codes.device.type, torch.bfloat16, enabled=lower):
-            return torch.cat([self._pooled(group).to(rounded) for group in groups])
+            pooled = torch.cat([self._pooled(group).to(rounded) for group in groups])
+        self._refuse_overflow(pooled)
+        return pooled
+
+    def _refuse_overflow(self, pooled: Tensor) -> None:
+        """Refuse embeddings that the number format made infinite, and what weights that stay the same give."""
+        if torch.isfinite(pooled).all():
+            return
+        overflow = pooled.dtype == torch.float16 and not pooled.isnan().any()
+        # Weights that learn and give no number have diverged, which is said of the epoch.
+        if overflow or not self.learns:
+            raise not_finite("the embedding of a gene", self._embed.dtype, overflow)
 
     def save(self, folder: Path) -> str | None:
         """Write the backbone, if it learns, into the folder of a checkpoint; return the sha256 of its weights."""
@@ -126,4 +138,4 @@ def open_online(folder: Path, model: ExpressionModel, section: HyenaBackbone, em
     CheckpointError
         If the weights cannot be loaded.
     """
-    return OnlineModel(load_backbone(str(folder), None), model, section, embed, model.uses_dna)
+    return OnlineModel(load_backbone(str(folder), None), model, section, embed)

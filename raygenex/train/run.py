@@ -19,6 +19,7 @@ from raygenex.locking import exclusive
 from raygenex.metrics import binary_metrics, choose_threshold
 from raygenex.outbox import Outbox
 from raygenex.tracking import Tracker, flatten
+from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import (
     BACKBONE,
     VALID_SCORES,
@@ -86,7 +87,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         if state is not None and state.finished:
             return _reuse(final, state.run_id, started)
         if force:
-            _clear(folder)
+            _clear(folder, start_backbone(config.online, folder))
         continued = state is not None
         state = _begin(tracker, config, splits, inputs, folder, state, parent)
         trained = state.trained
@@ -105,10 +106,10 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
                 _track(job, final, info)
         write_state(folder, state.model_copy(update={"finished": True}))
         (folder / UNTRACKED).unlink(missing_ok=True)
-        for name in ("ray_train", BACKBONE):
+        for path in (folder / "ray_train", start_backbone(config.online, folder)):
             # What workers went on from is needed no more; the backbone is in the checkpoint.
-            if (folder / name).exists():
-                shutil.rmtree(folder / name)
+            if path is not None and path.exists():
+                shutil.rmtree(path)
     return _result(final, info, state.run_id, started, reused=trained, continued=continued)
 
 
@@ -185,21 +186,18 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
                 f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
             )
     check_memory(config, inputs)
-    if isinstance(config.model, AutoencoderXgboost) and config.online is not None:
-        raise ConfigError(
-            "model.kind autoencoder_xgboost learns to restore embeddings that stay the same, from a store: set "
-            "backbone.route to cached and backbone.finetune to false"
-        )
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
         from raygenex.models.booster import import_xgboost
 
         import_xgboost()
 
 
-def _clear(folder: Path) -> None:
-    for name in ("checkpoint", "ray_train", "halflife_encoder", BACKBONE, "evaluation"):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
+def _clear(folder: Path, start: Path | None) -> None:
+    """Remove what an earlier training left in a folder; ``start`` is what `start_backbone` returned."""
+    own = (folder / name for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation"))
+    for path in (*own, start):
+        if path is not None and path.exists():
+            shutil.rmtree(path)
     (folder / "run.json").unlink(missing_ok=True)
     (folder / UNTRACKED).unlink(missing_ok=True)
 

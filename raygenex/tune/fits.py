@@ -13,8 +13,9 @@ from torch import Tensor
 from raygenex.config import KmerConfig, Logistic, RunConfig, XgboostKmer, canonical_hash
 from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, build_model
 from raygenex.models.tabular import TabularModel
+from raygenex.train.backbone import start_backbone
 from raygenex.train.boosting import Boosting
-from raygenex.train.checkpoint import BACKBONE, read_info
+from raygenex.train.checkpoint import read_info
 from raygenex.train.fitting import STATE, NetworkFit
 from raygenex.train.regression import fit_logistic
 from raygenex.train.shard import Batch, WorkerShard
@@ -66,8 +67,9 @@ class LocalFit:
         shards = {split: WorkerShard.of(_batch(columns)) for split, columns in shared.columns.items()}
         info = shared.info.model_copy(update={"config": config.dump(), "config_hash": config.hash()})
         worker = Worker(config, info, 0, device, sizes, shards)
-        backbone = None if config.online is None else shared.folder / BACKBONE
-        self._fit = NetworkFit(worker, trial_start(shared, config, device), backbone)
+        self._fit = NetworkFit(
+            worker, trial_start(shared, config, device), start_backbone(config.online, shared.folder)
+        )
         self._folder = folder
         self._saved = time.monotonic()
         self._reported = 0

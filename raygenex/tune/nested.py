@@ -12,7 +12,8 @@ import torch
 from raygenex.config import RunConfig
 from raygenex.models import ExpressionModel, build_model
 from raygenex.plain_json import load_json
-from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights, read_info
+from raygenex.train.backbone import start_backbone
+from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.history import Progress
 from raygenex.train.job import EPOCH_METRICS, Training
 from raygenex.train.network import fit_until_done, network_trainer
@@ -53,8 +54,9 @@ class NestedFit:
         self._reported = 0
         self._arrived: queue.Queue[dict[str, float] | BaseException | None] = queue.Queue()
         self._result: Any = None
-        backbone = None if config.online is None else str(shared.folder / BACKBONE)
-        self._thread = threading.Thread(target=self._run, args=(start and str(start), backbone), daemon=True)
+        backbone = start_backbone(config.online, shared.folder)
+        settings = (start and str(start), backbone and str(backbone))
+        self._thread = threading.Thread(target=self._run, args=settings, daemon=True)
         self._thread.start()
 
     def step(self) -> dict[str, float]:

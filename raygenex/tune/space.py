@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from raygenex.config import RunConfig, SearchRange, change_keys, parse_config
+from raygenex.config import HyenaBackbone, RunConfig, SearchRange, change_keys, parse_config
 from raygenex.errors import ConfigError
 
 SECTIONS = ("model", "halflife", "train")
@@ -152,6 +152,13 @@ def _refuse_kinds(config: RunConfig) -> None:
         raise ConfigError(
             f"{WHERE}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs: "
             f"search one or the other, not {', '.join(sorted(kinds))}"
+        )
+    without_dna = "cnn_halflife_only"
+    online = isinstance(config.backbone, HyenaBackbone) and config.backbone.route == "online"
+    if online and config.model.kind == without_dna and kinds - {without_dna}:
+        raise ConfigError(
+            f"{WHERE}: nothing embeds for model.kind {without_dna}, which reads no DNA, and other kinds are searched "
+            f"that need it: set model.kind to {min(kinds - {without_dna})}"
         )
 
 

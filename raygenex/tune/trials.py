@@ -14,8 +14,8 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError
 
 from raygenex.progress import progress
-from raygenex.train.backbone import prepare_backbone
-from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, package_versions
+from raygenex.train.backbone import START_BACKBONE, prepare_backbone
+from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.tune.search import StudySearch, scheduler
 from raygenex.tune.shared import (
     Shared,
@@ -70,7 +70,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
             watch = Watch(ledger, track, options, advance)
             with _quiet(), _lost_for_want_of_memory():
                 _tuner(study, trainable, watch).fit()
-    for name in (RAY_FOLDER, BACKBONE):
+    for name in (RAY_FOLDER, START_BACKBONE):
         shutil.rmtree(ledger.folder / name, ignore_errors=True)
     for record in ledger.ended:
         shutil.rmtree(ledger.trial_folder(record.number), ignore_errors=True)

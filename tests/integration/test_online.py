@@ -11,6 +11,7 @@ from toy_commands import below, command, end, find_worker, last_epoch, wait_for,
 
 from raygenex.config import RunConfig
 from raygenex.embed.weights import load_backbone, weights_sha256
+from raygenex.train.backbone import START_BACKBONE
 from raygenex.train.checkpoint import read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,7 +54,7 @@ def test_a_fine_tuned_backbone_survives_kills_and_serves_every_verb(
     for config, info in zip((plain, killed), infos, strict=True):
         backbone = load_backbone(str(Path(config.folder, "checkpoint", "backbone")), None)
         assert weights_sha256(backbone) == info.backbone_sha256
-        assert not Path(config.folder, "backbone").exists()
+        assert not Path(config.folder, START_BACKBONE).exists()
         assert not Path(config.store).exists()
 
     with command("evaluate", path) as process:

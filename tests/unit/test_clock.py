@@ -21,6 +21,7 @@ STAMPS = {
     "tracking": "the same",
     "train/job": "the same",
     "train/run": "the same",
+    "train/loop": "when an epoch ended, for the numbers in MLflow, and no duration",
     "tune/track": "the same",
     "tune/trials": "the name of a folder of Ray Tune's, with the process in it, removed after the search",
     "registry/history": "the order of champions, which `behind` keeps whatever the clock says",

@@ -4,6 +4,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from raygenex.benchmark.jobs import plan_jobs
 from raygenex.config import (
     CnnHalflifeEncoded,
     HyenaBackbone,
@@ -259,7 +260,8 @@ def test_a_backbone_learns_within_the_training_alone(backbone, words):
     [
         ("cnn_dna_only", "cached", True, True),
         ("cnn_dna_only", "online", True, False),
-        ("cnn_halflife_only", "online", True, False),
+        ("cnn_halflife_only", "cached", True, True),
+        ("cnn_halflife_only", "online", False, False),
         ("logistic", "cached", False, False),
         ("xgboost_kmer", "online", False, False),
     ],
@@ -270,6 +272,37 @@ def test_who_reads_embeddings_and_who_a_store(kind, route, embeds, stored):
     assert (config.online is not None) == (embeds and not stored)
     bases = parse_config({"model": {"kind": kind}}, "here")
     assert (bases.reads_embeddings, bases.reads_store, bases.online) == (False, False, None)
+
+
+def test_an_autoencoder_learns_from_a_store_in_every_row_of_a_benchmark():
+    online = {"backbone": {"kind": "hyenadna", "route": "online"}}
+    with pytest.raises(ConfigError, match="autoencoder_xgboost learns to restore") as info:
+        parse_config(online | {"model": {"kind": "autoencoder_xgboost"}}, "here")
+    assert "\n" not in str(info.value)
+    rows = [{"name": "a", "set": {"model.kind": "lstm"}}, {"name": "b", "set": {"model.kind": "autoencoder_xgboost"}}]
+    config = parse_config(online | {"benchmark": {"models": rows}}, "here")
+    with pytest.raises(ConfigError, match=r"benchmark\.models, b: .*set backbone\.route to cached"):
+        plan_jobs(config)
+    assert len(plan_jobs(parse_config({"benchmark": {"models": rows}}, "here"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("route", "use_gpu", "gpus_per_actor", "precision"),
+    [
+        ("cached", True, 0.0, "fp32"),
+        ("cached", False, 1.0, "bf16"),
+        ("online", True, 0.0, "bf16"),
+        ("online", False, 1.0, "fp32"),
+    ],
+)
+def test_the_devices_that_embed_decide_the_arithmetic(route, use_gpu, gpus_per_actor, precision):
+    values = {
+        "backbone": {"kind": "hyenadna", "route": route},
+        "embed": {"precision": "bf16", "gpus_per_actor": gpus_per_actor},
+        "train": {"use_gpu": use_gpu},
+    }
+    assert parse_config(values, "here").embed_precision == precision
+    assert parse_config(values | {"embed": {}}, "here").embed_precision == "fp32"
 
 
 def test_a_revision_needs_weights():

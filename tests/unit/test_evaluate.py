@@ -1,13 +1,16 @@
 """Which table a model is measured on: its embeddings where a store has them, otherwise the bases."""
 
+from pathlib import Path
+
 import pytest
-from toy_models import columns, save_toy, small_config, write_promoters
+from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
 from raygenex.config import parse_config
 from raygenex.data.hdf5 import fingerprint
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.store import Manifest, write_manifest
-from raygenex.evaluate import open_rows
+from raygenex.errors import CheckpointError
+from raygenex.evaluate import evaluate, open_rows
 from raygenex.train.checkpoint import InputInfo, read_info
 
 WEIGHTS = "f" * 64
@@ -68,3 +71,23 @@ def test_a_store_counts_only_if_it_was_made_as_the_model_reads(model, tmp_path, 
     assert prints == [valid]
     assert opened == ([(str(store), "valid")] if used else [])
     assert isinstance(rows, PromoterRows) != used
+
+
+def test_a_backbone_that_is_gone_is_named_before_a_cluster_is_started(model, tmp_path, monkeypatch):
+    config = model[0]
+    folder = Path(config.folder, "checkpoint")
+    folder.parent.mkdir(parents=True)
+    save_toy(folder, config, BINS, backbone_sha256=WEIGHTS)
+
+    def start(*args):
+        raise AssertionError("the cluster was started")
+
+    monkeypatch.setattr("raygenex.evaluate.score_rows", start)
+    monkeypatch.setattr("raygenex.evaluate.Tracker", lambda config: None)
+    with pytest.raises(CheckpointError) as info:
+        evaluate(config, "valid")
+    sentence(info, folder / "backbone")
+    # A store needs no backbone.
+    monkeypatch.setattr("raygenex.evaluate.open_rows", lambda *args: (["print"], object()))
+    with pytest.raises(AssertionError, match="was started"):
+        evaluate(config, "valid")

@@ -262,6 +262,29 @@ def test_a_filter_kept_in_inference_mode_serves_a_later_backward_pass(model, eva
     assert embedded.grad.abs().sum() > 0
 
 
+def test_a_step_that_counts_no_version_leaves_no_spectrum_of_before_it(model):
+    codes = bases(1, 64)
+    embed(model, codes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
+    model.embed_bins(codes, 1, "mean").square().sum().backward()
+    assert model.backbone.layers[0].mixer.filter_fn._kept == {}
+    optimizer.step()
+    found = embed(model, codes)
+    model.train().eval()
+    assert torch.equal(found, embed(model, codes))
+
+
+def test_modules_keep_float64(model):
+    model.double()
+    codes = bases(2, 64)
+    with torch.no_grad():
+        expected = model.embed_bins(codes, 1, "mean")
+    found = model.embed_bins(codes, 1, "mean").detach()
+    assert found.dtype == expected.dtype == torch.float64
+    # Single precision anywhere in the stream would leave 1e-6; the filters themselves are the same in both.
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
 def test_a_model_made_in_inference_mode_works():
     with torch.inference_mode():
         model = random_hyenadna(8, 1, 66, 0)

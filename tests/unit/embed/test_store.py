@@ -1,14 +1,19 @@
+import contextlib
+import errno
 import json
 import os
+import resource
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from toy_models import columns, sentence
 
 from raygenex.embed import store as store_module
+from raygenex.embed.run import _remove_damaged as remove_damaged
 from raygenex.embed.store import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -21,6 +26,7 @@ from raygenex.embed.store import (
     open_store,
     read_gene_ids,
     read_manifest,
+    remove_leftovers,
     write_manifest,
     write_shard,
 )
@@ -347,6 +353,58 @@ def test_shards_that_cannot_be_opened_are_found(store):
     Path(second.path).write_bytes(Path(second.path).read_bytes()[:-1])
     Path(third.path).write_bytes(b"")
     assert damaged_shards(store, "train") == [second, third]
+
+
+def test_a_shard_that_could_not_be_looked_at_is_not_called_damaged(store, monkeypatch):
+    write_rows(store, 0, 2)
+    (shard,) = list_shards(store, "train")
+    opened = pq.ParquetFile
+
+    def without_descriptors(*args, **options):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            return opened(*args, **options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    monkeypatch.setattr(pq, "ParquetFile", without_descriptors)
+    with pytest.raises(OSError, match="Too many open files") as found:
+        remove_damaged(store, {"train": None})
+    assert (found.value.errno, found.value.filename) == (errno.EMFILE, shard.path)
+
+    def without_memory(*args, **options):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", without_memory)
+    with pytest.raises(MemoryError):
+        remove_damaged(store, {"train": None})
+    assert list_shards(store, "train") == [shard]
+
+
+@pytest.mark.parametrize("place", [-1, -9, -40, -400, 2000, 100])
+def test_flipped_bits_that_parquet_notices_are_damage_whatever_it_raises(store, place):
+    """Its errors are of many kinds: of Arrow, of Python's text, and of the system but without a number."""
+    write_rows(store, 0, 64)
+    (shard,) = list_shards(store, "train")
+    whole = Path(shard.path).read_bytes()
+    rows = EmbeddingRows((shard,), (BINS, WIDTH), 2)
+    for bit in range(8):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        Path(shard.path).write_bytes(flipped)
+        with contextlib.suppress(CheckpointError):
+            rows.pieces(0, 64, 64)[0].read()
+        damaged_shards(store, "train")
+
+
+def test_what_a_killed_writer_left_is_removed_and_no_shard_is(store):
+    write_rows(store, 0, 2)
+    (shard,) = list_shards(store, "train")
+    for end in ("0123abcd.aside", "77"):
+        Path(store, "split=train", f".rows-00000002-00000004.parquet.{end}").write_bytes(b"half")
+    remove_leftovers(store)
+    assert [str(path) for path in Path(store, "split=train").iterdir()] == [shard.path]
 
 
 # The manifest

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -18,10 +19,10 @@ from raygenex.explain.layout import (
     read_manifest,
     read_parts,
     refuse_differences,
+    remove_leftovers,
     write_manifest,
     write_part,
 )
-from raygenex.writing import remove_leftovers
 
 
 @pytest.fixture
@@ -154,10 +155,23 @@ def test_parts_of_other_columns_are_refused(folder):
 
 def test_what_a_killed_writer_left_is_removed_and_no_part_is(folder):
     part(folder, 0, 2)
-    (folder / ".part-00000002-00000004.npz.0123abcd.aside").write_bytes(b"half")
+    for end in ("0123abcd.aside", "77"):
+        (folder / f".part-00000002-00000004.npz.{end}").write_bytes(b"half")
     assert missing_ranges(folder, 4, []) == [(2, 4)]
     remove_leftovers(folder)
     assert [path.name for path in folder.iterdir()] == ["part-00000000-00000002.npz"]
+
+
+def test_a_part_that_could_not_be_looked_at_is_not_called_damaged(folder, monkeypatch):
+    part(folder, 0, 2)
+
+    def full(*args, **options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(OSError, match="Too many open files") as found:
+        damaged_parts(folder)
+    assert found.value.filename.endswith("part-00000000-00000002.npz")
 
 
 def test_a_manifest_comes_back_and_its_absence_is_none(tmp_path):

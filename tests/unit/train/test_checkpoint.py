@@ -47,6 +47,27 @@ def sentence(info, *words):
         assert str(word) in text
 
 
+SECRET_WORDS = ("constant", "cnn_dna_only", "onehot", "toyrun")
+
+
+@pytest.mark.parametrize("word", SECRET_WORDS)
+def test_a_secret_that_is_a_word_of_the_configuration_does_not_spoil_the_checkpoint(tmp_path, monkeypatch, word):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", word)
+    values = {"name": "toyrun", "model": {"kind": "cnn_dna_only", "width": 8, "channels": [6]}}
+    values["tracking"] = {"uri": f"http://bob:{word}@host/{word}"}
+    config = parse_config(values, "test")
+    save_toy(tmp_path / "a", config, BASES)
+    kept = load_checkpoint(tmp_path / "a")[1].run_config
+    assert (kept.name.startswith("toyrun"), kept.model, kept.train) == (True, config.model, config.train)
+    assert kept.tracking.uri == "http://host/***"
+
+
+def test_a_secret_that_stands_alone_is_hidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cr3tword")
+    save_toy(tmp_path / "a", small_config(tracking={"experiment": "s3cr3tword"}), BASES)
+    assert read_info(tmp_path / "a").run_config.tracking.experiment == "***"
+
+
 @pytest.fixture
 def saved(tmp_path):
     """Return the folder of a checkpoint."""

@@ -1,4 +1,4 @@
-"""Models of a table of features, fitted in this process: no Ray, no MLflow."""
+"""Models of a table of features, fitted in this process: no Ray."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, sa
 from raygenex.train.inprocess import fit_in_process
 from raygenex.train.inputs import open_inputs
 from raygenex.train.job import Job
-from raygenex.train.run import check_workers, needs_ray
+from raygenex.train.run import check_workers, needs_ray, train
 from raygenex.train.table import Table
 
 pytest.importorskip("xgboost")
@@ -88,6 +88,16 @@ def test_the_checkpoint_scores_as_the_fit_did(files, tmp_path, model):
     info = Predictor(target).info
     assert info.history[info.epoch]["valid_auroc"] == pytest.approx(auroc(genes["label"], expected), abs=1e-12)
     assert {"epoch", "train_loss", "valid_loss", "valid_auroc"} == set(info.history[0])
+
+
+def test_a_folder_of_the_users_stays(files, tmp_path):
+    config = make_job(files, tmp_path, model=LOGISTIC).config
+    mine = Path(config.folder, "backbone", "model.safetensors")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    for force in (False, True):
+        train(config, force)
+        assert mine.read_text() == "mine"
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(files, tmp_path):

@@ -122,6 +122,33 @@ def test_what_makes_another_run_of_a_backbone_that_learns(with_dna):
     assert len(set(found.values())) == 3
     other = opened(with_dna, "cnn_dna_only", backbone=routed("tuned") | {"seed": 1}).identity
     assert other not in found.values()
+    groups = {
+        name: opened(with_dna, "cnn_dna_only", backbone=routed(name), embed={"batch_size": 3}).identity
+        for name in found
+    }
+    assert groups["frozen"] == found["frozen"], "genes a forward pass change no number"
+    assert groups["tuned"] != found["tuned"], "dropout is drawn by them"
+
+
+def test_the_arithmetic_of_a_backbone_within_the_training_is_that_of_its_workers(with_dna):
+    def identity(precision, use_gpu, **embed):
+        return opened(
+            with_dna,
+            "cnn_dna_only",
+            backbone=routed("frozen"),
+            embed={"precision": precision, **embed},
+            train={"use_gpu": use_gpu},
+        ).identity
+
+    plain = identity("fp32", False)
+    assert identity("fp32", True) == plain
+    assert identity("bf16", False) == identity("bf16", False, gpus_per_actor=1.0) == plain
+    assert identity("bf16", True) != plain
+
+
+def test_a_model_without_dna_needs_no_backbone_within_the_training(with_dna):
+    found = opened(with_dna, "cnn_halflife_only", backbone=routed("tuned") | {"weights": "nowhere"})
+    assert (found.info.kind, found.backbone, found.backbone_sha256) == ("bases", None, None)
 
 
 def test_weights_that_cannot_be_read_are_named_before_anything_starts(with_dna):
@@ -154,7 +181,7 @@ def test_a_backbone_that_changed_under_the_training_is_refused(tmp_path):
     assert weights_sha256(load_backbone(folder, None)) == weights_sha256(random_hyenadna(16, 1, 22, 0))
     with pytest.raises(CheckpointError, match="changed while the training began"):
         prepare_backbone(backbone, 20, "other", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["backbone"]
+    assert [path.name for path in tmp_path.iterdir()] == ["online_backbone"]
     assert prepare_backbone(None, 20, None, tmp_path) is None
 
 

@@ -15,10 +15,12 @@ from raygenex.embed.hyenadna import HyenaDnaConfig, HyenaDnaModel
 from raygenex.embed.inference import embed_sequences
 from raygenex.embed.pooling import bin_count
 from raygenex.embed.weights import load_backbone, save_backbone, weights_sha256
+from raygenex.errors import CheckpointError
 from raygenex.predict import Predictor
+from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, read_info, save_checkpoint_info
 from raygenex.train.fitting import NetworkFit
-from raygenex.train.online import OnlineModel, open_online
+from raygenex.train.online import OnlineModel
 from raygenex.train.shard import Batch, WorkerShard
 from raygenex.train.start import Start, make_start
 from raygenex.train.steps import backward
@@ -127,7 +129,6 @@ LSTM = {"model": {"kind": "lstm", "width": 8, "hidden": 4, "pool": 2, "dense": (
         {},
         {"embed": {"bin_size": 1}},
         {"embed": {"pooling": "max", "dtype": "float32"}, "model": {"kind": "cnn_halflife_raw"}},
-        {"model": {"kind": "cnn_halflife_only"}},
         LSTM,
     ],
 )
@@ -152,6 +153,24 @@ def test_a_frozen_backbone_stays_in_inference_and_as_it_was(weights: Path, tmp_p
     assert weights_sha256(online.backbone) == before
     assert online.save(tmp_path) is None
     assert not list(tmp_path.iterdir()), "epochs carry no weights that never change"
+
+
+def test_embeddings_too_large_for_the_format_are_named(weights: Path, tmp_path: Path):
+    network = load_backbone(str(weights), None)
+    with torch.no_grad():
+        network.backbone.ln_f.weight.mul_(1e6)
+    save_backbone(network, tmp_path)
+    for finetune in (False, True):
+        fit = fit_of(config_of(backbone={"kind": "hyenadna", "route": "online", "finetune": finetune}), tmp_path)
+        with pytest.raises(CheckpointError, match=r"is not finite in float16: set embed\.dtype to float32"):
+            fit.epoch()
+    with torch.no_grad():
+        network.backbone.ln_f.weight.fill_(float("nan"))
+    save_backbone(network, tmp_path)
+    with pytest.raises(CheckpointError, match="not finite in float16: these backbone weights are not usable"):
+        fit_of(config_of(), tmp_path).epoch()
+    # Of weights that learn, such numbers say that the training diverged.
+    assert online_of(fit_of(finetuning(), tmp_path)).eval().embed(genes_of(2, 4).sequence).isnan().all()
 
 
 # Fine-tuned
@@ -189,6 +208,17 @@ def test_the_networks_of_the_filters_do_not_decay(weights: Path):
     others, filters = ({names[id(value)] for value in group["params"]} for group in fit._optimizer.param_groups[1:])
     assert {name for name in names.values() if ".filter_fn." in name} == filters
     assert others | filters == set(names.values())
+
+
+def test_a_bias_that_nothing_reads_does_not_learn(tmp_path: Path):
+    network = HyenaDnaModel(HyenaDnaConfig(d_model=WIDTH, n_layer=2, max_seq_len=WINDOW + 2, use_bias=False))
+    save_backbone(network, tmp_path)
+    online = online_of(fit_of(finetuning(), tmp_path)).train()
+    backward(online, genes_of(7, 4), 7, 1, autocast)
+    still = {name for name, value in online.named_parameters() if not value.requires_grad}
+    assert still == {f"backbone.backbone.layers.{number}.mixer.filter_fn.bias" for number in (0, 1)}
+    # Several workers wait for the gradient of everything that learns.
+    assert all(value.grad is not None for value in online.parameters() if value.requires_grad)
 
 
 def gradients(weights: Path, **backbone: object) -> dict[str, torch.Tensor]:
@@ -335,8 +365,18 @@ def test_a_model_without_dna_leaves_the_backbone_alone(weights: Path):
     config = config_of(
         backbone={"kind": "hyenadna", "route": "online", "finetune": True}, model={"kind": "cnn_halflife_only"}
     )
-    fit = fit_of(config, weights)
-    online = open_online(weights, fit.model, config.online, config.embed)
-    assert not online.learns
-    assert not any(parameter.requires_grad for parameter in online.backbone.parameters())
+    assert config.online is None
+    assert start_backbone(config.online, weights.parent) is None
+    splits = {"train": genes_of(TRAIN, 1), "valid": genes_of(VALID, 2)}
+    worker = Worker(
+        config,
+        info_of(config, weights),
+        0,
+        CPU,
+        {name: [len(genes.label)] for name, genes in splits.items()},
+        {name: WorkerShard.of(genes) for name, genes in splits.items()},
+    )
+    fit = NetworkFit(worker, start_of(config), weights)
+    assert fit._online is None
     assert len(fit._optimizer.param_groups) == 1
+    assert len(train(fit, 1)) == 1

@@ -9,8 +9,9 @@ from raygenex.errors import ConfigError
 from raygenex.tune.space import Space
 
 
-def make(space=None, model=None, train=None, **tune):
+def make(space=None, model=None, train=None, backbone=None, **tune):
     values = {"model": model or {"width": 16}, "train": {"epochs": 7} | (train or {})}
+    values["backbone"] = backbone or {}
     if space is not None:
         tune["space"] = space
     return parse_config(values | {"tune": tune}, "test")
@@ -175,6 +176,16 @@ def test_kinds_of_models_that_do_not_go_together(kind, choice, words):
     with pytest.raises(ConfigError) as info:
         Space(make(space, model={"kind": kind}))
     sentence(info, "tune.space", *words)
+
+
+def test_nothing_embeds_for_a_model_without_dna_and_others_that_are_searched_need_it():
+    space = {"model.kind": {"choice": ["cnn_halflife_only", "cnn_dna_only"]}}
+    online = {"kind": "hyenadna", "route": "online"}
+    with pytest.raises(ConfigError) as info:
+        Space(make(space, model={"kind": "cnn_halflife_only"}, backbone=online))
+    sentence(info, "tune.space", "cnn_halflife_only", "set model.kind to cnn_dna_only")
+    Space(make(space, model={"kind": "cnn_dna_only"}, backbone=online))
+    Space(make(space, model={"kind": "cnn_halflife_only"}, backbone={"kind": "hyenadna"}))
 
 
 @pytest.mark.parametrize(
