@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenex import __version__
-from raygenex.aside import remove_leftovers
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError
 from raygenex.explain.compute import SHARED, check_methods, method_settings

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from raygenex import writing
+from raygenex import aside
 from raygenex.config import RunConfig
 from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.plain_json import load_json
@@ -180,7 +180,7 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"part-{start:08d}-{start + count:08d}.npz"
     values = {name: _plain(column) for name, column in columns.items()}
-    with whole_file(path, sweep=False) as aside, aside.open("wb") as file:
+    with whole_file(path, sweep=False) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **values)
     return path
 
@@ -192,7 +192,7 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished files of processes that were killed while writing one method."""
-    writing.remove_leftovers(folder)
+    aside.remove_leftovers(folder)
     for path in folder.glob(".part-*"):
         if _EARLIER_LEFTOVER.match(path.name):
             path.unlink()
