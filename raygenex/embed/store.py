@@ -190,7 +190,7 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     rows_per_group = max(1, BLOCK_BYTES // (embedding[0].nbytes + 80))
     options = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
     path = folder / f"rows-{rows[0]:08d}-{rows[-1] + 1:08d}.parquet"
-    with whole_file(path, sweep=False) as aside, aside.open("wb") as file:
+    with whole_file(path, sweep=False) as partial, partial.open("wb") as file:
         pq.write_table(table, file, row_group_size=rows_per_group, **options)
 
 
