@@ -12,6 +12,7 @@ def raygenex(capsys, monkeypatch, tmp_path):
     root, package = logging.getLogger(), logging.getLogger("raygenex")
     before = root.handlers[:], root.level, package.level
     monkeypatch.setattr(console.Session, "debug", False)
+    monkeypatch.setattr(console.Session, "interrupted", console.Session.interrupted)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):

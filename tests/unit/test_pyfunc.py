@@ -155,7 +155,7 @@ def test_a_missing_column_is_named(registered, genes, missing):
         (lambda s: s.astype(int) - 1, None, ["-1 at position", "0 to 4"]),
         (lambda s: s.astype(float), None, ["float64", "whole numbers"]),
         (lambda s: np.ones((6, 20, 4)), None, ["not one-hot", "(0, 0)"]),
-        (lambda s: to_one_hot(s)[..., :3], None, ["not one-hot", "4 values"]),
+        (lambda s: to_one_hot(s)[..., :3], None, ["not one-hot", "(6, 20, 3)"]),
         (lambda s: None, None, ["sequence is None"]),
         (lambda s: s[:4], None, ["4 rows", "halflife 6"]),
         (None, lambda h: h[:, :7], ["(6, 7)", "UTR5LEN"]),

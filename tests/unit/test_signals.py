@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from raygenex import cli, signals
+from raygenex import cli, console, signals
 
 COMMAND = """
 import sys, time
@@ -173,10 +173,11 @@ def test_a_handler_that_leaves_by_a_code_of_its_own_does_not_decide_it():
 
 def test_an_interrupt_outside_of_the_verbs_is_one_sentence_too(monkeypatch, capsys):
     monkeypatch.setattr(cli, "app", lambda **options: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(console.Session, "interrupted", "interrupted: how to go on")
     with pytest.raises(SystemExit) as info:
         cli.main()
     assert info.value.code == 143
-    assert capsys.readouterr().err == "interrupted: run the same command again to go on from here\n"
+    assert capsys.readouterr().err == "interrupted: how to go on\n"
 
 
 def test_a_command_runs_in_any_thread(monkeypatch):

