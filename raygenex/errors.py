@@ -104,14 +104,23 @@ def file_error(error: Exception) -> FileError | None:
 
 
 @contextmanager
-def disk_errors_told() -> Iterator[None]:
-    """Raise an error of the disk as its sentence, where Ray would carry it to another process without its path."""
+def disk_errors_told(path: str | None = None) -> Iterator[None]:
+    """Raise an error of the disk as its sentence, where Ray would carry it to another process without its path.
+
+    Parameters
+    ----------
+    path
+        What is written, for an error that names nothing.
+    """
     try:
         yield
     except Exception as error:
         if isinstance(error, RaygenexError) or system_error(error) not in DISK_ERRORS:
             raise
-        told = file_error(error)
+        number = system_error(error)
+        assert number is not None, "an error of the disk has a number"
+        named = error if isinstance(error, OSError) and error.filename else OSError(number, os.strerror(number), path)
+        told = file_error(named)
         assert told is not None, "it has a number"
         raise told from error
 

@@ -9,6 +9,7 @@ import ray.train
 import torch
 import torch.distributed as dist
 
+from raygenex.errors import disk_errors_told
 from raygenex.train.fitting import NetworkFit
 from raygenex.train.history import ENDED
 from raygenex.train.start import read_start
@@ -23,8 +24,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     settings
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
         (folder of the pretrained half-life encoder, or None), ``backbone`` (folder of the weights of one that embeds
-        here, or None), ``counts`` (genes of train and valid), ``row_bytes`` and ``stop`` (a file that ends the training
-        when it appears, or None).
+        here, or None), ``counts`` (genes of train and valid), ``row_bytes``, ``folder`` (of the run, named when its disk
+        is full) and ``stop`` (a file that ends the training when it appears, or None).
     """
     worker = open_worker(settings)
     encoder, backbone = settings["encoder"], settings["backbone"]
@@ -35,7 +36,7 @@ def train_worker(settings: dict[str, Any]) -> None:
             fit.resume(Path(folder))
     fit.wrap(average_gradients)
     while not fit.progress.finished and not _told_to_stop(settings["stop"], worker):
-        _report(fit, fit.epoch(), worker.rank)
+        _report(fit, fit.epoch(), worker.rank, settings["folder"])
 
 
 def _told_to_stop(stop: str | None, worker: Worker) -> bool:
@@ -48,7 +49,7 @@ def _told_to_stop(stop: str | None, worker: Worker) -> bool:
     return bool(found.item())
 
 
-def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int) -> None:
+def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int, target: str) -> None:
     metrics = fit.progress.history[-1]
     epoch = int(metrics["epoch"])
     with tempfile.TemporaryDirectory() as folder:
@@ -59,4 +60,6 @@ def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int) -> None:
         # Ray keeps the later of equal scores; the first of equal epochs shall win. No two AUROCs are this close.
         score = metrics["valid_auroc"] - 1e-12 * epoch
         sent = {**metrics, "score": score, ENDED: time.time()}
-        ray.train.report(sent, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")
+        # Ray copies the checkpoint, and names no file when there is no room for it.
+        with disk_errors_told(target):
+            ray.train.report(sent, checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{epoch:04d}")

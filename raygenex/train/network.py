@@ -87,6 +87,7 @@ def worker_settings(job: Training) -> dict[str, Any]:
         "config": job.config.dump(),
         "info": job.new_info().model_dump(mode="json"),
         "counts": {name: rows.count for name, rows in job.inputs.tables.items()},
+        "folder": str(job.folder),
     }
 
 
