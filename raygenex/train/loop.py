@@ -24,8 +24,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     settings
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``encoder``
         (folder of the pretrained half-life encoder, or None), ``backbone`` (folder of the weights of one that embeds
-        here, or None), ``counts`` (genes of train and valid), ``row_bytes``, ``folder`` (of the run, named when its disk
-        is full) and ``stop`` (a file that ends the training when it appears, or None).
+        here, or None), ``counts`` (genes of train and valid), ``row_bytes``, ``folder`` (of the run, to name when its
+        disk is full) and ``stop`` (a file that ends the training when it appears, or None).
     """
     worker = open_worker(settings)
     encoder, backbone = settings["encoder"], settings["backbone"]
