@@ -197,6 +197,9 @@ def _core_notices_hidden() -> Iterator[None]:
 
 def _quieten() -> None:
     """Keep Ray's notes on its own workings from the user's terminal; its warnings of trouble stay."""
+    # Its import makes the handlers.
+    import ray.data  # noqa: F401
+
     for handler in logging.getLogger("ray.data").handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.addFilter(_only_warnings)

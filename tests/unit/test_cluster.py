@@ -1,5 +1,7 @@
 import logging
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -253,3 +255,17 @@ def test_an_address_where_nobody_answers_is_refused_at_once():
         # Below `open_cluster`, which would use a Ray that other tests left running in this process.
         with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: start it"):
             cluster._initialise(ClusterConfig(address=address), 1.0)
+
+
+def test_ray_datas_notes_stay_away_whoever_imports_it_first():
+    code = (
+        "import logging\n"
+        "from raygenex.cluster import _quieten\n"
+        "_quieten()\n"
+        "import ray.data\n"
+        "logging.getLogger('ray.data.x').info('a note')\n"
+        "logging.getLogger('ray.data.x').warning('a warning')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "a warning" in done.stdout + done.stderr
+    assert "a note" not in done.stdout + done.stderr
