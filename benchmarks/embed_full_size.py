@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import psutil
+from measure import resident_mb
 
 from raygenex.config import parse_config
 from raygenex.embed.run import embed
@@ -62,18 +63,10 @@ def watch(peaks: dict[int, float], stop: threading.Event) -> None:
         for child in psutil.Process().children(recursive=True):
             try:
                 if "MapWorker" in " ".join(child.cmdline()):
-                    peaks[child.pid] = peak_mb(child.pid)
+                    peaks[child.pid] = resident_mb(pid=child.pid)
             except (psutil.Error, FileNotFoundError, ProcessLookupError):
                 continue
         time.sleep(0.1)
-
-
-def peak_mb(pid: int) -> float:
-    """Return the peak resident set of a process in MB (10^6 bytes)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
 
 
 if __name__ == "__main__":

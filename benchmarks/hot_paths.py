@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 import torch
 from measure import print_table, side_by_side
+from untrained import save_untrained
 
-from raygenex.config import HalflifeConfig, parse_config
+from raygenex.config import HalflifeConfig
 from raygenex.data.sketches import sketch
 from raygenex.explain.differentiable import LogitFunction
 from raygenex.explain.mutagenesis import mutagenesis
 from raygenex.metrics import binary_metrics, bootstrap_intervals, both_classes, draw_resamples, rank_probability
 from raygenex.model_sections import KmerConfig
-from raygenex.models import build_model
 from raygenex.models.halflife import triplet_loss
 from raygenex.models.kmers import feature_names, kmer_features
 from raygenex.predict import Predictor
 from raygenex.sequence import from_one_hot, to_one_hot, to_string
 from raygenex.train import contrastive
-from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint, scaler_values
+from raygenex.train.checkpoint import InputInfo
 
 WINDOW = 60
 RESAMPLES = 100
@@ -167,19 +167,8 @@ def bootstrap_by_gene(genes: int) -> np.ndarray:
 
 
 def explained(folder: Path) -> LogitFunction:
-    config = parse_config({"model": {"width": 16, "channels": [16, 16], "dense": [16]}}, "the benchmark")
     inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
-    torch.manual_seed(0)
-    network = build_model(config.model, config.halflife, inputs.shape)
-    network.scaler.fit(torch.randn(50, 8))
-    info = CheckpointInfo(
-        config=config.dump(),
-        config_hash=config.hash(),
-        inputs=inputs,
-        threshold=0.5,
-        feature_scaler=scaler_values(network),
-    )
-    save_checkpoint(folder, network, info)
+    save_untrained(folder, {"model": {"width": 16, "channels": [16, 16], "dense": [16]}}, inputs)
     return LogitFunction(Predictor(folder), 256)
 
 

@@ -19,7 +19,7 @@ from statistics import median
 
 import psutil
 import torch
-from measure import print_table, side_by_side
+from measure import print_table, resident_mb, side_by_side
 from plain_hyenadna import plain_copy
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -72,12 +72,6 @@ def shares(call: Callable[[], object]) -> str:
     matrix = sum(spent.get(name, 0) for name in ("aten::addmm", "aten::mm", "aten::bmm"))
     fourier = sum(spent.get(name, 0) for name in ("aten::_fft_r2c", "aten::_fft_c2r"))
     return " / ".join(f"{100 * part / total:.0f}" for part in (matrix, fourier, total - matrix - fourier))
-
-
-def resident_mb(field: str) -> float:
-    """Return this process's resident memory: now (VmRSS) or at its most (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
 
 
 def measure_memory(side: str, d_model: int, n_layer: int, count: int, length: int) -> None:

@@ -107,6 +107,12 @@ def tree_mb(pid: int) -> float:
     return total / 1e6
 
 
+def resident_mb(field: str = "VmHWM", pid: int | None = None) -> float:
+    """Return the resident memory (MB, 10^6 bytes) of a process, this one by default: its most, or ``VmRSS`` for now."""
+    lines = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(field)), 0) * 1024 / 1e6
+
+
 def machine() -> str:
     """Return one line on what runs this: processor, cores, Python and the packages that make the numbers."""
     found = []

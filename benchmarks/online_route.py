@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import print_table, side_by_side
+from measure import print_table, resident_mb, side_by_side
 from torch import Tensor, nn
 
 from raygenex.config import RunConfig, parse_config
@@ -74,9 +74,9 @@ def run_one(way: str, batch: int) -> str:
 
 def measure_memory(options: argparse.Namespace, folder: Path) -> None:
     step = make_step(options.one, options.batch[0], options, folder)
-    before = peak_mb()
+    before = resident_mb()
     step()
-    print(before, peak_mb())
+    print(before, resident_mb())
 
 
 def make_step(way: str, batch: int, options: argparse.Namespace, folder: Path) -> Callable[[], Tensor]:
@@ -112,12 +112,6 @@ def put_together(model: nn.Module, config: RunConfig, folder: Path) -> tuple[nn.
         return model, build_optimizer(model, config)
     online = open_online(folder, model, config.online, config.embed)
     return online, build_optimizer(model, config, online)
-
-
-def peak_mb() -> float:
-    """Return the largest resident set of this process so far."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1e3
 
 
 if __name__ == "__main__":

@@ -13,17 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import resident_mb
+from untrained import save_untrained
 
-from raygenex.config import parse_config
 from raygenex.data.hdf5 import inspect
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.pooling import bin_count
 from raygenex.embed.weights import save_backbone, weights_sha256
 from raygenex.explain.differentiable import LogitFunction
 from raygenex.explain.gradients import gradient, saliency
-from raygenex.models import build_model
 from raygenex.predict import Predictor
-from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint
+from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 
 def main() -> None:
@@ -43,9 +44,9 @@ def main() -> None:
     count = min(options.genes or rows.count, rows.count)
     block = rows.piece(0, count).read()
     with tempfile.TemporaryDirectory() as folder:
-        save_untrained(Path(folder), file.window, options)
+        save_model(Path(folder), file.window, options)
         function = LogitFunction(Predictor(folder), options.batch_size)
-    before = peak_mb()
+    before = resident_mb()
     start = time.perf_counter()
     found = saliency(gradient(function, block["sequence"], block["halflife"]))
     seconds = time.perf_counter() - start
@@ -56,41 +57,23 @@ def main() -> None:
     print(f"{'threads':<32}{torch.get_num_threads()}")
     print(f"{'finite, and above 0 where known':<32}{bool(np.isfinite(found).all() and (found[known] > 0).all())}")
     print(f"{'peak memory before, MB':<32}{before:.0f}")
-    print(f"{'peak memory, MB':<32}{peak_mb():.0f}")
+    print(f"{'peak memory, MB':<32}{resident_mb():.0f}")
     print(f"{'time, s':<32}{seconds:.1f}")
     print(f"{'time a gene, s':<32}{seconds / count:.2f}")
 
 
-def save_untrained(folder: Path, window: int, options: argparse.Namespace) -> None:
+def save_model(folder: Path, window: int, options: argparse.Namespace) -> None:
     """Write a checkpoint of a small CNN on a HyenaDNA, both untrained."""
     backbone = random_hyenadna(options.d_model, options.n_layer, window + 2, seed=0)
-    config = parse_config(
-        {
-            "model": {"kind": "cnn_halflife_encoded", "width": 32, "channels": (16, 8), "dense": (16,)},
-            "embed": {"bin_size": options.bin_size, "pooling": "mean"},
-        },
-        "the benchmark",
+    values = {
+        "model": {"kind": "cnn_halflife_encoded", "width": 32, "channels": (16, 8), "dense": (16,)},
+        "embed": {"bin_size": options.bin_size, "pooling": "mean"},
+    }
+    inputs = InputInfo(
+        kind="embedding", length=bin_count(window, options.bin_size), channels=options.d_model, window=window
     )
-    bins = -(-window // options.bin_size)
-    inputs = InputInfo(kind="embedding", length=bins, channels=options.d_model, window=window)
-    torch.manual_seed(0)
-    info = CheckpointInfo(
-        config=config.dump(),
-        config_hash=config.hash(),
-        inputs=inputs,
-        threshold=0.5,
-        backbone_sha256=weights_sha256(backbone),
-    )
-    save_checkpoint(folder, build_model(config.model, config.halflife, inputs.shape), info)
+    save_untrained(folder, values, inputs, weights_sha256(backbone))
     save_backbone(backbone, folder / BACKBONE)
-
-
-def peak_mb() -> float:
-    """Return the peak resident set of this process in MB (10^6 bytes)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
 
 
 if __name__ == "__main__":

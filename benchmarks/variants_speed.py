@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from untrained import save_untrained
 
 from raygenex.config import RunConfig, parse_config
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.embed.hyenadna import random_hyenadna
 from raygenex.embed.weights import save_backbone, weights_sha256
-from raygenex.models import build_model
 from raygenex.sequence import to_string
-from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint, scaler_values
+from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants.run import variants
 from raygenex.variants.text import variants_text
 
@@ -51,7 +51,6 @@ def write_vcf(path: Path, fasta: str, count: int) -> None:
 
 def save_model(folder: Path, kind: str) -> None:
     """Write the network of jobs/yeast.yaml with random weights."""
-    torch.manual_seed(0)
     model = {"width": 64, "channels": [64, 32, 16], "pool": 4, "dense": [64], "join": "dense"}
     values = {"model": model, "halflife": {"channels": [16, 32, 16]}}
     inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW, halflife_scale="log10")
@@ -63,18 +62,7 @@ def save_model(folder: Path, kind: str) -> None:
         save_backbone(backbone, folder / BACKBONE)
         inputs = inputs.model_copy(update={"kind": "embedding", "length": WINDOW // BIN, "channels": WIDTH})
         values["embed"] = {"bin_size": BIN, "batch_size": 16}
-    config = parse_config(values, "the benchmark")
-    network = build_model(config.model, config.halflife, inputs.shape)
-    network.scaler.fit(torch.randn(50, 8))
-    info = CheckpointInfo(
-        config=config.dump(),
-        config_hash=config.hash(),
-        inputs=inputs,
-        threshold=0.5,
-        feature_scaler=scaler_values(network),
-        backbone_sha256=digest,
-    )
-    save_checkpoint(folder, network, info)
+    save_untrained(folder, values, inputs, digest)
 
 
 def settings(yeast: str, output: Path, workers: int) -> RunConfig:

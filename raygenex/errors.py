@@ -115,10 +115,9 @@ def disk_errors_told(path: str | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, RaygenexError) or system_error(error) not in DISK_ERRORS:
-            raise
         number = system_error(error)
-        assert number is not None, "an error of the disk has a number"
+        if isinstance(error, RaygenexError) or number is None or number not in DISK_ERRORS:
+            raise
         named = error if isinstance(error, OSError) and error.filename else OSError(number, os.strerror(number), path)
         told = file_error(named)
         assert told is not None, "it has a number"

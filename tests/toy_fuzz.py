@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
-from raygenex.errors import RaygenexError
+from raygenex.errors import LONGEST, RaygenexError
 
 LONG = int(os.environ.get("RAYGENEX_FUZZ", "0"))
 """Examples of every property; 0 for the few of `make test`."""
-
-LONGEST = 1500
-"""Letters that a sentence may have."""
 
 
 def examples(few: int = 40) -> settings:
@@ -30,6 +28,12 @@ def examples(few: int = 40) -> settings:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def odd(longest: int, values: list[Any]) -> st.SearchStrategy[Any]:
+    """Draw plain values of any kind: text of at most ``longest`` letters, numbers of any size, and some given ones."""
+    numbers = (st.integers(-(2**70), 2**70), st.floats())
+    return st.one_of(st.none(), st.booleans(), *numbers, st.text(max_size=longest), st.sampled_from(values))
 
 
 def answer(call: Callable[[], Any], *names: Any) -> Any:

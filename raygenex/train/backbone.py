@@ -53,11 +53,11 @@ def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | 
     """
     from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
 
-    target = start_backbone(backbone, folder)
-    if backbone is None or target is None:
+    if backbone is None:
         return None
     network = build_backbone(backbone, window)
     if weights_sha256(network) != sha256:
         raise CheckpointError(f"weights {backbone.weights} changed while the training began: run it again")
-    save_backbone(network, str(target))
-    return str(target)
+    target = str(folder / START_BACKBONE)
+    save_backbone(network, target)
+    return target

@@ -254,12 +254,12 @@ def check_epochs(folder: Path) -> None:
         return
     path = known
     try:
-        kept = [entry["checkpoint_dir_name"] for entry in json.loads(known.read_text("utf-8"))["checkpoint_results"]]
+        kept = [entry["checkpoint_dir_name"] for entry in load_json(known)["checkpoint_results"]]
         for path in (path for name in kept for path in sorted((folder / name).rglob("*"))):
             if path.suffix == ".safetensors":
                 read_tensors(path)
             elif path.suffix == ".json":
-                json.loads(path.read_text("utf-8"))
+                load_json(path)
             elif path.suffix == ".pt" and not zipfile.is_zipfile(path):
                 raise ValueError("no end")
     except (OSError, ValueError, KeyError, TypeError):

@@ -19,17 +19,20 @@ def wait(path, overrides):
         print("ready", flush=True)
         time.sleep(60)
     finally:
+        CLEANING
         print("cleaned", flush=True)
 console.load_config = wait
 sys.argv = ["raygenex", "config", "show", "a.yaml"]
 cli.main()
 """
+AT_ONCE = COMMAND.replace("CLEANING", "pass")
+SLOWLY = COMMAND.replace("CLEANING", 'print("cleaning", flush=True); sys.stdin.readline()')
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number):
     with subprocess.Popen(
-        [sys.executable, "-c", COMMAND],
+        [sys.executable, "-c", AT_ONCE],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,30 +95,13 @@ def test_a_closed_terminal_is_not_written_to():
     """Without a terminal every write would fail, and with it the clean end."""
     controller, terminal = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", COMMAND], stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+        [sys.executable, "-c", AT_ONCE], stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
     ) as process:
         os.close(terminal)
         assert os.read(controller, 100).startswith(b"ready")
         os.close(controller)
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=30) == 128 + signal.SIGHUP
-
-
-SLOWLY = """
-import sys, time
-from raygenex import cli, console
-def wait(path, overrides):
-    try:
-        print("ready", flush=True)
-        time.sleep(60)
-    finally:
-        print("cleaning", flush=True)
-        sys.stdin.readline()
-        print("cleaned", flush=True)
-console.load_config = wait
-sys.argv = ["raygenex", "config", "show", "a.yaml"]
-cli.main()
-"""
 
 
 @pytest.mark.parametrize(

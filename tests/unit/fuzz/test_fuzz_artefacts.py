@@ -12,7 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from toy_fuzz import LONG, answer, every_seed, examples, within
+from toy_fuzz import LONG, answer, every_seed, examples, odd, within
 from toy_models import columns, save_toy, small_config
 
 from raygenex.embed import store as stores
@@ -22,30 +22,24 @@ from raygenex.explain import layout
 from raygenex.train.checkpoint import InputInfo, load_checkpoint, read_info, read_tensors
 from raygenex.train.state import read_state
 
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(
-        [
-            "../../x",
-            "/etc/passwd",
-            "\x00",
-            [],
-            {},
-            [[]],
-            {"a": 1},
-            [1, 2],
-            [-1, 4],
-            10**30,
-            "float9",
-            "object",
-            "<U5",
-            "V0",
-        ]
-    ),
+ODD = odd(
+    8,
+    [
+        "../../x",
+        "/etc/passwd",
+        "\x00",
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        [1, 2],
+        [-1, 4],
+        10**30,
+        "float9",
+        "object",
+        "<U5",
+        "V0",
+    ],
 )
 
 

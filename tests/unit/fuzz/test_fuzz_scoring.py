@@ -8,37 +8,32 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
-from toy_fuzz import LONGEST, answer, examples
+from toy_fuzz import answer, examples, odd
 from toy_models import save_toy, small_config
 
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import LONGEST
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW = 20
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.text(max_size=6),
-    st.sampled_from(
-        [
-            [],
-            [1],
-            {},
-            {"a": [1]},
-            "1.5",
-            "A" * WINDOW,
-            "a" * WINDOW,
-            "N" * WINDOW,
-            "É" * WINDOW,
-            "\x00" * WINDOW,
-            1e400,
-            "nan",
-            "A" * 100_000,
-            "🧬" * WINDOW,
-        ]
-    ),
+ODD = odd(
+    6,
+    [
+        [],
+        [1],
+        {},
+        {"a": [1]},
+        "1.5",
+        "A" * WINDOW,
+        "a" * WINDOW,
+        "N" * WINDOW,
+        "É" * WINDOW,
+        "\x00" * WINDOW,
+        1e400,
+        "nan",
+        "A" * 100_000,
+        "🧬" * WINDOW,
+    ],
 )
 COLUMNS = ["sequence", *HALFLIFE_FEATURES]
 GENE = st.fixed_dictionaries({"sequence": st.just("ACGTN" * 4), **dict.fromkeys(HALFLIFE_FEATURES, st.just(0.5))})
