@@ -41,6 +41,7 @@ def rows(result: BenchmarkResult) -> dict[str, dict[str, str]]:
         return {line["name"]: line for line in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_models_are_compared_and_a_failure_is_a_row(config: RunConfig, promoters: Path, tmp_path: Path):
     first = benchmark(config)
     table = first.table

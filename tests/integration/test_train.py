@@ -97,6 +97,7 @@ def test_chain_through_embeddings_agrees_with_itself_everywhere(
     assert not (tmp_path / "other.csv").exists()
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_numbers(make_config: Callable[..., RunConfig]):
     histories = [read_info(train(make_config(name=name)).checkpoint).history for name in ("first", "second")]
     assert json.dumps(histories[0]) == json.dumps(histories[1])

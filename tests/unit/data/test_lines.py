@@ -27,6 +27,7 @@ def test_progress_counts_the_bytes_of_the_file(tmp_path, pack):
     assert 0 < seen[0][0] <= seen[1][0] <= seen[2][0] == size
 
 
+@pytest.mark.slow
 def test_lines_that_pack_a_thousand_times_are_read(tmp_path, monkeypatch):
     # Genotypes of a million people do, and are read line by line.
     monkeypatch.setattr(lines, "_ALWAYS_UNPACKED", 1000)
