@@ -15,9 +15,11 @@ from pathlib import Path
 from measure import print_table
 from ray_cost import ended_epochs, plain_seconds
 
-from raygenex.cluster import open_cluster
-from raygenex.config import ClusterConfig, RunConfig, SimulateConfig, load_config
-from raygenex.data.simulate import simulate
+from raygenex.cluster.connect import open_cluster
+from raygenex.config.data import SimulateConfig
+from raygenex.config.load import load_config
+from raygenex.config.run import ClusterConfig, RunConfig
+from raygenex.data.simulate.run import simulate
 from raygenex.train.run import train
 
 MODEL = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from measure import resident_mb
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.embed.run import embed
 from raygenex.embed.store import open_store, read_manifest
 

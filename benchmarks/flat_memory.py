@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 from measure import print_table
 
-from raygenex.config import SimulateConfig
-from raygenex.data.simulate import simulate
+from raygenex.config.data import SimulateConfig
+from raygenex.data.simulate.run import simulate
 
 POLL_S = 0.2
 MEASURES = ("driver", "worker", "all processes", "object store", "all processes and object store")

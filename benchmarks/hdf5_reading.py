@@ -22,9 +22,10 @@ import torch
 from measure import print_table, side_by_side
 from torch.utils.data import DataLoader, Dataset
 
-from raygenex.data import chunks, hdf5
-from raygenex.data.hdf5 import inspect, iter_rows
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5 import chunks
+from raygenex.data.hdf5 import read as hdf5
+from raygenex.data.hdf5.read import inspect, iter_rows
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.sequence import to_one_hot
 
 BATCH = 32

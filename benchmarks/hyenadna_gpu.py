@@ -18,7 +18,7 @@ import torch
 from measure import print_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from raygenex.embed.hyenadna import HyenaDnaModel, random_hyenadna
+from raygenex.embed.hyenadna.model import HyenaDnaModel, random_hyenadna
 from raygenex.embed.inference import embed_sequences
 
 BIN = 128

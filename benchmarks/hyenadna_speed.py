@@ -24,8 +24,8 @@ from plain_hyenadna import plain_copy
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from raygenex.embed.hyenadna import HyenaDnaModel, random_hyenadna
-from raygenex.embed.pooling import pool_bins
+from raygenex.embed.hyenadna.model import HyenaDnaModel, random_hyenadna
+from raygenex.embed.hyenadna.pooling import pool_bins
 
 SIZES = ((128, 2), (256, 4))
 BIN, ROWS = 128, 1024

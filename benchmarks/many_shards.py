@@ -19,14 +19,15 @@ import numpy as np
 import psutil
 from measure import print_table
 
-from raygenex.cluster import open_cluster
-from raygenex.config import CheckConfig, ClusterConfig, DataConfig
-from raygenex.data.check import check
-from raygenex.data.hdf5 import read_rows
+from raygenex.cluster.connect import open_cluster
+from raygenex.config.data import CheckConfig, DataConfig
+from raygenex.config.run import ClusterConfig
+from raygenex.data.check.check import check
+from raygenex.data.hdf5.read import read_rows
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
 from raygenex.data.source import RowShards, to_dataset
-from raygenex.data.writer import PromoterWriter
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
     Manifest,

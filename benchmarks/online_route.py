@@ -19,13 +19,14 @@ import torch
 from measure import print_table, resident_mb, side_by_side
 from torch import Tensor, nn
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.pooling import bin_count
-from raygenex.embed.weights import save_backbone
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.pooling import bin_count
+from raygenex.embed.hyenadna.weights import save_backbone
 from raygenex.models import InputShape, build_model
-from raygenex.train.fitting import build_optimizer
-from raygenex.train.online import open_online
+from raygenex.train.network.epochs import build_optimizer
+from raygenex.train.network.online import open_online
 from raygenex.train.shard import Batch
 from raygenex.train.steps import backward
 

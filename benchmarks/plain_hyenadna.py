@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raygenex.embed.hyenadna import FIRST_BASE_ID, HyenaDnaConfig, HyenaDnaModel
+from raygenex.embed.hyenadna.model import FIRST_BASE_ID, HyenaDnaConfig, HyenaDnaModel
 
 
 class Sine(nn.Module):

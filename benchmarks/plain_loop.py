@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from raygenex.config import RunConfig, load_config
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import Rows
-from raygenex.metrics import auroc, bce_with_logits
 from raygenex.models import build_model
+from raygenex.stats.metrics import auroc, bce_with_logits
 from raygenex.train.inputs import open_inputs
 
 Genes = tuple[torch.Tensor, torch.Tensor, torch.Tensor]

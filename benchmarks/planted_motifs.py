@@ -15,11 +15,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from raygenex.config import RunConfig, load_config
-from raygenex.data.motifs import MOTIFS
-from raygenex.explain.agreement import agreement, share_in_sites
-from raygenex.explain.layout import folder_of, read_manifest, read_parts
-from raygenex.metrics import auroc
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
+from raygenex.data.simulate.motifs import MOTIFS
+from raygenex.explain.parts import folder_of, read_manifest, read_parts
+from raygenex.explain.results.agreement import agreement, share_in_sites
+from raygenex.stats.metrics import auroc
 
 JOB = Path(__file__).parents[1] / "jobs" / "motifs.yaml"
 METHODS = ("saliency", "input_x_gradient", "integrated_gradients", "mutagenesis")

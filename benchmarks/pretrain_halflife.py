@@ -10,15 +10,15 @@ import time
 
 import torch
 
-from raygenex.config import HalflifeConfig
-from raygenex.train.contrastive import pretrain_encoder
+from raygenex.config.model import HalflifeConfig
+from raygenex.train.network.contrastive import pretrain_encoder
 
 
 def main() -> None:
     genes, threads = (int(value) for value in (*sys.argv[1:3], *("17000", "2")[len(sys.argv[1:3]) :]))
     torch.set_num_threads(threads)
     if len(sys.argv) > 3:
-        from raygenex.data.hdf5 import inspect, read_table
+        from raygenex.data.hdf5.read import inspect, read_table
 
         halflife = torch.from_numpy(read_table(inspect(sys.argv[3])).halflife)
     else:

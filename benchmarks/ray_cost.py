@@ -20,12 +20,14 @@ import numpy as np
 from measure import print_table
 from mlflow import MlflowClient
 
-from raygenex.config import HyenaBackbone, RunConfig, SimulateConfig, load_config
+from raygenex.config.data import SimulateConfig
+from raygenex.config.load import load_config
+from raygenex.config.run import HyenaBackbone, RunConfig
 from raygenex.data.opening import open_splits
-from raygenex.data.simulate import simulate
+from raygenex.data.simulate.run import simulate
+from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
 from raygenex.embed.run import data_fingerprints, store_identity
 from raygenex.embed.store import BACKBONE_FOLDER, write_manifest, write_shard
-from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
 
 HERE = Path(__file__).parent
 JOBS = HERE.parent / "jobs"

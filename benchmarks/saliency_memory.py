@@ -16,14 +16,14 @@ import torch
 from measure import resident_mb
 from untrained import save_untrained
 
-from raygenex.data.hdf5 import inspect
+from raygenex.data.hdf5.read import inspect
 from raygenex.data.rows import PromoterRows
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.pooling import bin_count
-from raygenex.embed.weights import save_backbone, weights_sha256
-from raygenex.explain.differentiable import LogitFunction
-from raygenex.explain.gradients import gradient, saliency
-from raygenex.predict import Predictor
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.pooling import bin_count
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
+from raygenex.explain.methods.gradients import gradient, saliency
+from raygenex.explain.methods.logit import LogitFunction
+from raygenex.predict.run import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 

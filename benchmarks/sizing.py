@@ -12,8 +12,9 @@ import argparse
 import math
 from dataclasses import dataclass
 
-from raygenex.cluster import SPARE_CPUS
-from raygenex.config import HyenaBackbone, RunConfig, load_config
+from raygenex.cluster.connect import SPARE_CPUS
+from raygenex.config.load import load_config
+from raygenex.config.run import HyenaBackbone, RunConfig
 
 BIN_SIZES = (1, 8, 32, 128, 512)
 # Channels and layers of the published weights, from their config.json.

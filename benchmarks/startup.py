@@ -27,14 +27,14 @@ HEAVY = ("torch", "ray", "mlflow", "transformers", "pandas", "scipy", "matplotli
 NEED_MODEL = ("evaluate", "register", "predict", "explain")
 COMMAND = (
     "import sys\n"
-    "from raygenex.cli import main\n"
+    "from raygenex.cli.main import main\n"
     "try:\n    main()\nfinally:\n"
     f"    print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
 )
 
 
 def write_data(folder: Path) -> Path:
-    from raygenex.data.writer import PromoterWriter
+    from raygenex.data.hdf5.write import PromoterWriter
 
     rng = np.random.default_rng(0)
     for name, genes in (("train", 64), ("valid", 32), ("test", 32)):
@@ -92,8 +92,9 @@ def watch_training(config: str) -> None:
 
         setattr(holder, attribute, measured)
 
-    from raygenex import cluster, tracking
-    from raygenex.config import load_config
+    from raygenex.cluster import connect
+    from raygenex.config.load import load_config
+    from raygenex.tracking import runs
     from raygenex.train import run
 
     parts["imports of the command"] = time.perf_counter() - began
@@ -101,8 +102,8 @@ def watch_training(config: str) -> None:
     mark("checks of data and leaks", run, "open_splits")
     mark("checks of data and leaks", run, "open_inputs")
     mark("checks of data and leaks", run, "guard")
-    mark("Ray: import and start", cluster, "_initialise")
-    mark("MLflow: import, its database, the run", tracking.Tracker, "start")
+    mark("Ray: import and start", connect, "_initialise")
+    mark("MLflow: import, its database, the run", runs.Tracker, "start")
 
     from raygenex.train.job import Job
 

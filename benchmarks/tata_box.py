@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from raygenex.data.hdf5 import inspect, read_rows
-from raygenex.explain.layout import read_manifest, read_parts
+from raygenex.data.hdf5.read import inspect, read_rows
+from raygenex.explain.parts import read_manifest, read_parts
 from raygenex.sequence import to_string
 
 SEARCHED, BOX = (-34, -20), (-32, -23)

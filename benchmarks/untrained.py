@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.models import build_model
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint, scaler_values
 

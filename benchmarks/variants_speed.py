@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from untrained import save_untrained
 
-from raygenex.config import RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import save_backbone, weights_sha256
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.sequence import to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants.run import variants

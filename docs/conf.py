@@ -8,8 +8,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from raygenex import __version__
-from raygenex.cli import app
-from raygenex.config import RunConfig
+from raygenex.cli.main import app
+from raygenex.config.run import RunConfig
 
 project = "raygenex"
 author = "the raygenex authors"

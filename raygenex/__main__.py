@@ -1,6 +1,6 @@
 """``python -m raygenex``."""
 
-from raygenex.cli import main
+from raygenex.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raygenex.console import Debug, DryRun, Force, Json, Overrides, print_result, start
+from raygenex.cli.options import Debug, DryRun, Force, Json, Overrides, print_result, start
 
 
 def report(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from raygenex.console import ConfigPath, Debug, DryRun, Force, Json, Overrides, load, print_plan, print_result
+from raygenex.cli.options import ConfigPath, Debug, DryRun, Force, Json, Overrides, load, print_plan, print_result
 from raygenex.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def variants(
         raise ConfigError(
             f"{' '.join(model or ())} is more than one model: give one, then the configuration and one file of variants"
         )
-    from raygenex.registry import fetch_checkpoint
+    from raygenex.registry.register import fetch_checkpoint
     from raygenex.variants.run import plan_variants
     from raygenex.variants.run import variants as run_variants
     from raygenex.variants.text import variants_text

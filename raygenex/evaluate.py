@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
-from raygenex.metrics import Interval, bootstrap_intervals, calibration_error, confusion
-from raygenex.outbox import Outbox
-from raygenex.plain_json import load_json
-from raygenex.predict import NO_DNA, Predictor, refuse_other_scale, score_rows
-from raygenex.predictions import write_predictions
-from raygenex.tracking import Tracker
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import whole_folder
+from raygenex.predict.run import NO_DNA, Predictor, refuse_other_scale, score_rows
+from raygenex.predict.table import write_predictions
+from raygenex.stats.metrics import Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
-from raygenex.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _draw(
     intervals: dict[str, Interval],
     confidence: float,
 ) -> None:
-    from raygenex import figures
+    from raygenex.drawing import figures
 
     drawn = {
         "roc": figures.roc_figure(labels, probability, intervals["auroc"], confidence),

@@ -4,17 +4,17 @@ import logging
 import time
 from dataclasses import dataclass
 
-from raygenex.cluster import SPARE_CPUS, open_cluster
-from raygenex.config import RunConfig
-from raygenex.data.build import BuildResult
-from raygenex.data.check import check
-from raygenex.data.guard import keep_verdict
-from raygenex.data.made import build_data, simulate_data
-from raygenex.data.simulate import SimulationResult
+from raygenex.cluster.connect import SPARE_CPUS, open_cluster
+from raygenex.config.run import RunConfig
+from raygenex.data.build.run import BuildResult
+from raygenex.data.check.check import check
+from raygenex.data.check.guard import keep_verdict
+from raygenex.data.make import build_data, simulate_data
+from raygenex.data.simulate.run import SimulationResult
 from raygenex.embed.run import EmbedResult, embed
 from raygenex.evaluate import EvaluateResult, evaluate
-from raygenex.progress import steps
-from raygenex.registry import RegisterResult, register
+from raygenex.registry.register import RegisterResult, register
+from raygenex.terminal.progress import steps
 from raygenex.text import build_text, embed_text, simulation_text
 from raygenex.train.run import TrainResult, train
 

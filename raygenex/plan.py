@@ -3,17 +3,19 @@
 from pathlib import Path
 
 from raygenex.benchmark.jobs import finished_jobs, plan_jobs
-from raygenex.config import SPLITS, AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
-from raygenex.data.build import find_build
+from raygenex.config.data import SPLITS
+from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
+from raygenex.config.run import RunConfig
+from raygenex.data.build.run import find_build
 from raygenex.data.chosen import choose
-from raygenex.data.made import made_folder
+from raygenex.data.make import made_folder
 from raygenex.data.opening import open_splits
-from raygenex.data.simulate import find_simulation
+from raygenex.data.simulate.run import find_simulation
 from raygenex.embed.run import check_backbone, data_fingerprints
 from raygenex.embed.store import missing_ranges, read_manifest, refuse_differences, settings_differences
 from raygenex.errors import RaygenexError
 from raygenex.evaluate import open_rows
-from raygenex.predict import open_prediction
+from raygenex.predict.run import open_prediction
 from raygenex.text import short_path
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs

@@ -1,7 +1,7 @@
 """What several trainings read, made before the first of them."""
 
-from raygenex.config import RunConfig
-from raygenex.data.made import build_data, simulate_data
+from raygenex.config.run import RunConfig
+from raygenex.data.make import build_data, simulate_data
 from raygenex.embed.run import embed
 
 

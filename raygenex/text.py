@@ -6,21 +6,21 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raygenex.metrics import METRICS
-from raygenex.tracking import ui_command
+from raygenex.stats.metrics import METRICS
+from raygenex.tracking.runs import ui_command
 
 if TYPE_CHECKING:
     # Types alone: what a verb prints must not load what other verbs need.
     from raygenex.benchmark.run import BenchmarkResult
-    from raygenex.config import RunConfig
-    from raygenex.data.build import BuildResult
-    from raygenex.data.resplit import SplitResult
-    from raygenex.data.simulate import SimulationResult
+    from raygenex.config.run import RunConfig
+    from raygenex.data.build.run import BuildResult
+    from raygenex.data.simulate.run import SimulationResult
+    from raygenex.data.splits.resplit import SplitResult
     from raygenex.embed.run import EmbedResult
     from raygenex.evaluate import EvaluateResult
     from raygenex.pipeline import RunResult
-    from raygenex.predict import PredictResult
-    from raygenex.registry import RegisterResult
+    from raygenex.predict.run import PredictResult
+    from raygenex.registry.register import RegisterResult
     from raygenex.train.run import TrainResult
 
 
@@ -113,7 +113,7 @@ def predict_text(result: PredictResult) -> str:
 
 def benchmark_text(result: BenchmarkResult) -> str:
     """Return the tables, where they are, and which model won."""
-    from raygenex.benchmark.text import to_markdown
+    from raygenex.benchmark.table_files import to_markdown
 
     lines = [to_markdown(result.table), f"tables and figures: {short_path(result.folder)}"]
     if result.winner is None:
@@ -125,7 +125,7 @@ def benchmark_text(result: BenchmarkResult) -> str:
 
 def benchmark_values(result: BenchmarkResult) -> dict[str, Any]:
     """Return the result as plain values."""
-    from raygenex.benchmark.text import to_json
+    from raygenex.benchmark.table_files import to_json
 
     values = {name: getattr(result, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
     return values | {"table": json.loads(to_json(result.table))}

@@ -25,12 +25,14 @@ from safetensors import safe_open
 from toy_cluster import ToyCluster
 from toy_commands import Command, below, last_epoch, wait_for, write
 
-from raygenex.config import RunConfig, SimulateConfig, parse_config
-from raygenex.data.simulate import simulate
+from raygenex.config.data import SimulateConfig
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.simulate.run import simulate
 from raygenex.embed.store import list_shards
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
-from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.records import Ledger, Record
 
 MARK = "RAYGENEX_CHAOS"
 """The variable that all processes below a command inherit, by which orphans are known."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 
 DEADLINE_S = 600
 

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from toy_models import SMALL, save_toy, small_config
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import save_backbone, weights_sha256
-from raygenex.explain.differentiable import LogitFunction
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
+from raygenex.explain.methods.logit import LogitFunction
 from raygenex.models import ExpressionModel, InputShape, build_model
 from raygenex.models.base import channels_first
-from raygenex.predict import Predictor
+from raygenex.predict.run import Predictor
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint
 
 WINDOW = 60

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.data.writer import PromoterWriter
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.models import Cnn, build_model
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint, scaler_values
 

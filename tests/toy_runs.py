@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from toy_models import columns, save_toy, small_config, write_promoters
 
-from raygenex import metrics
 from raygenex.benchmark.results import ModelResult, SeedResult
+from raygenex.benchmark.table_files import to_json
 from raygenex.benchmark.tables import benchmark_table
-from raygenex.benchmark.text import to_json
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import fingerprint, inspect, read_table
-from raygenex.explain.layout import Manifest, MethodRecord, write_manifest, write_part
-from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
-from raygenex.explain.projection import Projection, write_projection
-from raygenex.predictions import write_predictions
+from raygenex.data.hdf5.read import fingerprint, inspect, read_table
+from raygenex.explain.parts import Manifest, MethodRecord, write_manifest, write_part
+from raygenex.explain.results.profile import profiles, top_positions, write_profiles, write_top
+from raygenex.explain.results.projection import Projection, write_projection
+from raygenex.predict.table import write_predictions
+from raygenex.stats import metrics
 from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
 
 GENES = 40
@@ -148,7 +148,7 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org
 
 
 def add_explanation(folder: Path, valid: str) -> None:
-    """Write an explanation of valid in the layout of `raygenex.explain.layout`, of made-up attributions."""
+    """Write an explanation of valid in the layout of `raygenex.explain.parts`, of made-up attributions."""
     file = inspect(valid)
     ids, window = read_table(file).gene_id.astype(str), file.window
     genes = len(ids)

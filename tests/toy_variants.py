@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from toy_genome import LENGTHS
 
-from raygenex.config import parse_config
-from raygenex.data.writer import PromoterWriter
+from raygenex.config.load import parse_config
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.models import build_model
 from raygenex.sequence import from_string
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint

@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raygenex import metrics
 from raygenex.benchmark.results import ModelResult, Scores, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
-from raygenex.compare import seed_summary
-from raygenex.figures import DPI, GREY, frame_unit_square, label_axes
-from raygenex.writing import whole_file
+from raygenex.drawing.figures import DPI, GREY, frame_unit_square, label_axes
+from raygenex.files.whole import whole_file
+from raygenex.stats import metrics
+from raygenex.stats.compare import seed_summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenex.cluster import Request, open_cluster, preflight, user_errors
-from raygenex.config import BenchmarkModel, HyenaBackbone, RunConfig, change_keys, parse_config
+from raygenex.cluster.connect import Request, open_cluster, preflight, user_errors
+from raygenex.config.load import change_keys, parse_config
+from raygenex.config.run import BenchmarkModel, HyenaBackbone, RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
-from raygenex.plain_json import load_json
-from raygenex.progress import duration, progress
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import replace_text
 from raygenex.redact import redact
-from raygenex.tracking import tracking_uri
+from raygenex.terminal.progress import duration, progress
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.inputs import open_inputs
 from raygenex.train.run import known_state, uses_gpu
 from raygenex.train.state import read_state
-from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 

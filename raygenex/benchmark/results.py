@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.compare import mean_probability, seed_summary
 from raygenex.errors import DataError
-from raygenex.metrics import METRICS, Floats
+from raygenex.stats.compare import mean_probability, seed_summary
+from raygenex.stats.metrics import METRICS, Floats
 
 
 @dataclass(frozen=True, eq=False)

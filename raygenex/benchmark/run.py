@@ -13,20 +13,20 @@ import numpy as np
 from raygenex.benchmark.figures import forest, learning_curves, precision_recall_curves, roc_curves, save
 from raygenex.benchmark.jobs import Job, finished_jobs, job_metrics, plan_jobs, run_jobs
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model
+from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
-from raygenex.benchmark.text import to_csv, to_json, to_markdown
-from raygenex.config import RunConfig
-from raygenex.data.guard import guard
+from raygenex.config.run import RunConfig
+from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import ConfigError
-from raygenex.locking import exclusive
-from raygenex.outbox import Outbox
-from raygenex.plain_json import load_json
+from raygenex.files.json_file import load_json
+from raygenex.files.lock import exclusive
+from raygenex.files.whole import replace_text
 from raygenex.ready import make_inputs
-from raygenex.registry import register
-from raygenex.tracking import Tracker, flatten
+from raygenex.registry.register import register
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker, flatten
 from raygenex.train.checkpoint import read_info
-from raygenex.writing import replace_text
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raygenex import metrics
 from raygenex.benchmark.results import ModelResult, Scores, SeedResult, best_model, mean_scores
-from raygenex.compare import Comparison, Summary, delong, holm, paired_bootstrap, seed_summary
 from raygenex.errors import DataError
-from raygenex.metrics import METRICS, Interval
+from raygenex.stats import metrics
+from raygenex.stats.compare import Comparison, Summary, delong, holm, paired_bootstrap, seed_summary
+from raygenex.stats.metrics import METRICS, Interval
 
 PAPER = "Duan, Huang and Li: GM12878, hg19, promoters of 20,000 bases"
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import FileSplit, GroupSplit, RunConfig, SimilaritySplit
+from raygenex.config.data import FileSplit, GroupSplit, SimilaritySplit
+from raygenex.config.run import RunConfig
+from raygenex.data.build.genes import Origin, read_origin
+from raygenex.data.build.labels import label_genes, match_genes, threshold_of
 from raygenex.data.extras import groups_of, read_extras
-from raygenex.data.labels import label_genes, match_genes, threshold_of
-from raygenex.data.origin import Origin, read_origin
-from raygenex.data.split_file import SplitTable, apply_split, read_split
-from raygenex.data.splits import NO_SIMILARITY, Genes, assign
+from raygenex.data.splits.file import SplitTable, apply_split, read_split
+from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign
 from raygenex.errors import ConfigError, DataError
 
 
@@ -80,8 +81,8 @@ def assign_filled(genes: Genes, config: RunConfig) -> SplitTable:
     Raises
     ------
     DataError
-        As `raygenex.data.splits.assign` does, and if no gene is in a split that the data section names: whoever reads
-        its file later would not find it.
+        As `raygenex.data.splits.rules.assign` does, and if no gene is in a split that the data section names: whoever
+        reads its file later would not find it.
     """
     table = assign(genes, config.split)
     if empty := next((name for name in config.data.configured if not table.counts[name]), None):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import ExtraConfig, GroupSplit
-from raygenex.data.labels import match_genes
+from raygenex.config.data import ExtraConfig, GroupSplit
+from raygenex.data.build.labels import match_genes
 from raygenex.data.tables import (
     choose_columns,
     gene_column,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from raygenex import sequence
 
 if TYPE_CHECKING:
-    from raygenex.data.annotation import Transcript
+    from raygenex.data.build.annotation import Transcript
 
 HALFLIFE_FEATURES = (
     "UTR5LEN",

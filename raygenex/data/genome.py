@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data import windows
-from raygenex.data.lines import GZIP_MAGIC, unreadable
-from raygenex.data.locate import CACHE_VARIABLE, cache_folder, is_url, local_copy
 from raygenex.errors import DataError
+from raygenex.files.lines import GZIP_MAGIC, unreadable
+from raygenex.files.locate import CACHE_VARIABLE, cache_folder, is_url, local_copy
+from raygenex.files.whole import aside_folder, sync_tree
 from raygenex.sequence import UNKNOWN, from_string, reverse_complement
-from raygenex.writing import aside_folder, sync_tree
 
 _LOG = logging.getLogger(__name__)
 

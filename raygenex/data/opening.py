@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import SPLITS, DataConfig
-from raygenex.data.hdf5 import PromoterFile, Table, inspect, read_table
-from raygenex.data.locate import locate
+from raygenex.config.data import SPLITS, DataConfig
+from raygenex.data.hdf5.read import inspect, read_table
+from raygenex.data.hdf5.schema import PromoterFile, Table
 from raygenex.data.repeats import all_distinct
 from raygenex.errors import DataError
+from raygenex.files.locate import locate
 
 
 @dataclass(frozen=True)

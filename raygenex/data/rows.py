@@ -13,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from raygenex.data.hdf5 import PromoterFile, read_rows
+from raygenex.data.hdf5.read import read_rows
+from raygenex.data.hdf5.schema import PromoterFile
 
 Columns = dict[str, np.ndarray]
 

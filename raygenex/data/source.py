@@ -11,7 +11,7 @@ from ray.data.block import BlockAccessor, BlockMetadata
 from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
 
-from raygenex.cluster import READ_CPUS, SPARE_CPUS
+from raygenex.cluster.connect import READ_CPUS, SPARE_CPUS
 from raygenex.data.rows import Piece, Rows, shard_bounds
 
 # Small enough that a few blocks in flight never matter, large enough that a block outweighs the task that reads it.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.annotation import strip_version
-from raygenex.data.lines import LONGEST_LINE, unpacked
-from raygenex.data.locate import local_copy
+from raygenex.data.build.annotation import strip_version
 from raygenex.errors import DataError
+from raygenex.files.lines import LONGEST_LINE, unpacked
+from raygenex.files.locate import local_copy
 
 if TYPE_CHECKING:
     import pandas as pd

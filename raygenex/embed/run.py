@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from raygenex import __version__
-from raygenex.cluster import Request, connect
-from raygenex.config import HyenaBackbone, RunConfig
-from raygenex.data.hdf5 import fingerprint
+from raygenex.cluster.connect import Request, connect
+from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
 from raygenex.embed.store import (
@@ -33,8 +33,8 @@ from raygenex.embed.store import (
     write_shard,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError, disk_errors_told
-from raygenex.locking import exclusive
-from raygenex.progress import progress
+from raygenex.files.lock import exclusive
+from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class Embedder:
     def __init__(self, store: str, settings: dict[str, Any], weights_sha256: str) -> None:
         import torch
 
-        from raygenex.embed.weights import load_backbone
-        from raygenex.embed.weights import weights_sha256 as hash_of
+        from raygenex.embed.hyenadna.weights import load_backbone
+        from raygenex.embed.hyenadna.weights import weights_sha256 as hash_of
 
         self.store = store
         self.settings = settings
@@ -109,7 +109,7 @@ def store_identity(
     d_model: int,
 ) -> Manifest:
     """Return the manifest that a store for this configuration and data has."""
-    from raygenex.embed.pooling import bin_count
+    from raygenex.embed.hyenadna.pooling import bin_count
 
     assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
     return Manifest(
@@ -151,7 +151,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     DataError
         If a data file cannot be used.
     """
-    from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
+    from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
 
     check_backbone(config)
     started = time.monotonic()

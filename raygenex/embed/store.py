@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from raygenex import aside
-from raygenex.config import HyenaBackbone, RunConfig
+from raygenex.config.run import HyenaBackbone, RunConfig
 from raygenex.data.rows import Columns, Piece
 from raygenex.embed.finite import not_finite
 from raygenex.errors import CheckpointError, RaygenexError, disk_errors_told
-from raygenex.plain_json import load_json
-from raygenex.writing import replace_text, whole_file
+from raygenex.files import leftovers
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import replace_text, whole_file
 
 SCHEMA_VERSION = 1
 BLOCK_BYTES = 8 * 2**20
@@ -46,7 +46,7 @@ _COLUMNS = {
 }
 """Columns of a shard and their types; of tensors, how many axes a gene has and the types of their numbers."""
 _SHARD = re.compile(r"^rows-(\d+)-(\d+)\.parquet$")
-# What raygenex wrote aside before files had the names of `raygenex.writing`, with the number of the process.
+# What raygenex wrote aside before files had the names of `raygenex.files.whole`, with the number of the process.
 _EARLIER_LEFTOVER = re.compile(r"^\.rows-\d+-\d+\.parquet\.\d+$")
 
 
@@ -197,7 +197,7 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
 def remove_leftovers(store: str) -> None:
     """Remove the unfinished files of actors that were killed while writing."""
     for folder in Path(store).glob("split=*"):
-        aside.remove_leftovers(folder)
+        leftovers.remove_leftovers(folder)
         for name in os.listdir(folder):
             if _EARLIER_LEFTOVER.match(name):
                 (folder / name).unlink()

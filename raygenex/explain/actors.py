@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from raygenex.config.explain import ExplainConfig
 from raygenex.data.rows import Columns
 from raygenex.errors import CheckpointError, disk_errors_told
-from raygenex.explain_sections import ExplainConfig
 
 
 class Explainer:
@@ -43,8 +43,8 @@ class Explainer:
         import torch
 
         from raygenex.explain.compute import Context
-        from raygenex.explain.differentiable import LogitFunction
-        from raygenex.predict import Predictor
+        from raygenex.explain.methods.logit import LogitFunction
+        from raygenex.predict.run import Predictor
         from raygenex.train.checkpoint import checkpoint_sha256 as hash_of
 
         self.folder = Path(folder)
@@ -60,7 +60,7 @@ class Explainer:
     def __call__(self, batch: Columns) -> Columns:
         """Compute and write one block by its methods; return how many genes each did, and in how many seconds."""
         from raygenex.explain.compute import compute
-        from raygenex.explain.layout import write_part
+        from raygenex.explain.parts import write_part
 
         methods = str(batch["method"][0]).split(",")
         seconds = []

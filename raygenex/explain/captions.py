@@ -1,6 +1,6 @@
 """What goes under a figure: what it shows, of how many genes, and with what settings."""
 
-from raygenex.explain.figures import METHOD_NAMES, Colouring
+from raygenex.explain.results.figures import METHOD_NAMES, Colouring
 
 COLOURING_WORDS: dict[Colouring, str] = {
     "prediction": "predicted class",

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import RunConfig
+from raygenex.config.explain import ExplainConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns
 from raygenex.errors import ConfigError
-from raygenex.explain.deeplift import deeplift, require_deeplift
-from raygenex.explain.differentiable import LogitFunction
-from raygenex.explain.gradients import gradient, input_x_gradient, saliency
-from raygenex.explain.integrated import integrated_gradients
-from raygenex.explain.layout import SCORES
-from raygenex.explain.mutagenesis import mutagenesis
-from raygenex.explain.references import references
-from raygenex.explain.shapley import halflife_shapley
-from raygenex.explain_sections import ExplainConfig
-from raygenex.predict import Predictor
+from raygenex.explain.methods.deeplift import deeplift, require_deeplift
+from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
+from raygenex.explain.methods.integrated import integrated_gradients
+from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.methods.mutagenesis import mutagenesis
+from raygenex.explain.methods.references import references
+from raygenex.explain.methods.shapley import halflife_shapley
+from raygenex.explain.parts import SCORES
+from raygenex.predict.run import Predictor
 
 SHARED = ("saliency", "input_x_gradient")
 """Methods that are read off one gradient, and computed together where both are missing."""

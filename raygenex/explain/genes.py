@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import RunConfig
-from raygenex.data.hdf5 import fingerprint, read_table
-from raygenex.data.locate import locate
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.read import fingerprint, read_table
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
-from raygenex.predict import open_genes
+from raygenex.files.locate import locate
+from raygenex.predict.run import open_genes
 from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
 

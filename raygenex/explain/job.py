@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenex import __version__
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError
 from raygenex.explain.compute import SHARED, check_methods, method_settings
-from raygenex.explain.extras import require_packages
 from raygenex.explain.genes import Genes, open_explained
-from raygenex.explain.layout import (
+from raygenex.explain.parts import (
     MANIFEST,
     SCORES,
     Manifest,
@@ -24,8 +23,9 @@ from raygenex.explain.layout import (
     refuse_differences,
     remove_leftovers,
 )
-from raygenex.explain.motifs import known_motifs
-from raygenex.predict import Predictor
+from raygenex.explain.results.motifs import known_motifs
+from raygenex.extras import require_packages
+from raygenex.predict.run import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
 logger = logging.getLogger(__name__)

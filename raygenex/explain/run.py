@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.cluster import Request, connect
-from raygenex.config import RunConfig
+from raygenex.cluster.connect import Request, connect
+from raygenex.config.run import RunConfig
 from raygenex.data.source import UNCOUNTED_READS, to_dataset
 from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
-from raygenex.explain.derive import derive, derived_key
 from raygenex.explain.genes import donors_of
 from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_folder, prepare
-from raygenex.explain.layout import SCORES, Manifest, MethodRecord, read_parts, write_manifest
-from raygenex.explain.track import ExplainTrack
-from raygenex.locking import exclusive
-from raygenex.progress import progress
+from raygenex.explain.mlflow_run import ExplainTrack
+from raygenex.explain.parts import SCORES, Manifest, MethodRecord, read_parts, write_manifest
+from raygenex.explain.results.derive import derive, derived_key
+from raygenex.files.lock import exclusive
+from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ExplainResult:
     computed: int
     """Genes times methods that this call computed; the others were there."""
     summary: dict[str, Any]
-    """The numbers that the tables end in, see `raygenex.explain.derive`."""
+    """The numbers that the tables end in, see `raygenex.explain.results.derive`."""
     seconds: float
 
 

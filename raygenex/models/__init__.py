@@ -1,6 +1,6 @@
 """Torch models, called as ``model(sequence, halflife) -> logits``."""
 
-from raygenex.config import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
+from raygenex.config.model import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
 from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.models.base import ExpressionModel, InputShape
 from raygenex.models.boosted import BoostedTrees

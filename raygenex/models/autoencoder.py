@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
-from raygenex.config import AutoencoderXgboost
+from raygenex.config.model import AutoencoderXgboost
 from raygenex.models.base import ExpressionModel, InputShape, channels_first
 from raygenex.models.booster import Booster
 from raygenex.models.halflife import FEATURES

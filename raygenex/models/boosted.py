@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from raygenex.config import XgboostKmer
+from raygenex.config.model import XgboostKmer
 from raygenex.models.base import InputShape
 from raygenex.models.booster import Booster
 from raygenex.models.tabular import TabularModel

@@ -5,7 +5,14 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from raygenex.config import CnnConfig, CnnDnaOnly, CnnHalflifeEncoded, CnnHalflifeOnly, CnnHalflifeRaw, HalflifeConfig
+from raygenex.config.model import (
+    CnnConfig,
+    CnnDnaOnly,
+    CnnHalflifeEncoded,
+    CnnHalflifeOnly,
+    CnnHalflifeRaw,
+    HalflifeConfig,
+)
 from raygenex.models.base import ExpressionModel, InputShape, build_dense, build_stem, channels_first
 from raygenex.models.halflife import FEATURES, FeatureScaler, HalflifeEncoder
 

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import KmerConfig
+from raygenex.config.model import KmerConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.sequence import ALPHABET, UNKNOWN, centre_crop
 

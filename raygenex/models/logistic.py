@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from raygenex.config import Logistic
+from raygenex.config.model import Logistic
 from raygenex.models.base import InputShape
 from raygenex.models.tabular import TabularModel
 

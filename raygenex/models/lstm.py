@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from raygenex.config import HalflifeConfig, LstmConfig
+from raygenex.config.model import HalflifeConfig, LstmConfig
 from raygenex.models.base import ExpressionModel, InputShape, build_dense, build_stem, channels_first
 from raygenex.models.halflife import FEATURES, FeatureScaler
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raygenex.config import KmerConfig
+from raygenex.config.model import KmerConfig
 from raygenex.models.base import ExpressionModel, InputShape
 from raygenex.models.kmers import feature_count, kmer_features
 

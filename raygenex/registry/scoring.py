@@ -5,19 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.cluster import SPARE_CPUS, open_cluster
-from raygenex.compare import paired_bootstrap
-from raygenex.config import DataConfig, RunConfig
+from raygenex.cluster.connect import SPARE_CPUS, open_cluster
+from raygenex.config.data import DataConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import Rows
 from raygenex.embed.run import data_fingerprints
 from raygenex.errors import DataError
 from raygenex.evaluate import open_rows
-from raygenex.metrics import binary_metrics
-from raygenex.predict import Predictor, score_rows
+from raygenex.predict.run import Predictor, score_rows
 from raygenex.registry.history import Difference
-from raygenex.registry.models import fetch_checkpoint
+from raygenex.registry.register import fetch_checkpoint
 from raygenex.registry.versions import Version
+from raygenex.stats.compare import paired_bootstrap
+from raygenex.stats.metrics import binary_metrics
 from raygenex.train.checkpoint import CheckpointInfo
 
 

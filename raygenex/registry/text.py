@@ -1,10 +1,10 @@
 """What the command line prints of the registry."""
 
-from raygenex.metrics import METRICS
-from raygenex.registry.comparing import CompareResult
+from raygenex.registry.compare import CompareResult
 from raygenex.registry.history import Difference, Event
-from raygenex.registry.promotion import PromoteResult, RollbackResult
+from raygenex.registry.promote import PromoteResult, RollbackResult
 from raygenex.registry.versions import Listing, Version
+from raygenex.stats.metrics import METRICS
 
 _DASH = "-"
 _SHORT = 12

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingError
 from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
-from raygenex.registry.models import CHAMPION
-from raygenex.tracking import Tracker, mlflow_errors, tracking_uri
+from raygenex.registry.register import CHAMPION
+from raygenex.tracking.runs import Tracker, mlflow_errors, tracking_uri
 
 _VALID = "valid_"
 

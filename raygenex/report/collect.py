@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raygenex.config import RunConfig, load_config
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.redact import redact_values
-from raygenex.report.data import DataFacts, read_data
-from raygenex.report.explained import Explained, read_explained
-from raygenex.report.measured import Measured, read_measured
-from raygenex.report.studied import Benchmark, Study, read_benchmark, read_study
+from raygenex.report.dataset import DataFacts, read_data
+from raygenex.report.evaluation import Measured, read_measured
+from raygenex.report.explanation import Explained, read_explained
+from raygenex.report.studies import Benchmark, Study, read_benchmark, read_study
 from raygenex.train.checkpoint import INFO, CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import RunState, read_state
 

@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex import figures
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.drawing import figures
+from raygenex.drawing.svg import COLOURS, DOTS_PER_INCH, draw, from_figure, from_file
 from raygenex.errors import DataError
-from raygenex.explain import figures as looking
-from raygenex.explain.figures import METHOD_NAMES, Colouring
-from raygenex.explain.projection import Projection
-from raygenex.report.data import Truth
-from raygenex.report.explained import Explained
-from raygenex.report.measured import Measured
-from raygenex.report.studied import Benchmark, Study
-from raygenex.svg import COLOURS, DOTS_PER_INCH, draw, from_figure, from_file
+from raygenex.explain.results import figures as looking
+from raygenex.explain.results.figures import METHOD_NAMES, Colouring
+from raygenex.explain.results.projection import Projection
+from raygenex.report.dataset import Truth
+from raygenex.report.evaluation import Measured
+from raygenex.report.explanation import Explained
+from raygenex.report.studies import Benchmark, Study
 
 LOGOS = 12
 """As many logos are shown."""

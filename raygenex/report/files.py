@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError, is_of_a_path
-from raygenex.plain_json import load_json
+from raygenex.files.json_file import load_json
 
 Read = TypeVar("Read")
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import yaml
 
-from raygenex import html
 from raygenex.benchmark.tables import PUBLISHED
-from raygenex.data.page import page_values
-from raygenex.data.plots import LABEL_COLOURS
-from raygenex.metrics import METRICS, Interval
+from raygenex.data.check.page import page_values
+from raygenex.data.check.plots import LABEL_COLOURS
+from raygenex.drawing import html
 from raygenex.report import drawing
 from raygenex.report.collect import Facts
-from raygenex.report.explained import Explained
-from raygenex.report.measured import SPLITS, Measured
-from raygenex.report.studied import Row, Study
-from raygenex.tracking import tracking_uri
+from raygenex.report.evaluation import SPLITS, Measured
+from raygenex.report.explanation import Explained
+from raygenex.report.studies import Row, Study
+from raygenex.stats.metrics import METRICS, Interval
+from raygenex.tracking.runs import tracking_uri
 
 GENERATOR = "raygenex report"
 """What the page's head says that it was made by."""

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
+from raygenex.drawing.html import check_page, write_page
 from raygenex.errors import TrackingError
-from raygenex.html import check_page, write_page
-from raygenex.outbox import Outbox
 from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
 from raygenex.report.page import GENERATOR, render_page
-from raygenex.report.studied import BENCHMARK_TABLES, STUDY_TRIALS
+from raygenex.report.studies import BENCHMARK_TABLES, STUDY_TRIALS
 from raygenex.text import short_path
-from raygenex.tracking import Tracker, tracking_uri
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker, tracking_uri
 from raygenex.train.checkpoint import INFO
 from raygenex.train.state import RunState
 

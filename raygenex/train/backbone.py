@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from raygenex.config import HyenaBackbone
+from raygenex.config.run import HyenaBackbone
 from raygenex.errors import CheckpointError
 
 START_BACKBONE = "online_backbone"
@@ -17,7 +17,7 @@ def describe_backbone(backbone: HyenaBackbone, window: int) -> tuple[str, int]:
     CheckpointError
         If the weights cannot be loaded or were made for sequences shorter than ``window``.
     """
-    from raygenex.embed.weights import build_backbone, weights_sha256
+    from raygenex.embed.hyenadna.weights import build_backbone, weights_sha256
 
     network = build_backbone(backbone, window)
     return weights_sha256(network), network.config.d_model
@@ -51,7 +51,7 @@ def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | 
     CheckpointError
         If the weights changed since the inputs were opened.
     """
-    from raygenex.embed.weights import build_backbone, save_backbone, weights_sha256
+    from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
 
     if backbone is None:
         return None

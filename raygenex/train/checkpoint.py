@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from raygenex import __version__
-from raygenex.config import CnnHalflifeOnly, RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import CnnHalflifeOnly
+from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.plain_json import load_json
+from raygenex.files.json_file import load_json
 from raygenex.redact import redact_values
 
 # What only reads descriptions, as `--dry-run` does, is not to wait for torch.

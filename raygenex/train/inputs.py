@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenex.config import CnnHalflifeOnly, KmerConfig, RunConfig, canonical_hash
+from raygenex.config.model import CnnHalflifeOnly, KmerConfig
+from raygenex.config.run import RunConfig, canonical_hash
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
@@ -71,7 +72,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
         sha256, backbone = None, None
         if config.online is not None:
-            from raygenex.embed.pooling import bin_count
+            from raygenex.embed.hyenadna.pooling import bin_count
 
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)

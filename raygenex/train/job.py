@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
-from raygenex.outbox import Outbox
-from raygenex.plain_json import load_json
-from raygenex.tracking import Tracker
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import replace_text
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
-from raygenex.train.history import ENDED
 from raygenex.train.inputs import Inputs
-from raygenex.writing import replace_text
+from raygenex.train.stopping import ENDED
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from raygenex.cluster import Request, connect
-from raygenex.config import AutoencoderXgboost, Logistic, RunConfig, XgboostKmer
-from raygenex.data.guard import guard
+from raygenex.cluster.connect import Request, connect
+from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
+from raygenex.config.run import RunConfig
+from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.locking import exclusive
-from raygenex.metrics import binary_metrics, choose_threshold
-from raygenex.outbox import Outbox
-from raygenex.tracking import Tracker, flatten
+from raygenex.files.lock import exclusive
+from raygenex.files.whole import whole_folder
+from raygenex.stats.metrics import binary_metrics, choose_threshold
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker, flatten
 from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import (
     BACKBONE,
@@ -31,8 +33,7 @@ from raygenex.train.checkpoint import (
 from raygenex.train.inputs import Inputs, open_inputs
 from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.state import RunState, read_state, write_state
-from raygenex.train.table import check_memory
-from raygenex.writing import whole_folder
+from raygenex.train.tables.table import check_memory
 
 logger = logging.getLogger(__name__)
 
@@ -144,19 +145,19 @@ def _cluster(config: RunConfig) -> AbstractContextManager[None]:
 def _fit(job: Job, target: Path) -> None:
     """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
     if not needs_ray(job.config):
-        from raygenex.train.inprocess import fit_in_process
+        from raygenex.train.tables.inprocess import fit_in_process
 
         fit_in_process(job, target)
     elif isinstance(job.config.model, XgboostKmer):
-        from raygenex.train.boosted import fit_boosted
+        from raygenex.train.tables.boosted_workers import fit_boosted
 
         fit_boosted(job, target)
     elif isinstance(job.config.model, AutoencoderXgboost):
-        from raygenex.train.autoencoder_trees import fit_autoencoder
+        from raygenex.train.tables.autoencoder import fit_autoencoder
 
         fit_autoencoder(job, target)
     else:
-        from raygenex.train.network import fit_network
+        from raygenex.train.network.driver import fit_network
 
         fit_network(job, target)
 
@@ -301,7 +302,7 @@ def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
 
 def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
     """Let the outbox log what MLflow has of a finished training."""
-    from raygenex.figures import loss_figure, save
+    from raygenex.drawing.figures import loss_figure, save
 
     figures = final.parent / "figures"
     figures.mkdir(exist_ok=True)

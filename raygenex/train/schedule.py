@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from raygenex.config import TrainConfig
+from raygenex.config.run import TrainConfig
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygenex.errors import CheckpointError
-from raygenex.plain_json import load_json
-from raygenex.writing import replace_text
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import replace_text
 
 STATE_FILE = "run.json"
 

@@ -8,7 +8,8 @@ import ray.train.torch
 import torch
 from torch import nn
 
-from raygenex.config import RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.shard import WorkerShard, ray_stream
 from raygenex.train.steps import DDP_OPTIONS, gradients_alone, shard_sizes

@@ -4,14 +4,15 @@ import logging
 from dataclasses import dataclass
 
 from raygenex.benchmark.jobs import Job, finished_jobs, job_config, job_metrics, requests, run_jobs
-from raygenex.cluster import Request
-from raygenex.compare import Summary, seed_summary
-from raygenex.config import BenchmarkConfig, BenchmarkModel, KmerConfig, RunConfig
+from raygenex.cluster.connect import Request
+from raygenex.config.model import KmerConfig
+from raygenex.config.run import BenchmarkConfig, BenchmarkModel, RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.errors import RaygenexError
-from raygenex.registry import register
+from raygenex.registry.register import register
+from raygenex.stats.compare import Summary, seed_summary
 from raygenex.train.run import uses_gpu
-from raygenex.tune.ledger import Record
+from raygenex.tune.records import Record
 from raygenex.tune.space import Space
 
 logger = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from raygenex.config import RunConfig, TuneConfig
+from raygenex.config.run import RunConfig
+from raygenex.config.tune import OBJECTIVES, TuneConfig
+from raygenex.files.whole import replace_text, whole_file
 from raygenex.redact import redact_values
-from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.records import Ledger, Record
 from raygenex.tune.search import frozen_trial
 from raygenex.tune.space import Space
-from raygenex.tune_sections import OBJECTIVES
-from raygenex.writing import replace_text, whole_file
 
 FOLDER = "report"
 

@@ -7,17 +7,17 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from raygenex.cluster import Request, open_cluster, preflight, user_errors
-from raygenex.config import RunConfig
-from raygenex.data.guard import guard
+from raygenex.cluster.connect import Request, open_cluster, preflight, user_errors
+from raygenex.config.run import RunConfig
+from raygenex.data.check.guard import guard
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
-from raygenex.locking import exclusive
-from raygenex.outbox import Outbox
+from raygenex.files.lock import exclusive
 from raygenex.ready import make_inputs
-from raygenex.tracking import Tracker, flatten
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker, flatten
 from raygenex.tune.best import Best, best_requests, train_best
-from raygenex.tune.ledger import Ledger, StudyState
 from raygenex.tune.packages import check_packages
+from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
 from raygenex.tune.study import Study, open_study, request
@@ -166,8 +166,8 @@ def _begin(study: Study, tracker: Tracker) -> StudyState:
 def _search(study: Study, state: StudyState, tracker: Tracker, outbox: Outbox) -> StudyState:
     """Complete MLflow, and run the trials that are left; return the state with the time that it took."""
     # Ray Tune and Optuna are imported with them, which takes seconds.
-    from raygenex.tune.track import StudyTrack
-    from raygenex.tune.trials import run_trials
+    from raygenex.tune.mlflow_runs import StudyTrack
+    from raygenex.tune.tuner import run_trials
 
     track = StudyTrack(tracker, outbox, state.run_id, study.space)
     track.adopt(list(study.ledger.records.values()))

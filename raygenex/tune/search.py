@@ -10,10 +10,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from raygenex.config import TuneConfig
+from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.train.shard import derive_seed
-from raygenex.tune.ledger import Record
-from raygenex.tune_sections import OBJECTIVES
+from raygenex.tune.records import Record
 
 EPOCHS = "epochs"
 """Key of a result: the epochs that the trial has had."""

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import Rows
 from raygenex.errors import ClusterError
-from raygenex.progress import progress
+from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
 from raygenex.train.inputs import Inputs
+from raygenex.train.network.halflife_start import Start, make_start, start_identity
 from raygenex.train.shard import COLUMNS
-from raygenex.train.start import Start, make_start, start_identity
-from raygenex.train.table import read_parts
+from raygenex.train.tables.table import read_parts
 from raygenex.tune.space import Space
 
 # Share of a node's object store that the genes may take: results and the code of trials are in it too.

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from raygenex.config import HyenaBackbone, RunConfig, SearchRange, change_keys, parse_config
+from raygenex.config.load import change_keys, parse_config
+from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.tune import SearchRange
 from raygenex.errors import ConfigError
 
 SECTIONS = ("model", "halflife", "train")
@@ -178,7 +180,7 @@ def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None
         raise ConfigError(
             f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
         )
-    from raygenex.train.start import PRETRAINED_KINDS
+    from raygenex.train.network.halflife_start import PRETRAINED_KINDS
 
     pretrains = config.model.kind in PRETRAINED_KINDS or "model.kind" in ranges
     if section == "halflife" and name != "bins" and not pretrains:

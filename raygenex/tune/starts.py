@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from raygenex.config import RunConfig
-from raygenex.train.encoder import identity_of, keep_start
-from raygenex.train.start import Start, make_start, read_start, start_identity
+from raygenex.config.run import RunConfig
+from raygenex.train.network.halflife_stage import identity_of, keep_start
+from raygenex.train.network.halflife_start import Start, make_start, read_start, start_identity
 from raygenex.tune.shared import Shared, trial_halflife
 
 STARTS = "halflife_encoders"

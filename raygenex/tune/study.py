@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenex.cluster import Request
-from raygenex.config import KmerConfig, RunConfig, canonical_hash
+from raygenex.cluster.connect import Request
+from raygenex.config.model import KmerConfig
+from raygenex.config.run import RunConfig, canonical_hash
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError
 from raygenex.train.inputs import Inputs, open_inputs
 from raygenex.train.run import check_workers, uses_gpu
-from raygenex.tune.ledger import Ledger, StudyState
+from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.space import Space
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from ray import tune
 
-from raygenex.config import KmerConfig, RunConfig
+from raygenex.config.model import KmerConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import RaygenexError
 from raygenex.redact import redact
-from raygenex.train.table import Table
-from raygenex.tune.fits import Fit, LocalFit, TableFit, judge
-from raygenex.tune.ledger import TRIALS
-from raygenex.tune.nested import NestedFit
+from raygenex.train.tables.table import Table
+from raygenex.tune.fit_local import Fit, LocalFit, TableFit, judge
+from raygenex.tune.fit_workers import NestedFit
+from raygenex.tune.records import TRIALS
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.shared import Shared
 

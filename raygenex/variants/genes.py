@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config import BuildConfig, RunConfig
-from raygenex.data.annotation import read_annotation
-from raygenex.data.candidates import find_candidates
+from raygenex.config.data import BuildConfig
+from raygenex.config.run import RunConfig
+from raygenex.data.build.annotation import read_annotation
+from raygenex.data.build.candidates import find_candidates
 from raygenex.data.features import halflife_features
 from raygenex.data.genome import Genome, GenomeReader
-from raygenex.data.hdf5 import PromoterFile, inspect, read_locations, read_rows, read_table
-from raygenex.data.locate import locate
+from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
+from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
-from raygenex.predict import refuse_other_scale
-from raygenex.progress import progress, steps
+from raygenex.files.locate import locate
+from raygenex.predict.run import refuse_other_scale
 from raygenex.sequence import crop_start
+from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.variants.names import Names
 

@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.cluster import Request, connect
-from raygenex.config import RunConfig
+from raygenex.cluster.connect import Request, connect
+from raygenex.config.run import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
-from raygenex.data.locate import is_url
 from raygenex.data.rows import Columns
-from raygenex.data.variants import read_variants
 from raygenex.errors import ConfigError, DataError
-from raygenex.predict import Predictor
-from raygenex.progress import progress, steps
+from raygenex.files.locate import is_url
+from raygenex.files.whole import aside_folder, sync, sync_tree
+from raygenex.predict.run import Predictor
+from raygenex.terminal.progress import progress, steps
 from raygenex.text import short_path
 from raygenex.variants.effects import WindowScorer, effect_columns
 from raygenex.variants.genes import Genes, open_genes
+from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.spool import Part, Spool, read_part
 from raygenex.variants.table import SUFFIXES, TableWriter
 from raygenex.variants.text import window_text
-from raygenex.writing import aside_folder, sync, sync_tree
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     config
         Its sections variants, data, build and cluster.
     path
-        VCF, BCF or table: see `raygenex.data.variants.read_variants`.
+        VCF, BCF or table: see `raygenex.variants.records.read_variants`.
     checkpoint
         Folder of a trained model that reads DNA.
     output

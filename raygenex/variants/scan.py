@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.tables import shown
-from raygenex.data.variants import Record
 from raygenex.errors import DataError
 from raygenex.sequence import to_string
 from raygenex.variants.genes import Genes
 from raygenex.variants.names import Names
+from raygenex.variants.records import Record
 from raygenex.variants.spool import Spool
 from raygenex.variants.windows import LEFT_ALIGN_BASES, kind_of, left_align, position_from_tss, trim
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from raygenex.config import RunConfig, SimulateConfig, parse_config
-from raygenex.data.simulate import simulate
+from raygenex.config.data import SimulateConfig
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.simulate.run import simulate
 
 
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import ray
 
-    from raygenex.cluster import _set_data_context
+    from raygenex.cluster.connect import _set_data_context
 
     # Workers have the environment that Ray was started in.
     os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from raygenex.benchmark.run import BenchmarkResult, benchmark
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.metrics import METRICS, binary_metrics
 from raygenex.plan import plan_benchmark
-from raygenex.predict import predict
-from raygenex.registry import fetch_checkpoint
+from raygenex.predict.run import predict
+from raygenex.registry.register import fetch_checkpoint
+from raygenex.stats.metrics import METRICS, binary_metrics
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raygenex.config import RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import inspect, read_rows
+from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.evaluate import evaluate
-from raygenex.predict import predict
-from raygenex.registry import register
+from raygenex.predict.run import predict
+from raygenex.registry.register import register
 from raygenex.sequence import to_string
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

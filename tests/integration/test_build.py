@@ -14,13 +14,14 @@ import pytest
 from toy_genome import CHROM_I, CHROM_II, EXPRESSION, other_strand, write_toy_genome
 
 from raygenex import __version__
-from raygenex.config import RunConfig, parse_config
-from raygenex.data.build import BuildResult, build
-from raygenex.data.check import check
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.build.run import BuildResult, build
+from raygenex.data.check.check import check
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import fingerprint, inspect, read_extra, read_locations, read_rows
-from raygenex.data.resplit import resplit
-from raygenex.data.split_file import read_split
+from raygenex.data.hdf5.read import fingerprint, inspect, read_extra, read_locations, read_rows
+from raygenex.data.splits.file import read_split
+from raygenex.data.splits.resplit import resplit
 from raygenex.errors import ClusterError, DataError
 from raygenex.sequence import to_string
 
@@ -361,7 +362,7 @@ def test_a_failure_leaves_nothing(
 def test_a_failure_while_writing_leaves_nothing(
     toy: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raygenex.data import build as module
+    from raygenex.data.build import run as module
 
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raygenex.config import AutoencoderXgboost, LstmConfig, RunConfig, TreesConfig
+from raygenex.config.model import AutoencoderXgboost, LstmConfig, TreesConfig
+from raygenex.config.run import RunConfig
 from raygenex.embed.run import embed
 from raygenex.evaluate import evaluate
-from raygenex.predict import predict
-from raygenex.tracking import tracking_uri
-from raygenex.train import autoencoder_trees
+from raygenex.predict.run import predict
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import file_sha256, read_info
 from raygenex.train.run import TrainResult, train
+from raygenex.train.tables import autoencoder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -93,7 +94,7 @@ def test_a_trained_autoencoder_is_not_trained_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(autoencoder_trees, "boost", fail)
+        patch.setattr(autoencoder, "boost", fail)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     caplog.clear()

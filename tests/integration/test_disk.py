@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from toy_commands import Command, command, write
 from toy_disk import Disk, mount, unmount
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.embed.store import list_shards
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

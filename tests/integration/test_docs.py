@@ -15,8 +15,9 @@ import pytest
 import typer
 
 from raygenex.benchmark.jobs import plan_jobs
-from raygenex.cli import app
-from raygenex.config import RunConfig, load_config
+from raygenex.cli.main import app
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
 from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import ConfigError
 from raygenex.starter import STARTER

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.data.hdf5 import inspect, read_rows
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.data.rows import PromoterRows
 from raygenex.data.source import rows_dataset
-from raygenex.embed.pooling import pool_bins
+from raygenex.embed.hyenadna.pooling import pool_bins
+from raygenex.embed.hyenadna.weights import build_backbone
 from raygenex.embed.run import embed
 from raygenex.embed.store import open_store, read_manifest
-from raygenex.embed.weights import build_backbone
 from raygenex.errors import CheckpointError, DataError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from toy_models import save_toy
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.data.hdf5 import inspect, read_rows
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import save_backbone, weights_sha256
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.read import inspect, read_rows
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.explain import run as job
-from raygenex.explain.differentiable import LogitFunction
-from raygenex.explain.gradients import gradient, input_x_gradient, saliency
-from raygenex.explain.layout import SCORES, folder_of, list_parts, read_manifest, read_parts
+from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
+from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.parts import SCORES, folder_of, list_parts, read_manifest, read_parts
 from raygenex.explain.run import explain
-from raygenex.predict import Predictor
+from raygenex.predict.run import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -273,7 +274,7 @@ def test_genes_without_labels_have_no_importance_but_everything_else(
     # To draw them takes most of the time, and is tested by itself.
     for module in ("results", "explained"):
         monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
-    monkeypatch.setattr("raygenex.explain.results.FEWEST", GENES + 1)
+    monkeypatch.setattr("raygenex.explain.results.draw.FEWEST", GENES + 1)
     bare = tmp_path / "bare.h5"
     shutil.copy(promoters / "valid.h5", bare)
     with h5py.File(bare, "r+") as file:

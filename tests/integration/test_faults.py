@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.embed.store import list_shards, read_gene_ids
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

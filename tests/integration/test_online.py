@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
 
-from raygenex.config import RunConfig
-from raygenex.embed.weights import load_backbone, weights_sha256
+from raygenex.config.run import RunConfig
+from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
 from raygenex.train.backbone import START_BACKBONE
 from raygenex.train.checkpoint import read_info
 

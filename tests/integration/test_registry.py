@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.registry import register
-from raygenex.registry.comparing import compare
-from raygenex.registry.promotion import promote
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.registry.compare import compare
+from raygenex.registry.promote import promote
+from raygenex.registry.register import register
 from raygenex.registry.versions import list_versions
 from raygenex.train.run import train
 

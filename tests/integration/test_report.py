@@ -10,10 +10,10 @@ from toy_browser import Browser, find_browser
 from toy_pages import Page
 
 from raygenex import pipeline
-from raygenex.config import RunConfig
-from raygenex.registry.models import register
+from raygenex.config.run import RunConfig
+from raygenex.registry.register import register
 from raygenex.report.run import report
-from raygenex.tracking import Tracker
+from raygenex.tracking.runs import Tracker
 from raygenex.train.state import RunState, write_state
 
 SIZES = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]

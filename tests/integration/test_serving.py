@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import inspect, read_rows
-from raygenex.predict import predict
-from raygenex.registry import fetch_checkpoint, register
+from raygenex.data.hdf5.read import inspect, read_rows
+from raygenex.predict.run import predict
+from raygenex.registry.register import fetch_checkpoint, register
 from raygenex.sequence import to_string
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.run import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]

@@ -11,7 +11,8 @@ from toy_commands import command, last_epoch, wait_for, write
 from toy_server import MlflowServer, mlflow_server
 
 import raygenex.train.run
-from raygenex.config import RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingError
 from raygenex.evaluate import evaluate
 from raygenex.train.checkpoint import read_info

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raygenex.cluster import Request, preflight
-from raygenex.config import RunConfig
+from raygenex.cluster.connect import Request, preflight
+from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5 import inspect, read_rows
+from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.embed.run import embed
 from raygenex.errors import CheckpointError, ClusterError, DataError
 from raygenex.evaluate import evaluate
-from raygenex.predict import predict
-from raygenex.registry import fetch_checkpoint, register
+from raygenex.predict.run import predict
+from raygenex.registry.register import fetch_checkpoint, register
 from raygenex.sequence import to_string
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

@@ -11,12 +11,13 @@ from mlflow import MlflowClient
 from toy_cluster import ToyCluster
 from toy_commands import command, end, find_worker, wait_for, write
 
-from raygenex.config import RunConfig, load_config
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 from raygenex.plan import plan_train
-from raygenex.tracking import tracking_uri
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
-from raygenex.tune.ledger import Ledger, Record
+from raygenex.tune.records import Ledger, Record
 from raygenex.tune.run import TuneResult, tune
 
 HUGE = 2**36

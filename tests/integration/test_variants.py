@@ -9,7 +9,7 @@ import pytest
 from toy_genome import CHROM_I, CHROM_II, write_toy_genome
 from toy_variants import save_toy_model, write_genes
 
-from raygenex.config import RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import ClusterError, DataError
 from raygenex.variants.run import variants
 

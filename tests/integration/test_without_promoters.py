@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from toy_features import toy_features, write_features
 
-from raygenex.config import RunConfig
-from raygenex.data.made import build_data
+from raygenex.config.run import RunConfig
+from raygenex.data.make import build_data
 from raygenex.evaluate import evaluate
-from raygenex.predict import predict
+from raygenex.predict.run import predict
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

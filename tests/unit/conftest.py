@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from raygenex import cli, console
+from raygenex.cli import main, options
 
 
 @pytest.fixture
@@ -11,15 +11,15 @@ def raygenex(capsys, monkeypatch, tmp_path):
     """Return a function that runs the command line in this process: exit code, standard output, standard error."""
     root, package = logging.getLogger(), logging.getLogger("raygenex")
     before = root.handlers[:], root.level, package.level
-    monkeypatch.setattr(console.Session, "debug", False)
-    monkeypatch.setattr(console.Session, "interrupted", console.Session.interrupted)
+    monkeypatch.setattr(options.Session, "debug", False)
+    monkeypatch.setattr(options.Session, "interrupted", options.Session.interrupted)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["raygenex", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            main.main()
         except SystemExit as end:
             code = end.code or 0
         return code, *capsys.readouterr()

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from toy_genome import EXPRESSION, write_toy_genome
 
-from raygenex.data import build as build_module
-from raygenex.data.extract import cut_batches, extract_batch
+from raygenex.data.build import run as build_module
+from raygenex.data.build.extract import cut_batches, extract_batch
 
 BUILD = ("data", "build", "run.yaml")
 

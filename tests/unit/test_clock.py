@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import raygenex
-from raygenex.config import parse_config
-from raygenex.locking import exclusive
-from raygenex.outbox import Outbox
-from raygenex.tracking import Tracker
-from raygenex.writing import remove_leftovers, whole_file
+from raygenex.config.load import parse_config
+from raygenex.files.lock import exclusive
+from raygenex.files.whole import remove_leftovers, whole_file
+from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.runs import Tracker
 
 PACKAGE = Path(raygenex.__file__).parent
 # Who looks at the clock on the wall, and for what.

@@ -11,8 +11,8 @@ import typer
 import yaml
 
 from raygenex import __version__
-from raygenex.cli import app
-from raygenex.config import load_config
+from raygenex.cli.main import app
+from raygenex.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 MACHINES = ROOT / "jobs" / "cluster-machines.yaml"

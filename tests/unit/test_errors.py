@@ -9,7 +9,7 @@ import pytest
 import requests
 from safetensors import SafetensorError
 
-from raygenex.cluster import find_cause
+from raygenex.cluster.connect import find_cause
 from raygenex.errors import LONGEST, DataError, FileError, disk_errors_told, file_error
 
 

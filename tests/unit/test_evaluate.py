@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
-from raygenex.config import parse_config
-from raygenex.data.hdf5 import fingerprint
+from raygenex.config.load import parse_config
+from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.store import Manifest, write_manifest
 from raygenex.errors import CheckpointError

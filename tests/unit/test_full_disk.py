@@ -16,20 +16,20 @@ import torch
 from matplotlib.figure import Figure
 from toy_models import columns, small_config
 
-from raygenex import figures, html
 from raygenex.benchmark import figures as benchmark_figures
-from raygenex.data.split_file import SplitTable, write_split
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5.write import PromoterWriter
+from raygenex.data.splits.file import SplitTable, write_split
+from raygenex.drawing import figures, html
 from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import RaygenexError, file_error
-from raygenex.explain.layout import write_part
-from raygenex.explain.saving import save_figure, write_table
-from raygenex.predictions import write_predictions
-from raygenex.train.encoder import keep_start
-from raygenex.train.start import Start
+from raygenex.explain.parts import write_part
+from raygenex.explain.results.saving import save_figure, write_table
+from raygenex.files.whole import replace_text
+from raygenex.predict.table import write_predictions
+from raygenex.train.network.halflife_stage import keep_start
+from raygenex.train.network.halflife_start import Start
 from raygenex.train.state import RunState, write_state
-from raygenex.tune.ledger import Ledger, Record
-from raygenex.writing import replace_text
+from raygenex.tune.records import Ledger, Record
 
 ROOM = 64
 """Bytes that fit."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import raygenex
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5.write import PromoterWriter
 
 PACKAGE = Path(raygenex.__file__).parent
 
@@ -19,30 +19,30 @@ ROOMS = (
         "raygenex",
         "raygenex.redact",
         "raygenex.errors",
-        "raygenex.plain_json",
-        "raygenex.plain_yaml",
+        "raygenex.files.json_file",
+        "raygenex.config.yaml_file",
         "raygenex.sequence",
-        "raygenex.config",
-        "raygenex.data_sections",
-        "raygenex.model_sections",
-        "raygenex.sections",
-        "raygenex.tune_sections",
-        "raygenex.explain_sections",
-        "raygenex.variants_sections",
+        "raygenex.config.load",
+        "raygenex.config.data",
+        "raygenex.config.model",
+        "raygenex.config.run",
+        "raygenex.config.tune",
+        "raygenex.config.explain",
+        "raygenex.config.variants",
     ),
     (
-        "raygenex.cluster",
-        "raygenex.aside",
-        "raygenex.locking",
-        "raygenex.progress",
-        "raygenex.signals",
-        "raygenex.writing",
-        "raygenex.metrics",
-        "raygenex.figures",
-        "raygenex.html",
-        "raygenex.svg",
-        "raygenex.outbox",
-        "raygenex.tracking",
+        "raygenex.cluster.connect",
+        "raygenex.files.leftovers",
+        "raygenex.files.lock",
+        "raygenex.terminal.progress",
+        "raygenex.terminal.signals",
+        "raygenex.files.whole",
+        "raygenex.stats.metrics",
+        "raygenex.drawing.figures",
+        "raygenex.drawing.html",
+        "raygenex.drawing.svg",
+        "raygenex.tracking.outbox",
+        "raygenex.tracking.runs",
     ),
     ("raygenex.data",),
     ("raygenex.embed",),
@@ -52,36 +52,36 @@ ROOMS = (
 
 MAY_IMPORT = {
     "ray": {
-        "raygenex.cluster",
-        "raygenex.dashboard",
-        "raygenex.data.extract",
+        "raygenex.cluster.connect",
+        "raygenex.cluster.dashboard",
+        "raygenex.data.build.extract",
         "raygenex.data.source",
         "raygenex.embed.run",
         "raygenex.explain.run",
-        "raygenex.train.autoencoder",
-        "raygenex.train.autoencoder_trees",
-        "raygenex.train.boosted",
+        "raygenex.train.tables.autoencoder_worker",
+        "raygenex.train.tables.autoencoder",
+        "raygenex.train.tables.boosted_workers",
         "raygenex.train.checkpoint",
-        "raygenex.train.encoder",
-        "raygenex.train.loop",
-        "raygenex.train.network",
-        "raygenex.train.progress",
+        "raygenex.train.network.halflife_stage",
+        "raygenex.train.network.loop",
+        "raygenex.train.network.driver",
+        "raygenex.train.epoch_log",
         "raygenex.train.worker",
-        "raygenex.predict",
+        "raygenex.predict.run",
         "raygenex.tune.search",
         "raygenex.tune.shared",
         "raygenex.tune.trial",
-        "raygenex.tune.trials",
-        "raygenex.tune.watch",
+        "raygenex.tune.tuner",
+        "raygenex.tune.callback",
         "raygenex.benchmark.jobs",
         "raygenex.serve",
         "raygenex.variants.run",
     },
-    "mlflow": {"raygenex.tracking", "raygenex.registry.models", "raygenex.pyfunc"},
-    "h5py": {"raygenex.data.hdf5"},
-    "isal": {"raygenex.data.chunks"},
-    "pysam": {"raygenex.data.genome", "raygenex.data.variants"},
-    "gffutils": {"raygenex.data.gff"},
+    "mlflow": {"raygenex.tracking.runs", "raygenex.registry.register", "raygenex.registry.served_model"},
+    "h5py": {"raygenex.data.hdf5.read"},
+    "isal": {"raygenex.data.hdf5.chunks"},
+    "pysam": {"raygenex.data.genome", "raygenex.variants.records"},
+    "gffutils": {"raygenex.data.build.gff"},
 }
 
 # What `raygenex --help` must not wait for.
@@ -134,7 +134,7 @@ def room(module):
 
 
 def test_the_list_of_modules_is_complete():
-    assert {"raygenex", "raygenex.cli", "raygenex.data.hdf5", "raygenex.train.loop"} <= set(MODULES)
+    assert {"raygenex", "raygenex.cli.main", "raygenex.data.hdf5.read", "raygenex.train.network.loop"} <= set(MODULES)
     assert imports(ast.parse("def f():\n    from a.b import c\nimport d.e as g")) == {"a.b", "a.b.c", "d.e"}
 
 
@@ -152,7 +152,7 @@ def test_no_module_imports_to_the_right_of_itself(module):
         ("raygenex.models", ("raygenex.train", "ray", "mlflow", "h5py", "pathlib", "os", "io", "json", "safetensors")),
         ("raygenex.sequence", ("raygenex",)),
         ("raygenex.redact", ("raygenex",)),
-        ("raygenex.errors", ("raygenex.config", "raygenex.data", "raygenex.sequence")),
+        ("raygenex.errors", ("raygenex.config.load", "raygenex.data", "raygenex.sequence")),
         ("raygenex.train", ("h5py", "mlflow")),
         (
             "raygenex.explain",
@@ -162,7 +162,7 @@ def test_no_module_imports_to_the_right_of_itself(module):
             "raygenex.variants",
             ("raygenex.explain", "raygenex.benchmark", "raygenex.tune", "raygenex.registry", "raygenex.report"),
         ),
-        ("raygenex.predict", ("raygenex.explain", "raygenex.variants", "raygenex.report")),
+        ("raygenex.predict.run", ("raygenex.explain", "raygenex.variants", "raygenex.report")),
     ],
 )
 def test_forbidden_arrows(parent, never):
@@ -206,7 +206,7 @@ def test_nothing_is_imported_by_a_string(module):
 
 def test_the_command_line_imports_nothing_heavy():
     code = (
-        "import sys, raygenex, raygenex.cli, raygenex.config, raygenex.errors\n"
+        "import sys, raygenex, raygenex.cli.main, raygenex.config.load, raygenex.errors\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -231,7 +231,7 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
     code = (
         f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
-        "from raygenex.cli import main\n"
+        "from raygenex.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
         f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"
     )

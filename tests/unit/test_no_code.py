@@ -16,18 +16,19 @@ from safetensors.torch import save_file
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
 import raygenex
-from raygenex.config import load_config, parse_config
-from raygenex.data import locate
-from raygenex.data.hdf5 import inspect
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import load_backbone, save_backbone
+from raygenex.config.load import load_config, parse_config
+from raygenex.data.hdf5.read import inspect
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.explain import layout
-from raygenex.predict import Predictor
-from raygenex.registry import fetch_checkpoint, models
-from raygenex.tracking import tracking_uri
+from raygenex.explain import parts
+from raygenex.files import locate
+from raygenex.predict.run import Predictor
+from raygenex.registry import register as models
+from raygenex.registry.register import fetch_checkpoint
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import WEIGHTS, InputInfo, checkpoint_sha256, load_checkpoint
-from raygenex.train.fitting import STATE, NetworkFit
+from raygenex.train.network.epochs import STATE, NetworkFit
 
 PACKAGE = Path(raygenex.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -170,10 +171,10 @@ def test_the_state_of_a_training_that_is_a_pickle(tmp_path, marker):
 
 def test_arrays_of_objects_in_an_explanation(tmp_path, marker):
     np.savez(tmp_path / "part-00000000-00000001.npz", gene_id=np.array([Bomb(marker)], dtype=object))
-    (part,) = layout.list_parts(tmp_path)
+    (part,) = parts.list_parts(tmp_path)
     with pytest.raises(CheckpointError, match="damaged"):
-        layout.read_part(part)
-    assert layout.damaged_parts(tmp_path) == [part]
+        parts.read_part(part)
+    assert parts.damaged_parts(tmp_path) == [part]
 
 
 def test_a_backbone_with_code_of_its_own(tmp_path, marker):
@@ -183,7 +184,7 @@ def test_a_backbone_with_code_of_its_own(tmp_path, marker):
     (tmp_path / "config.json").write_text(json.dumps(values))
     (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(marker)!r})\nclass Evil: pass\n")
     (tmp_path / "modeling_hyena.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
-    assert type(load_backbone(str(tmp_path), None)).__module__ == "raygenex.embed.hyenadna"
+    assert type(load_backbone(str(tmp_path), None)).__module__ == "raygenex.embed.hyenadna.model"
 
 
 def test_yaml_that_asks_for_objects(tmp_path, marker):
@@ -257,12 +258,12 @@ def test_a_registered_model_with_a_loader_of_its_own(tmp_path, hostile):
 
 
 def test_an_explanation_cannot_name_folders_outside(tmp_path):
-    values = layout.Manifest(
+    values = parts.Manifest(
         **{"package_version": "1", "checkpoint": "a", "checkpoint_sha256": "a", "run_name": "a", "model_kind": "a"},
         **{"split": "valid", "genes": 1, "window": 4, "window_first": 0, "threshold": 0.5, "confidence": 0.9},
         fingerprints=[],
     ).model_dump(mode="json")
-    record = layout.MethodRecord().model_dump(mode="json")
+    record = parts.MethodRecord().model_dump(mode="json")
     for change in (
         {"methods": {"../../x": record}},
         {"methods": {"/etc": record}},
@@ -271,7 +272,7 @@ def test_an_explanation_cannot_name_folders_outside(tmp_path):
     ):
         (tmp_path / "manifest.json").write_text(json.dumps(values | change))
         with pytest.raises(CheckpointError, match="damaged"):
-            layout.read_manifest(tmp_path)
+            parts.read_manifest(tmp_path)
 
 
 @pytest.fixture

@@ -16,16 +16,16 @@ import pytest
 from markupsafe import Markup
 from toy_models import columns, write_promoters
 
-from raygenex import cli_submit
-from raygenex import html as pages
-from raygenex import submit as job
-from raygenex.config import load_config, parse_config
-from raygenex.data import build
+from raygenex.cli import submit
+from raygenex.cluster import submit as job
+from raygenex.config.load import load_config, parse_config
+from raygenex.data.build import run
+from raygenex.drawing import html as pages
+from raygenex.drawing.html import source
 from raygenex.errors import LONGEST, ConfigError, RaygenexError
-from raygenex.html import source
 from raygenex.redact import HIDDEN, redact, redact_values
-from raygenex.registry import register
-from raygenex.tracking import ui_command
+from raygenex.registry.register import register
+from raygenex.tracking.runs import ui_command
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 
@@ -204,7 +204,7 @@ def test_nothing_is_in_mlflow_or_in_the_run(tmp_path, environment):
 
 
 def test_log_lines(raygenex, environment, monkeypatch, capsys):
-    from raygenex.console import start
+    from raygenex.cli.options import start
 
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
@@ -228,7 +228,7 @@ class Closed:
     "arguments", [("%(rank)d of %(size)d", {"rank": 1}), ("state %s", Closed()), ("%d", "x"), ("%s %s", 1)]
 )
 def test_a_log_line_that_cannot_be_written_ends_nothing(raygenex, monkeypatch, arguments):
-    from raygenex.console import start
+    from raygenex.cli.options import start
 
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
@@ -246,9 +246,9 @@ def test_a_build_records_both_of_two_inputs(monkeypatch):
     config = parse_config(
         {"build": {"annotation": annotation, "genome": "g.fa", "label": {"table": table, "columns": ["x"]}}}, "test"
     )
-    monkeypatch.setattr(build, "fingerprint", {"g.fa": "1", annotation: "2", table: "3"}.get)
-    assert build._inputs(config) == {"g.fa": "1", "https://host/a.tsv": "2", "https://host/a.tsv (2)": "3"}
-    assert build._input_paths(config) == ["g.fa", annotation, table]
+    monkeypatch.setattr(run, "fingerprint", {"g.fa": "1", annotation: "2", table: "3"}.get)
+    assert run._inputs(config) == {"g.fa": "1", "https://host/a.tsv": "2", "https://host/a.tsv (2)": "3"}
+    assert run._input_paths(config) == ["g.fa", annotation, table]
 
 
 def test_what_a_job_tells(environment):
@@ -287,9 +287,9 @@ def test_the_value_of_a_variable_that_cannot_be():
 def test_the_address_of_a_dashboard(capsys):
     config = parse_config({"name": "a"}, "test")
     address = f"https://me:{PASSWORD}@head"
-    steps = cli_submit._plan(config, job.Task(config), address)["steps"]
-    cli_submit._note(f"submitted a to {address}")
-    cli_submit._print(job.SubmitResult("a", address, "SUBMITTED", None, ""), True)
+    steps = submit._plan(config, job.Task(config), address)["steps"]
+    submit._note(f"submitted a to {address}")
+    submit._print(job.SubmitResult("a", address, "SUBMITTED", None, ""), True)
     said = "".join([*steps, *capsys.readouterr()])
     assert said.count("https://head") == 3
     assert PASSWORD not in said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenex.config import load_config, parse_config
+from raygenex.config.load import load_config, parse_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ def test_disk_of_a_gene(sizing, bin_size, bins, gene):
 
 
 def test_bins_and_bytes_are_those_of_the_store(sizing):
-    from raygenex.embed.pooling import bin_count
+    from raygenex.embed.hyenadna.pooling import bin_count
 
     for window in (1, 7, 8, 200, 20000):
         assert sizing.count_bins(window, 8) == bin_count(window, 8)

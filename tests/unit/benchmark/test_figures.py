@@ -6,11 +6,11 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from raygenex import metrics
 from raygenex.benchmark import figures
 from raygenex.benchmark.results import ModelResult, SeedResult, mean_scores
 from raygenex.benchmark.tables import benchmark_table
-from raygenex.compare import seed_summary
+from raygenex.stats import metrics
+from raygenex.stats.compare import seed_summary
 
 GENES = 90
 

@@ -3,9 +3,10 @@
 import pytest
 
 from raygenex.benchmark.jobs import Remaining, plan_jobs, requests, run_job
-from raygenex.config import RunConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import KmerTreesConfig
+from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
-from raygenex.model_sections import KmerTreesConfig
 
 
 def make(**benchmark: object) -> RunConfig:

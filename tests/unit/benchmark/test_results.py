@@ -5,7 +5,7 @@ import pytest
 
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model, mean_scores
 from raygenex.errors import DataError
-from raygenex.metrics import METRICS
+from raygenex.stats.metrics import METRICS
 
 GENES = ("b", "a", "c", "d")
 LABELS = (1, 0, 0, 1)

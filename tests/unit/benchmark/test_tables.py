@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from raygenex import compare, metrics
 from raygenex.benchmark.results import ModelResult, SeedResult, mean_scores
+from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import PUBLISHED, benchmark_table
-from raygenex.benchmark.text import to_csv, to_json, to_markdown
 from raygenex.errors import DataError
+from raygenex.stats import compare, metrics
 
 GENES = 120
 KINDS = ("cnn_halflife_encoded", "cnn_dna_only", "logistic")

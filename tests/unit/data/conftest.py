@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.sequence import from_string, to_one_hot
 
 

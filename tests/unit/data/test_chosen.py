@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy_genome import write_toy_genome
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.data.chosen import choose
 from raygenex.errors import DataError
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raygenex.config import ExtraConfig, GroupSplit
+from raygenex.config.data import ExtraConfig, GroupSplit
 from raygenex.data.extras import groups_of, read_extras
 from raygenex.errors import ConfigError, DataError
 

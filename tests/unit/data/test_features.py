@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_genome import CHROM_I, CHROM_II, M_CDS1, M_CDS2, P_CDS1, P_CDS2, S_CDS
 
-from raygenex.data.annotation import Transcript
+from raygenex.data.build.annotation import Transcript
 from raygenex.data.features import (
     HALFLIFE_FEATURES,
     cut_regions,

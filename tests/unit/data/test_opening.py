@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raygenex.config import DataConfig
+from raygenex.config.data import DataConfig
 from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
 

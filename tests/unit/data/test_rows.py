@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from toy_models import columns, write_promoters
 
-from raygenex.data.hdf5 import inspect
+from raygenex.data.hdf5.read import inspect
 from raygenex.data.rows import PromoterRows, shard_bounds
 
 WINDOW = 12

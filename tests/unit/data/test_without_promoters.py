@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from toy_features import HEADER, toy_features, write_features
 
-from raygenex.config import CheckConfig, parse_config
-from raygenex.data import build as build_module
-from raygenex.data.build import build
-from raygenex.data.check import check
-from raygenex.data.describe import render, render_check
-from raygenex.data.hdf5 import inspect, read_locations, read_rows
+from raygenex.config.data import CheckConfig
+from raygenex.config.load import parse_config
+from raygenex.data.build import run as build_module
+from raygenex.data.build.run import build
+from raygenex.data.check.check import check
+from raygenex.data.check.describe import render, render_check
+from raygenex.data.check.page import render_page
+from raygenex.data.hdf5.read import inspect, read_locations, read_rows
 from raygenex.data.opening import open_splits
-from raygenex.data.page import render_page
-from raygenex.data.resplit import resplit
 from raygenex.data.rows import PromoterRows
+from raygenex.data.splits.resplit import resplit
 from raygenex.errors import ConfigError, DataError
 
 SPLIT = {"rule": "chromosome", "valid": [3], "test": [4]}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import load_backbone
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import load_backbone
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 GOLDEN = Path(__file__).parents[2] / "data" / "hyena_golden"

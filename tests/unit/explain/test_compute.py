@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from toy_models import columns, save_toy, small_config
 
+from raygenex.config.explain import ExplainConfig
 from raygenex.explain.compute import Context, compute, method_settings
-from raygenex.explain.differentiable import LogitFunction
 from raygenex.explain.genes import donors_of
-from raygenex.explain.gradients import gradient, input_x_gradient, saliency
-from raygenex.explain.layout import SCORES
-from raygenex.explain_sections import ExplainConfig
-from raygenex.predict import Predictor
+from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
+from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.parts import SCORES
+from raygenex.predict.run import Predictor
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 24, 5

@@ -8,13 +8,13 @@ import pytest
 import yaml
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
-from raygenex.explain import layout
-from raygenex.explain.derive import derived_key
+from raygenex.explain import parts
 from raygenex.explain.job import Work, grid, leave_out_incomplete, missing, open_folder, plan, prepare
-from raygenex.explain.layout import SCORES, Manifest, folder_of, write_manifest, write_part
-from raygenex.explain.meme import write_meme
+from raygenex.explain.parts import SCORES, Manifest, folder_of, write_manifest, write_part
+from raygenex.explain.results.derive import derived_key
+from raygenex.explain.results.meme import write_meme
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 20, 7
@@ -233,7 +233,7 @@ def test_a_method_that_lost_parts_and_is_not_asked_for_is_left_out(make, damage,
 def test_parts_are_read_once(make, monkeypatch):
     job = finish(make(), "saliency", "halflife")
     read = []
-    monkeypatch.setattr(layout, "read_part", read.append)
+    monkeypatch.setattr(parts, "read_part", read.append)
     for remove in (False, True):
         assert missing(job, remove).count == 0
         assert len(read) == 3
@@ -252,7 +252,7 @@ def test_the_command_passes_the_name_of_a_registered_model(raygenex, written, ma
     given = []
     monkeypatch.setattr("raygenex.registry.fetch_checkpoint", lambda config, model: model.replace("models:/", "/got/"))
     monkeypatch.setattr("raygenex.explain.run.explain", lambda *arguments: given.append(arguments[1:]))
-    monkeypatch.setattr("raygenex.cli_explain.print_result", lambda *arguments: None)
+    monkeypatch.setattr("raygenex.cli.explain.print_result", lambda *arguments: None)
     for model in (("models:/toy@champion",), ("a",), ()):
         assert raygenex("explain", *model, written())[0] == 0
     own = checkpoint_of(make())

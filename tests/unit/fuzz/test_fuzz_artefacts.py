@@ -16,9 +16,9 @@ from toy_fuzz import LONG, answer, every_seed, examples, odd, within
 from toy_models import columns, save_toy, small_config
 
 from raygenex.embed import store as stores
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import load_backbone, save_backbone
-from raygenex.explain import layout
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
+from raygenex.explain import parts
 from raygenex.train.checkpoint import InputInfo, load_checkpoint, read_info, read_tensors
 from raygenex.train.state import read_state
 
@@ -374,7 +374,7 @@ def test_a_ckpt_of_other_tensors(tmp_path_factory, state):
     answer(lambda: read_tensors(path.with_name("model.safetensors")))
 
 
-EXPLAINED = layout.Manifest(
+EXPLAINED = parts.Manifest(
     package_version="1",
     checkpoint="/runs/a/checkpoint",
     checkpoint_sha256="a" * 64,
@@ -387,7 +387,7 @@ EXPLAINED = layout.Manifest(
     threshold=0.5,
     confidence=0.95,
     fingerprints=["f"],
-    methods={"saliency": layout.MethodRecord(complete=True, genes=4)},
+    methods={"saliency": parts.MethodRecord(complete=True, genes=4)},
 ).model_dump(mode="json")
 
 
@@ -396,18 +396,18 @@ EXPLAINED = layout.Manifest(
 def test_manifest_of_an_explanation(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("explain")
     (folder / "manifest.json").write_bytes(data)
-    answer(lambda: layout.read_manifest(folder))
+    answer(lambda: parts.read_manifest(folder))
 
 
 @examples(30)
 @given(st.integers(0, 2**32))
 def test_parts_of_an_explanation(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("parts")
-    path = layout.write_part(folder, 0, {"gene_id": np.array(["A", "B"], dtype=object), "attribution": np.ones((2, 3))})
+    path = parts.write_part(folder, 0, {"gene_id": np.array(["A", "B"], dtype=object), "attribution": np.ones((2, 3))})
     path.write_bytes(flipped(path.read_bytes(), seed, 400))
-    answer(lambda: layout.read_parts(folder), folder)
-    answer(lambda: layout.damaged_parts(folder))
-    answer(lambda: layout.column_names(folder), folder)
+    answer(lambda: parts.read_parts(folder), folder)
+    answer(lambda: parts.damaged_parts(folder))
+    answer(lambda: parts.column_names(folder), folder)
 
 
 def test_a_part_that_claims_a_size_takes_no_memory(tmp_path):

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from toy_fuzz import answer, examples, within
 
-from raygenex.config import RunConfig, load_config
+from raygenex.config.load import load_config
+from raygenex.config.run import RunConfig
 
 SCALARS = st.one_of(
     st.none(),
@@ -166,7 +167,7 @@ def test_aliases_take_no_memory(tmp_path):
     """Nine levels of nine aliases each name a billion values."""
     path = tmp_path / "laughs.yaml"
     path.write_text(ALIASES)
-    code = "from raygenex.config import load_config\nlimit()\nprint(answer(lambda: load_config(sys.argv[1])))"
+    code = "from raygenex.config.load import load_config\nlimit()\nprint(answer(lambda: load_config(sys.argv[1])))"
     assert "laughs.yaml" in within(300, code, path, seconds=60)
     path.write_text(ALIASES + "data: {train: *j}\n")
     assert "laughs.yaml" in within(300, code, path, seconds=60)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_fuzz import LONG, answer, every_seed, examples, within
 
-from raygenex.data import hdf5
+from raygenex.data.hdf5 import read
 
 ROWS = 3
 TYPES = [
@@ -135,17 +135,17 @@ def fill(handle, fields, layouts, seed):
 
 def use(path):
     """Read everything that a promoter file may give."""
-    file = answer(lambda: hdf5.inspect(path), path)
-    answer(lambda: hdf5.inspect(path, require_label=False), path)
+    file = answer(lambda: read.inspect(path), path)
+    answer(lambda: read.inspect(path, require_label=False), path)
     if isinstance(file, Exception):
         return
-    answer(lambda: hdf5.read_table(file), path)
-    answer(lambda: hdf5.read_locations(file), path)
+    answer(lambda: read.read_table(file), path)
+    answer(lambda: read.read_locations(file), path)
     for name in file.extra:
-        answer(lambda name=name: hdf5.read_extra(file, name), path)
-    answer(lambda: hdf5.read_rows(file, 0, file.rows), path)
-    answer(lambda: list(hdf5.iter_rows(file, 0, file.rows, 2, 0)), path)
-    answer(lambda: hdf5.fingerprint(path), path)
+        answer(lambda name=name: read.read_extra(file, name), path)
+    answer(lambda: read.read_rows(file, 0, file.rows), path)
+    answer(lambda: list(read.iter_rows(file, 0, file.rows, 2, 0)), path)
+    answer(lambda: read.fingerprint(path), path)
 
 
 @examples(60)

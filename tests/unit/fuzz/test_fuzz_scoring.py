@@ -41,8 +41,8 @@ GENE = st.fixed_dictionaries({"sequence": st.just("ACGTN" * 4), **dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    from raygenex.predict import Predictor
-    from raygenex.pyfunc import RaygenexModel
+    from raygenex.predict.run import Predictor
+    from raygenex.registry.served_model import RaygenexModel
 
     folder = tmp_path_factory.mktemp("scoring") / "checkpoint"
     save_toy(folder, small_config(), InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW))

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from toy_models import save_toy, small_config
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.registry import register
-from raygenex.tracking import tracking_uri
+from raygenex.registry.register import register
+from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import InputInfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

@@ -7,16 +7,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from toy_fuzz import answer, examples, within
 
-from raygenex.config import BuildConfig
-from raygenex.data.annotation import read_annotation
-from raygenex.data.feature_table import read_features
+from raygenex.config.data import BuildConfig
+from raygenex.data.build.annotation import read_annotation
+from raygenex.data.build.feature_table import read_features
+from raygenex.data.build.transcripts import bed_lines, read_peaks
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.lines import read_lines
-from raygenex.data.split_file import read_split
+from raygenex.data.splits.file import read_split
 from raygenex.data.tables import choose_columns, gene_column, numbers, read_table_file
-from raygenex.data.transcripts import bed_lines, read_peaks
-from raygenex.data.variants import read_variants
+from raygenex.files.lines import read_lines
+from raygenex.variants.records import read_variants
 
 # Pieces that a reader looks at, beside anything else.
 NUMBER = st.one_of(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from toy_models import sentence
 
-from raygenex.config import AutoencoderXgboost, HalflifeConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import AutoencoderXgboost, HalflifeConfig
 from raygenex.errors import ConfigError
 from raygenex.models import AutoencoderTrees, InputShape, build_model
 from raygenex.models.autoencoder import Autoencoder, DnaEncoder

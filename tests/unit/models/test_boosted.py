@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load, save
 from toy_models import columns, sentence
 
-from raygenex.config import HalflifeConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import HalflifeConfig
 from raygenex.errors import ConfigError
 from raygenex.models import BoostedTrees, InputShape, build_model
 from raygenex.models.booster import import_xgboost

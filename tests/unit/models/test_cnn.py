@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from raygenex.config import HalflifeConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import HalflifeConfig
 from raygenex.models import InputShape, build_model
 
 KINDS = ("cnn_halflife_encoded", "cnn_halflife_raw", "cnn_dna_only", "cnn_halflife_only")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raygenex.config import KmerConfig
+from raygenex.config.model import KmerConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.models.kmers import feature_count, feature_names, kmer_features
 from raygenex.sequence import from_string, reverse_complement

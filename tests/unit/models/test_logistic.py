@@ -5,11 +5,12 @@ import pytest
 import torch
 from toy_models import columns
 
-from raygenex.config import HalflifeConfig, parse_config
-from raygenex.metrics import auroc
+from raygenex.config.load import parse_config
+from raygenex.config.model import HalflifeConfig
 from raygenex.models import InputShape, LogisticRegression, build_model
-from raygenex.train.regression import fit_logistic
-from raygenex.train.table import Table
+from raygenex.stats.metrics import auroc
+from raygenex.train.tables.regression import fit_logistic
+from raygenex.train.tables.table import Table
 
 WINDOW = 12
 KMERS = {"k": (1, 2), "regions": 1, "onehot_bases": 4}

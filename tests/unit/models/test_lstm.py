@@ -5,11 +5,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from toy_models import sentence
 
-from raygenex.config import HalflifeConfig, LstmConfig, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.model import HalflifeConfig, LstmConfig
 from raygenex.errors import ConfigError
 from raygenex.models import InputShape, Lstm, build_model
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, load_checkpoint, save_checkpoint, scaler_values
-from raygenex.train.fitting import build_optimizer
+from raygenex.train.network.epochs import build_optimizer
 
 SHAPES = (
     InputShape("bases", 1, 4),

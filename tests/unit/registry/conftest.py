@@ -9,13 +9,15 @@ import pytest
 import torch
 from toy_models import build_toy, columns, small_config, write_promoters
 
-from raygenex.config import RunConfig, parse_config
-from raygenex.data.hdf5 import fingerprint
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import save_backbone, weights_sha256
-from raygenex.predict import Predictor
-from raygenex.registry import CANDIDATE, CHAMPION, register, scoring
+from raygenex.config.load import parse_config
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.read import fingerprint
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
+from raygenex.predict.run import Predictor
+from raygenex.registry import scoring
 from raygenex.registry.history import PREFIX
+from raygenex.registry.register import CANDIDATE, CHAMPION, register
 from raygenex.registry.versions import Registry
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint, scaler_values
 

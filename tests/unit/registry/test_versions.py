@@ -9,13 +9,13 @@ from toy_models import sentence
 
 from raygenex import __version__
 from raygenex.errors import ConfigError
-from raygenex.metrics import METRICS
 from raygenex.registry import versions
-from raygenex.registry.comparing import compare
-from raygenex.registry.promotion import promote
+from raygenex.registry.compare import compare
+from raygenex.registry.promote import promote
 from raygenex.registry.provenance import git_tags
 from raygenex.registry.text import compare_text, list_text
 from raygenex.registry.versions import Registry, list_versions
+from raygenex.stats.metrics import METRICS
 
 
 def test_a_version_says_where_it_comes_from(toy):

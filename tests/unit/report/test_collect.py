@@ -9,7 +9,7 @@ import toy_runs
 from toy_models import columns, sentence, write_promoters
 
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.explain.profile import profiles, top_positions, write_profiles, write_top
+from raygenex.explain.results.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.report.collect import collect
 from raygenex.report.drawing import along_the_promoter
 from raygenex.report.run import contents

@@ -13,11 +13,11 @@ from toy_pages import Page
 
 from raygenex import __version__
 from raygenex.benchmark.tables import PUBLISHED
-from raygenex.html import source
+from raygenex.drawing.html import source
 from raygenex.report.collect import Registered, collect
 from raygenex.report.drawing import along_the_promoter
 from raygenex.report.page import render_page
-from raygenex.report.studied import Benchmark, Study, Trial
+from raygenex.report.studies import Benchmark, Study, Trial
 
 DAY = "2026-01-02"
 

@@ -7,7 +7,7 @@ import toy_runs
 
 from raygenex.errors import DataError, TrackingAway, TrackingError
 from raygenex.report.run import report
-from raygenex.tracking import Tracker
+from raygenex.tracking.runs import Tracker
 from raygenex.train.state import RunState, write_state
 
 

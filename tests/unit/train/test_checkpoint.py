@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from toy_models import build_toy, columns, save_toy, small_config
 
 from raygenex import __version__
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
 from raygenex.train import run
@@ -28,10 +28,10 @@ from raygenex.train.checkpoint import (
     save_checkpoint_info,
     scaler_values,
 )
-from raygenex.train.fitting import build_optimizer
-from raygenex.train.history import Progress
-from raygenex.train.start import SCALER, begin, read_start
+from raygenex.train.network.epochs import build_optimizer
+from raygenex.train.network.halflife_start import SCALER, begin, read_start
 from raygenex.train.state import STATE_FILE, RunState, read_state, write_state
+from raygenex.train.stopping import Progress
 
 BASES = InputInfo(kind="bases", length=20, channels=4, window=20)
 BINS = InputInfo(kind="embedding", length=3, channels=5, window=20)

@@ -3,12 +3,13 @@
 import pytest
 from toy_models import SMALL, columns, save_toy, sentence, small_config, write_promoters
 
-from raygenex.config import HyenaBackbone, parse_config
+from raygenex.config.load import parse_config
+from raygenex.config.run import HyenaBackbone
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
-from raygenex.embed.hyenadna import random_hyenadna
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
 from raygenex.embed.run import embed
-from raygenex.embed.weights import load_backbone, weights_sha256
 from raygenex.errors import CheckpointError, DataError
 from raygenex.evaluate import open_rows
 from raygenex.train import inputs

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from raygenex.errors import TrackingAway
-from raygenex.outbox import Outbox
-from raygenex.train.history import ENDED
+from raygenex.tracking.outbox import Outbox
 from raygenex.train.job import UNTRACKED, Job
+from raygenex.train.stopping import ENDED
 
 
 class Store:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from raygenex.config import TrainConfig
+from raygenex.config.run import TrainConfig
 from raygenex.train.schedule import epoch_rate, learning_rate
 
 

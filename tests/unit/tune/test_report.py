@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from raygenex.config import load_config, parse_config
-from raygenex.tune.ledger import Ledger, Record, StudyState
+from raygenex.config.load import load_config, parse_config
+from raygenex.tune.records import Ledger, Record, StudyState
 from raygenex.tune.report import best_yaml, choose, pareto_front, write_report
 from raygenex.tune.space import Space
 

@@ -7,8 +7,8 @@ from optuna.samplers import GPSampler, NSGAIISampler, QMCSampler, RandomSampler,
 from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler
 
-from raygenex.config import parse_config
-from raygenex.tune.ledger import Record
+from raygenex.config.load import parse_config
+from raygenex.tune.records import Record
 from raygenex.tune.search import EPOCHS, FAILED, StudySearch, sampler, scheduler
 from raygenex.tune.space import Space
 

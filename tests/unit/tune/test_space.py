@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from toy_models import sentence
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.errors import ConfigError
 from raygenex.tune.space import Space
 

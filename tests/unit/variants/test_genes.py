@@ -8,9 +8,9 @@ from toy_genome import write_toy_genome
 from toy_models import sentence
 from toy_variants import LABEL, PLACES, REFERENCE
 
-from raygenex.config import parse_config
+from raygenex.config.load import parse_config
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.errors import DataError
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo

@@ -16,14 +16,14 @@ from toy_models import columns, save_toy, sentence, small_config
 from toy_variants import REFERENCE, logit_of, save_toy_model, write_genes
 from typer.testing import CliRunner
 
-from raygenex.cli import app
-from raygenex.config import parse_config
+from raygenex.cli.main import app
+from raygenex.config.load import parse_config
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.writer import PromoterWriter
-from raygenex.embed.hyenadna import random_hyenadna
-from raygenex.embed.weights import save_backbone, weights_sha256
+from raygenex.data.hdf5.write import PromoterWriter
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.predict import Predictor
+from raygenex.predict.run import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants import run as variants_run

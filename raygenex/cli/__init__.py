@@ -1,0 +1,1 @@
+"""The command line: every verb loads a configuration, calls one function and prints one result."""

@@ -1,0 +1,1 @@
+"""Ray: connecting to it, sending jobs to it, and the addresses and logs of both."""

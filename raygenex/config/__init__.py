@@ -1,0 +1,1 @@
+"""The configuration: pydantic sections, read from one YAML file."""

@@ -1,0 +1,1 @@
+"""HDF5 files from a genome, an annotation and a table of expression."""

@@ -1,0 +1,180 @@
+"""Which genes of an annotation go into a data set: one transcript each, its TSS, and why the others stay out."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from raygenex.config.data import BuildConfig
+from raygenex.data.build.annotation import Annotation, Transcript, strip_version
+from raygenex.data.build.transcripts import choose_transcript, read_peaks
+from raygenex.data.features import cut_regions
+from raygenex.data.genome import Genome, window_bounds
+from raygenex.data.tables import shown
+from raygenex.errors import DataError
+
+# What the mitochondrial chromosome is called by those who write chr and by those who do not.
+_MITOCHONDRIA = {"add_chr": {"MT": "chrM", "Mito": "chrM"}, "strip_chr": {"chrM": "MT"}}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A gene that may go into the data set."""
+
+    gene_id: str
+    chrom: str
+    """Name of the genome."""
+    tss: int
+    """1-based."""
+    strand: str
+    transcript: Transcript | None
+    """The chosen one; None if the features come from a table."""
+    rule: str
+    """What chose the transcript: a rule of ``build.transcript``, ``only`` or ``tie``."""
+    first: int
+    """Offset of the window's first base from the TSS."""
+    stop: int
+    """Offset of the base after the window's last."""
+
+
+def find_candidates(
+    annotation: Annotation, genome: Genome, config: BuildConfig
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Choose the genes and their transcripts.
+
+    Parameters
+    ----------
+    annotation, genome
+        What the genes are taken from.
+    config
+        Biotypes, chromosomes, the transcript rule, peaks, the window.
+
+    Returns
+    -------
+    Candidates in the order of the genome (chromosome, TSS, gene id), and for every other gene the reason why it stays
+    out.
+
+    Raises
+    ------
+    DataError
+        If a chromosome of the annotation is not in the genome, a TSS lies beyond the end of its chromosome, or version
+        suffixes are all that tells two genes apart.
+    """
+    chosen: list[tuple[Transcript, str, str]] = []
+    empty = annotation.genes_without_transcripts
+    dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
+    seen: set[str] = set()
+    for gene, transcripts in annotation.transcripts.items():
+        gene_id = strip_version(gene) if config.strip_versions else gene
+        if gene_id in seen:
+            raise DataError(f"{annotation.path}: {gene} is there twice without version suffixes; keep one of them")
+        seen.add(gene_id)
+        if (reason := _reason(transcripts, config)) is not None:
+            dropped[gene_id] = reason
+            continue
+        transcript, rule = choose_transcript(transcripts, config.transcript)
+        chosen.append((transcript, rule, gene_id))
+    names = {transcript.chrom: _rename(transcript.chrom, config) for transcript, *_ in chosen}
+    _check_chosen(annotation, config)
+    _check_chromosomes(names, annotation, genome)
+    check_window(config, genome)
+    peaks = read_peaks(config.tss_peaks) if config.tss_peaks else None
+    if peaks is not None and not {chrom for chrom, _ in peaks.peaks} & set(names.values()):
+        raise DataError(
+            f"{config.tss_peaks} has peaks on {shown(sorted({chrom for chrom, _ in peaks.peaks}))}, the genes lie on "
+            f"{shown(list(names.values()))}: name the chromosomes as {genome.path} does"
+        )
+    first, stop = config.window
+    found = []
+    for transcript, rule, gene_id in chosen:
+        chrom, tss = names[transcript.chrom], transcript.tss
+        if transcript.end > genome.lengths[chrom]:
+            raise DataError(
+                f"{annotation.path}: gene {gene_id} reaches base {transcript.end} of {transcript.chrom}, but in "
+                f"{genome.path} that has {genome.lengths[chrom]} bases: use the annotation and the genome of one build"
+            )
+        if peaks is not None:
+            tss = peaks.peak_tss(chrom, tss, transcript.strand, config.tss_distance) or tss
+        if tss > genome.lengths[chrom]:
+            raise DataError(
+                f"{config.tss_peaks}: the peak of gene {gene_id} is base {tss} of {chrom}, but in {genome.path} that "
+                f"has {genome.lengths[chrom]} bases: use the peaks and the genome of one build"
+            )
+        low, high = window_bounds(tss, transcript.strand, first, stop)
+        if config.out_of_bounds == "drop" and (low < 0 or high > genome.lengths[chrom]):
+            dropped[gene_id] = "window leaves the chromosome"
+        elif not transcript.cds:
+            dropped[gene_id] = "no coding sequence"
+        elif config.missing_utr == "drop" and not (cut_regions(transcript).utr5 and cut_regions(transcript).utr3):
+            dropped[gene_id] = "no annotated UTR"
+        else:
+            found.append(Candidate(gene_id, chrom, tss, transcript.strand, transcript, rule, first, stop))
+    order = {chrom: number for number, chrom in enumerate(genome.lengths)}
+    found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
+    return found, dropped
+
+
+def check_window(config: BuildConfig, genome: Genome) -> None:
+    """Refuse, by a DataError, a window longer than every chromosome: it would be made of unknown bases."""
+    first, stop = config.window
+    if stop - first > (longest := max(genome.lengths.values())):
+        raise DataError(
+            f"build.window [{first}, {stop}] asks for {stop - first} bases, but the longest chromosome of "
+            f"{genome.path} has {longest}: set a shorter one"
+        )
+
+
+def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
+    """Refuse chromosomes and biotypes that no gene has: a typo would lose genes silently."""
+    firsts = [transcripts[0] for transcripts in annotation.transcripts.values()]
+    chroms = sorted({first.chrom for first in firsts})
+    for pattern in config.chromosomes:
+        if not any(fnmatchcase(chrom, pattern) for chrom in chroms):
+            raise DataError(
+                f"build.chromosomes: nothing matches {pattern!r}; {annotation.path} has genes on {shown(chroms)}: "
+                "correct it"
+            )
+    biotypes = sorted({first.biotype for first in firsts})
+    for biotype in config.biotypes:
+        if biotype not in biotypes:
+            raise DataError(
+                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has {shown(biotypes)}: correct it"
+            )
+
+
+def count_reasons(dropped: Mapping[str, str]) -> dict[str, int]:
+    """Count the genes that stay out by reason, the most frequent first."""
+    return dict(Counter(dropped.values()).most_common())
+
+
+def _reason(transcripts: list[Transcript], config: BuildConfig) -> str | None:
+    first = transcripts[0]
+    if config.biotypes and first.biotype not in config.biotypes:
+        return f"biotype {first.biotype}" if first.biotype else "no biotype"
+    if config.chromosomes and not any(fnmatchcase(first.chrom, pattern) for pattern in config.chromosomes):
+        return "chromosome not chosen"
+    return None
+
+
+def _rename(chrom: str, config: BuildConfig) -> str:
+    if config.chromosome_names == "as_is":
+        return chrom
+    if special := _MITOCHONDRIA[config.chromosome_names].get(chrom):
+        return special
+    return f"chr{chrom}" if config.chromosome_names == "add_chr" else chrom.removeprefix("chr")
+
+
+def _check_chromosomes(names: Mapping[str, str], annotation: Annotation, genome: Genome) -> None:
+    """Refuse chromosomes that the genome does not have, with the fix that would make the names agree."""
+    missing = sorted(chrom for chrom, name in names.items() if name not in genome.lengths)
+    if not missing:
+        return
+    advice = "name those you want in build.chromosomes, or use the annotation and the genome of one source"
+    bare = {name.removeprefix("chr") for name in genome.lengths}
+    if all(chrom.removeprefix("chr") in bare | {"MT", "M", "Mito"} for chrom in missing):
+        with_prefix = any(name.startswith("chr") for name in genome.lengths)
+        advice = f"set build.chromosome_names to {'add_chr' if with_prefix else 'strip_chr'}"
+    raise DataError(
+        f"{annotation.path} has genes on {shown(missing)}, which {genome.path} does not have (it has "
+        f"{shown(list(genome.lengths))}): {advice}"
+    )

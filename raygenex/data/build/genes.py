@@ -1,0 +1,132 @@
+"""Where the genes of a data set come from: an annotation and its genome, or a published table of features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.data import BuildConfig
+from raygenex.data.build.annotation import read_annotation
+from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
+from raygenex.data.build.feature_table import FeatureTable, choose_rows, has_records, place_windows, read_features
+from raygenex.data.build.labels import match_genes, read_expression
+from raygenex.data.genome import Genome, open_genome
+from raygenex.data.hdf5.schema import Locations
+from raygenex.errors import DataError
+from raygenex.terminal.progress import steps
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The genes that are wanted, before anything is cut from the genome."""
+
+    where: str
+    """The annotation or the table of features."""
+    genome: Genome | None
+    """What windows are cut from; None if the genes have no promoters."""
+    genes: list[Candidate]
+    """In the order of the genome, or of the table where there is none."""
+    dropped: dict[str, str]
+    """Why each other gene stays out, by gene id."""
+    genome_build: str | None
+    table: FeatureTable | None
+    """The published features; None if they are computed from the annotation."""
+    value: Mapping[str, float]
+    """Expression by gene id; the labels of the table of features if there is no expression table."""
+    columns: tuple[str, ...]
+    """The columns behind the values."""
+    on_genome: bool
+    """Whether the windows were found on a genome; else they are the records of a FASTA, or there are none."""
+
+    @property
+    def gene_id(self) -> NDArray[np.object_]:
+        """Ids of the genes, str, shape ``(N,)``."""
+        return np.array([gene.gene_id for gene in self.genes], dtype=object)
+
+    @property
+    def halflife_scale(self) -> str:
+        """How lengths are scaled: ``log10`` or ``z-score``."""
+        return self.table.scale if self.table is not None else "log10"
+
+    def locations(self) -> Locations | None:
+        """Return where the genes lie; None if only a FASTA of windows, or a table without places, is known."""
+        if self.table is not None and not self.on_genome:
+            places = self.table.locations([gene.gene_id for gene in self.genes])
+            # A promoter whose strand is not known lies nowhere in particular.
+            return None if places is None or (self.genome is not None and places.strand is None) else places
+        chrom, tss, strand = zip(*((gene.chrom, gene.tss, gene.strand) for gene in self.genes), strict=True)
+        return Locations(np.array(chrom, dtype=object), np.array(tss, dtype=np.int64), np.array(strand, dtype=object))
+
+    def without(self, genes: set[str], reason: str) -> "Origin":
+        """Return the same without some genes.
+
+        Raises
+        ------
+        DataError
+            If no gene is left.
+        """
+        kept = [gene for gene in self.genes if gene.gene_id not in genes]
+        left = replace(self, genes=kept, dropped=self.dropped | dict.fromkeys(sorted(genes), reason))
+        left.check_not_empty()
+        return left
+
+    def check_not_empty(self) -> None:
+        """Raise a DataError that gives the reasons if there is no gene."""
+        if not self.genes:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.dropped).items())
+            raise DataError(f"no gene of {self.where} is left ({reasons}): loosen the settings of build")
+
+
+def read_origin(config: BuildConfig) -> Origin:
+    """Read the inputs of a build, but not the genome's bases, and choose the genes.
+
+    Raises
+    ------
+    DataError
+        If an input cannot be used, inputs do not fit each other, or no gene is left.
+    """
+    origin = _from_annotation(config) if config.annotation is not None else _from_table(config)
+    origin.check_not_empty()
+    unmeasured = {gene.gene_id for gene in origin.genes if gene.gene_id not in origin.value}
+    reason = "no label" if config.label.table is None else "no expression"
+    return origin.without(unmeasured, reason) if unmeasured else origin
+
+
+def _from_annotation(config: BuildConfig) -> Origin:
+    assert config.genome is not None, "checked with the section"
+    assert config.annotation is not None, "checked by the caller"
+    # The small files first: what is wrong with them is said within seconds.
+    expression = read_expression(config.label, config.strip_versions)
+    genome = open_genome(config.genome)
+    with steps("reading the annotation") as on_progress:
+        annotation = read_annotation(config.annotation, on_progress)
+    genes, dropped = find_candidates(annotation, genome, config)
+    if genes:
+        match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)
+    build = config.genome_build or annotation.genome_build
+    return Origin(config.annotation, genome, genes, dropped, build, None, expression.value, expression.columns, True)
+
+
+def _from_table(config: BuildConfig) -> Origin:
+    table = read_features(config)
+    fasta = config.windows if has_records(config) else config.genome
+    if fasta is None and config.promoters:
+        raise DataError(
+            f"{table.path} has no promoters: name a genome in build.genome, or a FASTA of windows in build.windows, or "
+            "set build.promoters to false"
+        )
+    if config.label.table is not None:
+        expression = read_expression(config.label, config.strip_versions)
+        value, columns = expression.value, expression.columns
+        match_genes(table.gene_id.tolist(), value, table.path, expression.path)
+    elif table.label is not None:
+        known = ~np.isnan(table.label)
+        value = dict(zip(table.gene_id[known].tolist(), table.label[known].tolist(), strict=True))
+        columns = ("label",)
+    else:
+        raise DataError(f"{table.path} has no label column: add one, or name an expression table in build.label.table")
+    genome = None if fasta is None else open_genome(fasta)
+    genes, dropped = choose_rows(table, config) if genome is None else place_windows(table, genome, config)
+    on_genome = fasta is not None and fasta == config.genome
+    return Origin(table.path, genome, genes, dropped, config.genome_build, table, value, columns, on_genome)

@@ -1,0 +1,1 @@
+"""What is in a data set, and whether its splits are fit to be compared."""

@@ -1,0 +1,91 @@
+"""Guarding a training against leaks: the verdict of the full check, made once a data set and kept beside the runs."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.data.check.check import check
+from raygenex.data.check.leakage import LeakageReport, sentence
+from raygenex.data.hdf5.read import fingerprint
+from raygenex.errors import DataError
+from raygenex.files.json_file import load_json
+from raygenex.files.locate import locate
+from raygenex.files.whole import replace_text
+from raygenex.terminal.progress import steps
+
+logger = logging.getLogger(__name__)
+
+METHOD = 1
+"""Raised whenever what counts as a leak changes, so that older verdicts are made anew."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How much leaks between the splits."""
+
+    worst: float
+    """The largest share of genes with a leak over all pairs of splits, 0 to 1."""
+    sentence: str
+    """What leaks, and what to do; empty if nothing does."""
+
+
+def guard(config: RunConfig, strict: bool) -> Verdict:
+    """Look for leaks between the configured splits before a training; warn, or stop if ``strict``.
+
+    The verdict is kept in ``OUTPUT/checks``, by the sha256 of the files and what counts as a leak.
+
+    Raises
+    ------
+    DataError
+        If more leaks than ``check.max_leaked`` and ``strict`` is true; and as `raygenex.data.check.check.check` does.
+    """
+    path = _path(config)
+    verdict = _read(path)
+    if verdict is None:
+        with steps("looking for leaks between splits") as on_progress:
+            report = check(config.data, config.check, on_progress)
+        verdict = _keep(path, config, report.leakage)
+    if verdict.worst > config.check.max_leaked:
+        if strict:
+            raise DataError(verdict.sentence)
+        logger.warning("LEAK between splits: %s", verdict.sentence)
+    return verdict
+
+
+def keep_verdict(config: RunConfig, report: LeakageReport) -> Verdict:
+    """Keep the verdict of a full check, and return it.
+
+    Raises
+    ------
+    DataError
+        If the output folder cannot be written.
+    """
+    return _keep(_path(config), config, report)
+
+
+def _keep(path: Path, config: RunConfig, report: LeakageReport) -> Verdict:
+    verdict = Verdict(report.worst, sentence(report, config.check) if report.worst > 0 else "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, json.dumps({"worst": verdict.worst, "sentence": verdict.sentence}))
+    except OSError as error:
+        raise DataError(f"{path.parent} cannot be written ({error.strerror}); set output to another folder") from None
+    return verdict
+
+
+def _path(config: RunConfig) -> Path:
+    files = {name: locate(config.data.split(name), f"data.{name}") for name in config.data.configured}
+    prints = {name: [fingerprint(path) for path in paths] for name, paths in files.items()}
+    key = canonical_hash([METHOD, prints, config.data.window, config.check.model_dump(mode="json")])
+    return Path(config.output_root, "checks", f"{key}.json")
+
+
+def _read(path: Path) -> Verdict | None:
+    """Return a kept verdict; None if there is none, or it is damaged and must be made anew."""
+    try:
+        values = load_json(path)
+        return Verdict(float(values["worst"]), str(values["sentence"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,117 @@
+"""Reading every promoter of a split once: base counts by position, and what tells promoters alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.data.check.leakage import SplitGenes
+from raygenex.data.hdf5.read import iter_rows, read_extra, read_locations
+from raygenex.data.hdf5.schema import Locations
+from raygenex.data.opening import SplitData
+from raygenex.data.sketches import sequence_digests, sketch
+from raygenex.sequence import UNKNOWN, crop_start
+
+BLOCK_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over the promoters of a split finds."""
+
+    counts: NDArray[np.int64]
+    """How often each base (A, C, G, T, unknown) stands at each position, shape ``(window, 5)``."""
+    with_unknown: int
+    """Genes with at least one unknown base."""
+    digests: NDArray[np.bytes_] | None
+    """A digest of every promoter, shape ``(rows,)``; None without promoters."""
+    sketches: NDArray[np.uint32] | None
+    """A MinHash sketch of every promoter, shape ``(rows, size)``; None without promoters."""
+
+
+def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan:
+    """Read and check every promoter of a split, block by block.
+
+    Parameters
+    ----------
+    split
+        As `raygenex.data.opening.open_splits` returns it.
+    on_rows
+        Called after each block with its number of genes.
+
+    Raises
+    ------
+    DataError
+        If a promoter holds values other than 0 and 1, or two bases hot at one position, or a file is damaged.
+    """
+    counts = np.zeros((split.window, UNKNOWN + 1), dtype=np.int64)
+    if not split.window:
+        # The small columns, all that there is, were checked when the split was opened.
+        if on_rows is not None:
+            on_rows(split.rows)
+        return Scan(counts, 0, None, None)
+    with_unknown = 0
+    digests, sketches = [], []
+    for file in split.files:
+        for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES), split.window):
+            bases = block["sequence"]
+            for base in range(UNKNOWN + 1):
+                counts[:, base] += (bases == base).sum(axis=0)
+            with_unknown += int((bases == UNKNOWN).any(axis=1).sum())
+            digests.append(sequence_digests(bases))
+            sketches.append(sketch(bases))
+            if on_rows is not None:
+                on_rows(len(bases))
+    return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
+
+
+def locations(split: SplitData) -> Locations | None:
+    """Read where the genes of a split lie; None if not every file says it."""
+    found = [read_locations(file) for file in split.files]
+    known = [places for places in found if places is not None]
+    if len(known) < len(found):
+        return None
+    strands = [places.strand for places in known if places.strand is not None]
+    return Locations(
+        np.concatenate([places.chrom for places in known]),
+        np.concatenate([places.tss for places in known]),
+        np.concatenate(strands) if len(strands) == len(known) else None,
+    )
+
+
+def window_offsets(split: SplitData) -> tuple[int, int] | None:
+    """Return the first base of the windows and the one after the last, from the TSS; None if unknown or not common.
+
+    The windows are those that the run uses: cut around the middle of the stored ones.
+    """
+    firsts = set()
+    for file in split.files:
+        if file.first is None:
+            return None
+        firsts.add(file.first + crop_start(file.window, split.window))
+    first = firsts.pop()
+    return None if firsts else (first, first + split.window)
+
+
+def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[np.float64]]:
+    """Read the user's columns that every file of a split has."""
+    common = set.intersection(*(set(file.extra) for file in split.files))
+    names = [name for name in split.files[0].extra if name in common]
+    return {name: np.concatenate([read_extra(file, name) for file in split.files]) for name in names}
+
+
+def leak_genes(split: SplitData, found: Scan | None) -> SplitGenes:
+    """Return what the search for leaks needs of a split; without a scan, ids and places alone."""
+    places, offsets = locations(split), window_offsets(split)
+    return SplitGenes(
+        name=split.name,
+        gene_id=split.gene_id,
+        chrom=None if places is None else places.chrom,
+        tss=None if places is None else places.tss,
+        strand=None if places is None else places.strand,
+        first=None if offsets is None else offsets[0],
+        stop=None if offsets is None else offsets[1],
+        digests=None if found is None else found.digests,
+        sketches=None if found is None else found.sketches,
+    )

@@ -1,0 +1,1 @@
+"""HDF5 files of promoters: reading, checking and writing them."""

@@ -1,0 +1,471 @@
+"""Promoter files in HDF5: inspecting, reading and creating them.
+
+A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
+one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
+``geneName`` and ``data`` are understood too. Files that `data build` wrote also say where each gene lies (``chrom``,
+``tss``, ``strand``), and hold the user's own columns in the group ``extra``. The files of half-life features alone are
+the same without ``promoter``: their window is 0, and their sequences are read as (N, 0). This is the only module that
+opens HDF5; a handle lives no longer than the call that opened it, so that everything else can travel between processes.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex import sequence
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.hdf5.chunks import ChunkReader, NotPlainError, is_plain
+from raygenex.data.hdf5.limits import check_stored, refuse_foreign
+from raygenex.data.hdf5.schema import (
+    EXTRA_GROUP,
+    HALFLIFE_SCALES,
+    LOCATION_FIELDS,
+    PROMOTER,
+    Locations,
+    PromoterFile,
+    Table,
+    check_columns,
+    check_field,
+    check_unique,
+    find_fields,
+    one_hot_problem,
+)
+from raygenex.errors import DISK_ERRORS, DataError, RaygenexError, system_error
+from raygenex.files.locate import is_url, local_copy
+
+logger = logging.getLogger(__name__)
+
+MIB = 2**20
+CONTIGUOUS_CHUNK_BYTES = 8 * MIB
+MAX_CACHE_BYTES = 256 * MIB
+SMALL_CHUNK_ROWS = 1024
+# How HDF5's own library quotes the system, behind a time that breaks the line.
+_NUMBERED = re.compile(r"\berrno = (\d+)")
+
+
+def inspect(path: str, require_label: bool = True) -> PromoterFile:
+    """Read the metadata of a promoter file and check names, shapes and types; no values are read.
+
+    Parameters
+    ----------
+    path
+        A local path or an fsspec URL.
+    require_label
+        Whether a file without labels is an error.
+
+    Returns
+    -------
+    What is known of the file, with an absolute path.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a folder, no HDF5 or truncated, a field is missing or of a wrong shape or type, fields
+        differ in rows, or there are no rows.
+    """
+    path = path if is_url(path) else local_copy(path)
+    with _open(path) as handle, _damage_told(path):
+        fields = find_fields(handle, path, require_label)
+        check_stored(handle, path, fields, handle.id.get_filesize())
+        for field, name in fields.items():
+            check_field(path, field, name, handle[name].shape, handle[name].dtype)
+        counts = {name: handle[name].shape[0] for name in fields.values()}
+        promoter = handle[fields[PROMOTER]] if PROMOTER in fields else None
+        if len(set(counts.values())) > 1:
+            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row a gene")
+        rows, window = counts[fields["gene_id"]], 0 if promoter is None else int(promoter.shape[1])
+        if rows == 0:
+            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
+        itemsize = 0 if promoter is None else promoter.dtype.itemsize
+        chunk_rows = SMALL_CHUNK_ROWS
+        if promoter is not None:
+            row_bytes = window * 4 * itemsize
+            chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
+        first = handle.attrs.get("window_first")
+        build = handle.attrs.get("genome_build")
+        return PromoterFile(
+            path=path,
+            rows=rows,
+            window=window,
+            chunk_rows=min(int(chunk_rows), rows),
+            has_label="label" in fields,
+            fields=fields,
+            itemsize=itemsize,
+            has_locations=_has_locations(handle, path, rows, strands=promoter is not None),
+            extra=_extra_names(handle, rows),
+            first=None if first is None else int(first),
+            genome_build=None if build is None else str(build),
+            halflife_scale=_halflife_scale(handle, path),
+        )
+
+
+def read_table(file: PromoterFile) -> Table:
+    """Read and check the small columns of a whole file.
+
+    Parameters
+    ----------
+    file
+        As returned by `inspect`.
+
+    Returns
+    -------
+    Gene ids, half-life features and labels of all rows.
+
+    Raises
+    ------
+    DataError
+        If a value is not usable (an empty or repeated gene id, a half-life feature that is NaN or infinite, a label
+        other than 0 and 1), or the file is damaged.
+    """
+    with _open_known(file) as handle:
+        table = _read_columns(handle, file, 0, file.rows)
+    check_unique(file, table.gene_id)
+    return table
+
+
+def read_locations(file: PromoterFile) -> Locations | None:
+    """Read where the genes of a file lie; None if the file does not say.
+
+    Raises
+    ------
+    DataError
+        If a strand is neither + nor -, or the file is damaged.
+    """
+    if not file.has_locations:
+        return None
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows, "chrom or strand"):
+        chrom, tss = handle["chrom"].asstr()[:], handle["tss"][:].astype(np.int64)
+        strand = handle["strand"].asstr()[:] if "strand" in handle else None
+    if strand is not None and (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
+        raise DataError(f"{file.path}: the strand in row {wrong[0]} is {strand[wrong[0]]!r}; write + or -")
+    return Locations(chrom, tss, strand)
+
+
+def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
+    """Read a column that the user added: float64 or str objects, shape ``(N,)``; ``name`` is one of ``file.extra``.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    assert name in file.extra, name
+    field = f"{EXTRA_GROUP}/{name}"
+    with _open_known(file) as handle, _damage_named(file, 0, file.rows, field):
+        dataset = handle[field]
+        return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:].astype(np.float64)
+
+
+def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = None) -> dict[str, NDArray[Any]]:
+    """Read and check some rows.
+
+    Parameters
+    ----------
+    file
+        As returned by `inspect`.
+    start, stop
+        First row and the one after the last, counted from 0.
+    window
+        Bases to keep around the centre, cut like `raygenex.sequence.centre_crop`; 0 reads no bases, None keeps all.
+
+    Returns
+    -------
+    ``gene_id`` (n,) str objects, ``sequence`` (n, window) uint8 base indices (of a file without promoters, (n, 0)),
+    ``halflife`` (n, 8) float32 and, if the file has labels, ``label`` (n,) uint8.
+
+    Raises
+    ------
+    DataError
+        If ``window`` is longer than the promoters, a value is not usable, or the file is damaged.
+    """
+    window = _checked_window(file, window)
+    with _open_known(file) as handle:
+        return _read_block(handle, file, start, stop, window, _chunk_reader(handle, file, window))
+
+
+def iter_rows(
+    file: PromoterFile, start: int, stop: int, rows_per_block: int, window: int | None = None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Read some rows block by block with one handle; memory is bounded by a block and the chunks it touches.
+
+    Parameters
+    ----------
+    file, start, stop, window
+        As in `read_rows`.
+    rows_per_block
+        Rows to hold at once, at least 1; the last block may be shorter.
+
+    Yields
+    ------
+    What `read_rows` returns, for consecutive rows.
+
+    Raises
+    ------
+    DataError
+        As `read_rows` does.
+    """
+    assert rows_per_block >= 1, rows_per_block
+    window = _checked_window(file, window)
+    with _open_known(file) as handle:
+        reader = _chunk_reader(handle, file, window)
+        for first in range(start, stop, rows_per_block):
+            yield _read_block(handle, file, first, min(first + rows_per_block, stop), window, reader)
+
+
+def fingerprint(path: str) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits; ``path`` is a local path or an fsspec URL.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    try:
+        local = local_copy(path)
+        found = os.stat(local)
+        return _sha256(local, (found.st_ino, found.st_size, found.st_mtime_ns))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: str, _state: tuple[int, int, int]) -> str:
+    """Return the sha256 of a file; one that did not change is read once, however many trainings of a process ask."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
+    """Open a new promoter file without rows or labels, for `raygenex.data.hdf5.write.PromoterWriter` to fill and close.
+
+    Parameters
+    ----------
+    path
+        The local file to make; its folder must exist.
+    window
+        Bases a promoter; 0 for a file without promoters.
+    chunk_rows
+        Rows compressed together.
+    attrs
+        Attributes of the file.
+
+    Returns
+    -------
+    A handle with the resizable datasets ``gene_id``, ``halflife`` and, where there are bases, ``promoter``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made.
+    """
+    handle = h5py.File(path, "w", locking=False)
+    handle.attrs.update(attrs)
+    features = len(HALFLIFE_FEATURES)
+    handle.create_dataset("gene_id", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+    handle.create_dataset(
+        "halflife", (0, features), "float32", maxshape=(None, features), chunks=(SMALL_CHUNK_ROWS, features)
+    )
+    if window:
+        handle.create_dataset(
+            PROMOTER,
+            (0, window, 4),
+            bool,
+            maxshape=(None, window, 4),
+            chunks=(chunk_rows, window, 4),
+            compression="gzip",
+        )
+    return handle
+
+
+def add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> None:
+    """Add an empty resizable column to a file made by `create`; ``dtype`` is numeric, or object for text."""
+    stored = h5py.string_dtype() if np.dtype(dtype) == object else dtype
+    handle.create_dataset(name, (0,), stored, maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+
+
+def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bool:
+    found = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
+    if not found:
+        return False
+    # Without promoters nothing depends on the strand, and published tables leave it out.
+    needed = [name for name in LOCATION_FIELDS if strands or name != "strand" or "strand" in handle]
+    if missing := [name for name in needed if name not in found]:
+        raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
+    for name in found:
+        refuse_foreign(handle, path, name)
+    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
+    if not texts or handle["tss"].dtype.kind not in "iu":
+        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
+    return True
+
+
+def _extra_names(handle: h5py.File, rows: int) -> tuple[str, ...]:
+    group = handle.get(EXTRA_GROUP)
+    if not isinstance(group, h5py.Group):
+        return ()
+    names = tuple(name for name, column in group.items() if getattr(column, "shape", None) == (rows,))
+    for name in names:
+        refuse_foreign(handle, handle.filename, f"{EXTRA_GROUP}/{name}")
+    return names
+
+
+def _halflife_scale(handle: h5py.File, path: str) -> str:
+    scale = handle.attrs.get("halflife_scale", HALFLIFE_SCALES[0])
+    if scale not in HALFLIFE_SCALES:
+        known = " or ".join(HALFLIFE_SCALES)
+        raise DataError(f"{path}: the attribute halflife_scale is {scale!r}; it must be {known}")
+    return str(scale)
+
+
+@contextmanager
+def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
+    try:
+        # Locks fail on many network file systems and protect nothing here: files are replaced, never changed in place.
+        handle = h5py.File(local_copy(path), "r", locking=False, rdcc_nbytes=cache_bytes, rdcc_nslots=10007)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; name an HDF5 file in it, or several with a glob: {path}/*.h5") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user; change its permissions") from None
+    except OSError as error:
+        _raise_of_disk(error, path)
+        if "truncated file" in str(error):
+            raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
+        if "signature not found" in str(error):
+            raise DataError(
+                f"{path} is not an HDF5 file; name a file with gene_id, halflife, promoter, label"
+            ) from None
+        raise DataError(f"{path} cannot be opened as HDF5 ({error}); copy or download it again") from None
+    with handle:
+        try:
+            yield handle
+        except MemoryError:
+            raise DataError(
+                f"{path} holds values that do not fit into the memory; split it into several files"
+            ) from None
+
+
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """Name the file in what h5py raises on a damaged one; errors of the disk and of this package stay themselves."""
+    try:
+        yield
+    except RaygenexError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        _raise_of_disk(error, path)
+        # What is wrong inside a file, h5py says by nearly any class.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
+
+
+def _raise_of_disk(error: Exception, path: str) -> None:
+    """Raise what HDF5 says of a disk as the system's own error."""
+    number = system_error(error)
+    if found := _NUMBERED.search(str(error)):
+        number = int(found[1])
+    if number in DISK_ERRORS:
+        raise OSError(number, os.strerror(number), path) from error
+
+
+@contextmanager
+def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
+    # A chunk that does not fit the cache is decompressed again for every block that touches it.
+    band = file.stored_row_bytes * file.chunk_rows
+    with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
+        with _damage_told(file.path):
+            shape = getattr(handle.get(PROMOTER), "shape", None)
+        if shape != ((file.rows, file.window, 4) if file.window else None):
+            raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
+        yield handle
+
+
+def _checked_window(file: PromoterFile, window: int | None) -> int:
+    if window is None:
+        return file.window
+    if window > file.window:
+        raise DataError(f"{file.path}: a window of {window} bases is longer than its promoters of {file.window} bases")
+    return window
+
+
+def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> Table:
+    with _damage_named(file, start, stop):
+        gene_id = handle[file.fields["gene_id"]].asstr()[start:stop]
+        halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
+        label = handle[file.fields["label"]][start:stop] if file.has_label else None
+    table = Table(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
+    check_columns(file, start, table, label)
+    return table
+
+
+def _chunk_reader(handle: h5py.File, file: PromoterFile, window: int) -> ChunkReader | None:
+    """Return what reads the middle ``window`` of promoters without HDF5's filters, where their file is plain enough."""
+    if not window:
+        return None
+    with _damage_told(file.path):
+        dataset = handle[PROMOTER]
+        return ChunkReader(dataset, sequence.crop_start(file.window, window), window) if is_plain(dataset) else None
+
+
+def _read_block(
+    handle: h5py.File, file: PromoterFile, start: int, stop: int, window: int, reader: ChunkReader | None
+) -> dict[str, NDArray[Any]]:
+    assert 0 <= start <= stop <= file.rows, (start, stop, file.rows)
+    table = _read_columns(handle, file, start, stop)
+    bases = _read_bases(handle, file, table, start, window, reader)
+    block = {"gene_id": table.gene_id, "sequence": bases, "halflife": table.halflife}
+    if table.label is not None:
+        block["label"] = table.label
+    return block
+
+
+def _read_bases(
+    handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int, reader: ChunkReader | None
+) -> NDArray[np.uint8]:
+    """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
+    stop = start + len(table.gene_id)
+    if not window:
+        return np.empty((stop - start, 0), dtype=np.uint8)
+    if reader is not None:
+        try:
+            return reader.read(start, stop)
+        except NotPlainError as reason:
+            logger.debug("%s: rows %d to %d are read through HDF5: %s", file.path, start, stop - 1, reason)
+    # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
+    first = sequence.crop_start(file.window, window)
+    with _damage_named(file, start, stop):
+        one_hot = handle[PROMOTER][start:stop, first : first + window]
+    try:
+        return sequence.from_one_hot(one_hot)
+    except ValueError:
+        # A file may hold more in a byte than true and false.
+        values = one_hot.view(np.uint8) if one_hot.dtype == np.bool_ else one_hot
+        raise DataError(one_hot_problem(file, table.gene_id, values, first)) from None
+
+
+@contextmanager
+def _damage_named(file: PromoterFile, start: int, stop: int, text: str | None = None) -> Iterator[None]:
+    """Name the file and rows of what cannot be read; ``text`` is the field of text among it, by default the ids."""
+    with _damage_told(file.path):
+        try:
+            yield
+        except UnicodeDecodeError:
+            name = text or file.fields["gene_id"]
+            raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
+        except OSError as error:
+            _raise_of_disk(error, file.path)
+            raise DataError(
+                f"{file.path} is damaged somewhere in rows {start} to {stop - 1} ({error}); copy or download it again"
+            ) from None

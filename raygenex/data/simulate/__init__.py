@@ -1,0 +1,1 @@
+"""Simulated promoters, whose truth is known."""

@@ -1,0 +1,170 @@
+"""Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.data import SPLITS, GroupSplit, SimilaritySplit
+from raygenex.config.run import RunConfig
+from raygenex.data.check.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
+from raygenex.data.extras import groups_of
+from raygenex.data.hdf5.read import iter_rows
+from raygenex.data.hdf5.schema import EXTRA_GROUP
+from raygenex.data.hdf5.write import SplitWriters
+from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.splits.file import SplitTable, apply_split, write_split
+from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign
+from raygenex.errors import DataError
+from raygenex.files.dataset_folder import refuse_own_input
+from raygenex.files.lock import probe
+from raygenex.terminal.progress import progress
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """A new split."""
+
+    output: str
+    """Absolute path of the split file."""
+    counts: dict[str, int]
+    """Genes of train, valid and test."""
+    left_out: int
+    """Genes that a split file does not name."""
+    rule: dict[str, Any]
+    """The rule as it was applied."""
+    files: dict[str, str]
+    """Absolute paths of the promoter files that were written, by split."""
+
+
+def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool = False) -> SplitResult:
+    """Split all genes of the configured files by the section ``split``.
+
+    Parameters
+    ----------
+    config
+        Its sections data (all files count, whatever split they are in) and split.
+    output
+        The split file to write.
+    folder
+        Where to write train.h5, valid.h5 and test.h5 of the new split; None writes none.
+    overwrite
+        Whether files that exist are replaced.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or written, or the genes lack what the rule needs.
+    """
+    target = Path(output).absolute()
+    if target.suffix != ".tsv":
+        raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
+    _check_writable(target.parent)
+    targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
+    for path in (target, *targets.values()):
+        if path.exists() and not overwrite:
+            raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
+    splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
+    if isinstance(config.split, SimilaritySplit) and not next(iter(splits.values())).window:
+        without = next(iter(splits.values())).files[0].path
+        raise DataError(f"split.rule similarity compares promoters, and {without} has none: {NO_SIMILARITY}")
+    tables = [getattr(config.split, name, None) for name in ("table", "file")]
+    sources = [file.path for split in splits.values() for file in split.files]
+    refuse_own_input([target, *targets.values()], [*sources, *filter(None, tables)], "this split")
+    columns = _columns(splits)
+    table = assign(_genes(config, splits, columns), config.split)
+    known = np.array([name is not None for name in table.split])
+    if not known.any():
+        raise DataError("the split file names none of the genes: use the split of these genes")
+    kept = SplitTable(table.gene_id[known], table.chrom[known], table.group[known], table.split[known], table.rule)
+    written = _write(splits, kept, columns, targets, overwrite) if targets else {}
+    write_split(kept, target, overwrite)
+    return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
+
+
+def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> Genes:
+    found = list(splits.values())
+    gene_id = np.concatenate([split.gene_id for split in found])
+    offsets = {window_offsets(split) for split in found}
+    offset = offsets.pop() if len(offsets) == 1 else None
+    sketches = None
+    if isinstance(config.split, SimilaritySplit):
+        with progress("comparing promoters", len(gene_id)) as advance:
+            scans = [scan(split, lambda rows: advance(rows, "")) for split in found]
+            sketches = np.concatenate([one.sketches for one in scans if one.sketches is not None])
+    group = None
+    if isinstance(config.split, GroupSplit):
+        prefix = f"{EXTRA_GROUP}/"
+        extra = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+        group = groups_of(config.split, gene_id, extra)
+    return Genes(
+        gene_id=gene_id,
+        chrom=columns.get("chrom"),
+        # Without its window a TSS does not tell which genes overlap.
+        tss=None if offset is None else columns.get("tss"),
+        strand=columns.get("strand"),
+        first=None if offset is None else offset[0],
+        stop=None if offset is None else offset[1],
+        group=group,
+        promoter_sketch=sketches,
+    )
+
+
+def _write(
+    splits: dict[str, SplitData],
+    table: SplitTable,
+    columns: dict[str, NDArray[Any]],
+    targets: dict[str, Path],
+    overwrite: bool,
+) -> dict[str, str]:
+    """Copy every gene, whole, into the file of its new split; a file of a split without genes goes."""
+    wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
+    first = next(iter(splits.values())).files[0]
+    attrs: dict[str, str | int | float] = {"halflife_scale": first.halflife_scale}
+    offsets = {file.first for split in splits.values() for file in split.files}
+    builds = {file.genome_build for split in splits.values() for file in split.files}
+    stored = {file.window for split in splits.values() for file in split.files}
+    if len(stored) > 1:
+        raise DataError(f"the files hold promoters of {sorted(stored)} bases: split files of one length")
+    if len(offsets) == 1 and first.first is not None:
+        attrs["window_first"] = first.first
+    if len(builds) == 1 and first.genome_build is not None:
+        attrs["genome_build"] = first.genome_build
+    total = sum(split.rows for split in splits.values())
+    start = 0
+    with (
+        SplitWriters(wanted, first.window, overwrite=overwrite, attrs=attrs) as writers,
+        progress("writing genes", total) as advance,
+    ):
+        for file in (file for split in splits.values() for file in split.files):
+            for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES)):
+                here = slice(start, start + len(block["gene_id"]))
+                more = {column: values[here] for column, values in columns.items()}
+                places = apply_split(table, block["gene_id"])
+                writers.append(places, block["gene_id"], block["sequence"], block["halflife"], block["label"], more)
+                advance(here.stop - start, "")
+                start = here.stop
+    for name in targets.keys() - wanted.keys():
+        targets[name].unlink(missing_ok=True)
+    return {name: str(path) for name, path in wanted.items()}
+
+
+def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
+    """Return the optional columns that every file has, by their name in it, over all genes in their order."""
+    found: list[dict[str, NDArray[Any]]] = []
+    for split in splits.values():
+        places = locations(split)
+        extra = {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()}
+        found.append(({} if places is None else places.columns()) | extra)
+    names = [name for name in found[0] if all(name in columns for columns in found)]
+    return {name: np.concatenate([columns[name] for columns in found]) for name in names}
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that the split file cannot go to, before the promoter files are written."""
+    try:
+        probe(folder)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None

@@ -1,0 +1,1 @@
+"""Figures and pages: colours, axes and what all of them share."""

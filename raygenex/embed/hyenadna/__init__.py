@@ -1,0 +1,1 @@
+"""HyenaDNA: the network, its long convolutions, and its public weights."""

@@ -1,0 +1,313 @@
+"""The folder of an explanation: a manifest, and for each method parts named by their genes.
+
+The part ``saliency/part-00000032-00000064.npz`` holds the explained genes 32 to 63. It is written aside and renamed,
+so a part is whole or absent; which genes are done is read from the names.
+"""
+
+import contextlib
+import errno
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raygenex.config.run import RunConfig
+from raygenex.errors import CheckpointError, RaygenexError
+from raygenex.files import leftovers
+from raygenex.files.json_file import load_json
+from raygenex.files.whole import replace_text, whole_file
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+SCORES = "scores"
+"""The folder of what every method stands beside: scores, labels and the output of the first dense layer."""
+# What a damaged zip file raises, beside errors of values and of files.
+_UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
+# What raygenex wrote aside before files had the names of `raygenex.files.whole`, with the number of the process.
+_EARLIER_LEFTOVER = re.compile(r"^\.part-\d+-\d+\.npz\.\d+$")
+# Names that become folders: none of them leads out of the folder of the explanation.
+_FOLDER = r"^[A-Za-z][A-Za-z0-9_]*$"
+_AGAIN = "run `raygenex explain` again, it adds what is missing"
+
+
+class MethodRecord(BaseModel):
+    """What is known of one method: what its numbers depend on, how far it is, and how well it did."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What this method's numbers depend on beside the model and the data."""
+    complete: bool = False
+    genes: int = 0
+    """Genes that are done."""
+    seconds: float = 0.0
+    """Time that the actors spent on them, summed over actors and runs."""
+    largest_delta: float | None = None
+    """Largest gap between the sum of a gene's attributions and the change of its logit, in logits."""
+    unconverged: int | None = None
+    """Genes whose gap is above ``explain.tolerance`` times that change and above ``FLOOR`` of
+    `raygenex.explain.methods.integrated`."""
+
+
+class Manifest(BaseModel):
+    """What an explanation was made from, and what is in its folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    package_version: str
+    checkpoint: str
+    """The model as it was named: a registered one by its name, any other by its folder."""
+    checkpoint_sha256: str
+    run_name: str
+    model_kind: str
+    split: Annotated[str, Field(pattern=_FOLDER)]
+    genes: int
+    """Genes that are explained."""
+    window: int
+    """Bases of a promoter; 0 for a model that reads no DNA."""
+    window_first: int
+    """Where the window's first base lies, in bases from the TSS."""
+    window_first_assumed: bool = False
+    """Whether nothing said where the window lies, and it was taken as centred on the TSS."""
+    threshold: float
+    """Probability from which a gene is called high."""
+    confidence: float
+    """Level of the intervals in the tables, such as 0.95."""
+    fingerprints: list[str]
+    """The sha256 of each file of the split."""
+    methods: dict[Annotated[str, Field(pattern=_FOLDER)], MethodRecord] = Field(default_factory=dict)
+    derived: str | None = None
+    """What the tables and figures were made from, as a hash; None while they are not all there."""
+    summary: dict[str, Any] | None = None
+    """The numbers that the tables end in."""
+
+    def differences(self, other: "Manifest") -> list[str]:
+        """Name, in words, everything that makes the other folder's numbers those of something else."""
+        words = {
+            "checkpoint_sha256": "checkpoint",
+            "window": "window",
+            "genes": "number of genes",
+            "split": "split",
+        }
+        found = []
+        for field, word in words.items():
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine != theirs:
+                found.append(f"{word} ({str(mine)[:12]} there, {str(theirs)[:12]} here)")
+        if self.fingerprints != other.fingerprints:
+            found.append(f"data of the {other.split} split")
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a method, and the explained genes that it holds."""
+
+    path: Path
+    start: int
+    stop: int
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Return the folder of the configured split's explanation."""
+    return Path(config.folder, "explain", config.explain.split)
+
+
+def refuse_differences(folder: Path, differences: list[str]) -> None:
+    """Raise a CheckpointError that names what a folder was made from otherwise, if anything."""
+    if differences:
+        raise CheckpointError(
+            f"the explanation in {folder} is of another {' and another '.join(differences)}: "
+            "pass --force to replace it, or use another name"
+        )
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Read the manifest of an explanation; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or a later version of raygenex wrote it.
+    """
+    path = folder / MANIFEST
+    try:
+        values = load_json(path)
+        if values.get("schema_version", 0) > SCHEMA_VERSION:
+            raise CheckpointError(
+                f"the explanation in {folder} was written by a later raygenex: upgrade, or pass --force to replace it"
+            )
+        return Manifest.model_validate(values)
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError):
+        raise CheckpointError(f"{path} is damaged: pass --force to `raygenex explain` to start again") from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest aside and rename it into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
+    """Write consecutive explained genes of one method.
+
+    Parameters
+    ----------
+    folder
+        The method's folder; made if it is not there.
+    start
+        Number of the first gene among those that are explained, from 0.
+    columns
+        Arrays with one entry a gene, among them ``gene_id``.
+
+    Returns
+    -------
+    The part's path.
+    """
+    count = len(columns["gene_id"])
+    assert all(len(column) == count for column in columns.values()), "one entry a gene in every column"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"part-{start:08d}-{start + count:08d}.npz"
+    values = {name: _plain(column) for name, column in columns.items()}
+    with whole_file(path, sweep=False) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **values)
+    return path
+
+
+def _plain(column: NDArray[Any]) -> NDArray[Any]:
+    """Return text as fixed-width unicode, which needs no pickle, and numbers as they are."""
+    return column.astype(str) if column.dtype.kind in "OT" else np.asarray(column)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed while writing one method."""
+    leftovers.remove_leftovers(folder)
+    for path in folder.glob(".part-*"):
+        if _EARLIER_LEFTOVER.match(path.name):
+            path.unlink()
+
+
+def list_parts(folder: Path) -> list[Part]:
+    """Return the parts of one method in the order of their genes, damaged ones too."""
+    found = []
+    for path in folder.glob("part-*.npz"):
+        if match := _PART.match(path.name):
+            found.append(Part(path, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda part: part.start)
+
+
+def read_part(part: Part, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read one part, or the columns of it that are named; every byte that is read is checked against its checksum.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged.
+    """
+    with _opened(part) as file:
+        columns = {name: file[name] for name in file.files if names is None or name in names}
+    if not columns or any(len(column) != part.stop - part.start for column in columns.values()):
+        raise CheckpointError(f"{part.path} does not hold the genes of its name: {_AGAIN}")
+    return columns
+
+
+@contextlib.contextmanager
+def _opened(part: Part) -> Iterator[Any]:
+    try:
+        with np.load(part.path, allow_pickle=False) as file:
+            yield file
+    except RaygenexError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, *_UNZIP) as error:
+        # The system numbers its errors; one of them may be of a place outside a file, which flipped bits name.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            error.filename = error.filename or str(part.path)
+            raise
+        raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
+
+
+def damaged_parts(folder: Path) -> list[Part]:
+    """Return the parts of one method that cannot be read; every byte of all of them is."""
+    found = []
+    for part in list_parts(folder):
+        try:
+            read_part(part)
+        except CheckpointError:
+            found.append(part)
+    return found
+
+
+def missing_ranges(folder: Path, genes: int, damaged: Collection[Part]) -> list[tuple[int, int]]:
+    """Return the ranges of explained genes, of ``genes``, that no part of one method but the ``damaged`` holds."""
+    gaps = []
+    reached = 0
+    for part in list_parts(folder):
+        if part in damaged:
+            continue
+        if part.start > reached:
+            gaps.append((reached, part.start))
+        reached = max(reached, part.stop)
+    if reached < genes:
+        gaps.append((reached, genes))
+    return gaps
+
+
+def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read all parts of one method, joined in the order of their genes.
+
+    Parameters
+    ----------
+    folder
+        The method's folder.
+    genes
+        Genes that must be there; None: as many as the last part says.
+    names
+        Columns that are read; None: all.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no part, genes are missing or doubled, a part is damaged, or parts differ in their columns.
+    """
+    parts = list_parts(folder)
+    reached = 0
+    for part in parts:
+        if part.start > reached:
+            raise CheckpointError(f"{folder} lacks the explained genes {reached} to {part.start - 1}: {_AGAIN}")
+        if part.start < reached:
+            raise CheckpointError(f"{part.path} holds genes that another part holds too: pass --force to start again")
+        reached = part.stop
+    if not parts or reached < (genes or 0):
+        raise CheckpointError(f"{folder} holds {reached} of {genes or 'all'} explained genes: {_AGAIN}")
+    columns = [read_part(part, names) for part in parts]
+    for part, read in zip(parts, columns, strict=True):
+        if set(read) != set(columns[0]):
+            raise CheckpointError(f"{part.path} has other columns than {parts[0].path}: pass --force to start again")
+    return {name: np.concatenate([read[name] for read in columns]) for name in columns[0]}
+
+
+def column_names(folder: Path) -> set[str]:
+    """Return the names of the columns of one method, from its first part.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no part, or the first is damaged.
+    """
+    parts = list_parts(folder)
+    if not parts:
+        raise CheckpointError(f"{folder} holds no explained genes: {_AGAIN}")
+    with _opened(parts[0]) as file:
+        return set(file.files)

@@ -1,0 +1,133 @@
+"""The tables and figures of an explanation, made anew from its parts whenever something that they show changes."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.read import fingerprint
+from raygenex.explain.genes import Genes
+from raygenex.explain.parts import SCORES, Manifest, column_names, read_parts
+from raygenex.explain.results.draw import draw_results
+from raygenex.explain.results.explained import Explained
+from raygenex.explain.results.feature_importance import measurable, permutation_importance, write_importance
+
+logger = logging.getLogger(__name__)
+
+_FOLDERS = ("figures", "logos", "motifs")
+_FILES = ("*.csv", "projection.*", "top_*.npz")
+_DRAWN = ("smoothing", "top_positions", "top_genes", "neighbours", "min_distance", "discover")
+"""Keys of the section ``explain`` that tables and figures depend on, and parts do not; ``motifs`` counts by content."""
+
+
+class _Parts(Mapping[str, NDArray[Any]]):
+    """The columns of one method, each read when it is asked for: the hypothetical ones are large and seldom needed."""
+
+    def __init__(self, folder: Path, genes: int) -> None:
+        self._folder = folder
+        self._genes = genes
+        self._names = column_names(folder)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return read_parts(self._folder, self._genes, (name,))[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def derived_key(config: RunConfig, manifest: Manifest) -> str:
+    """Return a hash of everything that the tables and figures depend on.
+
+    Raises
+    ------
+    DataError
+        If ``explain.motifs`` cannot be read.
+    """
+    shown = {name for name, record in manifest.methods.items() if record.complete} | set(config.explain.methods)
+    found = manifest.model_dump(mode="json", exclude={"derived", "summary", "methods", "checkpoint", "run_name"})
+    found["methods"] = {name: manifest.methods[name].settings for name in sorted(shown | {SCORES})}
+    found["drawn"] = {name: getattr(config.explain, name) for name in _DRAWN}
+    found["motifs"] = config.explain.motifs and fingerprint(config.explain.motifs)
+    found["seed"] = config.seed
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) -> dict[str, Any]:
+    """Write the tables and figures of every method that is complete.
+
+    Returns
+    -------
+    ``smoothing`` (bases of the moving average in the profiles), ``projection`` (as projection.json, or None),
+    ``agreement`` (rows of agreement.csv; None for what is undefined), ``halflife`` (``feature``, ``drop``, ``low`` and
+    ``high`` of the most important feature, or None) and ``notes``, sentences on what is not drawn.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If a package is missing, or ``explain.motifs`` cannot be used.
+    CheckpointError
+        If parts are missing or damaged.
+    """
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in {path for pattern in _FILES for path in folder.glob(pattern)}:
+        path.unlink()
+    scores = read_parts(folder / SCORES, manifest.genes)
+    methods = [name for name, record in manifest.methods.items() if record.complete and name != SCORES]
+    notes: list[str] = []
+    halflife = _importance(folder, scores, manifest, notes) if "halflife" in methods else None
+    explained = Explained(
+        scores["gene_id"],
+        scores["label"],
+        scores["probability"],
+        scores["dense"],
+        manifest.threshold,
+        manifest.split,
+        manifest.window_first,
+        manifest.confidence,
+        config.seed,
+        genes.bases() if manifest.window and set(methods) - {"halflife"} else None,
+        genes.halflife,
+    )
+    drawn = draw_results(
+        folder, config.explain, explained, methods, lambda method: _Parts(folder / method, manifest.genes)
+    )
+    for note in notes + drawn.notes:
+        logger.info("%s", note)
+    return {
+        "smoothing": config.explain.smoothing,
+        "projection": drawn.numbers.get("projection"),
+        "agreement": drawn.numbers.get("agreement", []),
+        "halflife": halflife,
+        "notes": notes + drawn.notes,
+    }
+
+
+def _importance(
+    folder: Path, scores: Mapping[str, NDArray[Any]], manifest: Manifest, notes: list[str]
+) -> dict[str, Any] | None:
+    """Write the importance of half-life features, and return that of the most important one."""
+    permuted = read_parts(folder / "halflife", manifest.genes, ("permuted",))["permuted"]
+    if not permuted.shape[1] or not measurable(scores["label"]):
+        notes.append("no importance of half-life features: it needs labels, two genes or more of each class")
+        return None
+    found = permutation_importance(scores["label"], scores["logit"], permuted, manifest.confidence)
+    write_importance(folder / "halflife_importance.csv", found)
+    best = int(np.argmax(found.drop))
+    values = {name: float(getattr(found, name)[best]) for name in ("drop", "low", "high")}
+    return {"feature": found.largest} | values

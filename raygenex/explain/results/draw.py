@@ -1,0 +1,310 @@
+"""Tables, figures and pages of an explained split, drawn from what was computed for its genes."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.explain import ExplainConfig
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.errors import DataError
+from raygenex.explain.captions import COLOURING_WORDS, caption
+from raygenex.explain.results import figures
+from raygenex.explain.results.agreement import agreement
+from raygenex.explain.results.explained import Columns, Drawn, Explained
+from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_regions
+from raygenex.explain.results.motifs import complete_stretch, discover, known_motifs, match, write_motifs
+from raygenex.explain.results.profile import mean_importance, profiles, top_positions, write_profiles, write_top
+from raygenex.explain.results.projection import FEWEST, project, write_projection
+from raygenex.explain.results.projection_page import write_page
+from raygenex.explain.results.saving import save_figure, write_table
+from raygenex.files.whole import replace_text
+
+LOGOS = 6
+"""Strongest stretches that have a logo, one a gene at most."""
+
+LOGO_WIDTH = 40
+"""Bases of such a stretch, of a shorter window all."""
+
+# Where contributions of all four bases come from, the most faithful first.
+_HYPOTHETICAL = ("deeplift", "integrated_gradients", "mutagenesis", "input_x_gradient", "saliency")
+
+
+def draw_results(
+    folder: Path,
+    settings: ExplainConfig,
+    explained: Explained,
+    methods: Sequence[str],
+    read: Callable[[str], Columns],
+) -> Drawn:
+    """Write everything that is drawn from the scores and attributions of a split.
+
+    Parameters
+    ----------
+    folder
+        That of the split's results, which is there: tables, ``projection.html``, ``figures/``, ``logos/`` and
+        ``motifs/`` are written into it, ``halflife_importance.csv`` is read where it is there.
+    settings
+        The section ``explain``.
+    explained
+        The genes.
+    methods
+        Those that are complete.
+    read
+        Returns the columns of a method, all genes in the order of ``explained``; called anew for each use, so that
+        few methods are in memory at a time.
+
+    Raises
+    ------
+    DataError
+        If ``explain.motifs`` cannot be read, which is found before anything is drawn.
+    ConfigError
+        If a package of the extras is missing.
+    """
+    known = known_motifs(settings.motifs)
+    drawn = Drawn()
+    _projection(folder, settings, explained, drawn)
+    along = [name for name in methods if name != "halflife"]
+    means = {name: _method(folder, settings, explained, name, read(name), drawn) for name in along}
+    _agreements(folder, explained, means, read, drawn)
+    if "halflife" in methods:
+        _halflife(folder, explained, read("halflife"), drawn)
+    if settings.discover:
+        _motifs(folder, explained, along, read, known, drawn)
+    (folder / "figures").mkdir(exist_ok=True)
+    replace_text(folder / "figures" / "captions.json", json.dumps(drawn.captions, indent=2) + "\n")
+    return drawn
+
+
+def _projection(folder: Path, settings: ExplainConfig, explained: Explained, drawn: Drawn) -> None:
+    genes, width = explained.dense.shape
+    if not width:
+        drawn.notes.append("no projection: the model has no dense layer")
+        return
+    if genes < FEWEST:
+        drawn.notes.append(f"no projection: {genes} genes are explained, it needs {FEWEST}")
+        return
+    found = project(
+        explained.gene_id,
+        explained.dense,
+        explained.probability,
+        explained.label,
+        explained.threshold,
+        settings.neighbours,
+        settings.min_distance,
+        explained.seed,
+    )
+    drawn.numbers["projection"] = found.numbers
+    write_projection(folder, found)
+    text = f"UMAP of the first dense layer's output ({width} values a gene), {found.numbers['neighbours']} neighbours."
+    title = f"How the network sees {genes:,} genes of {explained.split}"
+    write_page(folder / "projection.html", found, title, caption(text, genes, explained.split))
+    for colouring in figures.COLOURINGS:
+        drawn.add(
+            folder,
+            f"projection_{colouring}",
+            (4.2, 3.9),
+            partial(figures.projection, found=found, colouring=colouring),
+            f"Genes by {COLOURING_WORDS[colouring]}",
+            caption(text, genes, explained.split),
+        )
+
+
+def _method(
+    folder: Path, settings: ExplainConfig, explained: Explained, method: str, columns: Columns, drawn: Drawn
+) -> NDArray[np.float64]:
+    """Write the profile, the top positions and the logos of a method; returns the mean importance, not smoothed."""
+    attribution = _of(explained, columns)
+    high = explained.probability >= explained.threshold
+    genes = len(attribution)
+    found = profiles(
+        attribution, high, explained.window_first, settings.smoothing, explained.confidence, explained.seed
+    )
+    write_profiles(folder / f"importance_{method}.csv", found)
+    name = figures.METHOD_NAMES[method]
+    drawn.add(
+        folder,
+        f"importance_{method}",
+        (6.2, 3.2),
+        partial(figures.importance_profile, found=found, smoothing=settings.smoothing),
+        f"{name}: importance along the promoter",
+        caption(
+            "Mean absolute attribution at every position; the dotted line is the TSS.",
+            *(genes, explained.split, method, settings.smoothing, explained.confidence),
+        ),
+    )
+    top = top_positions(
+        attribution,
+        *(explained.gene_id, explained.probability, explained.threshold, explained.window_first),
+        *(settings.top_positions, settings.top_genes),
+    )
+    write_top(folder, method, top)
+    if len(top.gene_id) and len(top.position):
+        text = (
+            f"Attributions of the {len(top.position)} positions that matter most to the {top.predicted_high:,} genes "
+            f"predicted high, for those with the highest probability."
+        )
+        for order in ("probability", "clustered"):
+            drawn.add(
+                folder,
+                f"top_{method}" if order == "probability" else f"top_{method}_clustered",
+                (5.0, 5.0),
+                partial(figures.top_heatmap, top=top, order=order),
+                f"{name}: the most important positions",
+                caption(text, len(top.gene_id), explained.split, method),
+            )
+    else:
+        drawn.notes.append(f"{method}: no top positions, as no gene is predicted high")
+    if explained.bases is not None:
+        _logos(folder, explained, explained.bases, attribution, method)
+    return mean_importance(attribution)
+
+
+def _logos(
+    folder: Path, explained: Explained, bases: NDArray[np.uint8], attribution: NDArray[np.floating], method: str
+) -> None:
+    regions = strongest_regions(attribution, LOGO_WIDTH, LOGOS, per_gene=1)
+    rows = []
+    for rank, region in enumerate(regions, start=1):
+        first = explained.window_first + region.start
+        inside = slice(region.start, region.stop)
+        name = f"{method}_{rank}"
+        save_figure(
+            folder / "logos",
+            name,
+            (6.2, 1.7),
+            partial(
+                contribution_logo,
+                bases=bases[region.row, inside],
+                attribution=attribution[region.row, inside],
+                first=first,
+            ),
+        )
+        last = explained.window_first + region.stop - 1
+        rows.append((f"{name}.svg", explained.gene_id[region.row], first, last, f"{region.score:.6g}"))
+    names = ("file", "gene_id", "first", "last", "sum_of_absolute_attributions")
+    write_table(folder / "logos" / f"{method}.csv", names, rows)
+
+
+def _agreements(
+    folder: Path,
+    explained: Explained,
+    means: Mapping[str, NDArray[np.float64]],
+    read: Callable[[str], Columns],
+    drawn: Drawn,
+) -> None:
+    rows = []
+    for one, other in combinations(means, 2):
+        found = agreement(_of(explained, read(one)), _of(explained, read(other)))
+        low, high = found.quartiles
+        rows.append((one, other, *map(_known, (found.median, low, high)), found.genes))
+        text = "Mean absolute attribution of every position by two methods, a dot a position."
+        drawn.add(
+            folder,
+            f"agreement_{one}_{other}",
+            (3.9, 3.7),
+            partial(
+                figures.agreement_scatter,
+                methods=(one, other),
+                x=means[one],
+                y=means[other],
+                spearman=found.median,
+            ),
+            f"{figures.METHOD_NAMES[one]} and {figures.METHOD_NAMES[other]}",
+            caption(text, len(explained.gene_id), explained.split),
+        )
+    if rows:
+        names = ("method", "other", "spearman_median", "spearman_lower_quartile", "spearman_upper_quartile", "genes")
+        write_table(folder / "agreement.csv", names, rows)
+        drawn.numbers["agreement"] = [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _known(value: float) -> float | None:
+    """Return None for NaN, which is an empty field in CSV and null in JSON."""
+    return None if math.isnan(value) else value
+
+
+def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
+    attribution = _of(explained, columns)
+    genes = len(attribution)
+    drawn.add(
+        folder,
+        "halflife",
+        (4.8, 3.6),
+        partial(
+            figures.halflife_strips, attribution=attribution, features=HALFLIFE_FEATURES, values=explained.halflife
+        ),
+        "What the half-life features add to the score",
+        caption("Shapley values of the half-life features, a dot a gene.", genes, explained.split),
+    )
+    table = folder / "halflife_importance.csv"
+    if table.is_file():
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+        features = [row["feature"] for row in rows]
+        drop, low, high = ([float(row[key]) for row in rows] for key in ("drop", "low", "high"))
+        drawn.add(
+            folder,
+            "halflife_importance",
+            (4.2, 3.0),
+            partial(figures.permutation_bars, features=features, drop=drop, low=low, high=high),
+            "What the AUROC loses without a feature",
+            caption(
+                "Loss of AUROC when a feature is shuffled among the genes, with intervals of "
+                f"{100 * explained.confidence:g} % by DeLong's method.",
+                *(genes, explained.split),
+            ),
+        )
+
+
+def _motifs(
+    folder: Path,
+    explained: Explained,
+    methods: Iterable[str],
+    read: Callable[[str], Columns],
+    known: Mapping[str, NDArray[np.float64]] | None,
+    drawn: Drawn,
+) -> None:
+    for method in sorted(methods, key=_HYPOTHETICAL.index):
+        columns = read(method)
+        if "hypothetical" in columns and explained.bases is not None:
+            break
+    else:
+        drawn.notes.append("no motifs: no method kept what each base would contribute; set explain.hypothetical=true")
+        return
+    _of(explained, columns)
+    hypothetical = columns["hypothetical"]
+    try:
+        patterns = discover(explained.bases, hypothetical)
+    except DataError as error:
+        # The other results stand.
+        drawn.notes.append(f"no motifs: {error}")
+        return
+    stretch = complete_stretch(hypothetical)
+    if stretch.stop - stretch.start < hypothetical.shape[1]:
+        places = [explained.window_first + at for at in (stretch.start, stretch.stop - 1)]
+        drawn.notes.append(
+            f"motifs of {method}: only the bases {places[0]:+,} to {places[1]:+,} from the TSS are searched, "
+            "the longest stretch that no gene lacks"
+        )
+    matches = match(patterns, known) if known is not None else None
+    note = write_motifs(folder / "motifs", patterns, matches, len(known or ()))
+    if note:
+        drawn.notes.append(f"motifs of {method}: {note}")
+    for one in patterns:
+        save_figure(
+            folder / "motifs",
+            one.name,
+            (max(0.22 * len(one.frequency) + 0.8, 2.0), 1.7),
+            partial(frequency_logo, frequency=one.frequency),
+        )
+
+
+def _of(explained: Explained, columns: Columns) -> NDArray[np.float32]:
+    assert np.array_equal(columns["gene_id"], explained.gene_id), "a method explained other genes"
+    return columns["attribution"]

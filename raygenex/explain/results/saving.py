@@ -1,0 +1,44 @@
+"""How results are written: tables as CSV, figures as SVG and PNG, each whole or not at all."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from raygenex.drawing.figures import DPI, save
+from raygenex.files.whole import replace_text, whole_file
+
+
+def write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV, its first row the names of the columns, into a folder that is made if need be."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, stream.getvalue())
+
+
+def save_figure(folder: Path, name: str, size: tuple[float, float], plot: Callable[[Axes], Axes]) -> None:
+    """Draw on a new figure and write it as NAME.svg and NAME.png.
+
+    Parameters
+    ----------
+    folder, name
+        Where to; the folder is made if need be.
+    size
+        Width and height in inches.
+    plot
+        Draws on the axes.
+    """
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    plot(figure.subplots())
+    folder.mkdir(parents=True, exist_ok=True)
+    # The same bytes for the same data.
+    with matplotlib.rc_context({"svg.hashsalt": name}), whole_file(folder / f"{name}.svg") as aside:
+        figure.savefig(aside, format="svg", dpi=DPI, metadata={"Date": None})
+    save(figure, folder / f"{name}.png")

@@ -1,0 +1,1 @@
+"""Probabilities of genes, by a trained model."""

@@ -1,0 +1,90 @@
+"""Two registered versions side by side: metrics on the same genes, settings and data."""
+
+from dataclasses import dataclass
+
+from raygenex.config.run import RunConfig
+from raygenex.errors import ConfigError, DataError
+from raygenex.registry.history import Difference
+from raygenex.registry.register import CANDIDATE, CHAMPION
+from raygenex.registry.scoring import compare_metric, fetch_contender, score_both
+from raygenex.registry.versions import Registry, Version
+from raygenex.stats.metrics import METRICS
+from raygenex.tracking.runs import flatten
+
+# What says where a run is and what is done beside it: nothing of the model.
+_WHERE = ("output", "tracking", "cluster", "benchmark", "tune")
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """Two versions, a and b."""
+
+    name: str
+    a: Version
+    b: Version
+    settings: dict[str, tuple[str | None, str | None]]
+    """Configuration keys that differ, with the value of each; None where a kind of model has no such key."""
+    same_train: bool
+    """Whether both learned from the same files."""
+    same_valid: bool
+    """Whether both were chosen on the same files."""
+    genes: int | None
+    """Valid genes that both were scored on; None if they were not."""
+    confidence: float
+    """Coverage of the intervals."""
+    metrics: dict[str, Difference]
+    """Metrics on valid, a minus b; empty if the versions cannot be scored on the same genes."""
+    note: str | None
+    """Why they cannot."""
+
+
+def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> CompareResult:
+    """Compare two versions on the valid genes that both were chosen on; test is not opened.
+
+    Versions that were chosen on other data are not scored: settings, data and each version's own metrics remain.
+
+    Parameters
+    ----------
+    config
+        Gives the registered model, ``data.valid``, the bootstrap, its seed, the actors and the cluster.
+    a, b
+        Numbers or aliases of versions.
+
+    Raises
+    ------
+    ConfigError, CheckpointError, TrackingError, ClusterError
+        If a and b are one version, a version cannot be found or loaded, or the cluster is too small.
+    """
+    registry = Registry(config)
+    found = [registry.find(which) for which in (a, b)]
+    if found[0].version == found[1].version:
+        raise ConfigError(f"{a} and {b} are both version {found[0].version} of {registry.name}: name two versions")
+    first, second = (fetch_contender(config, registry.name, version) for version in found)
+    metrics: dict[str, Difference] = {}
+    genes, note = None, None
+    try:
+        scores = score_both(config, first, second)
+    except DataError as error:
+        note = str(error)
+    else:
+        metrics = {name: compare_metric(config, scores, name) for name in METRICS}
+        genes = len(scores.labels)
+    return CompareResult(
+        name=registry.name,
+        a=first.version,
+        b=second.version,
+        settings=_changed_settings(flatten(first.info.config), flatten(second.info.config)),
+        same_train=sorted(first.info.fingerprints.get("train", ()))
+        == sorted(second.info.fingerprints.get("train", ())),
+        same_valid=first.valid_fingerprints == second.valid_fingerprints,
+        genes=genes,
+        confidence=config.evaluate.confidence,
+        metrics=metrics,
+        note=note,
+    )
+
+
+def _changed_settings(a: dict[str, str], b: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    """Return the keys whose values differ, in the order of a, then those of b alone; not where a run stands."""
+    keys = [key for key in a | b if key.split(".")[0] not in _WHERE]
+    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}

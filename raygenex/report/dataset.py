@@ -1,0 +1,78 @@
+"""The data that a model was trained on, looked at again if they are still what they were."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.run import RunConfig
+from raygenex.data.check.check import check
+from raygenex.data.check.describe import DataReport
+from raygenex.data.check.leakage import sentence
+from raygenex.data.hdf5.read import fingerprint
+from raygenex.data.opening import open_splits
+from raygenex.errors import DataError
+from raygenex.files.locate import is_url, locate
+from raygenex.terminal.progress import steps
+from raygenex.train.checkpoint import CheckpointInfo
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The genes of a split."""
+
+    gene_id: NDArray[np.object_]
+    """Shape ``(n,)``."""
+    label: NDArray[np.uint8]
+    """Shape ``(n,)``, 0 or 1."""
+    halflife: NDArray[np.float32]
+    """Half-life features, shape ``(n, 8)``."""
+    fingerprints: tuple[str, ...]
+    """The sha256 of each file."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the data files of a run say."""
+
+    report: DataReport | None
+    """The full check; None if there are no files to check."""
+    missing: str
+    """Why there is none, a sentence without its full stop; else empty."""
+    verdict: str
+    """What leaks between splits, and what to do; empty if no more does than allowed."""
+    truth: dict[str, Truth]
+    """By split."""
+
+
+def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
+    """Check the data of a run in full, if they are here and are those that the model was trained on.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged.
+    """
+    names = config.data.configured
+    if any(is_url(pattern) for name in names for pattern in config.data.split(name)):
+        return _nothing("the data are remote, and a report does not download them")
+    try:
+        files = {name: locate(config.data.split(name), f"data.{name}") for name in names}
+    except DataError as error:
+        return _nothing(f"the data are not here ({error})")
+    prints = {name: tuple(map(fingerprint, paths)) for name, paths in files.items()}
+    changed = [name for name, known in info.fingerprints.items() if prints.get(name) != tuple(known)]
+    if changed:
+        return _nothing(f"the files of {' and '.join(changed)} are not those that the model was trained with")
+    with steps("checking genes") as on_progress:
+        report = check(config.data, config.check, on_progress)
+    truth = {
+        name: Truth(split.gene_id, split.label, split.halflife, prints[name])
+        for name, split in open_splits(config.data, names).items()
+    }
+    leaks = report.leakage.exceeds(config.check.max_leaked)
+    return DataFacts(report, "", sentence(report.leakage, config.check) if leaks else "", truth)
+
+
+def _nothing(reason: str) -> DataFacts:
+    return DataFacts(None, reason, "", {})

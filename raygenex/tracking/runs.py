@@ -1,0 +1,336 @@
+"""MLflow runs: parameters, metrics an epoch, data lineage and files. Only the driver talks to MLflow."""
+
+import contextlib
+import logging
+import re
+import socket
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raygenex.config.run import RunConfig
+from raygenex.errors import TrackingAway, TrackingError
+from raygenex.files.lock import probe
+from raygenex.redact import redact, redact_values
+from raygenex.tracking.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+# The most that MLflow takes in one call.
+_PARAMS_A_CALL = 100
+# Characters of the place of a dataset, of which MLflow takes no more.
+_LONGEST_SOURCE = 65_535
+_METRICS_A_CALL = 1000
+# How long a server may take to accept a connection.
+_PROBE_S = 10.0
+# What MLflow says while it or its database is overloaded or starting; any other answer is the same the next time.
+_PASSING = {
+    "ABORTED",
+    "CANCELLED",
+    "DEADLINE_EXCEEDED",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "TEMPORARILY_UNAVAILABLE",
+}
+
+
+def tracking_uri(config: RunConfig) -> str:
+    """Return the configured tracking URI, or that of a sqlite file in the output folder."""
+    return config.tracking.uri or f"sqlite:///{config.output_root}/mlflow.db"
+
+
+def ui_command(config: RunConfig) -> str:
+    """Return the shell command that opens the MLflow UI on these runs."""
+    uri = redact(tracking_uri(config))
+    if uri.startswith("http"):
+        return f"open {uri}"
+    root = Path(config.output_root)
+    if config.tracking.uri is None and root.is_relative_to(Path.cwd()):
+        uri = f"sqlite:///{root.relative_to(Path.cwd())}/mlflow.db"
+    return f"mlflow ui --backend-store-uri {uri}"
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Turn nested values into ``section.key`` -> text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = str(value)
+    return flat
+
+
+@contextlib.contextmanager
+def mlflow_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into one sentence: a `TrackingAway` if it may answer later, else a `TrackingError`."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if _may_pass(error):
+            # The libraries wrap one another's messages; the innermost, at the end, is the reason.
+            reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])
+            raise TrackingAway(f"MLflow at {uri} does not answer ({reason})") from error
+        raise TrackingError(f"MLflow at {uri} refused: {first}") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error is a matter of time: no connection, or a server that cannot serve now."""
+    from mlflow.exceptions import MlflowException, RestException
+    from requests.exceptions import HTTPError, RequestException
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return error.response.status_code >= 500 or error.response.status_code in (408, 429)
+    if isinstance(error, RequestException | ConnectionError | TimeoutError | OperationalError | InterfaceError):
+        return True
+    if not isinstance(error, MlflowException):
+        return False
+    # A missing connection is raised while the exception of the HTTP library is handled.
+    cause = error.__cause__ or error.__context__
+    return (
+        error.error_code in _PASSING
+        or (isinstance(error, RestException) and error.get_http_status_code() >= 500)
+        or (cause is not None and _may_pass(cause))
+    )
+
+
+def _create_experiment(client: Any, name: str, artifacts: str | None) -> str:
+    """Make an experiment and return its id; that of another process which made it in the same moment will do."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        made: str = client.create_experiment(name, artifact_location=artifacts)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        made = client.get_experiment_by_name(name).experiment_id
+    return made
+
+
+def _check_answers(uri: str) -> None:
+    """Knock once at a server, where MLflow would knock for minutes."""
+    from requests.utils import get_environ_proxies
+
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri {uri} is no address ({error}): write http://HOST:PORT") from None
+    if get_environ_proxies(uri):
+        return
+    try:
+        socket.create_connection(address, timeout=_PROBE_S).close()
+    except OSError as error:
+        raise TrackingAway(
+            f"no MLflow server answers at {uri} ({error.strerror or error}): start it or set tracking.uri"
+        ) from None
+
+
+def _check_writable(folder: Path) -> None:
+    """Make a folder and a file in it, since MLflow would retry a database that it cannot open for minutes."""
+    try:
+        probe(folder)
+    except OSError as error:
+        raise TrackingError(
+            f"the folder {folder} of MLflow's database cannot be written ({error.strerror}): set output or tracking.uri"
+        ) from None
+
+
+class Tracker:
+    """Runs of one experiment in one MLflow store.
+
+    Parameters
+    ----------
+    config
+        Gives the tracking URI, the experiment and, for the local default, the folder of artifacts.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached or made.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        from mlflow import MlflowClient
+
+        # After the import, which configures MLflow's loggers.
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # Each of its retries would be a warning; what fails in the end is raised.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+        self.uri = tracking_uri(config)
+        if self.uri.startswith("sqlite:///"):
+            _check_writable(Path(self.uri.removeprefix("sqlite:///")).parent)
+        if self.uri.startswith(("http://", "https://")):
+            _check_answers(self.uri)
+        with mlflow_errors(self.uri):
+            self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            found = self.client.get_experiment_by_name(config.tracking.experiment)
+            if found is None:
+                # A relative artifact folder would be taken from each process's own working directory.
+                local = Path(config.output_root, "mlartifacts").as_uri() if config.tracking.uri is None else None
+                experiment = _create_experiment(self.client, config.tracking.experiment, local)
+            elif found.lifecycle_stage != "active":
+                raise TrackingError(
+                    f"MLflow experiment {config.tracking.experiment} is deleted: restore it or set tracking.experiment"
+                )
+            else:
+                experiment = found.experiment_id
+        self.experiment_id: str = experiment
+
+    def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
+        """Create a run, with its parameters, and return its id."""
+        if parent is not None:
+            tags = {**tags, "mlflow.parentRunId": parent}
+        with mlflow_errors(self.uri):
+            run_id: str = self.client.create_run(
+                self.experiment_id, run_name=name, tags=redact_values(tags)
+            ).info.run_id
+        self.log_params(run_id, params)
+        return run_id
+
+    def log_params(self, run_id: str, params: dict[str, str]) -> None:
+        """Log parameters; those that a run has already, with the same values, are no error."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, redact(value)) for key, value in params.items()]
+        with mlflow_errors(self.uri):
+            for start in range(0, len(entries), _PARAMS_A_CALL):
+                self.client.log_batch(run_id, params=entries[start : start + _PARAMS_A_CALL])
+
+    def exists(self, run_id: str) -> bool:
+        """Whether the store still has a run.
+
+        Raises
+        ------
+        TrackingAway
+            If it does not answer, which says nothing of the run.
+        """
+        try:
+            with mlflow_errors(self.uri):
+                return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except TrackingAway:
+            raise
+        except TrackingError:
+            return False
+
+    def is_running(self, run_id: str) -> bool:
+        """Whether a run is marked as running."""
+        with mlflow_errors(self.uri):
+            return bool(self.client.get_run(run_id).info.status == "RUNNING")
+
+    def reopen(self, run_id: str) -> None:
+        """Mark an ended run as running again."""
+        with mlflow_errors(self.uri):
+            self.client.update_run(run_id, status="RUNNING")
+
+    def log_metrics(self, run_id: str, metrics: dict[str, float], step: int) -> None:
+        """Log numbers of one step in one call."""
+        self.log_series(run_id, {step: metrics})
+
+    def log_series(self, run_id: str, series: dict[int, dict[str, float]], measured_ms: int | None = None) -> None:
+        """Log numbers of many steps in as few calls as MLflow allows.
+
+        ``measured_ms`` is their time, milliseconds since 1970, now by default. MLflow keeps a number once if it is
+        logged twice with the same step and time, so a call that is repeated after an outage should give it.
+        """
+        import time
+
+        from mlflow.entities import Metric
+
+        at = int(time.time() * 1000) if measured_ms is None else measured_ms
+        entries = [Metric(key, value, at, step) for step, metrics in series.items() for key, value in metrics.items()]
+        with mlflow_errors(self.uri):
+            for start in range(0, len(entries), _METRICS_A_CALL):
+                self.client.log_batch(run_id, metrics=entries[start : start + _METRICS_A_CALL])
+
+    def logged_steps(self, run_id: str, metric: str) -> set[int]:
+        """Return the steps at which a run has a metric."""
+        with mlflow_errors(self.uri):
+            return {entry.step for entry in self.client.get_metric_history(run_id, metric)}
+
+    def log_dataset(self, run_id: str, context: str, source: list[str], fingerprints: list[str], rows: int) -> None:
+        """Record which data a run read: files, their sha256 and the number of genes, under the name of a split."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = redact_values(source)
+        where = json.dumps({"uri": source})
+        if len(where) > _LONGEST_SOURCE:
+            # The sha256 of every file has room in the profile.
+            where = json.dumps({"uri": [source[0], source[-1]], "files": len(source)})
+        digest = fingerprints[0] if len(fingerprints) == 1 else "+".join(print_[:12] for print_ in fingerprints)
+        dataset = Dataset(
+            name=context,
+            digest=digest[:36],
+            source_type="local",
+            source=where,
+            profile=json.dumps({"genes": rows, "sha256": fingerprints}),
+        )
+        with mlflow_errors(self.uri):
+            tag = InputTag("mlflow.data.context", context)
+            self.client.log_inputs(run_id, [DatasetInput(dataset=dataset, tags=[tag])])
+
+    def tag(self, run_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a run."""
+        with mlflow_errors(self.uri):
+            for key, value in tags.items():
+                self.client.set_tag(run_id, key, redact(value))
+
+    def children(self, parent: str, stage: str) -> list[Any]:
+        """Return MLflow's runs below a run that have the tag ``raygenex.stage``, the oldest first."""
+        wanted = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`raygenex.stage` = '{stage}'"
+        found: list[Any] = []
+        token = None
+        with mlflow_errors(self.uri):
+            while True:
+                page = self.client.search_runs(
+                    [self.experiment_id], wanted, order_by=["attributes.start_time ASC"], page_token=token
+                )
+                found += page
+                token = page.token
+                if not token:
+                    return found
+
+    def log_folder(self, run_id: str, folder: str | Path, artifact_path: str) -> None:
+        """Copy a folder's files to the run's artifacts."""
+        with mlflow_errors(self.uri):
+            self.client.log_artifacts(run_id, str(folder), artifact_path)
+
+    def log_file(self, run_id: str, path: str | Path) -> None:
+        """Copy a file to the top of the run's artifacts."""
+        with mlflow_errors(self.uri):
+            self.client.log_artifact(run_id, str(path))
+
+    def end(self, run_id: str, status: str) -> None:
+        """End a run as FINISHED, FAILED or KILLED."""
+        with mlflow_errors(self.uri):
+            self.client.set_terminated(run_id, status)
+
+    @contextlib.contextmanager
+    def ending(self, run_id: str, outbox: Outbox | None = None) -> Iterator[None]:
+        """End a run as what happened inside: FINISHED, KILLED by a signal, or FAILED; at once, or by an outbox."""
+
+        def end(status: str) -> None:
+            if outbox is None:
+                self.end(run_id, status)
+            else:
+                outbox.add(lambda: self.end(run_id, status), f"the end ({status})")
+
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            end("KILLED")
+            raise
+        except BaseException:
+            end("FAILED")
+            raise
+        end("FINISHED")

@@ -1,0 +1,1 @@
+"""Training of models of tables: trees, regressions and autoencoders."""

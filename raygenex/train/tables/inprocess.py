@@ -1,0 +1,94 @@
+"""Fitting a model on a table of features in this process, without Ray."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from raygenex.config.model import Logistic, TreesConfig, XgboostKmer
+from raygenex.models import AutoencoderTrees, BoostedTrees, LogisticRegression, build_model
+from raygenex.models.booster import Booster
+from raygenex.models.tabular import TabularModel
+from raygenex.terminal.progress import progress
+from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpoint
+from raygenex.train.job import Job, describe
+from raygenex.train.tables.boosting import Boosting, xgboost_version
+from raygenex.train.tables.regression import MAX_ITERATIONS, fit_logistic
+from raygenex.train.tables.table import Table, make_table, read_parts
+
+logger = logging.getLogger(__name__)
+
+
+def fit_in_process(job: Job, target: Path) -> None:
+    """Make the tables of train and valid, fit the model, and make ``target`` of it."""
+    config, rows = job.config, job.inputs.tables
+    model = build_model(config.model, config.halflife, job.inputs.info.shape)
+    assert isinstance(model, TabularModel), "other models are fitted by workers"
+    with progress("genes to features", sum(table.count for table in rows.values())) as advance:
+        tables = {name: make_table(model, read_parts(table), table.count, advance) for name, table in rows.items()}
+    genes = len(tables["train"].label)
+    logger.info("fitting %s to %d features of %d genes", config.model.kind, model.width, genes)
+    info = job.new_info()
+    with threads(max(1, int(config.train.cpus_per_worker))):
+        if isinstance(model, BoostedTrees):
+            assert isinstance(config.model, XgboostKmer), config.model.kind
+            boost(job, config.model.trees, model.booster, tables, info)
+        else:
+            assert isinstance(model, LogisticRegression), config.model.kind
+            _regress(job, model, tables, info)
+        target.mkdir(exist_ok=True)
+        save_checkpoint(target, model, info)
+        save_file(score_table(model, tables["valid"]), target / VALID_SCORES)
+
+
+def score_table(model: TabularModel | AutoencoderTrees, table: Table) -> dict[str, NDArray[np.float32]]:
+    """Return ``logits`` and ``labels`` of a table's genes, float32, shape ``(genes,)`` each."""
+    with torch.inference_mode():
+        logits = model.logits(torch.from_numpy(table.features))
+    return {"logits": logits.numpy(), "labels": table.label}
+
+
+def boost(job: Job, config: TreesConfig, booster: Booster, tables: dict[str, Table], info: CheckpointInfo) -> None:
+    """Grow trees on the table of train, give ``booster`` the best number of them, and complete ``info``."""
+    sizes = {name: [len(table.label)] for name, table in tables.items()}
+    boosting = Boosting(config, tables["train"], tables["valid"], sizes, job.config.seed, torch.get_num_threads())
+    with progress("trees", config.trees) as advance:
+        show = job.tree_shower(advance)
+        while not boosting.finished:
+            metrics = boosting.grow()
+            if boosting.due:
+                show(metrics)
+    booster.keep(boosting.best())
+    info.history, info.epoch = boosting.progress.history, boosting.last_kept
+    info.versions |= xgboost_version()
+
+
+def _regress(job: Job, model: LogisticRegression, tables: dict[str, Table], info: CheckpointInfo) -> None:
+    assert isinstance(job.config.model, Logistic), job.config.model.kind
+    with progress("iterations", MAX_ITERATIONS) as advance:
+        info.history = fit_logistic(
+            model,
+            tables["train"],
+            tables["valid"],
+            job.config.model.l2,
+            lambda metrics: advance(1, f"training loss {metrics['train_loss']:.5f}"),
+        )
+    info.epoch = len(info.history) - 1
+    last = info.history[-1]
+    logger.info("%d iterations: %s", len(info.history), describe(last))
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads; as many afterwards as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,271 @@
+import logging
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from raygenex.cluster import connect
+from raygenex.cluster.connect import Request, find_cause, misfit, preflight, user_errors
+from raygenex.config.run import ClusterConfig
+from raygenex.errors import ClusterError, ConfigError, DataError
+
+
+def request(count=2, cpus=1.0, gpus=0.0):
+    return Request("training", count, cpus, gpus, "train.workers or train.cpus_per_worker")
+
+
+def node(cpus, gpus=None):
+    return {"CPU": float(cpus)} | ({} if gpus is None else {"GPU": float(gpus)})
+
+
+@pytest.mark.parametrize(
+    ("count", "cpus", "total"), [(1, 1.0, 2.0), (4, 1.0, 5.0), (3, 0.5, 2.5), (2, 2.0, 5.0), (1, 0.25, 1.25)]
+)
+def test_total_cpus_leave_one_for_reading(count, cpus, total):
+    assert request(count, cpus).total_cpus == total
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes"),
+    [
+        (request(2, 1.0), [node(3)]),
+        (request(1, 1.0), [node(2)]),
+        (request(2, 1.0), [node(1), node(2)]),
+        (request(4, 0.5), [node(3)]),
+        (request(3, 0.1), [node(1.3)]),
+        (request(2, 2.0), [node(2), node(3)]),
+        (request(2, 1.0, 1.0), [node(4, 2)]),
+        (request(2, 1.0, 1.0), [node(2, 1), node(2, 1)]),
+        (request(4, 1.0, 0.5), [node(8, 2)]),
+        (request(3, 1.0, 1 / 3), [node(4, 1)]),
+        (request(10, 0.1, 0.1), [node(2, 1)]),
+    ],
+)
+def test_a_request_that_fits(asked, nodes):
+    assert misfit(asked, nodes) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes"),
+    [
+        pytest.param(request(2, 1.0), [node(2)], id="no CPU left for reading"),
+        pytest.param(request(8, 1.0), [node(4), node(4)], id="too few CPUs"),
+        pytest.param(request(1, 4.0), [node(3), node(3)], id="in total, but on no single node"),
+        pytest.param(request(2, 2.0), [node(3), node(1), node(1)], id="one of two on a node"),
+        pytest.param(request(1, 1.0, 1.0), [node(8)], id="no GPU"),
+        pytest.param(request(2, 1.0, 1.0), [node(8, 1)], id="too few GPUs"),
+        pytest.param(request(1, 1.0, 2.0), [node(8, 1), node(8, 1)], id="two GPUs, each on a node of its own"),
+        pytest.param(request(2, 1.0, 0.6), [node(8, 1)], id="fractions that do not share a GPU"),
+        pytest.param(request(2, 2.0, 1.0), [node(8), node(1, 4)], id="CPUs and GPUs on different nodes"),
+        pytest.param(request(1, 1.0), [], id="no node"),
+        pytest.param(request(1, 1.0), [{}], id="a node without resources"),
+    ],
+)
+def test_a_request_that_does_not_fit(asked, nodes):
+    assert misfit(asked, nodes) is not None
+
+
+def test_an_elastic_request_begins_with_the_least_and_is_sized_for_all():
+    elastic = Request("training", 4, 2.0, 0.0, "train.workers", least=1)
+    assert elastic.total_cpus == 9.0
+    assert misfit(elastic, [node(3)]) is None
+    assert misfit(elastic, [node(2)]).startswith("training needs 1 x 2 CPU and 1 CPU for reading, but")
+
+
+def test_a_cluster_that_shrinks_below_the_request_and_grows_again_is_said_once_each(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "raygenex")
+    states = [[node(2), node(2)], [node(2)], [node(2)], [node(2), node(2)]]
+    seen = []
+    enough = threading.Event()
+
+    def nodes():
+        seen.append(len(seen))
+        if len(seen) > len(states) + 1:
+            enough.set()
+        return states[min(len(seen), len(states)) - 1]
+
+    monkeypatch.setattr(connect, "WATCH_S", 0.001)
+    monkeypatch.setattr(connect, "_nodes", nodes)
+    with connect._watched(request(2, 2.0)):
+        assert enough.wait(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the cluster shrank and has room for 1 of the 2 processes of training; the others wait for more nodes",
+        "the cluster has room for training again",
+    ]
+
+
+def test_fractions_of_a_gpu_do_not_span_gpus():
+    # Ray places a fraction on one GPU: of two GPUs, each has room for one actor of 0.6, and the third waits for ever.
+    assert misfit(request(3, 1.0, 0.6), [node(8, 2)]) is not None
+
+
+def test_the_sentence_names_the_request_the_cluster_and_the_keys():
+    assert misfit(request(8, 1.0), [node(4)]) == (
+        "training needs 8 x 1 CPU and 1 CPU for reading, but the cluster has 4 CPU and 0 GPU on 1 node: "
+        "lower train.workers or train.cpus_per_worker or add nodes"
+    )
+    assert misfit(request(2, 1.5, 0.5), [node(1), node(2, 1)]) == (
+        "training needs 2 x 1.5 CPU + 0.5 GPU and 1 CPU for reading, but the cluster has 3 CPU and 1 GPU on 2 nodes: "
+        "lower train.workers or train.cpus_per_worker or add nodes"
+    )
+
+
+# What Ray wraps around a user's error, in the shapes that it has
+
+
+class RayTaskError(Exception):
+    def __init__(self, cause):
+        super().__init__("RayTaskError")
+        self.cause = cause
+
+
+class WorkerGroupError(Exception):
+    def __init__(self, failures):
+        super().__init__("WorkerGroupError")
+        self.worker_failures = failures
+
+
+def dual(cause):
+    """Return an error that is of Ray's class and of the user's at once, as `ray.get` raises it."""
+    kind = type("RayTaskError(DataError)", (RayTaskError, type(cause)), {})
+    return kind(cause)
+
+
+def chained(outer, inner):
+    outer.__cause__ = inner
+    return outer
+
+
+def in_context(outer, inner):
+    outer.__context__ = inner
+    return outer
+
+
+MINE = DataError("gene G1 is in two files")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(MINE, id="bare"),
+        pytest.param(RayTaskError(MINE), id="cause attribute"),
+        pytest.param(dual(MINE), id="class of both"),
+        pytest.param(chained(RuntimeError("x"), MINE), id="raised from"),
+        pytest.param(WorkerGroupError({0: RuntimeError("x"), 1: MINE}), id="one of the workers"),
+        pytest.param(WorkerGroupError({3: dual(MINE)}), id="wrapped in a worker"),
+        pytest.param(chained(KeyError("k"), WorkerGroupError({0: RayTaskError(dual(MINE))})), id="four deep"),
+    ],
+)
+def test_the_users_error_is_found_at_the_bottom(error):
+    found = find_cause(error)
+    assert type(found) is DataError
+    assert str(found) == "gene G1 is in two files"
+
+
+def test_an_error_that_was_handled_before_the_failure_is_not_its_cause():
+    assert find_cause(in_context(RuntimeError("x"), MINE)) is None
+
+
+def test_what_ray_appends_to_a_message_is_dropped():
+    found = find_cause(RayTaskError(ConfigError("lower train.workers\n\nTo see the full traceback, set RAY_X=1")))
+    assert type(found) is ConfigError
+    assert str(found) == "lower train.workers"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        RuntimeError("x"),
+        RayTaskError(ValueError("x")),
+        WorkerGroupError({}),
+        chained(RuntimeError("x"), KeyError("y")),
+    ],
+)
+def test_there_may_be_no_users_error(error):
+    assert find_cause(error) is None
+
+
+def test_a_ring_of_causes_ends():
+    first, second = RuntimeError("a"), RuntimeError("b")
+    chained(first, second), chained(second, first)
+    assert find_cause(first) is None
+
+
+def test_a_users_error_comes_out_as_itself():
+    with pytest.raises(DataError) as info, user_errors():
+        raise WorkerGroupError({0: dual(MINE)})
+    assert type(info.value) is DataError
+    assert str(info.value) == str(MINE)
+    assert info.value.__suppress_context__
+
+
+def test_other_errors_come_out_as_they_are():
+    error = WorkerGroupError({0: RuntimeError("x")})
+    with pytest.raises(WorkerGroupError) as info, user_errors():
+        raise error
+    assert info.value is error
+
+
+def test_exit_codes_tell_input_from_failure():
+    assert ConfigError("x").exit_code == DataError("x").exit_code == 2
+    assert ClusterError("x").exit_code == 1
+
+
+@pytest.fixture
+def growing(monkeypatch):
+    """A cluster without nodes that gets one of 8 CPUs at the third look; returns what the autoscaler was asked for."""
+    import ray.autoscaler.sdk
+
+    looks, asked = [], []
+
+    def nodes():
+        looks.append(1)
+        return [{"CPU": 8.0}] if len(looks) >= 3 else []
+
+    monkeypatch.setattr(connect, "_nodes", nodes)
+    monkeypatch.setattr(connect, "GROW_POLL_S", 0.0)
+    monkeypatch.setattr(ray.autoscaler.sdk, "request_resources", lambda bundles: asked.append(bundles))
+    return asked
+
+
+def test_an_autoscaler_is_asked_waited_for_and_let_go(growing):
+    preflight(Request("training", 2, 3.0, 0.0, "train.workers"), wait_s=60.0)
+    assert growing == [[{"CPU": 3.0}, {"CPU": 3.0}, {"CPU": 1.0}], []]
+
+
+def test_an_autoscaler_that_cannot_is_let_go_too(growing):
+    with pytest.raises(ClusterError, match="training needs 3 x 3 CPU"):
+        preflight(Request("training", 3, 3.0, 0.0, "train.workers"), wait_s=0.05)
+    assert growing[-1] == []
+
+
+def test_without_waiting_nobody_is_asked(growing):
+    with pytest.raises(ClusterError, match=r"the cluster has 0 CPU"):
+        preflight(Request("training", 2, 3.0, 0.0, "train.workers"))
+    assert growing == []
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        # Below `open_cluster`, which would use a Ray that other tests left running in this process.
+        with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: start it"):
+            connect._initialise(ClusterConfig(address=address), 1.0)
+
+
+def test_ray_datas_notes_stay_away_whoever_imports_it_first():
+    code = (
+        "import logging\n"
+        "from raygenex.cluster.connect import _quieten\n"
+        "_quieten()\n"
+        "import ray.data\n"
+        "logging.getLogger('ray.data.x').info('a note')\n"
+        "logging.getLogger('ray.data.x').warning('a warning')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "a warning" in done.stdout + done.stderr
+    assert "a note" not in done.stdout + done.stderr

@@ -1,0 +1,694 @@
+import json
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from raygenex.benchmark.jobs import plan_jobs
+from raygenex.config.data import Section
+from raygenex.config.load import load_config, parse_config
+from raygenex.config.model import CnnHalflifeEncoded
+from raygenex.config.run import HyenaBackbone, OneHotBackbone, RunConfig, canonical_hash
+from raygenex.config.yaml_file import PlainYamlError, read_yaml
+from raygenex.errors import ConfigError
+
+KINDS = ("cnn_halflife_encoded", "cnn_halflife_raw", "cnn_dna_only", "cnn_halflife_only")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes a YAML text and loads it."""
+
+    def read(text, *overrides):
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, overrides)
+
+    return read
+
+
+@pytest.fixture
+def refusal(load, tmp_path):
+    """Return a function that loads a YAML text which must be refused, and returns the one sentence that says why."""
+
+    def read(text, *overrides):
+        with pytest.raises(ConfigError) as info:
+            load(text, *overrides)
+        message = str(info.value).replace(str(tmp_path / "run.yaml"), "run.yaml")
+        assert "\n" not in message
+        return message
+
+    return read
+
+
+def leaves(values, path=()):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def replaced(values, path, value):
+    """Return a copy of nested values with one of them replaced."""
+    if not path:
+        return value
+    return {**values, path[0]: replaced(values[path[0]], path[1:], value)}
+
+
+def full():
+    """Return a configuration in which no section is left out."""
+    return parse_config({"simulate": {}, "backbone": {"kind": "hyenadna"}}, "test")
+
+
+# Reading
+
+
+def test_an_empty_file_is_all_defaults(load):
+    assert load("") == RunConfig()
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_one(tmp_path):
+    path = tmp_path / "no.yaml"
+    with pytest.raises(ConfigError) as info:
+        load_config(path)
+    assert str(info.value) == f"config {path} does not exist; `raygenex init {path}` writes one to start from"
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(f"config {tmp_path} cannot be read")):
+        load_config(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("name: a\ntrain: [1, 2\n", 3), ("name: a\n b: c\n", 2), ("seed: @\n", 1), ("x: 1\n\ty: 2\n", 2)]
+)
+def test_invalid_yaml_is_refused_with_its_line(refusal, text, line):
+    assert refusal(text).startswith(f"config run.yaml is not valid YAML at line {line}: ")
+
+
+@pytest.mark.parametrize(("text", "found"), [("- a\n- b\n", "list"), ("hello\n", "str"), ("3\n", "int")])
+def test_a_file_that_is_no_mapping_is_refused(refusal, text, found):
+    assert refusal(text) == f"config run.yaml must be a mapping of sections, not a {found}"
+
+
+def test_yaml_makes_no_python_objects(refusal):
+    assert "not valid YAML at line 1" in refusal("name: !!python/object/apply:os.getcwd []\n")
+
+
+# Unknown keys
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "near"),
+    [
+        ("traim: {}\n", "traim", "train"),
+        ("train:\n  epoch: 3\n", "train.epoch", "epochs"),
+        ("embed:\n  batchsize: 3\n", "embed.batchsize", "batch_size"),
+        ("simulate:\n  windw: 200\n", "simulate.windw", "window"),
+        ("model:\n  dropuot: 0.1\n", "model.dropuot", "dropout"),
+        ("model:\n  kind: cnn_dna_only\n  chanels: [4]\n", "model.chanels", "channels"),
+        ("backbone:\n  kind: hyenadna\n  dmodel: 8\n", "backbone.dmodel", "d_model"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(refusal, text, key, near):
+    assert refusal(text) == f"config run.yaml: {key} is not a known key; did you mean {near}?"
+
+
+def test_an_unknown_key_like_no_other_lists_the_known_ones(refusal):
+    assert refusal("predict:\n  zzz: 1\n") == (
+        "config run.yaml: predict.zzz is not a known key; "
+        "known keys are batch_size, cpus_per_worker, gpus_per_worker, workers"
+    )
+    assert refusal("backbone:\n  d_model: 8\n").endswith("known keys are kind")
+
+
+@pytest.mark.parametrize("section", [name for name, value in full() if isinstance(value, Section)])
+def test_every_section_refuses_extra_keys(section):
+    values = full().dump()
+    with pytest.raises(ConfigError, match=f"{section}.qqqq is not a known key"):
+        parse_config(replaced(values, (section,), {**values[section], "qqqq": 1}), "here")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_kind_refuses_extra_keys(kind):
+    with pytest.raises(ConfigError, match=r"^here: model\.qqqq is not a known key"):
+        parse_config({"model": {"kind": kind, "qqqq": 1}}, "here")
+
+
+# Values out of range
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: -1\n", "seed: input should be greater than or equal to 0, not -1"),
+        ("seed: 1.5\n", "seed: input should be a valid integer"),
+        ("name: ../up\n", "name: string should match pattern"),
+        ("data:\n  window: 0\n", "data.window: input should be greater than or equal to 1, not 0"),
+        ("data:\n  train: [a.h5, 3]\n", "data.train.1: input should be a valid string, not 3"),
+        ("simulate:\n  window: 10\n", "simulate.window: input should be greater than or equal to 100, not 10"),
+        ("model:\n  dropout: 1.0\n", "model.dropout: input should be less than 1, not 1.0"),
+        ("model:\n  channels: [4, 0]\n", "model.channels.1: input should be greater than or equal to 1, not 0"),
+        ("model:\n  channels: []\n", "model.channels: tuple should have at least 1 item"),
+        ("model:\n  pool: 1\n", "model.pool: input should be greater than or equal to 2, not 1"),
+        ("model:\n  kind: nonsense\n", "'cnn_halflife_encoded', 'cnn_halflife_raw', 'cnn_dna_only'"),
+        ("backbone:\n  kind: hyenadna\n  d_model: 0\n", "backbone.d_model: input should be greater than or equal to 1"),
+        ("embed:\n  dtype: float64\n", "embed.dtype: input should be 'float16' or 'float32', not 'float64'"),
+        ("embed:\n  min_actors: 5\n", "embed: max_actors (4) is below min_actors (5)"),
+        ("halflife:\n  batch_size: 1\n", "halflife.batch_size: input should be greater than or equal to 2, not 1"),
+        ("train:\n  learning_rate: 0\n", "train.learning_rate: input should be greater than 0, not 0"),
+        ("train:\n  learning_rate: .nan\n", "train.learning_rate: input should be a finite number, not nan"),
+        ("train:\n  learning_rate: .inf\n", "train.learning_rate: input should be a finite number, not inf"),
+        ("train:\n  keep_checkpoints: 1\n", "train.keep_checkpoints: input should be greater than or equal to 2"),
+        ("evaluate:\n  confidence: 1\n", "evaluate.confidence: input should be less than 1, not 1"),
+        ("train: 3\n", "train: input should be a valid dictionary"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_is_allowed(refusal, text, words):
+    message = refusal(text)
+    assert message.startswith("config run.yaml: ")
+    assert words in message
+
+
+@pytest.mark.parametrize(("batch", "workers", "fits"), [(32, 2, True), (33, 2, False), (2, 4, False), (30, 3, True)])
+def test_the_global_batch_must_divide_by_the_workers(batch, workers, fits):
+    values = {"train": {"global_batch_size": batch, "workers": workers}}
+    if fits:
+        assert parse_config(values, "here").train.workers == workers
+        return
+    with pytest.raises(ConfigError) as info:
+        parse_config(values, "here")
+    assert str(info.value) == f"here: train: global_batch_size ({batch}) must divide by workers ({workers})"
+
+
+@pytest.mark.parametrize(
+    ("train", "problem"),
+    [
+        ({"workers": 4, "min_workers": 2, "global_batch_size": 24}, None),
+        ({"workers": 2, "min_workers": 2, "global_batch_size": 2}, None),
+        (
+            {"workers": 4, "min_workers": 1, "global_batch_size": 32},
+            "global_batch_size (32) must divide by every number of workers from min_workers (1) to workers (4), and "
+            "does not by 3",
+        ),
+        ({"workers": 2, "min_workers": 3, "global_batch_size": 12}, "min_workers (3) is above workers (2)"),
+        (
+            {"workers": 2, "min_workers": 1, "cpus_per_worker": 0.5},
+            "cpus_per_worker (0.5) must be a whole number with min_workers",
+        ),
+    ],
+)
+def test_an_elastic_training_keeps_its_global_batch(train, problem):
+    if problem is None:
+        assert parse_config({"train": train}, "here").train.fewest_workers == 2
+        return
+    with pytest.raises(ConfigError) as info:
+        parse_config({"train": train}, "here")
+    assert str(info.value) == f"here: train: {problem}"
+
+
+def test_without_min_workers_all_workers_are_needed():
+    assert parse_config({"train": {"workers": 4}}, "here").train.fewest_workers == 4
+
+
+@pytest.mark.parametrize(("name", "given"), [("kernel_size", 4), ("stem_kernel", 10)])
+def test_an_even_kernel_is_refused(name, given):
+    with pytest.raises(ConfigError, match=rf"{name} \({given}\) must be odd"):
+        parse_config({"model": {name: given}}, "here")
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [({"model": {"kernel_size": 4}}, "model"), ({"backbone": {"kind": "hyenadna", "revision": "abc"}}, "backbone")],
+)
+def test_a_section_that_does_not_hold_together_is_named_as_in_the_file(values, key):
+    with pytest.raises(ConfigError) as info:
+        parse_config(values, "here")
+    assert str(info.value).startswith(f"here: {key}: ")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        ({"finetune": True}, "finetune needs route online"),
+        ({"route": "online", "learning_rate": 1e-3}, "learning_rate is given but finetune is false"),
+        ({"route": "online", "finetune": True, "learning_rate": 0.0}, "backbone.learning_rate"),
+    ],
+)
+def test_a_backbone_learns_within_the_training_alone(backbone, words):
+    with pytest.raises(ConfigError, match=words) as info:
+        parse_config({"backbone": {"kind": "hyenadna", **backbone}}, "here")
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "route", "embeds", "stored"),
+    [
+        ("cnn_dna_only", "cached", True, True),
+        ("cnn_dna_only", "online", True, False),
+        ("cnn_halflife_only", "cached", True, True),
+        ("cnn_halflife_only", "online", False, False),
+        ("logistic", "cached", False, False),
+        ("xgboost_kmer", "online", False, False),
+    ],
+)
+def test_who_reads_embeddings_and_who_a_store(kind, route, embeds, stored):
+    config = parse_config({"backbone": {"kind": "hyenadna", "route": route}, "model": {"kind": kind}}, "here")
+    assert (config.reads_embeddings, config.reads_store) == (embeds, stored)
+    assert (config.online is not None) == (embeds and not stored)
+    bases = parse_config({"model": {"kind": kind}}, "here")
+    assert (bases.reads_embeddings, bases.reads_store, bases.online) == (False, False, None)
+
+
+def test_an_autoencoder_learns_from_a_store_in_every_row_of_a_benchmark():
+    online = {"backbone": {"kind": "hyenadna", "route": "online"}}
+    with pytest.raises(ConfigError, match="autoencoder_xgboost learns to restore") as info:
+        parse_config(online | {"model": {"kind": "autoencoder_xgboost"}}, "here")
+    assert "\n" not in str(info.value)
+    rows = [{"name": "a", "set": {"model.kind": "lstm"}}, {"name": "b", "set": {"model.kind": "autoencoder_xgboost"}}]
+    config = parse_config(online | {"benchmark": {"models": rows}}, "here")
+    with pytest.raises(ConfigError, match=r"benchmark\.models, b: .*set backbone\.route to cached"):
+        plan_jobs(config)
+    assert len(plan_jobs(parse_config({"benchmark": {"models": rows}}, "here"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("route", "use_gpu", "gpus_per_actor", "precision"),
+    [
+        ("cached", True, 0.0, "fp32"),
+        ("cached", False, 1.0, "bf16"),
+        ("online", True, 0.0, "bf16"),
+        ("online", False, 1.0, "fp32"),
+    ],
+)
+def test_the_devices_that_embed_decide_the_arithmetic(route, use_gpu, gpus_per_actor, precision):
+    values = {
+        "backbone": {"kind": "hyenadna", "route": route},
+        "embed": {"precision": "bf16", "gpus_per_actor": gpus_per_actor},
+        "train": {"use_gpu": use_gpu},
+    }
+    assert parse_config(values, "here").embed_precision == precision
+    assert parse_config(values | {"embed": {}}, "here").embed_precision == "fp32"
+
+
+def test_a_revision_needs_weights():
+    with pytest.raises(ConfigError, match="revision is given but weights is not"):
+        parse_config({"backbone": {"kind": "hyenadna", "revision": "abc"}}, "here")
+
+
+# Environment variables
+
+
+def test_a_variable_is_replaced_wherever_it_stands(load, monkeypatch):
+    monkeypatch.setenv("RGX_A", "first")
+    monkeypatch.setenv("RGX_N", "7")
+    config = load(
+        "name: ${RGX_A}\nseed: ${RGX_N}\noutput: in/${RGX_A}-${RGX_N}/x\ndata:\n  train: ['${RGX_A}.h5', b.h5]\n"
+    )
+    assert (config.name, config.seed, config.output) == ("first", 7, "in/first-7/x")
+    assert config.data.train == ("first.h5", "b.h5")
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, "plain"), ("", "plain"), ("given", "given")])
+def test_a_default_stands_in_for_an_unset_or_empty_variable(load, monkeypatch, value, expected):
+    monkeypatch.delenv("RGX_A", raising=False)
+    if value is not None:
+        monkeypatch.setenv("RGX_A", value)
+    assert load("output: ${RGX_A:-plain}\n").output == expected
+
+
+def test_a_default_may_be_a_path_or_a_url(load, monkeypatch):
+    monkeypatch.delenv("RGX_A", raising=False)
+    assert load("data:\n  train: ${RGX_A:-s3://bucket/a-b:c}\n").data.train == ("s3://bucket/a-b:c",)
+
+
+def test_an_unset_variable_is_named(refusal, monkeypatch):
+    monkeypatch.delenv("RGX_A", raising=False)
+    assert (
+        refusal("output: runs/${RGX_A}\n")
+        == "run.yaml needs the environment variable RGX_A: set it, or give a value in its place"
+    )
+
+
+def test_a_lone_dollar_is_text(load):
+    assert load("output: a$b-$HOME\n").output == "a$b-$HOME"
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "expected"),
+    [
+        ("name=other", ("name",), "other"),
+        ("seed=7", ("seed",), 7),
+        ("train.epochs=3", ("train", "epochs"), 3),
+        ("train.learning_rate=1e-3", ("train", "learning_rate"), 0.001),
+        ("train.use_gpu=true", ("train", "use_gpu"), True),
+        ("train.patience=null", ("train", "patience"), None),
+        ("model.channels=[8, 4]", ("model", "channels"), [8, 4]),
+        ("model.kind=cnn_dna_only", ("model", "kind"), "cnn_dna_only"),
+        ("data.train=a.h5", ("data", "train"), ["a.h5"]),
+        ("data.train=[a.h5, b.h5]", ("data", "train"), ["a.h5", "b.h5"]),
+        ("tracking.uri=http://host:5000/x=y", ("tracking", "uri"), "http://host:5000/x=y"),
+        ("simulate.window=200", ("simulate", "window"), 200),
+        ("train={epochs: 4}", ("train", "epochs"), 4),
+    ],
+)
+def test_an_override_changes_one_value_of_its_type(load, override, path, expected):
+    found = load("train:\n  epochs: 9\n  patience: 2\n", override).dump()
+    for key in path:
+        found = found[key]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_an_override_leaves_its_neighbours(load):
+    config = load("train:\n  epochs: 9\n  patience: 2\n", "train.epochs=3")
+    assert (config.train.epochs, config.train.patience) == (3, 2)
+
+
+def test_the_last_override_wins(load):
+    assert load("", "seed=1", "seed=2").seed == 2
+
+
+def test_an_override_makes_the_section_it_needs(load):
+    assert load("simulate:\n", "simulate.seed=4").simulate.seed == 4
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "", "=3", "--force"])
+def test_an_override_of_another_form_is_refused(refusal, override):
+    assert refusal("", override) == f"override {override!r} is not of the form section.key=value"
+
+
+def test_an_override_below_a_value_is_refused(refusal):
+    assert refusal("name: a\n", "name.x=1") == "override 'name.x=1' does not fit: name is no section"
+
+
+def test_an_override_that_is_no_yaml_is_refused(refusal):
+    assert refusal("", "model.channels=[8") == "override 'model.channels=[8' has a value that is not valid YAML"
+
+
+def test_an_override_of_an_unknown_key_is_refused(refusal):
+    assert refusal("", "train.epoch=3") == "config run.yaml: train.epoch is not a known key; did you mean epochs?"
+    assert "nosuch is not a known key" in refusal("", "nosuch.key=3")
+
+
+def test_an_override_out_of_range_is_refused(refusal):
+    assert "train.epochs: input should be greater than or equal to 1, not 0" in refusal("", "train.epochs=0")
+
+
+# Defaults and properties
+
+
+@pytest.mark.parametrize("text", ["model:\n  dropout: 0.1\n", "model: {dropout: 0.1}\n"])
+def test_a_model_without_kind_is_the_encoded_one(load, text):
+    assert load(text).model == CnnHalflifeEncoded(dropout=0.1)
+
+
+def test_a_backbone_without_kind_is_onehot(load):
+    assert load("backbone: {}\n").backbone == OneHotBackbone()
+    assert load("backbone: {kind: hyenadna}\n").backbone == HyenaBackbone()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_the_sizes_of_the_paper(kind):
+    model = parse_config({"model": {"kind": kind}}, "here").model
+    assert model.kind == kind
+    assert (model.width, model.channels, model.dense) == (256, (128, 64, 16, 4), (256, 64))
+    assert (model.kernel_size, model.pool, model.dropout, model.join) == (3, 2, 0.5, "positions")
+
+
+def test_the_paper_is_the_default():
+    config = RunConfig()
+    assert (config.train.learning_rate, config.train.global_batch_size, config.train.epochs) == (1e-4, 32, 50)
+    assert (config.halflife.channels, config.halflife.noise, config.halflife.margin) == ((128, 256, 256), 0.1, 1.0)
+    assert (config.embed.bin_size, config.embed.pooling, config.embed.dtype) == (128, "mean", "float16")
+
+
+def test_folders_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = parse_config({"name": "a", "output": "out"}, "here")
+    assert config.folder == str(tmp_path / "out" / "a")
+    assert config.store == str(tmp_path / "out" / "a" / "embeddings")
+    assert parse_config({"embed": {"store": "kept"}}, "here").store == str(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("values", [{"output": "s3://bucket/x"}, {"embed": {"store": "s3://bucket/x"}}])
+def test_a_folder_that_is_a_url_is_refused(values):
+    with pytest.raises(ConfigError, match=r"s3://bucket/x must be a folder that every node can reach, not a URL"):
+        parse_config(values, "here")
+
+
+def test_a_section_left_empty_has_its_defaults(load):
+    assert load("train:\nsimulate:\n") == RunConfig()
+
+
+def test_a_key_given_twice_is_refused(refusal):
+    assert "line 3: key epochs is given twice" in refusal("train:\n  epochs: 3\n  epochs: 4\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs", "batch"),
+    [
+        ("train: &t {epochs: 3, batch_size: 5}\nautoencoder: {<<: *t, batch_size: 7}", 3, 7),
+        ("train: &t {epochs: 3}\nautoencoder: {<<: [*t, {epochs: 4, batch_size: 6}]}", 3, 6),
+        # What is merged elsewhere, before its own turn comes, has no key twice by that.
+        ("a: {b: {c: &t {<<: {epochs: 1}, epochs: 3}}}\nautoencoder: {<<: *t, batch_size: 5}", 3, 5),
+    ],
+)
+def test_merge_keys(text, epochs, batch):
+    assert read_yaml(text)["autoencoder"] == {"epochs": epochs, "batch_size": batch}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "line 2: key << is given twice"),
+        ("b: {<<: {x: 1, x: 2}}", "line 1: key x is given twice"),
+        ("b: {<<: 5}", "line 1: expected a mapping"),
+        ("a: &a {<<: *a}", "endless"),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}]}}" for i in range(1, 8)),
+            "too large",
+        ),
+    ],
+)
+def test_merge_keys_that_cannot_be(text, words):
+    with pytest.raises(PlainYamlError, match=re.escape(words)):
+        read_yaml(text)
+
+
+def test_a_hub_id_comes_with_its_revision():
+    assert HyenaBackbone(weights="owner/name", revision="abc").is_hub_id
+    assert not HyenaBackbone(weights="folder").is_hub_id
+    assert not HyenaBackbone().is_hub_id
+
+
+def test_a_configuration_cannot_be_changed():
+    config = RunConfig()
+    for section, name in [(config, "seed"), (config.train, "epochs"), (config.model, "dropout")]:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, name, 1)
+
+
+# Dump and hash
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("backbone", ["onehot", "hyenadna"])
+def test_what_is_dumped_reads_back_as_the_same(kind, backbone):
+    config = parse_config(
+        {
+            "backbone": {"kind": backbone},
+            "model": {"kind": kind, "dense": []},
+            "data": {"train": ["a", "b"], "window": 60},
+            "simulate": {"train": 10},
+            "train": {"patience": 3, "learning_rate": 1 / 3},
+        },
+        "here",
+    )
+    again = parse_config(json.loads(json.dumps(config.dump())), "there")
+    assert again == config
+    assert again.hash() == config.hash()
+
+
+def test_the_hash_does_not_see_the_order_of_keys(load):
+    first = load("seed: 3\ntrain:\n  epochs: 3\n  workers: 2\nmodel:\n  kind: cnn_dna_only\n  dropout: 0.1\n")
+    second = load("model:\n  dropout: 0.1\n  kind: cnn_dna_only\ntrain:\n  workers: 2\n  epochs: 3\nseed: 3\n")
+    assert first.hash() == second.hash()
+    assert re.fullmatch("[0-9a-f]{12}", first.hash())
+
+
+def test_the_hash_does_not_see_how_a_value_was_written(load):
+    assert load("train:\n  learning_rate: 1e-4\n").hash() == load("train:\n  learning_rate: 0.0001\n").hash()
+    assert load("data:\n  train: a.h5\n").hash() == load("data:\n  train: [a.h5]\n").hash()
+
+
+def test_the_hash_does_not_see_which_values_are_spelled_out(load):
+    assert load("seed: 0\nmodel: {kind: cnn_halflife_encoded}\n").hash() == load("").hash()
+
+
+def test_the_hash_is_golden():
+    assert canonical_hash({"b": [1, 2.5, None], "a": {"y": "é", "x": True}}) == canonical_hash(
+        {"a": {"x": True, "y": "é"}, "b": [1, 2.5, None]}
+    )
+    assert canonical_hash({}) == "44136fa355b3"
+
+
+def another(value):
+    """Return another value of the same kind that the schema takes as well."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 32
+    if isinstance(value, float):
+        return value * 0.5 + 0.1
+    if isinstance(value, list):
+        return [*value, 4] if value and isinstance(value[0], int) else [*value, "more"]
+    return None
+
+
+OTHERS = {
+    ("name",): "other",
+    ("output",): "other",
+    ("tracking", "uri"): "sqlite:///other.db",
+    ("tracking", "experiment"): "other",
+    ("tracking", "model_name"): "other",
+    ("tracking", "patience_s"): 5.0,
+    ("cluster", "address"): "auto",
+    ("cluster", "local_cpus"): 3,
+    ("cluster", "object_store_gib"): 1.5,
+    ("data", "window"): 60,
+    ("simulate", "background_order"): 3,
+    ("embed", "store"): "elsewhere",
+    ("explain", "split"): "test",
+    ("explain", "methods"): ["mutagenesis"],
+    ("explain", "genes"): 8,
+    ("explain", "reference"): "uniform",
+    ("explain", "steps"): 32,
+    ("explain", "region"): [-10, 10],
+    ("explain", "window_first"): -5,
+    ("explain", "motifs"): "m.meme",
+    ("variants", "genome"): "g.fa",
+    ("variants", "annotation"): "a.gtf",
+    ("variants", "window_first"): -5,
+    ("embed", "pooling"): "max",
+    ("embed", "dtype"): "float32",
+    ("embed", "precision"): "bf16",
+    ("train", "precision"): "bf16",
+    ("train", "patience"): 4,
+    ("train", "schedule"): "cosine",
+    ("halflife", "bins"): 16,
+    ("train", "workers"): 2,
+    ("train", "min_workers"): 1,
+    ("model", "kind"): "cnn_dna_only",
+    ("model", "join"): "dense",
+    ("split", "fractions"): [0.7, 0.2, 0.1],
+    ("benchmark", "models"): [{"name": "one"}],
+    ("benchmark", "split"): "valid",
+    ("tune", "space", "halflife.margin", "log_uniform"): [0.5, 2.0],
+    ("tune", "space", "model.dropout", "uniform"): [0.5, 0.6],
+    ("tune", "space", "train.learning_rate", "log_uniform"): [0.5, 0.6],
+    ("tune", "first"): [],
+    ("tune", "epochs"): 7,
+    ("tune", "sampler"): "random",
+    ("tune", "objectives"): ["valid_auroc", "size_mb"],
+    ("evaluate", "threshold_metric"): "f1",
+    ("backbone", "weights"): "folder",
+    ("backbone", "route"): "online",
+    ("embed", "min_actors"): 2,
+}
+# A revision alone, fine-tuning by a store, or another backbone with the sizes of this one, does not fit the schema.
+ALONE = {
+    *(("backbone", name) for name in ("revision", "kind", "finetune", "learning_rate")),
+    ("build",),
+    ("split", "rule"),
+}
+
+
+def full_build():
+    """Return a configuration whose data come from a genome."""
+    label = {"table": "e.tsv", "columns": ["a"], "threshold": 1.5}
+    extra = [{"table": "h.tsv", "columns": ["h"]}]
+    build = {"genome": "g.fa", "annotation": "a.gtf", "label": label, "extra": extra, "chromosomes": ["I"]}
+    return parse_config({"build": build}, "test")
+
+
+BUILD_OTHERS = {
+    ("build", "annotation"): "b.gff3",
+    ("build", "window"): [-50, 50],
+    ("build", "out_of_bounds"): "pad",
+    ("build", "chromosome_names"): "add_chr",
+    ("build", "transcript"): ["longest_cds"],
+    ("build", "missing_utr"): "drop",
+    ("build", "label", "aggregate"): "mean",
+    ("build", "label", "threshold"): "median",
+    ("build", "extra"): [],
+}
+# Features replace the annotation, and windows come with features.
+BUILD_ALONE = {("build", "features"), ("build", "windows"), ("build", "extra"), ("build", "promoters")}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, _ in leaves(full_build().dump()) if path[0] == "build" and path not in BUILD_ALONE]
+)
+def test_the_hash_changes_with_every_value_of_build(path):
+    config = full_build()
+    value = dict(leaves(config.dump()))[path]
+    other = BUILD_OTHERS.get(path, "other" if value is None else another(value))
+    changed = parse_config(
+        replaced(config.dump(), path, f"{value}x" if isinstance(value, str) and other is None else other), "here"
+    )
+    assert changed.hash() != config.hash()
+
+
+def test_a_build_section_says_what_it_needs(refusal):
+    both = "build: {genome: g.fa, annotation: a.gtf, features: f.tsv}"
+    assert refusal(both) == (
+        "config run.yaml: build: set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
+    )
+    assert "annotation needs genome, the FASTA" in refusal("build: {annotation: a.gtf}")
+    assert "annotation needs label.table" in refusal("build: {genome: g.fa, annotation: a.gtf}")
+    assert refusal("build: {features: f.tsv, window: [5, 5]}") == (
+        "config run.yaml: build: window [5, 5] holds no base: the second number must be above the first"
+    )
+    assert refusal("build: {genome: g.fa, annotation: a.gtf, promoters: false}") == (
+        "config run.yaml: build: promoters: false needs features, a table of the eight features, in place of annotation"
+    )
+    for name, value in {"genome": "g.fa", "windows": "w.bed", "window": [-5, 5], "out_of_bounds": "pad"}.items():
+        assert refusal(f"build: {{features: f.tsv, promoters: false, {name}: {value}}}") == (
+            f"config run.yaml: build: {name} belongs to promoters, and means nothing with promoters: false"
+        )
+    assert refusal("build: {features: f.tsv, extra: [{table: t, columns: c, colums: d}]}") == (
+        "config run.yaml: build.extra.0.colums is not a known key; did you mean columns?"
+    )
+
+
+def test_data_have_one_maker(refusal):
+    assert "build and simulate both make the data" in refusal("simulate: {}\nbuild: {features: f.tsv}")
+
+
+def test_fractions_of_a_split_add_up(refusal):
+    assert refusal("split: {fractions: [0.5, 0.1, 0.1]}") == (
+        "config run.yaml: split: fractions [0.5, 0.1, 0.1] add up to 0.7, not 1"
+    )
+    assert "split.qqq is not a known key; known keys are" in refusal("split: {rule: random, qqq: 1}")
+
+
+@pytest.mark.parametrize("path", [path for path, _ in leaves(full().dump()) if path not in ALONE], ids=".".join)
+def test_the_hash_changes_with_every_value(path):
+    config = full()
+    value = dict(leaves(config.dump()))[path]
+    changed = parse_config(replaced(config.dump(), path, OTHERS.get(path, another(value))), "here")
+    assert changed != config
+    assert changed.hash() != config.hash()

@@ -1,0 +1,378 @@
+import csv
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from toy_models import columns, save_toy, sentence, small_config, write_promoters
+
+from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.rows import PromoterRows
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
+from raygenex.embed.inference import embed_sequences
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.predict.run import Predictor, open_genes, predict, score_rows
+from raygenex.predict.table import open_predictions, write_predictions
+from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
+
+WINDOW = 20
+BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
+# Twenty bases in bins of eight.
+BINS = InputInfo(kind="embedding", length=3, channels=8, window=WINDOW)
+
+
+@pytest.fixture(scope="module")
+def bases_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bases") / "checkpoint"
+    save_toy(folder, small_config(), BASES, threshold=0.25)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedding_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedding") / "checkpoint"
+    backbone = random_hyenadna(8, 1, WINDOW + 2, seed=3).eval()
+    save_toy(folder, small_config(), BINS, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    return folder
+
+
+def genes(n=11, window=WINDOW):
+    found = columns(n, window)
+    return found["sequence"], found["halflife"]
+
+
+# Scores
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11, 100])
+@pytest.mark.parametrize("which", ["bases_checkpoint", "embedding_checkpoint"])
+def test_scores_do_not_depend_on_the_batch_size(request, which, batch_size):
+    checkpoint = request.getfixturevalue(which)
+    expected = Predictor(checkpoint, batch_size=4).score(*genes())
+    found = Predictor(checkpoint, batch_size=batch_size).score(*genes())
+    assert found.shape == (11,)
+    assert found.dtype == np.float64
+    assert ((found > 0) & (found < 1)).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_scores_are_sigmoids_of_the_logits(bases_checkpoint):
+    predictor = Predictor(bases_checkpoint)
+    sequence, halflife = genes()
+    with torch.inference_mode():
+        logits = predictor.model(torch.from_numpy(sequence), torch.from_numpy(halflife)).double().numpy()
+    np.testing.assert_allclose(predictor.score(sequence, halflife), 1 / (1 + np.exp(-logits)), rtol=1e-12)
+
+
+def test_bases_are_embedded_on_the_way(embedding_checkpoint):
+    predictor = Predictor(embedding_checkpoint)
+    sequence, halflife = genes()
+    backbone = load_backbone(str(embedding_checkpoint / BACKBONE), None).eval()
+    embedding = embed_sequences(backbone, sequence, predictor.settings, "cpu", 5)
+    assert embedding.shape == (11, 3, 8)
+    assert embedding.dtype == np.float16
+    np.testing.assert_allclose(predictor.score(sequence, halflife), predictor.score(embedding, halflife), rtol=1e-3)
+
+
+def test_embeddings_need_no_backbone(embedding_checkpoint):
+    predictor = Predictor(embedding_checkpoint)
+    predictor.score(np.zeros((2, 3, 8), np.float16), genes(2)[1])
+    assert predictor.backbone is None
+
+
+def test_inputs_may_be_read_only_and_of_other_number_formats(bases_checkpoint):
+    predictor = Predictor(bases_checkpoint)
+    sequence, halflife = genes()
+    expected = predictor.score(sequence, halflife)
+    wide = halflife.astype(np.float64)
+    for array in (sequence, wide):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(predictor.score(sequence, wide), expected)
+
+
+def test_no_genes_have_no_scores(bases_checkpoint):
+    assert Predictor(bases_checkpoint).score(*genes(0)).shape == (0,)
+
+
+def test_the_threshold_is_the_checkpoints(bases_checkpoint):
+    assert Predictor(bases_checkpoint).threshold == 0.25
+
+
+# Checkpoints that cannot score
+
+
+def test_an_unfinished_epoch_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BASES, threshold=None)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a")
+    sentence(info, tmp_path / "a", "has no threshold", "train to the end")
+
+
+def test_another_backbone_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    save_backbone(random_hyenadna(8, 1, WINDOW + 2, seed=3), tmp_path / "a" / BACKBONE)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a").score(*genes())
+    sentence(info, tmp_path / "a" / BACKBONE, "other weights than the model was trained on")
+
+
+def test_a_missing_backbone_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    with pytest.raises(CheckpointError) as info:
+        Predictor(tmp_path / "a").score(*genes())
+    sentence(info, tmp_path / "a" / BACKBONE)
+
+
+# Genes to score
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a promoter file without labels."""
+
+    def make(name, n=3, window=WINDOW, prefix="G", label=False):
+        return write_promoters(tmp_path / name, columns(n, window, prefix=prefix), label=label)
+
+    return make
+
+
+@pytest.fixture
+def info(bases_checkpoint):
+    return read_info(bases_checkpoint)
+
+
+def test_genes_need_no_labels(write, info):
+    rows = open_genes([write("a.h5", prefix="A"), write("b.h5", prefix="B", label=True)], info, None)
+    assert isinstance(rows, PromoterRows)
+    assert (rows.count, rows.window, rows.has_label) == (6, WINDOW, False)
+    assert rows.piece(0, 6).read()["gene_id"].tolist() == ["A0", "A1", "A2", "B0", "B1", "B2"]
+
+
+def test_longer_promoters_are_cut_when_asked(write, info):
+    path = write("a.h5", window=30)
+    rows = open_genes([path], info, WINDOW)
+    np.testing.assert_array_equal(rows.piece(0, 3).read()["sequence"], columns(3, 30)["sequence"][:, 5:25])
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "words"),
+    [
+        (30, None, ["reads 20 bases", "has 30", "set data.window to 20 to crop it"]),
+        (30, 25, ["reads 20 bases", "set data.window to 20 to crop it"]),
+        (30, 10, ["reads 20 bases", "set data.window to 20 to crop it"]),
+        (16, None, ["reads 20 bases", "has 16", "it cannot be stretched"]),
+        (16, 20, ["reads 20 bases", "has 16", "it cannot be stretched"]),
+    ],
+)
+def test_promoters_of_another_length_are_refused(write, info, length, window, words):
+    path = write("a.h5", window=length)
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, window)
+    sentence(found, path, *words)
+
+
+@pytest.fixture
+def halflife_only(tmp_path):
+    """A checkpoint of a model that reads no DNA, trained beside promoters of 20 bases."""
+    save_toy(tmp_path / "only", small_config(model={"kind": "cnn_halflife_only"}), BASES)
+    return tmp_path / "only"
+
+
+def test_a_model_without_dna_scores_files_of_any_window(write, halflife_only):
+    paths = [write("a.h5", window=30, prefix="A"), write("b.h5", window=0, prefix="B")]
+    rows = open_genes(paths, read_info(halflife_only), WINDOW)
+    assert (rows.count, rows.window) == (6, 0)
+    block = rows.piece(0, 6).read()
+    assert block["sequence"].shape == (6, 0)
+    predictor = Predictor(halflife_only)
+    found = predictor.score(block["sequence"], block["halflife"])
+    with_bases = predictor.score(columns(6, WINDOW)["sequence"], block["halflife"])
+    np.testing.assert_array_equal(found, with_bases)
+
+
+def test_a_registered_model_without_dna_takes_tables_of_features(halflife_only):
+    from mlflow.exceptions import MlflowException
+
+    from raygenex.registry.served_model import RaygenexModel
+
+    model = RaygenexModel()
+    model.predictor = Predictor(halflife_only)
+    halflife = columns(4, 0)["halflife"]
+    table = pd.DataFrame(halflife.astype(float), columns=list(HALFLIFE_FEATURES))
+    found = model.predict(None, table)["probability"]
+    np.testing.assert_array_equal(found, model.predictor.score(np.empty((4, 0), np.uint8), halflife))
+    # Sequences of any kind are passed over.
+    np.testing.assert_array_equal(model.predict(None, table.assign(sequence=7))["probability"], found)
+    with pytest.raises(MlflowException) as info:
+        model.predict(None, table.drop(columns="CDSGC"))
+    sentence(info, "lacks the columns CDSGC")
+
+
+def test_a_model_trained_without_promoters_scores_files_with_them(write, tmp_path):
+    inputs = InputInfo(kind="bases", length=0, channels=4, window=0)
+    save_toy(tmp_path / "none", small_config(model={"kind": "cnn_halflife_only"}), inputs)
+    info = read_info(tmp_path / "none")
+    assert not info.reads_dna
+    assert open_genes([write("a.h5")], info, None).window == 0
+
+
+def test_a_model_of_dna_refuses_files_without_promoters(write, info):
+    path = write("a.h5", window=0)
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, None)
+    sentence(found, path, "reads 20 bases", "has no promoters", "cnn_halflife_only")
+
+
+def test_scales_matter_without_dna_too(write, halflife_only):
+    path = write("a.h5", window=0)
+    info = read_info(halflife_only)
+    info.inputs.halflife_scale = "log10"
+    with pytest.raises(DataError) as found:
+        open_genes([path], info, None)
+    sentence(found, path, "log10", "z-score")
+
+
+def test_a_gene_in_two_files_is_refused(write, info):
+    first, second = write("a.h5", n=2), write("b.h5", n=1)
+    with pytest.raises(DataError) as found:
+        open_genes([first, second], info, None)
+    sentence(found, "gene G0", first, second, "remove it from one of them")
+
+
+# The output
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.csv.gz", "out.CSV"])
+def test_an_output_of_another_kind_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / name))
+    sentence(info, tmp_path / name, "must end in .parquet or .csv")
+
+
+def test_an_output_that_exists_is_kept(tmp_path):
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / "out.csv"))
+    sentence(info, tmp_path / "out.csv", "exists", "--force")
+    assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+def test_an_output_in_no_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError) as info:
+        predict(small_config(), [], "checkpoint", str(tmp_path / "no" / "out.csv"))
+    sentence(info, tmp_path / "no" / "out.csv", "does not exist", "make it first")
+
+
+def test_no_checkpoint_and_no_input_are_refused_before_anything_starts(tmp_path, bases_checkpoint):
+    output = str(tmp_path / "out.csv")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        predict(small_config(), [], str(tmp_path / "nothing"), output)
+    with pytest.raises(DataError, match="nothing matches"):
+        predict(small_config(), [str(tmp_path / "*.h5")], str(bases_checkpoint), output)
+    assert list(tmp_path.iterdir()) == []
+
+
+PREDICTIONS = (
+    np.array(["G1", 'odd, "name"', "G\u00e9"], dtype=object),
+    np.array([1 / 3, 1e-300, np.nextafter(1.0, 0.0)]),
+    np.array([0, 0, 1], dtype=np.int8),
+)
+
+
+def test_csv_reads_back_exactly(tmp_path):
+    write_predictions(tmp_path / "out.csv", *PREDICTIONS)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["gene_id", "probability", "prediction"]
+    assert [row["gene_id"] for row in rows] == list(PREDICTIONS[0])
+    assert [float(row["probability"]) for row in rows] == PREDICTIONS[1].tolist()
+    assert [row["prediction"] for row in rows] == ["0", "0", "1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_parquet_reads_back_exactly(tmp_path):
+    write_predictions(tmp_path / "out.parquet", *PREDICTIONS)
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["gene_id", "probability", "prediction"]
+    assert table["gene_id"].to_pylist() == list(PREDICTIONS[0])
+    assert table["probability"].to_pylist() == PREDICTIONS[1].tolist()
+    assert table["prediction"].to_pylist() == [0, 0, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_an_output_that_could_not_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out.csv").write_text("mine")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_predictions(tmp_path / "out.csv", *PREDICTIONS)
+    assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_blocks_make_the_same_table(tmp_path, name):
+    write_predictions(tmp_path / name, *PREDICTIONS)
+    with open_predictions(tmp_path / f"blocks-{name}") as add:
+        for rows in (slice(0, 1), slice(1, 3)):
+            add(*(column[rows] for column in PREDICTIONS))
+        assert not (tmp_path / f"blocks-{name}").exists()
+    read = pq.read_table if name.endswith("parquet") else Path.read_text
+    assert read(tmp_path / f"blocks-{name}") == read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_nothing_is_left_of_a_table_that_failed_halfway(tmp_path, name):
+    whole = [*PREDICTIONS[:2], PREDICTIONS[2][:2]]
+    with pytest.raises(ValueError, match=r"length|shorter"), open_predictions(tmp_path / name) as add:
+        add(*whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Scored:
+    """Ray Data that hands out given rows as they were scored."""
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def map_batches(self, *args, **options):
+        return self
+
+    def iter_batches(self, **options):
+        for rows in self.blocks:
+            yield {
+                "gene_id": np.array([f"G{row}" for row in rows]),
+                "row": np.array(rows),
+                "probability": np.zeros(len(rows)),
+            }
+
+
+class Table:
+    count = 5
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fine"),
+    [
+        ([[0, 1], [2, 3, 4]], True),
+        ([[0, 1], [2, 3]], False),
+        ([[2, 3, 4], [0, 1]], False),
+        ([[0, 1], [1, 2], [3, 4]], False),
+        ([[0, 1, 2, 3, 4], [5]], False),
+    ],
+)
+def test_scores_are_those_of_every_row_in_order(monkeypatch, blocks, fine):
+    monkeypatch.setattr("raygenex.predict.run.connect", lambda *args: nullcontext())
+    monkeypatch.setattr("raygenex.data.source.rows_dataset", lambda *args, **options: Scored(blocks))
+    if fine:
+        assert score_rows(Table(), "", small_config(), "prediction")["gene_id"].tolist() == [f"G{i}" for i in range(5)]
+        return
+    with pytest.raises(DataError, match="genes in order: run it again"):
+        score_rows(Table(), "", small_config(), "prediction")
