@@ -18,7 +18,8 @@ from ray_cost import ended_epochs, plain_seconds
 from raygenex.cluster.connect import open_cluster
 from raygenex.config.data import SimulateConfig
 from raygenex.config.load import load_config
-from raygenex.config.run import ClusterConfig, RunConfig
+from raygenex.config.run import RunConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.simulate.run import simulate
 from raygenex.train.run import train
 

@@ -22,12 +22,12 @@ from measure import print_table, side_by_side
 from untrained import save_untrained
 
 from raygenex.config.model import HalflifeConfig, KmerConfig
-from raygenex.data.sketches import sketch
+from raygenex.data.similarity import sketch
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.mutagenesis import mutagenesis
 from raygenex.models.halflife import triplet_loss
 from raygenex.models.kmers import feature_names, kmer_features
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_one_hot, to_one_hot, to_string
 from raygenex.stats.metrics import binary_metrics, bootstrap_intervals, both_classes, draw_resamples, rank_probability
 from raygenex.train.checkpoint import InputInfo

@@ -21,7 +21,7 @@ from measure import print_table
 
 from raygenex.cluster.connect import open_cluster
 from raygenex.config.data import CheckConfig, DataConfig
-from raygenex.config.run import ClusterConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.check.check import check
 from raygenex.data.hdf5.read import read_rows
 from raygenex.data.hdf5.write import PromoterWriter

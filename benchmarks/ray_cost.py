@@ -21,8 +21,9 @@ from measure import print_table
 from mlflow import MlflowClient
 
 from raygenex.config.data import SimulateConfig
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import load_config
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.simulate.run import simulate
 from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256

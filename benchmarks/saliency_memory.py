@@ -23,7 +23,7 @@ from raygenex.embed.hyenadna.pooling import bin_count
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.explain.methods.gradients import gradient, saliency
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 

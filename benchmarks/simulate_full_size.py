@@ -10,8 +10,8 @@ from pathlib import Path
 
 _CHILD = """
 import resource, sys, time
-from raygenex.config import SimulateConfig
-from raygenex.data.simulate import simulate
+from raygenex.config.data import SimulateConfig
+from raygenex.data.simulate.run import simulate
 genes, window, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 started = time.monotonic()
 tenth = genes // 10

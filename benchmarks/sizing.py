@@ -13,8 +13,9 @@ import math
 from dataclasses import dataclass
 
 from raygenex.cluster.connect import SPARE_CPUS
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import load_config
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.run import RunConfig
 
 BIN_SIZES = (1, 8, 32, 128, 512)
 # Channels and layers of the published weights, from their config.json.

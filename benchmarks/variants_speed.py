@@ -25,7 +25,6 @@ from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.sequence import to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants.run import variants
-from raygenex.variants.text import variants_text
 
 WINDOW, BIN, WIDTH = 600, 8, 128
 INDELS = 0.1
@@ -88,7 +87,7 @@ def main() -> None:
             started = time.monotonic()
             result = variants(config, str(work / f"{name}.vcf"), str(work / "model"), str(work / f"{name}.parquet"))
             seconds[name] = time.monotonic() - started
-        print(variants_text(result))
+        print(result.text())
     where = f"{workers} Ray actors" if int(workers) else f"this process, {torch.get_num_threads()} threads"
     spent = seconds["many"] - seconds["few"]
     print(f"{kind}, {WINDOW} bases, {where}")

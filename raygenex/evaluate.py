@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
+from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
-from raygenex.predict.run import NO_DNA, Predictor, refuse_other_scale, score_rows
+from raygenex.predict.inputs import NO_DNA, refuse_other_scale
+from raygenex.predict.predictor import Predictor
+from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import write_predictions
-from raygenex.stats.metrics import Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.stats.metrics import METRICS, Interval, bootstrap_intervals, calibration_error, confusion
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -41,6 +44,23 @@ class EvaluateResult:
     folder: str
     reused: bool
 
+    def values(self) -> dict[str, Any]:
+        """Return the result as plain values, with the ends of intervals by name."""
+        return asdict(self) | {"metrics": {name: interval._asdict() for name, interval in self.metrics.items()}}
+
+    def text(self) -> str:
+        """Return a table of metrics with their intervals."""
+        lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", ""]
+        lines.append(f"{'metric':<12}{'value':>8}   {'interval'}")
+        for name in METRICS:
+            interval = self.metrics[name]
+            lines.append(f"{name:<12}{interval.value:>8.4f}   {interval.low:.4f} to {interval.high:.4f}")
+        lines.append(f"{'calib. error':<12}{self.calibration_error:>8.4f}")
+        (tn, fp), (fn, tp) = self.confusion
+        lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
+        lines.append(f"figures and predictions: {short_path(self.folder)}")
+        return "\n".join(lines)
+
 
 def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResult:
     """Score one split with the run's checkpoint and measure it.
@@ -53,7 +73,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     ConfigError, DataError, CheckpointError
         If the split or the checkpoint cannot be used.
     """
-    checkpoint = Path(config.folder, "checkpoint")
+    checkpoint = Path(config.checkpoint)
     info = read_info(checkpoint)
     assert info.threshold is not None, "a run's checkpoint is final"
     folder = Path(config.folder, "evaluation", split)
@@ -178,6 +198,7 @@ def _draw(
     confidence: float,
 ) -> None:
     from raygenex.drawing import figures
+    from raygenex.drawing.style import save
 
     drawn = {
         "roc": figures.roc_figure(labels, probability, intervals["auroc"], confidence),
@@ -186,7 +207,7 @@ def _draw(
         "confusion": figures.confusion_figure(labels, probability, threshold),
     }
     for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+        save(figure, folder / f"{name}.png")
 
 
 def _track(
@@ -217,3 +238,10 @@ def _numbers(split: str, report: dict[str, Any]) -> dict[str, float]:
             f"{split}_{name}_high": interval["high"],
         }
     return numbers
+
+
+def plan_evaluate(config: RunConfig, split: str) -> str:
+    """Say how many genes would be measured."""
+    info = read_info(Path(config.checkpoint))
+    _, rows = open_rows(config, split, info)
+    return f"evaluate: {rows.count} genes of {split} with {short_path(config.folder)}/checkpoint"

@@ -108,3 +108,18 @@ def _missing(what: str, package: str, extra: str, error: ImportError) -> ConfigE
     return ConfigError(
         f"{what} needs {package}, which cannot be imported ({error}): install it by pip install 'raygenex[{extra}]'"
     )
+
+
+def check_packages() -> None:
+    """Refuse a search without Optuna, or without what draws its plots.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not installed.
+    """
+    for package in ("optuna", "plotly"):
+        if find_spec(package) is None:
+            raise ConfigError(
+                f"raygenex tune needs the package {package}: install it with `pip install 'raygenex[tune]'`"
+            )

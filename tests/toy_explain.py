@@ -14,7 +14,7 @@ from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.models import ExpressionModel, InputShape, build_model
 from raygenex.models.base import channels_first
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint
 
 WINDOW = 60

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from raygenex.benchmark.results import ModelResult, Scores, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
-from raygenex.drawing.figures import DPI, GREY, frame_unit_square, label_axes
+from raygenex.drawing.style import DPI, GREY, frame_unit_square, label_axes
 from raygenex.files.whole import whole_file
 from raygenex.stats import metrics
 from raygenex.stats.compare import seed_summary

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.cluster.connect import Request, open_cluster, preflight, user_errors
+from raygenex.config.benchmark import BenchmarkModel
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import change_keys, parse_config
-from raygenex.config.run import BenchmarkModel, HyenaBackbone, RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.files.json_file import load_json

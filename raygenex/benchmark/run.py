@@ -17,16 +17,21 @@ from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
+from raygenex.data.make import plan_data
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.errors import ConfigError
+from raygenex.embed.run import make_inputs, plan_embed
+from raygenex.embed.store import read_manifest
+from raygenex.errors import ConfigError, RaygenexError
 from raygenex.files.json_file import load_json
+from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import replace_text
-from raygenex.ready import make_inputs
 from raygenex.registry.register import register
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
 from raygenex.train.checkpoint import read_info
+from raygenex.train.inputs import open_inputs
+from raygenex.train.run import check_workers
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +53,24 @@ class BenchmarkResult:
     run_id: str
     """MLflow's parent run."""
     seconds: float
+
+    def text(self) -> str:
+        """Return the tables, where they are, and which model won."""
+        from raygenex.benchmark.table_files import to_markdown
+
+        lines = [to_markdown(self.table), f"tables and figures: {short_path(self.folder)}"]
+        if self.winner is None:
+            lines.append("every training failed, see the table")
+        else:
+            lines.append(f"best on valid: {self.winner}, registered as {self.registered}")
+        return "\n".join([*lines, f"done in {self.seconds:.0f} s"])
+
+    def values(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        from raygenex.benchmark.table_files import to_json
+
+        values = {name: getattr(self, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
+        return values | {"table": json.loads(to_json(self.table))}
 
 
 def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
@@ -121,7 +144,7 @@ def _collect(
 def _read_result(job: Job, split: str, outcome: dict[str, Any], truth: dict[str, int]) -> SeedResult:
     import pyarrow.parquet as pq
 
-    info = read_info(Path(job.config.folder, "checkpoint"))
+    info = read_info(Path(job.config.checkpoint))
     assert info.threshold is not None, "a run's checkpoint is final"
     scored = pq.read_table(Path(job.config.folder, "evaluation", split, "predictions.parquet"))
     genes = scored["gene_id"].to_pylist()
@@ -187,3 +210,30 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
     run_id = tracker.start(f"{config.name} benchmark", flatten(config.dump()), tags)
     replace_text(path, json.dumps({"run_id": run_id}) + "\n")
     return run_id
+
+
+def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
+    """Say which models would be trained, and which are trained already."""
+    jobs = plan_jobs(config)
+    steps, made = plan_data(config)
+    embedded = True
+    done: set[int] = set()
+    if made:
+        splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
+        counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
+        steps.append(f"check: {counts} genes")
+    if any(job.config.reads_store for job in jobs):
+        manifest = read_manifest(config.store)
+        embedded = manifest is not None and manifest.complete
+        steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
+    if made and embedded and not force:
+        done = finished_jobs(jobs, config.benchmark.split, splits)
+    for number, job in enumerate(jobs):
+        status = "finished" if number in done else "to do"
+        if made and (embedded or not job.config.reads_store) and number not in done:
+            try:
+                check_workers(job.config, open_inputs(job.config, {name: splits[name] for name in ("train", "valid")}))
+            except RaygenexError as error:
+                status = f"will fail: {error}"
+        steps.append(f"train: {job.model} ({job.config.model.kind}), seed {job.seed} ({status})")
+    return [*steps, f"compare: on {config.benchmark.split}, into {short_path(config.folder)}/benchmark"]

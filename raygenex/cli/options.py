@@ -1,13 +1,15 @@
-"""What all commands of the command line share: their options, how they load a configuration, and how they print."""
+"""What all verbs share: their options, and how one loads a configuration, plans or does its work, and prints."""
 
+import inspect
 import json
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
+import click
 import typer
 
 from raygenex.config.load import load_config
@@ -24,12 +26,33 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
 
 
+@dataclass
 class Session:
-    """What the options of the running command said; set once, before anything else happens."""
+    """The running command: made in `main`, filled by its options before anything else happens."""
 
-    debug = False
+    debug: bool = False
     out: TextIO | None = None
-    interrupted = "interrupted: run the same command again to go on from here"
+    """Standard output as the command was started with; None until a verb begins."""
+    interrupted: str = "interrupted: run the same command again to go on from here"
+    """What is said when the command is interrupted."""
+
+    def begin(self, debug: bool) -> None:
+        """Let logs go to standard error, and keep standard output for the result."""
+        self.debug = debug
+        if sys.stdout is not sys.stderr:
+            # Ray prints on standard output; that is for the result alone, which a program may read.
+            self.out = sys.stdout
+            sys.stdout = sys.stderr
+        logging.setLogRecordFactory(_record)
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Redacting("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        logging.getLogger("raygenex").setLevel(logging.DEBUG if debug else logging.INFO)
+
+    def end(self) -> None:
+        """Give standard output back."""
+        if self.out is not None:
+            sys.stdout, self.out = self.out, None
 
 
 class _Redacting(logging.Formatter):
@@ -52,37 +75,117 @@ def _record(*arguments: Any, **more: Any) -> logging.LogRecord:
     return record
 
 
-def start(debug: bool) -> None:
-    """Let logs go to standard error, and keep standard output for the result."""
-    Session.debug = debug
-    if sys.stdout is not sys.stderr:
-        # Ray prints on standard output; that is for the result alone, which a program may read.
-        Session.out = sys.stdout
-        sys.stdout = sys.stderr
-    logging.setLogRecordFactory(_record)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Redacting("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logging.getLogger("raygenex").setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-def load(path: Path, overrides: list[str] | None, debug: bool) -> RunConfig:
-    """Begin a command that has a configuration, and load it."""
-    start(debug)
-    return load_config(path, overrides or ())
-
-
-def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Print what a command gave, as one line of JSON or as text."""
-    values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    say(json.dumps(values, default=str) if as_json else text())
+def session() -> Session:
+    """Return the session of the running command."""
+    found = click.get_current_context().find_object(Session)
+    assert found is not None, "main gives one to the application"
+    return found
 
 
 def say(text: str) -> None:
     """Print on the standard output that the command was started with."""
-    typer.echo(text, file=Session.out)
+    typer.echo(text, file=session().out)
 
 
-def print_plan(config: RunConfig, as_json: bool, steps: list[str]) -> None:
-    """Print what `--dry-run` found."""
-    print_result({"config_hash": config.hash(), "steps": steps}, as_json, lambda: "\n".join(steps))
+def print_values(values: Any, as_json: bool, text: str) -> None:
+    """Print what a verb gave, as one line of JSON or as text."""
+    say(json.dumps(values, default=str) if as_json else text)
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a verb does with its configuration, what it would do, and how its result is printed."""
+
+    run: Callable[[], Any]
+    """Does the work; its result says itself by ``text()``, and by ``values()`` where its fields alone would not do."""
+    plan: Callable[[], list[str]] | None = None
+    """Checks as far as can be without the work, and returns a sentence per step; None for verbs that write nothing."""
+    passed: Callable[[Any], bool] = lambda result: True
+    """Whether a result ends the command with exit code 0; 1 otherwise."""
+
+    def print_plan(self, config_hash: str | None, as_json: bool) -> None:
+        """Print what would be done."""
+        assert self.plan is not None, "the verb has no --dry-run"
+        steps = self.plan()
+        values = {"steps": steps} if config_hash is None else {"config_hash": config_hash, "steps": steps}
+        print_values(values, as_json, "\n".join(steps))
+
+    def print_result(self, as_json: bool) -> None:
+        """Do the work and print its result."""
+        result = self.run()
+        print_values(result.values() if hasattr(result, "values") else asdict(result), as_json, result.text())
+        if not self.passed(result):
+            raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A result made of plain values and their text."""
+
+    plain: dict[str, Any]
+    shown: str
+
+    def values(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return self.plain
+
+    def text(self) -> str:
+        """Return what a person reads."""
+        return self.shown
+
+
+def verb(
+    app: typer.Typer, name: str | None = None, *, dry_run: bool = True
+) -> Callable[[Callable[..., Action]], Callable[..., None]]:
+    """Register a verb that loads a configuration, and plans or does its work.
+
+    The function below the decorator takes the loaded configuration as ``settings``, and its own options. The command
+    takes CONFIG in the place of ``settings``, and ``--override``, ``--dry-run``, ``--json`` and ``--debug`` besides.
+
+    Parameters
+    ----------
+    app
+        Where the verb belongs.
+    name
+        What users type; the function's name if None.
+    dry_run
+        Whether the verb has ``--dry-run``, and its action a plan.
+    """
+
+    def register(function: Callable[..., Action]) -> Callable[..., None]:
+        def command(**given: Any) -> None:
+            session().begin(given.pop("debug"))
+            as_json, planned = given.pop("as_json"), given.pop("dry_run", False)
+            settings = load_config(given.pop("config"), given.pop("override") or ())
+            action = function(settings=settings, **given)
+            if planned:
+                action.print_plan(settings.hash(), as_json)
+            else:
+                action.print_result(as_json)
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__signature__ = _signature(function, dry_run)  # type: ignore[attr-defined]
+        app.command(name)(command)
+        return command
+
+    return register
+
+
+def _signature(function: Callable[..., Any], dry_run: bool) -> inspect.Signature:
+    """Return a verb's own parameters with the common ones around them."""
+    shared = {
+        "override": (Overrides, None),
+        "dry_run": (DryRun, False),
+        "as_json": (Json, False),
+        "debug": (Debug, False),
+    }
+    own = [
+        parameter.replace(name="config", annotation=ConfigPath) if parameter.annotation is RunConfig else parameter
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    own += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in shared.items()
+        if dry_run or name != "dry_run"
+    ]
+    return inspect.Signature([parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own])

@@ -6,14 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from raygenex.cli.options import ConfigPath, Debug, DryRun, Json, Overrides, Session, load, print_result, start
+from raygenex.cli.options import ConfigPath, Debug, DryRun, Json, Overrides, print_values, session
 from raygenex.cluster.dashboard import ADDRESS_VARIABLE, connect, read_address
 from raygenex.cluster.submit import SubmitResult, Task
+from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 from raygenex.redact import redact
 
+app = typer.Typer()
 
+
+@app.command()
 def submit(
     context: typer.Context,
     config: ConfigPath,
@@ -47,12 +51,12 @@ def submit(
     debug: Debug = False,
 ) -> None:
     """Run a verb on a Ray cluster, as a job: its log, its result and its exit code come back."""
-    start(debug)
+    session().begin(debug)
     from raygenex.cluster import submit as job
 
     variables = job.read_env(env or ())
     with job.in_environment(variables):
-        settings = load(config, override, debug)
+        settings = load_config(config, override or ())
     words = list(arguments or ())
     verb, words, before = check_verb(context.find_root().command, verb, words, as_json)
     task = Task(settings, verb, tuple(words), variables, installed, before)
@@ -60,14 +64,15 @@ def submit(
     where = read_address(address)
     client = connect(where)
     if dry_run:
-        print_result(_plan(settings, task, where), as_json, lambda: "\n".join(_plan(settings, task, where)["steps"]))
+        values = _plan(settings, task, where)
+        print_values(values, as_json, "\n".join(values["steps"]))
         return
     name, sent = job.start(client, task, submission_id)
     _note(f"submitted {name} to {where}" if sent else f"{name} is on {where} already")
     if no_wait:
         _print(SubmitResult(name, where, "SUBMITTED", None, "" if as_json else name), as_json)
         return
-    Session.interrupted = f"stopped following {name}, which runs on: {job.come_back(name, where)}"
+    session().interrupted = f"stopped following {name}, which runs on: {job.come_back(name, where)}"
     ended = job.wait(client, name, where, _note, timeout)
     _note(f"job {name}: {ended.status.lower()}, exit code {ended.exit_code}")
     _print(ended, as_json)
@@ -129,10 +134,10 @@ def _plan(config: RunConfig, task: Task, address: str) -> dict[str, Any]:
 def _print(result: SubmitResult, as_json: bool) -> None:
     """Print the verb's result, or with ``--json`` that of the submission around it."""
     if as_json:
-        told = {"address": redact(result.address), "result": _parsed(result.result)}
-        print_result(asdict(result) | told, as_json, str)
+        values = asdict(result) | {"address": redact(result.address), "result": _parsed(result.result)}
+        print_values(values, as_json, "")
     elif result.result:
-        print_result(result, as_json, lambda: result.result)
+        print_values(None, as_json, result.result)
 
 
 def _parsed(result: str) -> Any:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raygenex.config.run import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError, file_error, is_of_a_path
+from raygenex.config.services import ClusterConfig
+from raygenex.errors import ClusterError, RaygenexError
+from raygenex.files.errors import file_error, is_of_a_path
 from raygenex.terminal import signals
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,10 @@ from posixpath import normpath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from raygenex.config.data import SPLITS, FileSplit, GroupSplit
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.base import SPLITS
+from raygenex.config.data import FileSplit, GroupSplit
+from raygenex.config.embed import HyenaBackbone
+from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 
 logger = logging.getLogger(__name__)

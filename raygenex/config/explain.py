@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from raygenex.config.data import Section
+from raygenex.config.base import Section
 
 Method = Literal["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
 """A way to attribute the logit of a gene to its bases, or, ``halflife``, to its half-life features."""

@@ -8,14 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raygenex.config.data import (
-    ChromosomeSplit,
-    FileSplit,
-    GroupSplit,
-    RandomSplit,
-    Section,
-    SimilaritySplit,
-)
+from raygenex.config.base import Section
+from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit
+from raygenex.config.embed import HyenaBackbone, OneHotBackbone
 from raygenex.config.model import (
     CNN_KINDS,
     AutoencoderXgboost,
@@ -24,11 +19,7 @@ from raygenex.config.model import (
     LstmConfig,
     XgboostKmer,
 )
-from raygenex.config.run import (
-    HyenaBackbone,
-    OneHotBackbone,
-    RunConfig,
-)
+from raygenex.config.run import RunConfig
 from raygenex.config.yaml_file import LONGEST, PlainYamlError, read_yaml
 from raygenex.errors import ConfigError
 

@@ -2,14 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from raygenex.config.data import Fraction, PositiveFloat, PositiveInt, Section
-
-
-def default_kind(kind: str) -> BeforeValidator:
-    """Let a section that names no kind be of the default one."""
-    return BeforeValidator(lambda value: {"kind": kind, **value} if isinstance(value, dict) else value)
+from raygenex.config.base import Fraction, PositiveFloat, PositiveInt, Section, default_kind
 
 
 class HalflifeConfig(Section):

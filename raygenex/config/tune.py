@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from raygenex.config.data import PositiveInt, Section
+from raygenex.config.base import PositiveInt, Section
 
 OBJECTIVES = {"valid_auroc": "max", "latency_ms": "min", "size_mb": "min"}
 """What a trial can be judged by, and which way is better: valid AUROC, milliseconds a gene, megabytes of weights."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from raygenex.config.data import Paths, Section
+from raygenex.config.base import Paths, Section
 
 
 class VariantsConfig(Section):

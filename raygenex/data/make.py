@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from raygenex.config.data import SPLITS
+from raygenex.config.base import SPLITS
 from raygenex.config.run import RunConfig
-from raygenex.data.build.run import BuildResult, build
-from raygenex.data.simulate.run import SimulationResult, simulate
+from raygenex.data.build.genes import choose
+from raygenex.data.build.run import BuildResult, build, find_build
+from raygenex.data.simulate.run import SimulationResult, find_simulation, simulate
 from raygenex.errors import ConfigError
-from raygenex.files.locate import is_url
+from raygenex.files.locate import is_url, short_path
 
 
 def simulate_data(config: RunConfig, force: bool) -> SimulationResult:
@@ -56,3 +57,34 @@ def made_folder(config: RunConfig, verb: str) -> Path:
         if found and Path(found[0]).expanduser().absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
     return folder
+
+
+def plan_simulate(config: RunConfig, force: bool) -> str:
+    """Say whether the data set would be made or reused; refuse where `data simulate` would."""
+    folder = made_folder(config, "simulate")
+    assert config.simulate is not None, "checked with the folder"
+    found = None if force else find_simulation(config.simulate, folder)
+    return f"simulate: {'reuse' if found else 'make'} the data set in {short_path(str(folder))}"
+
+
+def plan_build(config: RunConfig, force: bool) -> str:
+    """Say how many genes would be built where; the inputs are read and checked, but for the genome's bases."""
+    folder = made_folder(config, "build")
+    assert config.build is not None, "checked with the folder"
+    if not force and find_build(config, folder) is not None:
+        return f"build: reuse the data set in {short_path(str(folder))}"
+    origin = choose(config).origin
+    return (
+        f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
+        f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"
+    )
+
+
+def plan_data(config: RunConfig) -> tuple[list[str], bool]:
+    """Say what would be done to make the data, and whether they are there already."""
+    if config.simulate is not None:
+        made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
+        return [plan_simulate(config, force=False)], made
+    if config.build is not None:
+        return [plan_build(config, force=False)], find_build(config, made_folder(config, "build")) is not None
+    return [], True

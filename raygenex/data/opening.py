@@ -1,16 +1,18 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import SPLITS, DataConfig
-from raygenex.data.hdf5.read import inspect, read_table
-from raygenex.data.hdf5.schema import PromoterFile, Table
-from raygenex.data.repeats import all_distinct
+from raygenex.config.base import SPLITS
+from raygenex.config.data import DataConfig
+from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
+from raygenex.data.hdf5.schema import Locations, PromoterFile, Table
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
+from raygenex.sequence import crop_start
 
 
 @dataclass(frozen=True)
@@ -142,3 +144,52 @@ def _check_no_leak(splits: dict[str, SplitData]) -> None:
                     f"gene {gene} leaks between splits: it is in {path} (data.{other}) and in {file.path} "
                     f"(data.{name}); keep it in one of them"
                 )
+
+
+def locations(split: SplitData) -> Locations | None:
+    """Read where the genes of a split lie; None if not every file says it."""
+    found = [read_locations(file) for file in split.files]
+    known = [places for places in found if places is not None]
+    if len(known) < len(found):
+        return None
+    strands = [places.strand for places in known if places.strand is not None]
+    return Locations(
+        np.concatenate([places.chrom for places in known]),
+        np.concatenate([places.tss for places in known]),
+        np.concatenate(strands) if len(strands) == len(known) else None,
+    )
+
+
+def window_offsets(split: SplitData) -> tuple[int, int] | None:
+    """Return the first base of the windows and the one after the last, from the TSS; None if unknown or not common.
+
+    The windows are those that the run uses: cut around the middle of the stored ones.
+    """
+    firsts = set()
+    for file in split.files:
+        if file.first is None:
+            return None
+        firsts.add(file.first + crop_start(file.window, split.window))
+    first = firsts.pop()
+    return None if firsts else (first, first + split.window)
+
+
+def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[np.float64]]:
+    """Read the user's columns that every file of a split has."""
+    common = set.intersection(*(set(file.extra) for file in split.files))
+    names = [name for name in split.files[0].extra if name in common]
+    return {name: np.concatenate([read_extra(file, name) for file in split.files]) for name in names}
+
+
+def all_distinct(tables: Iterable[NDArray[np.object_]]) -> bool:
+    """Tell whether no id is there twice, in one table or in two; False may also be two ids of one 64-bit hash.
+
+    Parameters
+    ----------
+    tables
+        Gene ids, text; each table may be forgotten when the next is asked for.
+    """
+    hashes = [np.fromiter(map(hash, ids), np.int64, len(ids)) for ids in tables]
+    together = np.concatenate(hashes)
+    together.sort()
+    return not (together[1:] == together[:-1]).any()

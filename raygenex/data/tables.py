@@ -1,9 +1,10 @@
 """Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
 
 import csv
+import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.build.annotation import strip_version
 from raygenex.errors import DataError
 from raygenex.files.lines import LONGEST_LINE, unpacked
 from raygenex.files.locate import local_copy
@@ -213,3 +213,46 @@ def _header_line(stream: BinaryIO) -> tuple[int, str]:
         if (number := number + 1) > _MOST_COMMENTS:
             raise OSError(f"over {_MOST_COMMENTS} lines of comments")
     return 0, ""
+
+
+def strip_version(gene_id: str) -> str:
+    """Return a gene id without its version: ENSG00000182378.15_PAR_Y becomes ENSG00000182378_PAR_Y."""
+    return re.sub(r"(?<=.)\.\d+(?=(_PAR_Y)?$)", "", gene_id)
+
+
+def match_genes(wanted: Sequence[str], found: Mapping[str, object], wanted_in: str, found_in: str) -> int:
+    """Count the genes that a table has, and refuse a table of other names.
+
+    Parameters
+    ----------
+    wanted
+        Gene ids of the annotation.
+    found
+        Gene ids of the table.
+    wanted_in, found_in
+        The two files, for the sentence.
+
+    Returns
+    -------
+    How many of ``wanted`` are in ``found``.
+
+    Raises
+    ------
+    DataError
+        If there is none, or if more than twice as many would be found without version suffixes; the fix is offered.
+    """
+    matched = sum(gene in found for gene in wanted)
+    bare = {strip_version(gene) for gene in found}
+    without = sum(strip_version(gene) in bare for gene in wanted)
+    example, other = next(iter(wanted), "none"), next(iter(found), "none")
+    if without > 2 * matched:
+        raise DataError(
+            f"{matched} of {len(wanted)} genes of {wanted_in} (such as {example}) are in {found_in} (such as {other}), "
+            f"but {without} are without version suffixes: set build.strip_versions to true"
+        )
+    if matched == 0:
+        raise DataError(
+            f"no gene of {wanted_in} (such as {example}) is in {found_in} (such as {other}): "
+            "use tables of the same kind of gene ids, or name another gene_column"
+        )
+    return matched

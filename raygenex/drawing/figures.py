@@ -6,7 +6,6 @@ Colours are those of Okabe & Ito (2008), which colour-blind readers can tell apa
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from raygenex.files.whole import whole_file
+from raygenex.drawing.style import _BLUE, _ORANGE, DPI, GREY, frame_unit_square, label_axes
 from raygenex.stats import metrics
 
-_BLUE, _ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
-DPI = 200
 _CLASSES = ("low", "high")
 
 
@@ -133,12 +130,6 @@ def confusion_figure(labels: ArrayLike, probability: ArrayLike, threshold: float
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG at its own resolution, into a folder that exists."""
-    with whole_file(Path(path)) as aside:
-        figure.savefig(aside, format="png", dpi=figure.dpi)
-
-
 def _square() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(4.0, 4.0), dpi=DPI, layout="constrained")
     return figure, figure.subplots()
@@ -148,19 +139,6 @@ def _unit_square() -> tuple[Figure, Axes]:
     figure, axes = _square()
     frame_unit_square(axes)
     return figure, axes
-
-
-def frame_unit_square(axes: Axes) -> None:
-    """Let axes span [0, 1] both ways at one scale, with a margin that keeps lines along the edges whole."""
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-
-
-def label_axes(axes: Axes, x: str, y: str) -> None:
-    """Name the axes in the one size of all figures, and leave their top and right sides open."""
-    axes.set_xlabel(x, fontsize=10)
-    axes.set_ylabel(y, fontsize=10)
-    axes.tick_params(labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _legend(axes: Axes, location: str, **options: Any) -> None:

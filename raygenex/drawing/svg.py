@@ -14,17 +14,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raygenex.drawing.style import COLOURS
 from raygenex.errors import DataError
-
-COLOURS = {
-    "ink": "#1a1c1f",
-    "faint": "#8a8f98",
-    "blue": "#0072b2",
-    "red": "#d55e00",
-    "green": "#009e73",
-    "gold": "#c98500",
-}
-"""Names of the CSS variables, and what stands in for them where there is none."""
 
 _VARIABLES = {colour: name for name, colour in COLOURS.items()} | {
     # What figures that know of no page draw their text, their grounds and their rules with.

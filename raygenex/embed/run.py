@@ -13,8 +13,10 @@ import numpy as np
 
 from raygenex import __version__
 from raygenex.cluster.connect import Request, connect
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.embed import HyenaBackbone
+from raygenex.config.run import RunConfig
 from raygenex.data.hdf5.read import fingerprint
+from raygenex.data.make import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
 from raygenex.embed.store import (
@@ -32,7 +34,9 @@ from raygenex.embed.store import (
     write_manifest,
     write_shard,
 )
-from raygenex.errors import CheckpointError, ConfigError, DataError, disk_errors_told
+from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.files.errors import disk_errors_told
+from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.terminal.progress import progress
 
@@ -49,6 +53,15 @@ class EmbedResult:
     embedded: int
     reused: int
     seconds: float
+
+    def text(self) -> str:
+        """Say in one line what the embedding job did."""
+        total = sum(self.rows.values())
+        shape = " x ".join(str(size) for size in self.shape)
+        if self.embedded == 0:
+            return f"embeddings: all {total} genes are in {short_path(self.store)} already, nothing to do"
+        kept = f", {self.reused} were there" if self.reused else ""
+        return f"embeddings: {self.embedded} genes embedded{kept}, {shape} each, in {short_path(self.store)}"
 
 
 class Embedder:
@@ -291,3 +304,42 @@ def _compare_genes(store: str, split: str, found: list[str], expected: np.ndarra
             raise CheckpointError(
                 f"embedding store {store} has gene {gene} where the {split} data have {wanted}: embed with --force"
             )
+
+
+def plan_embed(config: RunConfig, force: bool) -> str:
+    """Say how many genes there are to embed."""
+    check_backbone(config)
+    splits = open_splits(config.data, config.data.configured or ("train",))
+    if (manifest := read_manifest(config.store)) is not None and not force:
+        window = next(iter(splits.values())).window
+        refuse_differences(
+            config.store, settings_differences(manifest, config, window, data_fingerprints(splits), paths=False)
+        )
+    return embed_step(config, {name: split.rows for name, split in splits.items()})
+
+
+def embed_step(config: RunConfig, counts: dict[str, int]) -> str:
+    """Say how many of the genes of each split there are to embed."""
+    todo = sum(
+        stop - start for name, count in counts.items() for start, stop in missing_ranges(config.store, name, count)
+    )
+    found = "no store yet" if read_manifest(config.store) is None else "store found"
+    return f"embed: {todo} of {sum(counts.values())} genes to do into {short_path(config.store)} ({found})"
+
+
+def make_inputs(config: RunConfig, embeddings: bool) -> None:
+    """Make what is not there: the data set, where the configuration says how, and the embeddings of its promoters.
+
+    Parameters
+    ----------
+    config
+        Of the trainings.
+    embeddings
+        Whether any of them reads what the backbone makes of the bases.
+    """
+    if config.simulate is not None:
+        simulate_data(config, force=False)
+    if config.build is not None:
+        build_data(config, force=False)
+    if embeddings:
+        embed(config)

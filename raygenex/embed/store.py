@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.embed import HyenaBackbone
+from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns, Piece
-from raygenex.embed.finite import not_finite
-from raygenex.errors import CheckpointError, RaygenexError, disk_errors_told
+from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.files import leftovers
+from raygenex.files.errors import disk_errors_told
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text, whole_file
 
@@ -403,3 +404,19 @@ def open_store(store: str, split: str) -> EmbeddingRows:
     if shards[-1].stop > manifest.rows[split]:
         raise CheckpointError(f"{shards[-1].path} holds rows that the manifest of its store does not know: remove it")
     return EmbeddingRows(tuple(shards), manifest.shape, np.dtype(manifest.dtype).itemsize)
+
+
+def not_finite(what: str, dtype: str, overflow: bool) -> CheckpointError:
+    """Return the error of embeddings that are infinite or not a number.
+
+    Parameters
+    ----------
+    what
+        Whose embedding it is.
+    dtype
+        Its number format, as in ``embed.dtype``.
+    overflow
+        Whether the number format is at fault, which is too small for the values.
+    """
+    advice = "set embed.dtype to float32" if overflow else "these backbone weights are not usable"
+    return CheckpointError(f"{what} is not finite in {dtype}: {advice}")

@@ -8,7 +8,8 @@ import numpy as np
 
 from raygenex.config.explain import ExplainConfig
 from raygenex.data.rows import Columns
-from raygenex.errors import CheckpointError, disk_errors_told
+from raygenex.errors import CheckpointError
+from raygenex.files.errors import disk_errors_told
 
 
 class Explainer:
@@ -44,7 +45,7 @@ class Explainer:
 
         from raygenex.explain.compute import Context
         from raygenex.explain.methods.logit import LogitFunction
-        from raygenex.predict.run import Predictor
+        from raygenex.predict.predictor import Predictor
         from raygenex.train.checkpoint import checkpoint_sha256 as hash_of
 
         self.folder = Path(folder)

@@ -19,7 +19,7 @@ from raygenex.explain.methods.mutagenesis import mutagenesis
 from raygenex.explain.methods.references import references
 from raygenex.explain.methods.shapley import halflife_shapley
 from raygenex.explain.parts import SCORES
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 
 SHARED = ("saliency", "input_x_gradient")
 """Methods that are read off one gradient, and computed together where both are missing."""

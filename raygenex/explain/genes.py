@@ -12,7 +12,7 @@ from raygenex.data.hdf5.read import fingerprint, read_table
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.locate import locate
-from raygenex.predict.run import open_genes
+from raygenex.predict.inputs import open_genes
 from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
 

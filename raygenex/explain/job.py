@@ -25,7 +25,7 @@ from raygenex.explain.parts import (
 )
 from raygenex.explain.results.motifs import known_motifs
 from raygenex.extras import require_packages
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
 logger = logging.getLogger(__name__)

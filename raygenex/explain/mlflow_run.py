@@ -40,7 +40,7 @@ class ExplainTrack:
         self._config = config
         self._folder = folder
         self._owed = folder.with_name(f".{folder.name}.untracked")
-        own = _sha256(Path(config.folder, "checkpoint")) == checkpoint_sha256
+        own = _sha256(Path(config.checkpoint)) == checkpoint_sha256
         self._state = read_state(Path(config.folder)) if own else None
         # Opened before anything is computed, so that an address that is wrong is said at once.
         self._tracker = Tracker(config) if self._state is not None else None

@@ -20,6 +20,7 @@ from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_
 from raygenex.explain.mlflow_run import ExplainTrack
 from raygenex.explain.parts import SCORES, Manifest, MethodRecord, read_parts, write_manifest
 from raygenex.explain.results.derive import derive, derived_key
+from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.terminal.progress import progress
 
@@ -44,6 +45,30 @@ class ExplainResult:
     summary: dict[str, Any]
     """The numbers that the tables end in, see `raygenex.explain.results.derive`."""
     seconds: float
+
+    def text(self) -> str:
+        """Say what was explained by which methods, how well, and where the files are."""
+        lines = [f"{self.split}: {self.genes} genes explained by {self.model_kind}, {_window(self)}", ""]
+        lines += [_method_line(name, numbers) for name, numbers in self.methods.items()]
+        lines.append("")
+        if not self.computed:
+            lines.append("nothing was computed: everything was there")
+        if self.summary["projection"] is not None:
+            lines.append(_projection_line(self.summary["projection"]))
+        if self.summary["halflife"] is not None:
+            best = self.summary["halflife"]
+            lines.append(
+                f"most important half-life feature: {best['feature']}, AUROC loses {best['drop']:.4f} "
+                f"({best['low']:.4f} to {best['high']:.4f}) when it is shuffled"
+            )
+        for row in self.summary["agreement"]:
+            if row["spearman_median"] is None:
+                continue
+            median = f"{row['spearman_median']:.2f}, the median over genes"
+            lines.append(f"rank correlation of {row['method']} and {row['other']}: {median}")
+        lines += self.summary["notes"]
+        lines.append(f"{self.seconds:.1f} s; tables, figures and parts: {short_path(self.folder)}")
+        return "\n".join(lines)
 
 
 def explain(config: RunConfig, model: str, force: bool = False, name: str | None = None) -> ExplainResult:
@@ -203,3 +228,58 @@ def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
                     record.largest_delta,
                 )
     write_manifest(job.folder, manifest)
+
+
+def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
+    """Say which methods would be computed for how many genes, and what is there already."""
+    # Its model is loaded, and what loads one would keep the plans of other verbs waiting.
+    from raygenex.explain.job import plan as plan_work
+    from raygenex.explain.job import prepare
+
+    job = prepare(config, checkpoint)
+    work, stale = plan_work(job, force)
+    genes, options = job.genes, config.explain
+    where = f"{genes.window_first:+} to {genes.window_first + genes.rows.window - 1:+} from the TSS"
+    lines = [
+        f"explain: {genes.count} of {genes.rows.count} genes of {options.split} with {short_path(str(job.checkpoint))}"
+        + (f", {where}{' (assumed)' if genes.assumed else ''}" if genes.rows.window else ", no promoters")
+    ]
+    for method, ranges in work.gaps.items():
+        todo = sum(stop - start for start, stop in ranges)
+        note = " (its settings changed)" if method in stale else ""
+        lines.append(f"{method}: {todo} of {genes.count} genes to do{note}")
+    each = f"{options.cpus_per_worker:g} CPU" + (
+        f" + {options.gpus_per_worker:g} GPU" if options.gpus_per_worker else ""
+    )
+    return [
+        *lines,
+        f"write: parts, tables and figures into {short_path(str(job.folder))}, by {options.workers} x {each}",
+    ]
+
+
+def _window(result: "ExplainResult") -> str:
+    if not result.window:
+        return "which reads no DNA"
+    last = result.window_first + result.window - 1
+    assumed = " (assumed to be centred: set explain.window_first)" if result.window_first_assumed else ""
+    return f"{result.window_first:+,} to {last:+,} from the TSS{assumed}"
+
+
+def _method_line(name: str, numbers: dict[str, Any]) -> str:
+    line = f"  {name:<22}{numbers['genes']:>7,} genes {numbers['seconds']:>9.1f} s"
+    if "largest_delta" in numbers:
+        line += f", largest gap {numbers['largest_delta']:.2g} logits"
+    if numbers.get("unconverged"):
+        line += f", {numbers['unconverged']} genes above explain.tolerance"
+    return line
+
+
+def _projection_line(numbers: dict[str, Any]) -> str:
+    silhouette, purity = numbers["silhouette"]["dense"], numbers["knn_purity"]
+    if silhouette is None or purity["dense"] is None:
+        return "projection: all genes are predicted to be of one class"
+    shares = f"{100 * purity['dense']:.1f} % are predicted as it is ({100 * purity['chance']:.1f} % by chance)"
+    return (
+        f"projection: silhouette of the predicted classes {silhouette:.3f}; of a gene's {numbers['neighbours']} "
+        f"nearest, {shares}"
+    )

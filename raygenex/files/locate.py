@@ -157,3 +157,9 @@ def _is_local(filesystem: Any) -> bool:
 
 def _short(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+
+
+def short_path(path: str) -> str:
+    """Show a path from the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

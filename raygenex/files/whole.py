@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from raygenex.errors import DISK_ERRORS, RaygenexError, system_error
+from raygenex.errors import RaygenexError
+from raygenex.files.errors import DISK_ERRORS, system_error
 from raygenex.files.leftovers import ASIDE, BEFORE, aside_file, locked_name, remove, remove_leftovers, settle
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}

@@ -3,10 +3,9 @@
 from raygenex.config.model import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
 from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.models.base import ExpressionModel, InputShape
-from raygenex.models.boosted import BoostedTrees
 from raygenex.models.cnn import Cnn
-from raygenex.models.logistic import LogisticRegression
 from raygenex.models.lstm import Lstm
+from raygenex.models.tabular import BoostedTrees, LogisticRegression
 
 __all__ = [
     "AutoencoderTrees",

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from raygenex.config.model import KmerConfig
+from raygenex.config.model import KmerConfig, Logistic, XgboostKmer
 from raygenex.models.base import ExpressionModel, InputShape
+from raygenex.models.booster import Booster
 from raygenex.models.kmers import feature_count, kmer_features
 
 
@@ -63,3 +64,55 @@ class TabularModel(ExpressionModel):
         bases = sequence.to(torch.uint8).cpu().numpy()
         beside = halflife.float().cpu().numpy() if halflife is not None else None
         return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))
+
+
+class BoostedTrees(TabularModel):
+    """XGBoost's trees on the table of features; they have no gradients, and always score on the CPU.
+
+    Parameters
+    ----------
+    config
+        Which features there are; the rest of it says how the trees are grown.
+    inputs
+        Shape of the DNA input, which must be bases.
+    """
+
+    def __init__(self, config: XgboostKmer, inputs: InputShape) -> None:
+        super().__init__(config, inputs)
+        self.booster = Booster()
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the summed leaves of all trees, float32, shape ``(N,)``."""
+        return self.booster.margin(features)
+
+
+class LogisticRegression(TabularModel):
+    """A weight for each standardised feature, and a bias.
+
+    Parameters
+    ----------
+    config
+        Which features there are.
+    inputs
+        Shape of the DNA input, which must be bases.
+
+    Attributes
+    ----------
+    mean, scale
+        Of each feature over the training genes, shape ``(width,)``; a constant feature has scale 1.
+    linear
+        The weights and the bias.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: Logistic, inputs: InputShape) -> None:
+        super().__init__(config, inputs)
+        self.register_buffer("mean", torch.zeros(self.width))
+        self.register_buffer("scale", torch.ones(self.width))
+        self.linear = nn.Linear(self.width, 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the weighted sum of the standardised features, shape ``(N,)``."""
+        return self.linear((features - self.mean) / self.scale).squeeze(1)

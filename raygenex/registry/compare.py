@@ -7,7 +7,7 @@ from raygenex.errors import ConfigError, DataError
 from raygenex.registry.history import Difference
 from raygenex.registry.register import CANDIDATE, CHAMPION
 from raygenex.registry.scoring import compare_metric, fetch_contender, score_both
-from raygenex.registry.versions import Registry, Version
+from raygenex.registry.versions import _DASH, Registry, Version, _columns
 from raygenex.stats.metrics import METRICS
 from raygenex.tracking.runs import flatten
 
@@ -36,6 +36,39 @@ class CompareResult:
     """Metrics on valid, a minus b; empty if the versions cannot be scored on the same genes."""
     note: str | None
     """Why they cannot."""
+
+    def text(self) -> str:
+        """Return metrics side by side with their differences, then what differs in settings and data."""
+        a, b = self.a, self.b
+        lines = [f"a: {_name(a)}", f"b: {_name(b)}"]
+        if self.metrics:
+            lines += ["", f"on the {self.genes} genes of valid, {100 * self.confidence:g} % intervals"]
+            rows: list[tuple[str, ...]] = [("metric", "a", "b", "a - b", "interval", "p")]
+            for name in METRICS:
+                found = self.metrics[name]
+                interval = f"{found.low:+.4f} to {found.high:+.4f}"
+                rows.append(
+                    (
+                        name,
+                        f"{found.a:.4f}",
+                        f"{found.b:.4f}",
+                        f"{found.difference:+.4f}",
+                        interval,
+                        f"{found.p_value:.2g}",
+                    )
+                )
+            lines += _columns(rows)
+        else:
+            lines += ["", f"not compared on the same genes: {self.note}"]
+            names = [name for name in METRICS if name in a.metrics and name in b.metrics]
+            rows = [("metric, each on its own valid", "a", "b")]
+            lines += _columns([*rows, *((name, f"{a.metrics[name]:.4f}", f"{b.metrics[name]:.4f}") for name in names)])
+        lines += ["", f"train data: {_same(self.same_train)}; valid data: {_same(self.same_valid)}"]
+        if not self.settings:
+            return "\n".join([*lines, "settings: the same"])
+        rows = [("setting", "a", "b")]
+        rows += [(key, values[0] or _DASH, values[1] or _DASH) for key, values in self.settings.items()]
+        return "\n".join([*lines, "", *_columns(rows)])
 
 
 def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> CompareResult:
@@ -88,3 +121,14 @@ def _changed_settings(a: dict[str, str], b: dict[str, str]) -> dict[str, tuple[s
     """Return the keys whose values differ, in the order of a, then those of b alone; not where a run stands."""
     keys = [key for key in a | b if key.split(".")[0] not in _WHERE]
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
+
+
+def _name(version: Version) -> str:
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    run = f", run {version.run_name}" if version.run_name else ""
+    kind = f", {version.model_kind}" if version.model_kind else ""
+    return f"version {version.version}{aliases}{run}{kind}"
+
+
+def _same(same: bool) -> str:
+    return "the same" if same else "different"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from raygenex.config.run import RunConfig
 from raygenex.errors import ClusterError, ConfigError, RaygenexError, TrackingError
 from raygenex.registry.history import Difference, Event, behind, earlier_champion, now, tag_of
-from raygenex.registry.register import CANDIDATE, CHAMPION
+from raygenex.registry.register import CANDIDATE, CHAMPION, RegisterResult, register
 from raygenex.registry.scoring import Contender, check_same_data, compare_metric, fetch_contender, score_both
 from raygenex.registry.versions import Registry, Version
 from raygenex.tracking.runs import mlflow_errors
@@ -45,6 +45,23 @@ class PromoteResult:
         """Whether the version is champion now."""
         return self.champion == self.version
 
+    def text(self) -> str:
+        """Say whether the version is champion now, and what the comparison found."""
+        what = f"version {self.version} of {self.name}"
+        if self.previous == self.version:
+            return f"champion: {what} is champion already, nothing changed"
+        if self.previous is None:
+            return f"champion: {what}, the first"
+        compared = "" if self.auroc is None else f"\n{_compared(self, self.auroc)}"
+        if not self.moved:
+            return (
+                f"champion: still version {self.champion} of {self.name}; version {self.version} is not shown to be "
+                f"better, since the interval's lower bound is not above 0{compared}"
+            )
+        forced = f", forced{f' ({self.reason})' if self.reason else ''}" if self.forced else ""
+        note = f"\nnot compared: {self.note}" if self.note else ""
+        return f"champion: {what}, in place of version {self.previous}{forced}{compared}{note}"
+
 
 @dataclass(frozen=True)
 class RollbackResult:
@@ -53,6 +70,28 @@ class RollbackResult:
     name: str
     champion: str
     previous: str
+
+    def text(self) -> str:
+        """Say which version is champion again."""
+        return f"champion: version {self.champion} of {self.name} again, in place of version {self.previous}"
+
+
+@dataclass(frozen=True)
+class RegisterAndPromoteResult:
+    """A registered version, and whether the gate let it become champion."""
+
+    registered: RegisterResult
+    promotion: PromoteResult
+
+    def text(self) -> str:
+        """Say under which names it is registered, and which version is champion."""
+        return f"{self.registered.text()}\n{self.promotion.text()}"
+
+
+def register_and_promote(config: RunConfig) -> RegisterAndPromoteResult:
+    """Register the run's model, and let it become champion if it is better on valid; raises as both do."""
+    registered = register(config)
+    return RegisterAndPromoteResult(registered, promote(config, registered.version))
 
 
 def promote(config: RunConfig, which: str = CANDIDATE, force: bool = False, reason: str | None = None) -> PromoteResult:
@@ -217,4 +256,13 @@ def _result(registry: Registry, new: Version, old: Version | None, moved: bool, 
         confidence=event.confidence if event else None,
         genes=event.genes if event else None,
         note=event.note if event else None,
+    )
+
+
+def _compared(result: PromoteResult, auroc: Difference) -> str:
+    assert result.confidence is not None, "stands with the difference"
+    return (
+        f"valid AUROC on {result.genes} genes: {auroc.a:.4f} (version {result.version}) and {auroc.b:.4f} (version "
+        f"{result.previous}), difference {auroc.difference:+.4f}, {100 * result.confidence:g} % interval "
+        f"{auroc.low:+.4f} to {auroc.high:+.4f}, p {auroc.p_value:.2g}"
     )

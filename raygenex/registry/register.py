@@ -3,7 +3,9 @@
 import contextlib
 import io
 import logging
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,12 +15,14 @@ from raygenex import __version__
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
+from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
-from raygenex.registry.provenance import git_tags
 from raygenex.tracking.runs import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
+
+_SECONDS = 30
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +47,11 @@ class RegisterResult:
     uri: str
     reused: bool
 
+    def text(self) -> str:
+        """Say which version the model is, and how to load it."""
+        state = "is already" if self.reused else "registered as"
+        return f"model: {state} version {self.version} of {self.name}, loads as {self.uri}"
+
 
 def register(config: RunConfig) -> RegisterResult:
     """Register the run's checkpoint and let the alias ``candidate`` point at it.
@@ -54,7 +63,7 @@ def register(config: RunConfig) -> RegisterResult:
     CheckpointError, TrackingError
         If there is no finished checkpoint, or MLflow refuses.
     """
-    checkpoint = Path(config.folder, "checkpoint")
+    checkpoint = Path(config.checkpoint)
     info = read_info(checkpoint)
     digest = checkpoint_sha256(checkpoint)
     tracker = Tracker(config)
@@ -220,3 +229,52 @@ def _resolve(client: Any, model: str) -> Any:
     if "/" in name:
         return client.get_model_version(*name.split("/", 1))
     raise CheckpointError(f"{model} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION")
+
+
+def plan_register(config: RunConfig) -> str:
+    """Say what would be registered under which name."""
+    read_info(Path(config.checkpoint))
+    return f"register: {short_path(config.folder)}/checkpoint as {config.tracking.model_name}@candidate"
+
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def git_tags(package: Path = _PACKAGE) -> dict[str, str]:
+    """Return the commit of the code, or of the working directory's repository, as tags; none without git.
+
+    The package's own repository counts if the package is tracked there; an installed package is not, and then the
+    repository of the working directory, where configurations are kept, is what there is.
+
+    Returns
+    -------
+    ``raygenex.git_commit``, with ``-dirty`` behind it if tracked files have changes, and ``raygenex.git_repository``,
+    the name of the repository's folder; or nothing.
+    """
+    init = package / "__init__.py"
+    folder = package if _git(package, "ls-files", "--error-unmatch", str(init)) is not None else Path.cwd()
+    commit, top = _git(folder, "rev-parse", "HEAD"), _git(folder, "rev-parse", "--show-toplevel")
+    if commit is None or top is None:
+        return {}
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "raygenex.git_commit": commit + ("-dirty" if changes else ""),
+        "raygenex.git_repository": Path(top).name,
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints, or None where there is no git, no repository or no commit."""
+    try:
+        # Without locks, so that looking never gets in the way of someone's commit.
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -13,7 +13,8 @@ from raygenex.data.rows import Rows
 from raygenex.embed.run import data_fingerprints
 from raygenex.errors import DataError
 from raygenex.evaluate import open_rows
-from raygenex.predict.run import Predictor, score_rows
+from raygenex.predict.predictor import Predictor
+from raygenex.predict.scoring import score_rows
 from raygenex.registry.history import Difference
 from raygenex.registry.register import fetch_checkpoint
 from raygenex.registry.versions import Version

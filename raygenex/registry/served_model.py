@@ -23,7 +23,7 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the checkpoint among the model's artifacts."""
-        from raygenex.predict.run import Predictor
+        from raygenex.predict.predictor import Predictor
 
         self.predictor = Predictor(context.artifacts["checkpoint"])
 

@@ -13,6 +13,9 @@ from raygenex.registry.history import Event, read_history
 from raygenex.registry.register import CHAMPION
 from raygenex.tracking.runs import Tracker, mlflow_errors, tracking_uri
 
+_DASH = "-"
+_SHORT = 12
+
 _VALID = "valid_"
 
 
@@ -57,6 +60,27 @@ class Listing:
     """The MLflow that has them, without user and password."""
     versions: tuple[Version, ...]
     history: tuple[Event, ...]
+
+    def text(self) -> str:
+        """Return a table of versions, and a line for each move of the champion."""
+        if not self.versions:
+            return f"{self.name} in {self.uri} has no versions"
+        head = (
+            "version",
+            "aliases",
+            "registered (UTC)",
+            "run",
+            "kind",
+            "valid AUROC",
+            "config",
+            "valid data",
+            "commit",
+        )
+        rows = [head, *(_row(version) for version in self.versions)]
+        lines = [f"{self.name} in {self.uri}", "", *_columns(rows)]
+        lines += ["", "champions (UTC):"]
+        lines += [f"  {_event(event)}" for event in self.history] or ["  none yet"]
+        return "\n".join(lines)
 
 
 class Registry:
@@ -149,3 +173,47 @@ def _describe(entry: Any, aliases: Mapping[str, str]) -> Version:
         metrics={key.removeprefix(_VALID): float(value) for key, value in tags.items() if key.startswith(_VALID)},
         checkpoint_sha256=tags.get("raygenex.checkpoint_sha256"),
     )
+
+
+def _row(version: Version) -> tuple[str, ...]:
+    auroc = version.metrics.get("auroc")
+    commit = version.git_commit
+    return (
+        version.version,
+        ", ".join(version.aliases) or _DASH,
+        _minute(version.created),
+        version.run_name or _DASH,
+        version.model_kind or _DASH,
+        _DASH if auroc is None else f"{auroc:.4f}",
+        version.config_hash or _DASH,
+        (version.valid_fingerprint or _DASH)[:_SHORT],
+        _DASH if commit is None else commit[:_SHORT] + ("-dirty" if commit.endswith("-dirty") else ""),
+    )
+
+
+def _event(event: Event) -> str:
+    time = _minute(event.time)
+    if event.action == "rollback":
+        return f"{time}  version {event.after} again, in place of version {event.before}"
+    if event.before is None:
+        return f"{time}  version {event.after}, the first"
+    words = [f"{time}  version {event.after} in place of version {event.before}"]
+    if event.auroc is not None:
+        found = event.auroc
+        words.append(
+            f"valid AUROC {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}), p {found.p_value:.2g}"
+        )
+    if event.forced:
+        words.append(f"forced: {event.reason}" if event.reason else "forced")
+    return ", ".join(words)
+
+
+def _minute(time: str) -> str:
+    """Return the date and the minute of an ISO 8601 time."""
+    return time[:16].replace("T", " ")
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return rows of text as aligned lines."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.drawing import figures
-from raygenex.drawing.svg import COLOURS, DOTS_PER_INCH, draw, from_figure, from_file
+from raygenex.drawing.style import COLOURS
+from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
 from raygenex.errors import DataError
 from raygenex.explain.results import figures as looking
 from raygenex.explain.results.figures import METHOD_NAMES, Colouring

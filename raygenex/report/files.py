@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.errors import DataError, is_of_a_path
+from raygenex.errors import DataError
+from raygenex.files.errors import is_of_a_path
 from raygenex.files.json_file import load_json
 
 Read = TypeVar("Read")

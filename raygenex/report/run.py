@@ -10,10 +10,10 @@ from pathlib import Path
 from raygenex.config.run import RunConfig
 from raygenex.drawing.html import check_page, write_page
 from raygenex.errors import TrackingError
+from raygenex.files.locate import short_path
 from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
 from raygenex.report.page import GENERATOR, render_page
 from raygenex.report.studies import BENCHMARK_TABLES, STUDY_TRIALS
-from raygenex.text import short_path
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, tracking_uri
 from raygenex.train.checkpoint import INFO
@@ -40,6 +40,13 @@ class ReportResult:
     tracked: bool
     """Whether the run's MLflow has it."""
     seconds: float
+
+    def text(self) -> str:
+        """Say where the page is, how large, and what it has not."""
+        lines = [f"report: {short_path(self.page)}, {self.bytes / 2**20:.2f} MiB"]
+        if self.missing:
+            lines.append(f"not in it: {', '.join(self.missing)}; the page says how to make each")
+        return "\n".join(lines)
 
 
 def report(
@@ -118,14 +125,6 @@ def contents(facts: Facts) -> dict[str, bool]:
         "explanation": bool(facts.explained),
         "registered version": facts.registered is not None,
     }
-
-
-def report_text(result: ReportResult) -> str:
-    """Say where the page is, how large, and what it has not."""
-    lines = [f"report: {short_path(result.page)}, {result.bytes / 2**20:.2f} MiB"]
-    if result.missing:
-        lines.append(f"not in it: {', '.join(result.missing)}; the page says how to make each")
-    return "\n".join(lines)
 
 
 def _page(target: str | Path, output: str | Path | None, force: bool, overrides: list[str] | None) -> Path:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -19,21 +20,28 @@ _STANDARD = (0, 1, 2)
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Ended:
-    """The first signal that ended the running command, once one did."""
+@dataclass
+class Ending:
+    """How the running command ends."""
 
     by: int | None = None
+    """The first signal that ended it; None before one did."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that was interrupted, as shells number them."""
+        return INTERRUPTED if self.by is None else 128 + self.by
 
 
 @contextmanager
-def end_as_interrupted() -> Iterator[None]:
+def end_as_interrupted() -> Iterator[Ending]:
     """Let SIGTERM and SIGHUP, unless ignored, interrupt what the block does, and Ctrl-C not twice at once.
 
     Outside the main thread, which alone is told of signals, nothing changes.
     """
-    Ended.by = None
+    ending = Ending()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ending
         return
     terminals = [number for number in _STANDARD if _is_terminal(number)]
     last: float | None = None
@@ -48,8 +56,8 @@ def end_as_interrupted() -> Iterator[None]:
         if last is not None and now - last < GRACE_S:
             return
         last = now
-        if Ended.by is None:
-            Ended.by = number
+        if ending.by is None:
+            ending.by = number
         if number == signal.SIGINT:
             assert callable(by_default), "or this would not be its handler"
             by_default(number, frame)
@@ -68,15 +76,10 @@ def end_as_interrupted() -> Iterator[None]:
     numbers += [signal.SIGINT] if callable(by_default) else []
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield ending
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def exit_code() -> int:
-    """Return the exit code of a command that was interrupted, as shells number them."""
-    return INTERRUPTED if Ended.by is None else 128 + Ended.by
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raygenex.config.base import canonical_hash
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.model import CnnHalflifeOnly, KmerConfig
-from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.run import data_fingerprints
@@ -16,9 +18,11 @@ from raygenex.embed.store import (
     refuse_differences,
     settings_differences,
 )
-from raygenex.errors import DataError
-from raygenex.train.backbone import describe_backbone
+from raygenex.errors import CheckpointError, DataError
 from raygenex.train.checkpoint import InputInfo
+
+START_BACKBONE = "online_backbone"
+"""Folder, of a training or a study, of the weights that a backbone within it starts from; gone when it has ended."""
 
 # Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
 _INCIDENTAL = {"workers", "min_workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
@@ -126,3 +130,57 @@ def _identity(
         }
         | route
     )
+
+
+def describe_backbone(backbone: HyenaBackbone, window: int) -> tuple[str, int]:
+    """Load a backbone; return the sha256 of its weights and the width of its embeddings.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights cannot be loaded or were made for sequences shorter than ``window``.
+    """
+    from raygenex.embed.hyenadna.weights import build_backbone, weights_sha256
+
+    network = build_backbone(backbone, window)
+    return weights_sha256(network), network.config.d_model
+
+
+def start_backbone(backbone: HyenaBackbone | None, folder: Path) -> Path | None:
+    """Return where `prepare_backbone` writes the weights to start from; None where no backbone embeds."""
+    return None if backbone is None else folder / START_BACKBONE
+
+
+def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | None, folder: Path) -> str | None:
+    """Write the weights that a backbone starts from where every worker reads them.
+
+    Parameters
+    ----------
+    backbone
+        The one that embeds within the training; None where none does.
+    window
+        Bases that it reads.
+    sha256
+        Of its weights, when the inputs were opened.
+    folder
+        Of the training, or of the study that it is a part of.
+
+    Returns
+    -------
+    A folder below ``folder``, in the layout of a checkpoint's ``backbone``; None without a backbone.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights changed since the inputs were opened.
+    """
+    from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
+
+    if backbone is None:
+        return None
+    network = build_backbone(backbone, window)
+    if weights_sha256(network) != sha256:
+        raise CheckpointError(f"weights {backbone.weights} changed while the training began: run it again")
+    target = str(folder / START_BACKBONE)
+    save_backbone(network, target)
+    return target

@@ -16,12 +16,12 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError, ConfigError
+from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
 from raygenex.stats.metrics import binary_metrics, choose_threshold
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
-from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import (
     BACKBONE,
     VALID_SCORES,
@@ -30,7 +30,7 @@ from raygenex.train.checkpoint import (
     read_info,
     save_checkpoint_info,
 )
-from raygenex.train.inputs import Inputs, open_inputs
+from raygenex.train.inputs import Inputs, open_inputs, start_backbone
 from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.state import RunState, read_state, write_state
 from raygenex.train.tables.table import check_memory
@@ -53,6 +53,14 @@ class TrainResult:
     """Whether it went on where an interrupted run had stopped; ``seconds`` are then those of the last part."""
     seconds: float
     worker_peak_mb: float
+
+    def text(self) -> str:
+        """Say which epoch was kept and how good it is on valid."""
+        verb = "reusing" if self.reused else "trained"
+        return (
+            f"training: {verb} {short_path(self.checkpoint)}, epoch {self.epoch} of 0 to {self.epochs - 1} kept, "
+            f"valid AUROC {self.metrics['auroc']:.4f}, threshold {self.threshold:.4f}"
+        )
 
 
 def train(config: RunConfig, force: bool = False, strict: bool = False, parent: str | None = None) -> TrainResult:
@@ -302,7 +310,8 @@ def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
 
 def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
     """Let the outbox log what MLflow has of a finished training."""
-    from raygenex.drawing.figures import loss_figure, save
+    from raygenex.drawing.figures import loss_figure
+    from raygenex.drawing.style import save
 
     figures = final.parent / "figures"
     figures.mkdir(exist_ok=True)
@@ -313,3 +322,42 @@ def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
     add(lambda: tracker.log_series(run_id, {info.epoch: _prefixed(info.metrics)}, measured_ms), "the best epoch")
     add(lambda: tracker.log_folder(run_id, final, "checkpoint"), "the checkpoint")
     add(lambda: tracker.log_folder(run_id, figures, "figures"), "the figures")
+
+
+def plan_train(config: RunConfig, force: bool) -> str:
+    """Say what would be trained where, and whether it continues or reuses a run."""
+    inputs = open_inputs(config, open_splits(config.data, ("train", "valid")))
+    check_workers(config, inputs)
+    return train_step(config, None if force else known_state(Path(config.folder), inputs))
+
+
+def train_step(config: RunConfig, state: RunState | None) -> str:
+    """Say what would be trained where, as a new run or on from a state; None for a new run."""
+    status = "new run"
+    if state is not None:
+        status = "trained, to complete in MLflow" if state.trained else "unfinished run to continue"
+        status = "finished run to reuse" if state.finished else status
+    options = config.train
+    each = "GPU" if uses_gpu(config) else f"{options.cpus_per_worker:g} CPU"
+    where = f"{options.workers} x {each}" if needs_ray(config) else f"{options.cpus_per_worker:g} CPU of this process"
+    what = f"{config.model.kind}{backbone_phrase(config)}, {length_phrase(config)}"
+    return f"train: {what}, {where}, into {short_path(config.folder)} ({status})"
+
+
+def backbone_phrase(config: RunConfig) -> str:
+    """Say what the backbone does within a training, if anything."""
+    if config.online is None:
+        return ""
+    return f" on a {config.backbone.kind} that is {'fine-tuned' if config.online.finetune else 'frozen'} in its workers"
+
+
+def length_phrase(config: RunConfig) -> str:
+    """Say how long a training may last."""
+    model = config.model
+    if isinstance(model, Logistic):
+        return "up to its optimum"
+    if isinstance(model, XgboostKmer):
+        return f"{model.trees.trees} trees at most"
+    if isinstance(model, AutoencoderXgboost):
+        return f"{model.epochs} epochs and {model.trees.trees} trees at most"
+    return f"{config.train.epochs} epochs at most"

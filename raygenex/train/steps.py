@@ -1,5 +1,6 @@
 """Exact optimisation steps and evaluation over any number of workers."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.parallel import DistributedDataParallel
 
+from raygenex.config.train import TrainConfig
 from raygenex.data.rows import shard_bounds
 from raygenex.train.shard import Batch, WorkerShard
 
@@ -156,3 +158,32 @@ def gather(values: Tensor, sizes: list[int]) -> Tensor:
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Return the step size of one step, a function of its number alone, so that a resumed training goes on as it was.
+
+    Over the first ``warmup`` of all steps it rises linearly to ``learning_rate``, which the step after them has. From
+    there it stays (``constant``), or falls along half a cosine to 0, which the step after the last would have
+    (``cosine``; Loshchilov & Hutter 2017, without restarts).
+
+    Parameters
+    ----------
+    config
+        ``learning_rate``, ``schedule`` and ``warmup``.
+    step
+        Number of the step over all epochs, from 0.
+    steps
+        Steps of all epochs together.
+    """
+    rising = round(config.warmup * steps)
+    if step < rising:
+        return config.learning_rate * (step + 1) / (rising + 1)
+    if config.schedule == "constant":
+        return config.learning_rate
+    return config.learning_rate * (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
+
+
+def epoch_rate(config: TrainConfig, epoch: int, steps: int) -> Callable[[int], float]:
+    """Return the step size as a function of a step of one epoch, ``epoch`` from 0, of ``steps`` steps."""
+    return lambda step: learning_rate(config, epoch * steps + step, config.epochs * steps)

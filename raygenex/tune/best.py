@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from raygenex.benchmark.jobs import Job, finished_jobs, job_config, job_metrics, requests, run_jobs
 from raygenex.cluster.connect import Request
+from raygenex.config.benchmark import BenchmarkConfig, BenchmarkModel
 from raygenex.config.model import KmerConfig
-from raygenex.config.run import BenchmarkConfig, BenchmarkModel, RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.errors import RaygenexError
 from raygenex.registry.register import register

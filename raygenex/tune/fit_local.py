@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raygenex.config.base import canonical_hash
 from raygenex.config.model import KmerConfig, Logistic, XgboostKmer
-from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.files.whole import whole_folder
 from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, build_model
 from raygenex.models.tabular import TabularModel
-from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import read_info
+from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import STATE, NetworkFit
 from raygenex.train.shard import Batch, WorkerShard
 from raygenex.train.tables.boosting import Boosting
 from raygenex.train.tables.regression import fit_logistic
 from raygenex.train.tables.table import Table, make_table
 from raygenex.train.worker import Worker
-from raygenex.tune.shared import Shared
-from raygenex.tune.starts import trial_start
+from raygenex.tune.shared import Shared, trial_start
 
 # A trial that loses its process loses this much of its work at most.
 SAVE_S = 30.0

@@ -13,14 +13,14 @@ from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text
 from raygenex.models import ExpressionModel, build_model
-from raygenex.train.backbone import start_backbone
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.epoch_log import follow, open_epoch_log
+from raygenex.train.inputs import start_backbone
 from raygenex.train.job import EPOCH_METRICS, Training
-from raygenex.train.network.driver import fit_until_done, network_trainer
+from raygenex.train.network.driver import network_trainer
+from raygenex.train.ray_train import fit_until_done
 from raygenex.train.stopping import Progress
-from raygenex.tune.shared import Shared
-from raygenex.tune.starts import start_folder
+from raygenex.tune.shared import Shared, start_folder
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,22 @@ from typing import Any
 from raygenex.cluster.connect import Request, open_cluster, preflight, user_errors
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
+from raygenex.data.make import plan_data
+from raygenex.embed.run import make_inputs, plan_embed
+from raygenex.embed.store import read_manifest
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
+from raygenex.extras import check_packages
+from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
-from raygenex.ready import make_inputs
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
+from raygenex.train.run import backbone_phrase, length_phrase
 from raygenex.tune.best import Best, best_requests, train_best
-from raygenex.tune.packages import check_packages
 from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
 from raygenex.tune.study import Study, open_study, request
+from raygenex.tune.study import request as study_request
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +54,40 @@ class TuneResult:
     run_id: str
     """MLflow's run of the study."""
     seconds: float
+
+    def text(self) -> str:
+        """Return what came of a study, on a few lines."""
+        states = ", ".join(f"{count} {name}" for name, count in self.states.items() if count)
+        lines = [
+            f"trials: {self.trials} ({states}), {self.overhead_s:.2f} s each beside their training, the start of "
+            "processes included",
+            f"best: trial {self.best}, valid AUROC {self.valid_auroc:.4f} (the best of many, so rather high)",
+        ]
+        if self.first_auroc is not None:
+            lines.append(f"first: trial 0, valid AUROC {self.first_auroc:.4f}")
+        width = max(map(len, self.params))
+        lines += ["", *(f"  {key:<{width}}  {_short(value)}" for key, value in self.params.items()), ""]
+        if self.trained is not None:
+            lines += _trained_lines(self.trained)
+        lines.append(f"table, plots, best.yaml: {short_path(self.folder)}")
+        minutes, seconds = divmod(round(self.seconds), 60)
+        lines.append(f"done in {minutes} min {seconds} s" if minutes else f"done in {seconds} s")
+        return "\n".join(lines)
+
+    def values(self) -> dict[str, Any]:
+        """Return what came of a study, as plain values."""
+        trained = self.trained
+        return {
+            **{name: value for name, value in vars(self).items() if name != "trained"},
+            "trained": trained
+            and {
+                "seeds": trained.seeds,
+                "split": trained.split,
+                "valid": trained.valid,
+                trained.split: trained.test,
+                "registered": trained.registered,
+            },
+        }
 
 
 def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneResult:
@@ -205,3 +244,54 @@ def _result(study: Study, state: StudyState, trained: Best | None, started: floa
         state.run_id,
         time.monotonic() - started,
     )
+
+
+def plan_tune(config: RunConfig, force: bool) -> list[str]:
+    """Say how many trials would be run over which space, and what would be trained then."""
+    options = config.tune
+    space = Space(config)
+    space.first()
+    steps, made = plan_data(config)
+    if config.reads_store:
+        steps.append(plan_embed(config, force=False) if made else f"embed: into {short_path(config.store)}")
+        manifest = read_manifest(config.store)
+        made = made and manifest is not None and manifest.complete
+    left, inputs, begun = options.trials, None, ""
+    if made:
+        study = open_study(config, force)
+        left, inputs = study.left, study.inputs
+        begun = " (a study to go on with: pass --resume)" if study.state is not None and left else ""
+    trial = (
+        config
+        if options.epochs is None
+        else config.model_copy(update={"train": config.train.model_copy(update={"epochs": options.epochs})})
+    )
+    request = study_request(config, inputs)
+    each = f"{request.cpus:g} CPU" + (f" + {request.gpus:g} GPU" if request.gpus else "")
+    steps.append(
+        f"search: {', '.join(space.keys)}, {left} of {options.trials} trials to do, {request.count} x {each}, "
+        f"{length_phrase(trial)}{backbone_phrase(config)}{begun}"
+    )
+    if options.seeds:
+        split = "test" if config.data.test else "valid"
+        steps.append(f"train: the best settings with seeds {', '.join(map(str, options.seeds))}, measured on {split}")
+        steps.append(f"register: as {config.tracking.model_name}@candidate")
+    return steps
+
+
+def _trained_lines(trained: Any) -> list[str]:
+    noun = "seed" if len(trained.seeds) == 1 else "seeds"
+    lines = [f"trained anew with {noun} {', '.join(map(str, trained.seeds))}:"]
+    splits = ["valid"] if trained.split == "valid" else ["valid", "test"]
+    for split in splits:
+        parts = []
+        for metric in ("auroc", "auprc", "f1"):
+            summary = trained.summary(split, metric)
+            spread = f" +- {summary.sd:.4f}" if summary.n > 1 else ""
+            parts.append(f"{metric} {summary.mean:.4f}{spread}")
+        lines.append(f"  {split:<6} {', '.join(parts)}")
+    return [*lines, f"registered: the seed of the median valid AUROC, as {trained.registered}"]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

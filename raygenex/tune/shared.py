@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
@@ -15,10 +16,13 @@ from raygenex.errors import ClusterError
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
 from raygenex.train.inputs import Inputs
-from raygenex.train.network.halflife_start import Start, make_start, start_identity
+from raygenex.train.network.halflife_stage import identity_of, keep_start
+from raygenex.train.network.halflife_start import Start, make_start, read_start, start_identity
 from raygenex.train.shard import COLUMNS
 from raygenex.train.tables.table import read_parts
 from raygenex.tune.space import Space
+
+STARTS = "halflife_encoders"
 
 # Share of a node's object store that the genes may take: results and the code of trials are in it too.
 STORE_SHARE = 0.8
@@ -134,3 +138,27 @@ def make_common(config: RunConfig, halflife: torch.Tensor) -> Start:
     """Make the start of every trial, as a task of the cluster: where trials have a GPU, on one."""
     torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
     return make_start(config, halflife, device="cuda" if config.train.use_gpu else "cpu")
+
+
+def trial_start(shared: Shared, config: RunConfig, device: torch.device) -> Start | None:
+    """Return what the half-life branch of a trial starts from: the common start, or one of its own, made once."""
+    if shared.start is not None:
+        return shared.start
+    folder = start_folder(shared, config, device)
+    return read_start(folder) if folder else None
+
+
+def start_folder(shared: Shared, config: RunConfig, device: torch.device) -> Path | None:
+    """Return the folder of what the half-life branch of a trial starts from, made by the first trial that needs it."""
+    identity = start_identity(config, shared.inputs.fingerprints["train"])
+    if identity is None:
+        return None
+    folder = shared.folder / STARTS / identity
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Another trial with the same settings may be making it.
+    with FileLock(folder.with_name(f".{identity}.lock")):
+        if identity_of(folder) != identity:
+            history: list[dict[str, float]] = []
+            start = shared.start or make_start(config, trial_halflife(shared), history.append, str(device))
+            keep_start(start, folder, identity, config, history)
+    return folder

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import change_keys, parse_config
-from raygenex.config.run import HyenaBackbone, RunConfig
+from raygenex.config.run import RunConfig
 from raygenex.config.tune import SearchRange
 from raygenex.errors import ConfigError
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.cluster.connect import Request
+from raygenex.config.base import canonical_hash
 from raygenex.config.model import KmerConfig
-from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError
 from raygenex.train.inputs import Inputs, open_inputs

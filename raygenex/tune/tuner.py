@@ -14,8 +14,8 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError
 
 from raygenex.terminal.progress import progress
-from raygenex.train.backbone import START_BACKBONE, prepare_backbone
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
+from raygenex.train.inputs import START_BACKBONE, prepare_backbone
 from raygenex.tune.callback import OutOfMemory, Watch
 from raygenex.tune.mlflow_runs import StudyTrack
 from raygenex.tune.search import StudySearch, scheduler

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string
 from raygenex.variants.genes import Genes
 from raygenex.variants.spool import REFERENCE

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.figures import DPI, GREY, label_axes
+from raygenex.drawing.style import DPI, GREY, label_axes
 
 POINTS = 5000
 """So many effects are drawn one by one; more are drawn by the quantiles of bins."""

@@ -1,6 +1,7 @@
 """The genes that variants are scored against: where their windows lie, and their half-life features."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,18 +13,19 @@ from raygenex.config.data import BuildConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import find_candidates
-from raygenex.data.features import halflife_features
+from raygenex.data.build.halflife import halflife_features
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
 from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.run import refuse_other_scale
+from raygenex.predict.inputs import refuse_other_scale
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
-from raygenex.variants.names import Names
+
+_MITOCHONDRIA = ("chrM", "MT", "M", "chrMT", "Mito", "chrMito")
 
 COMPARED = 16
 """Promoters of each file that are compared with the genome."""
@@ -31,6 +33,45 @@ COMPARED = 16
 _FILE = "genes.npz"
 
 _LOG = logging.getLogger(__name__)
+
+
+class Names:
+    """Finds the chromosomes of a genome under the names of other files.
+
+    A name stands for itself if the genome has it; otherwise for the one with or without ``chr`` before it; and every
+    usual name of the mitochondrial chromosome stands for the one that the genome has.
+
+    Parameters
+    ----------
+    known
+        Chromosomes of the genome.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = set(known)
+        self._found: dict[str, str | None] = {}
+
+    def find(self, name: str) -> str | None:
+        """Return the genome's name of a chromosome, None if it has no such chromosome."""
+        if name not in self._found:
+            self._found[name] = self._look(name)
+        return self._found[name]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Names that were looked for and not found, in the order of their first appearance."""
+        return [name for name, found in self._found.items() if found is None]
+
+    @property
+    def resolved(self) -> bool:
+        """Whether any name was found."""
+        return any(found is not None for found in self._found.values())
+
+    def _look(self, name: str) -> str | None:
+        options = [name, name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"]
+        if name in _MITOCHONDRIA:
+            options += _MITOCHONDRIA
+        return next((option for option in options if option in self._known), None)
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,16 @@ from raygenex.config.run import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
 from raygenex.data.rows import Columns
 from raygenex.errors import ConfigError, DataError
-from raygenex.files.locate import is_url
+from raygenex.files.locate import is_url, short_path
 from raygenex.files.whole import aside_folder, sync, sync_tree
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress, steps
-from raygenex.text import short_path
 from raygenex.variants.effects import WindowScorer, effect_columns
 from raygenex.variants.genes import Genes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.spool import Part, Spool, read_part
 from raygenex.variants.table import SUFFIXES, TableWriter
-from raygenex.variants.text import window_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,6 +68,25 @@ class VariantsResult:
     """Whether the window was taken as centred because nothing says where it starts."""
     threshold: float
     seconds: float
+
+    def text(self) -> str:
+        """Say how many effects were written, what they change, and what became of all other alleles."""
+        lines = [
+            f"variants: {self.effects} effects on {self.genes} of {self.known_genes} genes in "
+            f"{short_path(self.output)}, {self.changed_calls} change the prediction (threshold {self.threshold:.4f})",
+            f"model: {self.model}",
+            f"windows: {window_text(self.window_first, self.window, self.window_first_assumed)}",
+            f"read: {self.records} records, {self.alleles} alleles, {self.outside} of them outside every window",
+        ]
+        if self.mismatched:
+            lines.append(f"without effect: {self.mismatched} alleles whose REF is not in the genome (ref_match false)")
+        if self.skipped:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
+            listing = "" if self.skipped_file is None else f", each listed in {short_path(self.skipped_file)}"
+            lines.append(f"skipped: {sum(self.skipped.values())} alleles ({reasons}){listing}")
+        if self.figure is not None:
+            lines.append(f"plot: {short_path(self.figure)}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -341,3 +358,9 @@ class _Effects:
         write_effects(
             np.concatenate(self._position), np.concatenate(self._delta), genes.first, genes.first + genes.window, path
         )
+
+
+def window_text(first: int, window: int, assumed: bool) -> str:
+    """Say which bases are read: ``window`` of them from ``first``, both counted from the TSS."""
+    note = " (assumed to be centred: set variants.window_first)" if assumed else ""
+    return f"bases {first:+,} to {first + window - 1:+,} from the TSS{note}"

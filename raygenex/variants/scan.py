@@ -16,8 +16,7 @@ from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.sequence import to_string
-from raygenex.variants.genes import Genes
-from raygenex.variants.names import Names
+from raygenex.variants.genes import Genes, Names
 from raygenex.variants.records import Record
 from raygenex.variants.spool import Spool
 from raygenex.variants.windows import LEFT_ALIGN_BASES, kind_of, left_align, position_from_tss, trim

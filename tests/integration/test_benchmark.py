@@ -9,10 +9,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from raygenex.benchmark.run import BenchmarkResult, benchmark
+from raygenex.benchmark.run import BenchmarkResult, benchmark, plan_benchmark
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.plan import plan_benchmark
 from raygenex.predict.run import predict
 from raygenex.registry.register import fetch_checkpoint
 from raygenex.stats.metrics import METRICS, binary_metrics

@@ -16,11 +16,11 @@ import typer
 
 from raygenex.benchmark.jobs import plan_jobs
 from raygenex.cli.main import app
+from raygenex.cli.setup import STARTER
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import ConfigError
-from raygenex.starter import STARTER
 from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]

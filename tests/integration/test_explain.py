@@ -23,7 +23,7 @@ from raygenex.explain.methods.gradients import gradient, input_x_gradient, salie
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.parts import SCORES, folder_of, list_parts, read_manifest, read_parts
 from raygenex.explain.run import explain
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

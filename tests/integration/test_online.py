@@ -11,8 +11,8 @@ from toy_commands import below, command, end, find_worker, last_epoch, wait_for,
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
-from raygenex.train.backbone import START_BACKBONE
 from raygenex.train.checkpoint import read_info
+from raygenex.train.inputs import START_BACKBONE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

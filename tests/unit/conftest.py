@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from raygenex.cli import main, options
+from raygenex.cli import main
 
 
 @pytest.fixture
@@ -11,8 +11,6 @@ def raygenex(capsys, monkeypatch, tmp_path):
     """Return a function that runs the command line in this process: exit code, standard output, standard error."""
     root, package = logging.getLogger(), logging.getLogger("raygenex")
     before = root.handlers[:], root.level, package.level
-    monkeypatch.setattr(options.Session, "debug", False)
-    monkeypatch.setattr(options.Session, "interrupted", options.Session.interrupted)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):

@@ -10,7 +10,8 @@ import requests
 from safetensors import SafetensorError
 
 from raygenex.cluster.connect import find_cause
-from raygenex.errors import LONGEST, DataError, FileError, disk_errors_told, file_error
+from raygenex.errors import LONGEST, DataError, FileError
+from raygenex.files.errors import disk_errors_told, file_error
 
 
 @pytest.mark.parametrize(

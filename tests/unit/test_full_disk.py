@@ -21,9 +21,10 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.splits.file import SplitTable, write_split
 from raygenex.drawing import figures, html
 from raygenex.embed.store import Manifest, write_manifest, write_shard
-from raygenex.errors import RaygenexError, file_error
+from raygenex.errors import RaygenexError
 from raygenex.explain.parts import write_part
 from raygenex.explain.results.saving import save_figure, write_table
+from raygenex.files.errors import file_error
 from raygenex.files.whole import replace_text
 from raygenex.predict.table import write_predictions
 from raygenex.train.network.halflife_stage import keep_start

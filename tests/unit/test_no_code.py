@@ -23,7 +23,7 @@ from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.explain import parts
 from raygenex.files import locate
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.registry import register as models
 from raygenex.registry.register import fetch_checkpoint
 from raygenex.tracking.runs import tracking_uri

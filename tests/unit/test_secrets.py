@@ -204,12 +204,12 @@ def test_nothing_is_in_mlflow_or_in_the_run(tmp_path, environment):
 
 
 def test_log_lines(raygenex, environment, monkeypatch, capsys):
-    from raygenex.cli.options import start
+    from raygenex.cli.options import Session
 
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr("sys.stdout", stream)
-    start(False)
+    Session().begin(False)
     logging.getLogger("raygenex.x").warning("at %s with %s", f"http://u:{PASSWORD}@h", TOKEN)
     logging.getLogger("mlflow").error(f"{MLFLOW} is wrong")
     said = stream.getvalue()
@@ -228,12 +228,12 @@ class Closed:
     "arguments", [("%(rank)d of %(size)d", {"rank": 1}), ("state %s", Closed()), ("%d", "x"), ("%s %s", 1)]
 )
 def test_a_log_line_that_cannot_be_written_ends_nothing(raygenex, monkeypatch, arguments):
-    from raygenex.cli.options import start
+    from raygenex.cli.options import Session
 
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr("sys.stdout", stream)
-    start(False)
+    Session().begin(False)
     logging.getLogger("some.library").warning(*arguments)
     logging.getLogger("some.library").warning("goes on")
     assert "--- Logging error ---" in stream.getvalue()

@@ -101,11 +101,6 @@ def read_annotation(path: str, on_progress: Callable[[int, int], None] | None = 
     return annotation
 
 
-def strip_version(gene_id: str) -> str:
-    """Return a gene id without its version: ENSG00000182378.15_PAR_Y becomes ENSG00000182378_PAR_Y."""
-    return re.sub(r"(?<=.)\.\d+(?=(_PAR_Y)?$)", "", gene_id)
-
-
 @dataclass(slots=True)
 class _Node:
     """A gene or a transcript as its line describes it; ``start`` is 0 if it has no line of its own."""

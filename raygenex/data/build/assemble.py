@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import SPLITS
+from raygenex.config.base import SPLITS
 from raygenex.data.build.extract import Extracted
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.schema import EXTRA_GROUP, Locations

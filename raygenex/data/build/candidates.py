@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.annotation import Annotation, Transcript, strip_version
-from raygenex.data.build.transcripts import choose_transcript, read_peaks
-from raygenex.data.features import cut_regions
+from raygenex.data.build.annotation import Annotation, Transcript
+from raygenex.data.build.bed import read_peaks
+from raygenex.data.build.halflife import cut_regions
+from raygenex.data.build.transcripts import choose_transcript
 from raygenex.data.genome import Genome, window_bounds
-from raygenex.data.tables import shown
+from raygenex.data.tables import shown, strip_version
 from raygenex.errors import DataError
 
 # What the mitochondrial chromosome is called by those who write chr and by those who do not.

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.data import BuildConfig
-from raygenex.config.run import ClusterConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.build.candidates import Candidate
-from raygenex.data.features import HALFLIFE_FEATURES, halflife_features
+from raygenex.data.build.halflife import halflife_features
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.sketches import protein_sketch, sketch
+from raygenex.data.similarity import protein_sketch, sketch
 from raygenex.sequence import UNKNOWN, from_string
 from raygenex.terminal.progress import progress
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.candidates import Candidate
-from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS, scale_lengths
+from raygenex.data.build.halflife import scale_lengths
+from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
 from raygenex.data.genome import Genome, window_bounds
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
@@ -253,7 +254,7 @@ def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: Fea
 
 def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]:
     """Return chromosome, TSS (1-based) and strand by gene id (column 4); windows are as long as ``build.window``."""
-    from raygenex.data.build.transcripts import bed_lines
+    from raygenex.data.build.bed import bed_lines
 
     first, stop = config.window
     places: dict[str, tuple[str, int, str]] = {}

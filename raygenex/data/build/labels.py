@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import LabelConfig
-from raygenex.data.build.annotation import strip_version
-from raygenex.data.tables import choose_columns, gene_column, numbers, read_table_file
+from raygenex.config.data import ExtraConfig, LabelConfig
+from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, read_table_file, text
 from raygenex.errors import DataError
 
 
@@ -53,44 +53,6 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     )
 
 
-def match_genes(wanted: Sequence[str], found: Mapping[str, object], wanted_in: str, found_in: str) -> int:
-    """Count the genes that a table has, and refuse a table of other names.
-
-    Parameters
-    ----------
-    wanted
-        Gene ids of the annotation.
-    found
-        Gene ids of the table.
-    wanted_in, found_in
-        The two files, for the sentence.
-
-    Returns
-    -------
-    How many of ``wanted`` are in ``found``.
-
-    Raises
-    ------
-    DataError
-        If there is none, or if more than twice as many would be found without version suffixes; the fix is offered.
-    """
-    matched = sum(gene in found for gene in wanted)
-    bare = {strip_version(gene) for gene in found}
-    without = sum(strip_version(gene) in bare for gene in wanted)
-    example, other = next(iter(wanted), "none"), next(iter(found), "none")
-    if without > 2 * matched:
-        raise DataError(
-            f"{matched} of {len(wanted)} genes of {wanted_in} (such as {example}) are in {found_in} (such as {other}), "
-            f"but {without} are without version suffixes: set build.strip_versions to true"
-        )
-    if matched == 0:
-        raise DataError(
-            f"no gene of {wanted_in} (such as {example}) is in {found_in} (such as {other}): "
-            "use tables of the same kind of gene ids, or name another gene_column"
-        )
-    return matched
-
-
 def threshold_of(config: LabelConfig, values: NDArray[np.float64]) -> float:
     """Return the threshold of a label rule over the genes that are kept, values of shape ``(N,)``."""
     return float(np.median(values)) if config.threshold == "median" else config.threshold
@@ -112,3 +74,42 @@ def label_genes(values: NDArray[np.float64], threshold: float, path: str) -> NDA
             f"to {values.max():g}): set build.label.threshold between them, or to median"
         )
     return label
+
+
+@dataclass(frozen=True)
+class ExtraColumn:
+    """One column, by gene id."""
+
+    name: str
+    values: Mapping[str, Any]
+    """float or str by gene id."""
+    numeric: bool
+
+    def of(self, gene_id: Sequence[str]) -> NDArray[Any]:
+        """Return the values of genes, shape ``(N,)``: float64, NaN where there is none; or str, empty there."""
+        if self.numeric:
+            return np.array([self.values.get(gene, np.nan) for gene in gene_id], dtype=np.float64)
+        return np.array([self.values.get(gene, "") for gene in gene_id], dtype=object)
+
+
+def read_extras(tables: Sequence[ExtraConfig], strip_versions: bool) -> list[ExtraColumn]:
+    """Read the columns of ``build.extra``; one of numbers only is numeric, any other text.
+
+    Raises
+    ------
+    DataError
+        If a table cannot be read, a gene is in it twice, a column is missing, or two columns have one name.
+    """
+    found: dict[str, ExtraColumn] = {}
+    for config in tables:
+        table = read_table_file(config.table)
+        gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
+        for name in choose_columns(table, config.table, config.columns, config.gene_column):
+            if name in found or "/" in name or name in (".", ".."):
+                raise DataError(
+                    f"{config.table}: the column {name} cannot be added; rename it (names differ, without /)"
+                )
+            numeric = is_numeric(table, name)
+            values = numbers(table, config.table, name, gene_id) if numeric else text(table, name)
+            found[name] = ExtraColumn(name, dict(zip(gene_id.tolist(), values.tolist(), strict=True)), numeric)
+    return list(found.values())

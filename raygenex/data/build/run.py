@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from raygenex import __version__
-from raygenex.config.data import SPLITS, FileSplit, GroupSplit, SimilaritySplit
+from raygenex.config.base import SPLITS
+from raygenex.config.data import FileSplit, GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.build.assemble import GeneRows, rule_counts, split_counts, write_genes, write_splits
 from raygenex.data.build.candidates import count_reasons
 from raygenex.data.build.extract import Extracted, extract
-from raygenex.data.build.genes import Origin
-from raygenex.data.chosen import Chosen, assign_filled, choose
+from raygenex.data.build.genes import Chosen, Origin, assign_filled, choose
 from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.splits.file import write_split
 from raygenex.data.splits.rules import Genes
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import put_in_place, refuse_own_input
 from raygenex.files.json_file import load_json
+from raygenex.files.locate import short_path
 from raygenex.files.whole import aside_folder
 from raygenex.redact import redact, redact_values
 from raygenex.terminal.progress import progress
@@ -55,6 +56,19 @@ class BuildResult:
     seconds: float
     reused: bool
     """Whether the folder held this data set already, and nothing was done."""
+
+    def text(self) -> str:
+        """Say what was built, from how many genes, and which stay out."""
+        counts = ", ".join(
+            f"{name} {count} ({100 * self.positives[name] / count:.0f} % high)" for name, count in self.rows.items()
+        )
+        verb = "reusing" if self.reused else "built"
+        limit = "" if self.threshold is None else f"; high is above {self.threshold:g}"
+        lines = [f"data: {verb} {counts} in {short_path(self.folder)}{limit}"]
+        if self.dropped:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+            lines.append(f"left out: {sum(self.dropped.values())} genes ({reasons}), each listed in genes.tsv")
+        return "\n".join(lines)
 
 
 def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> BuildResult:

@@ -20,10 +20,10 @@ from raygenex.data.check.describe import (
     SplitReport,
 )
 from raygenex.data.check.leakage import find_leaks
-from raygenex.data.check.scan import Scan, leak_genes, locations, scan, window_offsets
+from raygenex.data.check.scan import Scan, leak_genes, scan
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import fingerprint
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, locations, open_splits, window_offsets
 from raygenex.sequence import UNKNOWN
 
 FEW = 0.05

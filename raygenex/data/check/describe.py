@@ -150,45 +150,39 @@ class DataReport:
     warnings: tuple[str, ...]
     """What is allowed but strange, a sentence each."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """Return the report as plain values that fit JSON."""
         return asdict(self)
 
+    def text(self) -> str:
+        """Lay the report out for a person: a table of splits, GC content along the window, and the half-life features.
 
-def render(report: DataReport) -> str:
-    """Lay a report out for a person: a table of splits, GC content along the window, and the half-life features.
-
-    Parameters
-    ----------
-    report
-        At least one split.
-
-    Returns
-    -------
-    At most 40 lines of at most 100 characters.
-    """
-    splits = report.splits
-    counts, *rows = _counts(report)
-    lines = [f"{counts}  high / low"]
-    lines += [f"{row}  {_balance(split)}" for row, split in zip(rows, splits.values(), strict=True)]
-    facts = {
-        "genome": by_split(report, lambda split: split.genome_build or "not said in the files"),
-        "window": by_split(report, window_text),
-        "lengths": by_split(report, lambda split: LENGTHS[split.halflife_scale]),
-        "leaks": _leaks(report),
-    }
-    lines.append("")
-    for fact, text in facts.items():
-        first, *more = wrap(text, _WIDTH - 10, max_lines=2, placeholder=" ...")
-        lines += [f"{fact:<10}{first}", *(f"{'':<10}{line}" for line in more)]
-    if next(iter(splits.values())).window:
-        lines += ["", *_gc_lines(splits)]
-    lines += ["", *_feature_lines(splits)]
-    shown = report.warnings[:_WARNINGS]
-    lines += [line for text in shown for line in wrap(f"warning: {text}", _WIDTH, max_lines=1, placeholder=" ...")]
-    if len(report.warnings) > len(shown):
-        lines.append(f"warning: {len(report.warnings) - len(shown)} more, which `raygenex data check` prints")
-    return "\n".join(lines)
+        Returns
+        -------
+        At most 40 lines of at most 100 characters.
+        """
+        splits = self.splits
+        counts, *rows = _counts(self)
+        lines = [f"{counts}  high / low"]
+        lines += [f"{row}  {_balance(split)}" for row, split in zip(rows, splits.values(), strict=True)]
+        facts = {
+            "genome": by_split(self, lambda split: split.genome_build or "not said in the files"),
+            "window": by_split(self, window_text),
+            "lengths": by_split(self, lambda split: LENGTHS[split.halflife_scale]),
+            "leaks": _leaks(self),
+        }
+        lines.append("")
+        for fact, text in facts.items():
+            first, *more = wrap(text, _WIDTH - 10, max_lines=2, placeholder=" ...")
+            lines += [f"{fact:<10}{first}", *(f"{'':<10}{line}" for line in more)]
+        if next(iter(splits.values())).window:
+            lines += ["", *_gc_lines(splits)]
+        lines += ["", *_feature_lines(splits)]
+        shown = self.warnings[:_WARNINGS]
+        lines += [line for text in shown for line in wrap(f"warning: {text}", _WIDTH, max_lines=1, placeholder=" ...")]
+        if len(self.warnings) > len(shown):
+            lines.append(f"warning: {len(self.warnings) - len(shown)} more, which `raygenex data check` prints")
+        return "\n".join(lines)
 
 
 def by_split(report: DataReport, text: Callable[[SplitReport], str]) -> str:

@@ -5,7 +5,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.config.base import canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.leakage import LeakageReport, sentence
 from raygenex.data.hdf5.read import fingerprint

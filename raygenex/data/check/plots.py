@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from raygenex.data.check.describe import BaseProfile, FeatureSummary, SplitReport
-from raygenex.drawing.svg import COLOURS
+from raygenex.drawing.style import COLOURS
 
 LABEL_COLOURS = {"low": "blue", "high": "red"}
 

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.check.leakage import SplitGenes
-from raygenex.data.hdf5.read import iter_rows, read_extra, read_locations
-from raygenex.data.hdf5.schema import Locations
-from raygenex.data.opening import SplitData
-from raygenex.data.sketches import sequence_digests, sketch
-from raygenex.sequence import UNKNOWN, crop_start
+from raygenex.data.hdf5.read import iter_rows
+from raygenex.data.opening import SplitData, locations, window_offsets
+from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.sequence import UNKNOWN
 
 BLOCK_BYTES = 8 * 2**20
 
@@ -64,41 +63,6 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
             if on_rows is not None:
                 on_rows(len(bases))
     return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
-
-
-def locations(split: SplitData) -> Locations | None:
-    """Read where the genes of a split lie; None if not every file says it."""
-    found = [read_locations(file) for file in split.files]
-    known = [places for places in found if places is not None]
-    if len(known) < len(found):
-        return None
-    strands = [places.strand for places in known if places.strand is not None]
-    return Locations(
-        np.concatenate([places.chrom for places in known]),
-        np.concatenate([places.tss for places in known]),
-        np.concatenate(strands) if len(strands) == len(known) else None,
-    )
-
-
-def window_offsets(split: SplitData) -> tuple[int, int] | None:
-    """Return the first base of the windows and the one after the last, from the TSS; None if unknown or not common.
-
-    The windows are those that the run uses: cut around the middle of the stored ones.
-    """
-    firsts = set()
-    for file in split.files:
-        if file.first is None:
-            return None
-        firsts.add(file.first + crop_start(file.window, split.window))
-    first = firsts.pop()
-    return None if firsts else (first, first + split.window)
-
-
-def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[np.float64]]:
-    """Read the user's columns that every file of a split has."""
-    common = set.intersection(*(set(file.extra) for file in split.files))
-    names = [name for name in split.files[0].extra if name in common]
-    return {name: np.concatenate([read_extra(file, name) for file in split.files]) for name in names}
 
 
 def leak_genes(split: SplitData, found: Scan | None) -> SplitGenes:

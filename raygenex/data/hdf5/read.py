@@ -40,7 +40,8 @@ from raygenex.data.hdf5.schema import (
     find_fields,
     one_hot_problem,
 )
-from raygenex.errors import DISK_ERRORS, DataError, RaygenexError, system_error
+from raygenex.errors import DataError, RaygenexError
+from raygenex.files.errors import DISK_ERRORS, system_error
 from raygenex.files.locate import is_url, local_copy
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import __version__
-from raygenex.config.data import SPLITS, SimulateConfig
+from raygenex.config.base import SPLITS
+from raygenex.config.data import SimulateConfig
 from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.simulate.background import Background
@@ -22,6 +23,7 @@ from raygenex.data.simulate.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import put_in_place
 from raygenex.files.json_file import load_json
+from raygenex.files.locate import short_path
 from raygenex.files.whole import aside_folder
 
 BLOCK_GENES = 512
@@ -55,6 +57,14 @@ class SimulationResult:
     """AUROC of the half-life score: what a perfect model that does not see the DNA reaches."""
     reused: bool
     """Whether the folder held this data set already, and nothing was done."""
+
+    def text(self) -> str:
+        """Say what was simulated, and the AUROC that no model can beat but by luck."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.rows.items())
+        best = self.bayes_auroc["valid"]
+        ceiling = f"{best:.4f}" if best is not None else "undefined"
+        verb = "reusing" if self.reused else "simulated"
+        return f"data: {verb} {counts} genes in {short_path(self.folder)}; best possible valid AUROC {ceiling}"
 
 
 def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False) -> SimulationResult:

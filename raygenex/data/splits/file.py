@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import SPLITS
+from raygenex.config.base import SPLITS
 from raygenex.data.tables import gene_column, opened_table, read_table_file, shown
 from raygenex.errors import DataError
 from raygenex.files.json_file import parse_json

@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import SPLITS, GroupSplit, SimilaritySplit
+from raygenex.config.base import SPLITS
+from raygenex.config.data import GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
-from raygenex.data.check.scan import BLOCK_BYTES, extra_columns, locations, scan, window_offsets
-from raygenex.data.extras import groups_of
+from raygenex.data.check.scan import BLOCK_BYTES, scan
 from raygenex.data.hdf5.read import iter_rows
 from raygenex.data.hdf5.schema import EXTRA_GROUP
 from raygenex.data.hdf5.write import SplitWriters
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, extra_columns, locations, open_splits, window_offsets
 from raygenex.data.splits.file import SplitTable, apply_split, write_split
-from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign
+from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign, groups_of
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import refuse_own_input
+from raygenex.files.locate import short_path
 from raygenex.files.lock import probe
 from raygenex.terminal.progress import progress
 
@@ -37,6 +38,16 @@ class SplitResult:
     """The rule as it was applied."""
     files: dict[str, str]
     """Absolute paths of the promoter files that were written, by split."""
+
+    def text(self) -> str:
+        """Say how many genes each split has, and where the split is."""
+        total = sum(self.counts.values())
+        counts = ", ".join(f"{name} {count} ({100 * count / total:.1f} %)" for name, count in self.counts.items())
+        lines = [f"split: {counts} by {self.rule['rule']}, in {short_path(self.output)}"]
+        if self.left_out:
+            lines.append(f"left out: {self.left_out} genes that the split file does not name")
+        lines += [f"{name}: {short_path(path)}" for name, path in self.files.items()]
+        return "\n".join(lines)
 
 
 def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool = False) -> SplitResult:

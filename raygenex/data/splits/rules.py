@@ -8,17 +8,20 @@ large ones leave, and the fractions are met to within about the size of the smal
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.data import SPLITS, ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit, Split
+from raygenex.config.base import SPLITS
+from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit, Split
 from raygenex.data.similarity import clusters, components
 from raygenex.data.splits.file import SplitTable, apply_split, read_split
+from raygenex.data.tables import choose_columns, gene_column, match_genes, read_table_file, text
 from raygenex.data.windows import chromosome_keys, window_bounds
-from raygenex.errors import DataError
+from raygenex.errors import ConfigError, DataError
 from raygenex.redact import redact_values
 
 _SHOWN = 30
@@ -257,3 +260,47 @@ def _warn_if_uneven(
                 sizes.max(),
                 _UNITS[config.rule][1],
             )
+
+
+def groups_of(
+    split: GroupSplit, gene_id: NDArray[np.object_], columns: Mapping[str, NDArray[Any]]
+) -> NDArray[np.object_]:
+    """Return the group of every gene, str, shape ``(N,)``; empty for a gene without one.
+
+    Parameters
+    ----------
+    split
+        The rule; its groups come from its table, or else from ``columns``.
+    gene_id
+        Genes, shape ``(N,)``.
+    columns
+        The columns that the promoter files have, or will have.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column.
+    DataError
+        If the table cannot be read or has other genes.
+    """
+    if split.table is None:
+        if split.column not in columns:
+            known = ", ".join(columns) or "none"
+            raise ConfigError(
+                f"split.column {split.column} is no column of the data (they have {known}): set split.table"
+            )
+        values = columns[split.column]
+        return np.array([_group_name(value) for value in values], dtype=object)
+    table = read_table_file(split.table)
+    known_genes = gene_column(table, split.table, split.gene_column)
+    (name,) = choose_columns(table, split.table, (split.column,), split.gene_column)
+    group = dict(zip(known_genes.tolist(), text(table, name).tolist(), strict=True))
+    match_genes(gene_id.tolist(), group, "the data", split.table)
+    return np.array([group.get(gene, "") for gene in gene_id], dtype=object)
+
+
+def _group_name(value: object) -> str:
+    """Write a group as a table of text has it: 3, not 3.0; empty for NaN."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raygenex.config.run import HyenaBackbone
+from raygenex.config.embed import HyenaBackbone
 from raygenex.embed.hyenadna.model import HyenaDnaConfig, HyenaDnaModel, random_hyenadna
 from raygenex.errors import CheckpointError
 from raygenex.files.json_file import load_json

@@ -22,7 +22,7 @@ from raygenex.explain.methods.fixed_dna import fix_dna
 from raygenex.models import AutoencoderTrees, Cnn, Lstm
 from raygenex.models.base import ExpressionModel
 from raygenex.models.tabular import TabularModel
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.sequence import UNKNOWN
 
 EVEN = 5

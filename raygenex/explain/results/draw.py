@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from raygenex.config.explain import ExplainConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
-from raygenex.explain.captions import COLOURING_WORDS, caption
 from raygenex.explain.results import figures
 from raygenex.explain.results.agreement import agreement
 from raygenex.explain.results.explained import Columns, Drawn, Explained
+from raygenex.explain.results.figures import COLOURING_WORDS, caption
 from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_regions
 from raygenex.explain.results.motifs import complete_stretch, discover, known_motifs, match, write_motifs
 from raygenex.explain.results.profile import mean_importance, profiles, top_positions, write_profiles, write_top

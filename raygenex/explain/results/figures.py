@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from raygenex.drawing.svg import COLOURS
+from raygenex.drawing.style import COLOURS
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
 
@@ -325,3 +325,46 @@ def _frame(axes: Axes, x: str, y: str) -> Axes:
 
 def _signed(value: float) -> str:
     return f"{value:+,.0f}".replace("-", _MINUS) if round(value) else "0"
+
+
+COLOURING_WORDS: dict[Colouring, str] = {
+    "prediction": "predicted class",
+    "probability": "predicted probability",
+    "label": "true label",
+    "error": "whether the prediction is right",
+}
+
+
+def caption(
+    text: str,
+    genes: int,
+    split: str,
+    method: str | None = None,
+    smoothing: int | None = None,
+    confidence: float | None = None,
+) -> str:
+    """Return the text under a figure.
+
+    Parameters
+    ----------
+    text
+        What is drawn, with its full stop.
+    genes
+        Genes that are.
+    split
+        Theirs.
+    method
+        How they were explained, a key of `METHOD_NAMES`.
+    smoothing
+        Width of a moving average in bases; 1 and None: none.
+    confidence
+        Coverage of the intervals, in (0, 1); None: there are none.
+    """
+    parts = [text, f"n = {genes:,} {'gene' if genes == 1 else 'genes'} of {split}."]
+    if method is not None:
+        parts.append(f"Method: {METHOD_NAMES[method].lower() if method != 'deeplift' else METHOD_NAMES[method]}.")
+    if smoothing is not None:
+        parts.append(f"Centred moving average of {smoothing:,} bases." if smoothing > 1 else "Not smoothed.")
+    if confidence is not None:
+        parts.append(f"Intervals: {100 * confidence:g} %, by resampling genes.")
+    return " ".join(parts)

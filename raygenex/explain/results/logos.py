@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.svg import COLOURS
+from raygenex.drawing.style import COLOURS
 from raygenex.extras import import_logomaker
 
 BASE_COLOURS = {

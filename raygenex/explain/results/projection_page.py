@@ -8,7 +8,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
-from raygenex.drawing.svg import COLOURS
+from raygenex.drawing.style import COLOURS
 from raygenex.explain.results.figures import COLOURINGS, projection_classes
 from raygenex.explain.results.projection import Projection
 from raygenex.extras import import_plotly

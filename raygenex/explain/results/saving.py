@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from raygenex.drawing.figures import DPI, save
+from raygenex.drawing.style import DPI, save
 from raygenex.files.whole import replace_text, whole_file
 
 

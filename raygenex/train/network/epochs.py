@@ -18,9 +18,8 @@ from raygenex.models import ExpressionModel, build_model
 from raygenex.stats.metrics import auroc, bce_with_logits
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint, scaler_values
 from raygenex.train.network.halflife_start import Start, begin
-from raygenex.train.schedule import epoch_rate
 from raygenex.train.shard import derive_seed
-from raygenex.train.steps import gather, score_shard, steps_of_epoch, train_epoch
+from raygenex.train.steps import epoch_rate, gather, score_shard, steps_of_epoch, train_epoch
 from raygenex.train.stopping import Progress
 from raygenex.train.worker import Worker
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from raygenex.config.run import RunConfig, canonical_hash
+from raygenex.config.base import canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.models import ExpressionModel
 from raygenex.models.halflife import FeatureScaler
 from raygenex.train.checkpoint import WEIGHTS, read_tensors

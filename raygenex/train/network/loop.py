@@ -9,7 +9,7 @@ import ray.train
 import torch
 import torch.distributed as dist
 
-from raygenex.errors import disk_errors_told
+from raygenex.files.errors import disk_errors_told
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import read_start
 from raygenex.train.stopping import ENDED

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raygenex.config.run import EmbedConfig, HyenaBackbone
-from raygenex.embed.finite import not_finite
+from raygenex.config.embed import EmbedConfig, HyenaBackbone
 from raygenex.embed.hyenadna.longconv import LongFilter
 from raygenex.embed.hyenadna.model import HyenaDnaModel
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
+from raygenex.embed.store import not_finite
 from raygenex.models import ExpressionModel
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights
 

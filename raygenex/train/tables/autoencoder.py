@@ -15,7 +15,7 @@ from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.job import Job
-from raygenex.train.network.driver import fit_until_done, how_many, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, ray_run_config, scaling, worker_settings
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
 from raygenex.train.tables.inprocess import boost, score_table, threads
 from raygenex.train.tables.table import Table

@@ -17,7 +17,7 @@ from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.job import Job
-from raygenex.train.network.driver import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
 from raygenex.train.tables.boosting import Boosting, gather, xgboost_version

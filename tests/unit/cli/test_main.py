@@ -9,8 +9,7 @@ import yaml
 from toy_models import columns, write_promoters
 
 from raygenex import __version__
-from raygenex.cli import main
-from raygenex.cli import options as console
+from raygenex.cli import main, options
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingError
@@ -155,7 +154,7 @@ def broken(monkeypatch):
         def fail(path, overrides):
             raise error
 
-        monkeypatch.setattr(console, "load_config", fail)
+        monkeypatch.setattr(options, "load_config", fail)
 
     return make
 

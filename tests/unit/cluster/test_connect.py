@@ -8,7 +8,7 @@ import pytest
 
 from raygenex.cluster import connect
 from raygenex.cluster.connect import Request, find_cause, misfit, preflight, user_errors
-from raygenex.config.run import ClusterConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.errors import ClusterError, ConfigError, DataError
 
 

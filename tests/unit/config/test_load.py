@@ -5,10 +5,11 @@ import pytest
 from pydantic import ValidationError
 
 from raygenex.benchmark.jobs import plan_jobs
-from raygenex.config.data import Section
+from raygenex.config.base import Section, canonical_hash
+from raygenex.config.embed import HyenaBackbone, OneHotBackbone
 from raygenex.config.load import load_config, parse_config
 from raygenex.config.model import CnnHalflifeEncoded
-from raygenex.config.run import HyenaBackbone, OneHotBackbone, RunConfig, canonical_hash
+from raygenex.config.run import RunConfig
 from raygenex.config.yaml_file import PlainYamlError, read_yaml
 from raygenex.errors import ConfigError
 

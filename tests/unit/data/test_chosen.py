@@ -5,7 +5,7 @@ import pytest
 from toy_genome import write_toy_genome
 
 from raygenex.config.load import parse_config
-from raygenex.data.chosen import choose
+from raygenex.data.build.genes import choose
 from raygenex.errors import DataError
 
 

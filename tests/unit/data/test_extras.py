@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from raygenex.config.data import ExtraConfig, GroupSplit
-from raygenex.data.extras import groups_of, read_extras
+from raygenex.data.build.labels import read_extras
+from raygenex.data.splits.rules import groups_of
 from raygenex.errors import ConfigError, DataError
 
 

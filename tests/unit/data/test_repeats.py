@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raygenex.data.repeats import all_distinct
+from raygenex.data.opening import all_distinct
 
 
 def tables(*texts):

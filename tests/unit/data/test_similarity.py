@@ -3,8 +3,7 @@ import pytest
 from toy_sequences import mutate, random_bases
 
 from raygenex.data import similarity
-from raygenex.data.similarity import RECALL, best_partners, clusters, components, jaccard, similar_pairs
-from raygenex.data.sketches import sketch
+from raygenex.data.similarity import RECALL, best_partners, clusters, components, jaccard, similar_pairs, sketch
 from raygenex.errors import DataError
 
 

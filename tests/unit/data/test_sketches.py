@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from toy_sequences import exact, mutate, random_bases
 
-from raygenex.data import sketches
-from raygenex.data.similarity import best_partners, clusters, jaccard, similar_pairs
-from raygenex.data.sketches import EMPTY, protein_sketch, sequence_digests, sketch
+from raygenex.data import similarity
+from raygenex.data.similarity import (
+    EMPTY,
+    best_partners,
+    clusters,
+    jaccard,
+    protein_sketch,
+    sequence_digests,
+    similar_pairs,
+    sketch,
+)
 from raygenex.sequence import from_string, reverse_complement
 
 
@@ -38,9 +46,9 @@ def test_sets_of_different_sizes(rng):
 
 def test_one_kmer():
     one, other = from_string("ACGTACGTTGCATTAG"), from_string("ACGTACGTTGCATTAC")
-    sketches = sketch(np.stack([one, one, other]))
-    assert (sketches != EMPTY).all()
-    assert jaccard(sketches[:2], sketches[1:]).tolist() == [1, 0]
+    similarity = sketch(np.stack([one, one, other]))
+    assert (similarity != EMPTY).all()
+    assert jaccard(similarity[:2], similarity[1:]).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 11, 16, 17, 31, 32])
@@ -63,7 +71,7 @@ def test_rows_do_not_depend_on_their_block(rng, monkeypatch, length):
     sequences[3] = 4
     sequences[4, 5:40] = 4
     whole = sketch(sequences)
-    monkeypatch.setattr(sketches, "_KMERS_PER_BLOCK", 3 * length)
+    monkeypatch.setattr(similarity, "_KMERS_PER_BLOCK", 3 * length)
     assert np.array_equal(sketch(sequences), whole)
     assert np.array_equal(np.concatenate([sketch(row[None]) for row in sequences]), whole)
 
@@ -85,12 +93,12 @@ def test_unknown_bases_are_left_out(rng):
 
 @pytest.mark.parametrize("length", [0, 15, 40])
 def test_a_row_without_kmers_is_like_nothing(length):
-    sketches = sketch(np.full((3, length), 4, np.uint8))
-    assert (sketches == EMPTY).all()
-    assert jaccard(sketches, sketches).tolist() == [0, 0, 0]
-    assert len(similar_pairs(sketches, 0.5)[0]) == 0
-    assert clusters(sketches, 0.5).tolist() == [0, 1, 2]
-    assert best_partners(sketches, sketches, 0.5)[0].tolist() == [-1, -1, -1]
+    similarity = sketch(np.full((3, length), 4, np.uint8))
+    assert (similarity == EMPTY).all()
+    assert jaccard(similarity, similarity).tolist() == [0, 0, 0]
+    assert len(similar_pairs(similarity, 0.5)[0]) == 0
+    assert clusters(similarity, 0.5).tolist() == [0, 1, 2]
+    assert best_partners(similarity, similarity, 0.5)[0].tolist() == [-1, -1, -1]
 
 
 def test_protein_sketch_is_of_amino_acids(rng):
@@ -98,14 +106,14 @@ def test_protein_sketch_is_of_amino_acids(rng):
     first = from_string("ATGAAAGTTCTTTCTGCTCGTCGTGGTTGGTAA")
     second = from_string("ATGAAGGTCTTAAGCGCAAGAAGGGGCTGGTGATT")
     other = from_string("ATGCATCATTGGTGCCCAGAAGAAGATTATTAA")
-    sketches = protein_sketch([first, second, other])
-    assert jaccard(sketches[:2], sketches[1:]).tolist() == [1, 0]
+    similarity = protein_sketch([first, second, other])
+    assert jaccard(similarity[:2], similarity[1:]).tolist() == [1, 0]
 
 
 def test_genetic_code_in_full():
     code = dict(zip((a + b + c for a in "TCAG" for b in "TCAG" for c in "TCAG"), _NCBI_1, strict=True))
     for number, codon in enumerate(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"):
-        assert sketches._CODE[number] == code[codon]
+        assert similarity._CODE[number] == code[codon]
 
 
 # The amino acids of translation table 1 as NCBI prints them, codons in the order TTT, TTC, TTA, TTG, TCT, ...
@@ -123,7 +131,7 @@ def test_protein_kmers_end_at_stops_and_unknown_codons():
 def test_proteins_do_not_depend_on_their_block(rng, monkeypatch):
     cds = [random_bases(rng, length) for length in rng.integers(0, 700, 60)]
     whole = protein_sketch(cds)
-    monkeypatch.setattr(sketches, "_KMERS_PER_BLOCK", 100)
+    monkeypatch.setattr(similarity, "_KMERS_PER_BLOCK", 100)
     assert np.array_equal(protein_sketch(cds), whole)
 
 

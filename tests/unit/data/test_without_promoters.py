@@ -11,7 +11,7 @@ from raygenex.config.load import parse_config
 from raygenex.data.build import run as build_module
 from raygenex.data.build.run import build
 from raygenex.data.check.check import check
-from raygenex.data.check.describe import render, render_check
+from raygenex.data.check.describe import render_check
 from raygenex.data.check.page import render_page
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows
 from raygenex.data.opening import open_splits
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_not_reported_as_nought(made):
     assert (pair.same_id.genes, pair.neighbouring.genes) == (0, 0)
     assert report.leakage.repeated == {"train": None, "valid": None, "test": None}
     assert report.warnings == ()
-    json.dumps(report.as_dict())
+    json.dumps(report.values())
 
 
 def test_neighbours_are_found_without_strands(config, tmp_path):
@@ -206,7 +206,7 @@ def test_neighbours_are_found_without_strands(config, tmp_path):
 
 def test_the_texts_speak_of_no_promoters(made):
     report = check(made.data, CheckConfig())
-    text = render(report)
+    text = report.text()
     assert "no promoters, half-life features alone" in text
     assert "GC content" not in text
     assert "there are no promoters, so sequences and windows were not compared" in " ".join(text.split())

@@ -10,7 +10,7 @@ from raygenex.explain.genes import donors_of
 from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.parts import SCORES
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 24, 5

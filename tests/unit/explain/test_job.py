@@ -8,6 +8,7 @@ import pytest
 import yaml
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
+from raygenex.cli.options import Printed
 from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.explain import parts
@@ -250,9 +251,15 @@ def test_a_registered_model_keeps_its_name(make):
 
 def test_the_command_passes_the_name_of_a_registered_model(raygenex, written, make, monkeypatch):
     given = []
-    monkeypatch.setattr("raygenex.registry.fetch_checkpoint", lambda config, model: model.replace("models:/", "/got/"))
-    monkeypatch.setattr("raygenex.explain.run.explain", lambda *arguments: given.append(arguments[1:]))
-    monkeypatch.setattr("raygenex.cli.explain.print_result", lambda *arguments: None)
+
+    def explained(config, *arguments):
+        given.append(arguments)
+        return Printed({}, "")
+
+    monkeypatch.setattr(
+        "raygenex.registry.register.fetch_checkpoint", lambda config, model: model.replace("models:/", "/got/")
+    )
+    monkeypatch.setattr("raygenex.explain.run.explain", explained)
     for model in (("models:/toy@champion",), ("a",), ()):
         assert raygenex("explain", *model, written())[0] == 0
     own = checkpoint_of(make())

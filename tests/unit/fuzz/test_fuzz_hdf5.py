@@ -164,7 +164,7 @@ CHANGED = """
 import random
 import h5py, numpy as np
 from pathlib import Path
-from raygenex.data.writer import PromoterWriter
+from raygenex.data.hdf5.write import PromoterWriter
 from test_fuzz_hdf5 import use
 folder = Path(sys.argv[1])
 good = (folder / "good.h5").read_bytes()

@@ -41,7 +41,7 @@ GENE = st.fixed_dictionaries({"sequence": st.just("ACGTN" * 4), **dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    from raygenex.predict.run import Predictor
+    from raygenex.predict.predictor import Predictor
     from raygenex.registry.served_model import RaygenexModel
 
     folder = tmp_path_factory.mktemp("scoring") / "checkpoint"

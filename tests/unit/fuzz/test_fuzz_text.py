@@ -9,8 +9,8 @@ from toy_fuzz import answer, examples, within
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.annotation import read_annotation
+from raygenex.data.build.bed import bed_lines, read_peaks
 from raygenex.data.build.feature_table import read_features
-from raygenex.data.build.transcripts import bed_lines, read_peaks
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.splits.file import read_split
@@ -315,10 +315,10 @@ def bombs(folder, units, **heads_and_units):
 def test_tables_that_unpack_to_anything_take_no_memory(tmp_path):
     code = """
 import pandas.io.parsers, pyarrow.parquet
-from raygenex.data import lines
-from raygenex.data.split_file import read_split
+from raygenex.files import lines
+from raygenex.data.splits.file import read_split
 from raygenex.data.tables import read_table_file
-from raygenex.data.variants import read_variants
+from raygenex.variants.records import read_variants
 lines._ALWAYS_UNPACKED = 4 * 2**20
 limit()
 for path in sys.argv[1:]:

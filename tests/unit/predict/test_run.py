@@ -15,7 +15,10 @@ from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.embed.inference import embed_sequences
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.predict.run import Predictor, open_genes, predict, score_rows
+from raygenex.predict.inputs import open_genes
+from raygenex.predict.predictor import Predictor
+from raygenex.predict.run import predict
+from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import open_predictions, write_predictions
 from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
 
@@ -369,7 +372,7 @@ class Table:
     ],
 )
 def test_scores_are_those_of_every_row_in_order(monkeypatch, blocks, fine):
-    monkeypatch.setattr("raygenex.predict.run.connect", lambda *args: nullcontext())
+    monkeypatch.setattr("raygenex.predict.scoring.connect", lambda *args: nullcontext())
     monkeypatch.setattr("raygenex.data.source.rows_dataset", lambda *args, **options: Scored(blocks))
     if fine:
         assert score_rows(Table(), "", small_config(), "prediction")["gene_id"].tolist() == [f"G{i}" for i in range(5)]

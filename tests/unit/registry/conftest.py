@@ -14,7 +14,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.hdf5.read import fingerprint
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.registry import scoring
 from raygenex.registry.history import PREFIX
 from raygenex.registry.register import CANDIDATE, CHAMPION, register

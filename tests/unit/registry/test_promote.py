@@ -9,12 +9,11 @@ from toy_models import sentence
 
 from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, DataError, TrackingError
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.registry import promote as promotion
 from raygenex.registry.history import Event
 from raygenex.registry.promote import plan_promote, plan_rollback, promote, rollback
 from raygenex.registry.register import CHAMPION
-from raygenex.registry.text import promote_text, rollback_text
 from raygenex.stats.metrics import binary_metrics
 
 
@@ -37,7 +36,7 @@ def test_without_a_champion_the_candidate_is_the_first(toy):
     assert toy.champion() == "1"
     (event,) = toy.history()
     assert (event.action, event.before, event.after, event.forced) == ("promote", None, "1", False)
-    assert promote_text(result) == "champion: version 1 of toy, the first"
+    assert result.text() == "champion: version 1 of toy, the first"
 
 
 def test_a_better_version_takes_the_place_and_the_numbers_are_kept(toy):
@@ -57,7 +56,7 @@ def test_a_better_version_takes_the_place_and_the_numbers_are_kept(toy):
     assert event == Event(
         event.time, "promote", "1", "2", auroc=found, confidence=0.95, genes=60, valid_fingerprint=toy.valid
     )
-    assert "champion: version 2 of toy, in place of version 1\nvalid AUROC on 60 genes: 1.0000" in promote_text(result)
+    assert "champion: version 2 of toy, in place of version 1\nvalid AUROC on 60 genes: 1.0000" in result.text()
 
 
 @pytest.mark.parametrize("which", ["1", "3"])
@@ -70,7 +69,7 @@ def test_a_worse_version_and_a_tie_do_not_pass(toy, which):
     assert len(toy.history()) == 1
     if which == "3":
         assert (result.auroc.difference, result.auroc.low, result.auroc.high) == (0.0, 0.0, 0.0)
-    text = promote_text(result)
+    text = result.text()
     assert f"still version 2 of toy; version {which} is not shown to be better" in text
     assert "95 % interval" in text
 
@@ -80,7 +79,7 @@ def test_the_champion_itself_stays_without_a_comparison(toy):
     result = promote(toy.config, CHAMPION)
     assert (result.moved, result.passed, result.auroc) == (False, True, None)
     assert len(toy.history()) == 1
-    assert promote_text(result) == "champion: version 1 of toy is champion already, nothing changed"
+    assert result.text() == "champion: version 1 of toy is champion already, nothing changed"
 
 
 def test_models_of_other_inputs_and_windows_meet_on_the_same_genes(toy):
@@ -103,7 +102,7 @@ def test_force_moves_a_worse_version_and_is_recorded_with_the_numbers(toy):
     event = toy.history()[-1]
     assert (event.before, event.after, event.forced, event.reason) == ("2", "1", True, "smaller")
     assert event.auroc.high < 0.0
-    assert "in place of version 2, forced (smaller)\nvalid AUROC on 60 genes" in promote_text(result)
+    assert "in place of version 2, forced (smaller)\nvalid AUROC on 60 genes" in result.text()
 
 
 def test_other_data_are_refused_but_by_force(toy):
@@ -116,7 +115,7 @@ def test_other_data_are_refused_but_by_force(toy):
     assert toy.champion() == "4"
     event = toy.history()[-1]
     assert (event.forced, event.reason, event.auroc, event.note) == (True, None, None, str(info.value))
-    assert promote_text(result).startswith("champion: version 4 of toy, in place of version 1, forced\nnot compared:")
+    assert result.text().startswith("champion: version 4 of toy, in place of version 1, forced\nnot compared:")
 
 
 def test_a_configuration_with_other_valid_genes_is_refused(toy):
@@ -229,7 +228,7 @@ def test_rollback_goes_back_one_at_a_time(toy):
     assert plan_rollback(toy.config) == "rollback: champion of toy from version 5 to version 2"
     result = rollback(toy.config)
     assert (result.champion, result.previous, toy.champion()) == ("2", "5", "2")
-    assert rollback_text(result) == "champion: version 2 of toy again, in place of version 5"
+    assert result.text() == "champion: version 2 of toy again, in place of version 5"
     assert rollback(toy.config).champion == toy.champion() == "1"
     with pytest.raises(TrackingError, match="no champion before version 1"):
         rollback(toy.config)

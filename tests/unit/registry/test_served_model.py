@@ -13,7 +13,7 @@ from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.registry.register import register
 from raygenex.sequence import to_one_hot, to_string
 from raygenex.tracking.runs import tracking_uri

@@ -12,8 +12,7 @@ from raygenex.errors import ConfigError
 from raygenex.registry import versions
 from raygenex.registry.compare import compare
 from raygenex.registry.promote import promote
-from raygenex.registry.provenance import git_tags
-from raygenex.registry.text import compare_text, list_text
+from raygenex.registry.register import git_tags
 from raygenex.registry.versions import Registry, list_versions
 from raygenex.stats.metrics import METRICS
 
@@ -39,7 +38,7 @@ def test_the_list_shows_every_version_and_every_champion(toy):
     assert [version.version for version in listing.versions] == ["6", "5", "4", "3", "2", "1"]
     assert listing.versions[1].aliases == ("champion",)
     assert listing.versions[-1].metrics == {"auroc": 0.6, "f1": 0.25}
-    lines = list_text(listing).splitlines()
+    lines = listing.text().splitlines()
     row = next(line for line in lines if line.startswith("4 "))
     assert "elsewhere" in row
     assert toy.other[:12] in row
@@ -55,7 +54,7 @@ def test_the_list_does_not_tell_the_password(toy, monkeypatch):
     monkeypatch.setattr(versions, "Registry", lambda config: registry)
     listing = list_versions(toy.config)
     assert listing.uri == "postgresql://h/db"
-    assert list_text(listing).startswith("toy in postgresql://h/db\n")
+    assert listing.text().startswith("toy in postgresql://h/db\n")
 
 
 def test_two_versions_side_by_side(toy):
@@ -69,7 +68,7 @@ def test_two_versions_side_by_side(toy):
     assert result.metrics["brier"].difference == pytest.approx(
         result.metrics["brier"].a - result.metrics["brier"].b, abs=1e-12
     )
-    text = compare_text(result)
+    text = result.text()
     assert "a: version 2, run best, cnn_halflife_encoded" in text
     assert "b: version 1 (candidate, champion), run random" in text
     assert "train.epochs  7     50" in text
@@ -86,7 +85,7 @@ def test_thresholds_of_their_own(toy):
 def test_versions_of_other_data_are_described_not_compared(toy):
     result = compare(toy.config, "2", "4")
     assert (result.metrics, result.genes, result.same_valid) == ({}, None, False)
-    text = compare_text(result)
+    text = result.text()
     assert "not compared on the same genes: version 2 was chosen on valid data" in text
     assert re.search(r"^auroc +0.7000  0.6000$", text, re.M)
     assert "valid data: different" in text

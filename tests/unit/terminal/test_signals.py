@@ -14,7 +14,7 @@ from raygenex.terminal import signals
 
 COMMAND = """
 import sys, time
-from raygenex import cli, console
+from raygenex.cli import main, options
 def wait(path, overrides):
     try:
         print("ready", flush=True)
@@ -22,9 +22,9 @@ def wait(path, overrides):
     finally:
         CLEANING
         print("cleaned", flush=True)
-console.load_config = wait
+options.load_config = wait
 sys.argv = ["raygenex", "config", "show", "a.yaml"]
-cli.main()
+main.main()
 """
 AT_ONCE = COMMAND.replace("CLEANING", "pass")
 SLOWLY = COMMAND.replace("CLEANING", 'print("cleaning", flush=True); sys.stdin.readline()')
@@ -52,10 +52,10 @@ def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number
 def test_nohup_outlives_the_terminal():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals.end_as_interrupted():
+        with signals.end_as_interrupted() as ending:
             os.kill(os.getpid(), signal.SIGHUP)
             time.sleep(0.05)
-            assert signals.exit_code() == 130
+            assert ending.exit_code == 130
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -65,9 +65,9 @@ def test_an_ignored_interrupt_does_not_swallow_sigterm():
     """As in what a script starts in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(KeyboardInterrupt), signals.end_as_interrupted():
+        with pytest.raises(KeyboardInterrupt), signals.end_as_interrupted() as ending:
             signal.raise_signal(signal.SIGTERM)
-        assert signals.exit_code() == 143
+        assert ending.exit_code == 143
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -136,7 +136,7 @@ def test_a_second_signal_does_not_interrupt_the_clean_end(first, second):
 def test_after_the_grace_one_more_interrupts_and_the_first_decides_the_exit_code(monkeypatch):
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    with signals.end_as_interrupted():
+    with signals.end_as_interrupted() as ending:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         now = signals.GRACE_S - 0.1
@@ -146,7 +146,7 @@ def test_after_the_grace_one_more_interrupts_and_the_first_decides_the_exit_code
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-    assert signals.exit_code() == 143
+    assert ending.exit_code == 143
 
 
 def test_a_handler_that_leaves_by_a_code_of_its_own_does_not_decide_it():
@@ -160,11 +160,10 @@ def test_a_handler_that_leaves_by_a_code_of_its_own_does_not_decide_it():
 
 def test_an_interrupt_outside_of_the_verbs_is_one_sentence_too(monkeypatch, capsys):
     monkeypatch.setattr(main, "app", lambda **options: signal.raise_signal(signal.SIGTERM))
-    monkeypatch.setattr(options.Session, "interrupted", "interrupted: how to go on")
     with pytest.raises(SystemExit) as info:
         main.main()
     assert info.value.code == 143
-    assert capsys.readouterr().err == "interrupted: how to go on\n"
+    assert capsys.readouterr().err == f"{options.Session.interrupted}\n"
 
 
 def test_a_command_runs_in_any_thread(monkeypatch):

@@ -3,8 +3,8 @@
 import pytest
 from toy_models import SMALL, columns, save_toy, sentence, small_config, write_promoters
 
+from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import parse_config
-from raygenex.config.run import HyenaBackbone
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna.model import random_hyenadna
@@ -13,9 +13,8 @@ from raygenex.embed.run import embed
 from raygenex.errors import CheckpointError, DataError
 from raygenex.evaluate import open_rows
 from raygenex.train import inputs
-from raygenex.train.backbone import prepare_backbone
 from raygenex.train.checkpoint import InputInfo, read_info
-from raygenex.train.inputs import open_inputs
+from raygenex.train.inputs import open_inputs, prepare_backbone
 
 HYENA = {"kind": "hyenadna", "weights": "random"}
 OTHERS = ("cnn_halflife_encoded", "cnn_halflife_raw", "cnn_dna_only", "lstm", "autoencoder_xgboost")

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from raygenex.config.run import TrainConfig
-from raygenex.train.schedule import epoch_rate, learning_rate
+from raygenex.config.train import TrainConfig
+from raygenex.train.steps import epoch_rate, learning_rate
 
 
 def rates(steps: int = 10, **options: object) -> list[float]:

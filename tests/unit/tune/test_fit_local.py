@@ -10,15 +10,15 @@ from toy_models import columns, write_promoters
 from raygenex.config.load import parse_config
 from raygenex.data.opening import open_splits
 from raygenex.stats.metrics import auroc
-from raygenex.train.backbone import prepare_backbone
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
-from raygenex.train.inputs import open_inputs
+from raygenex.train.inputs import open_inputs, prepare_backbone
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import make_start
 from raygenex.train.shard import WorkerShard
 from raygenex.train.stopping import Progress
 from raygenex.train.worker import Worker
-from raygenex.tune import fit_local, starts
+from raygenex.tune import fit_local
+from raygenex.tune import shared as starts
 from raygenex.tune.fit_local import LocalFit, TableFit, judge
 from raygenex.tune.shared import Shared, common_start, read_columns, read_sample, trial_halflife
 from raygenex.tune.space import Space

@@ -23,12 +23,11 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants import run as variants_run
 from raygenex.variants.run import plan_variants, variants
-from raygenex.variants.text import variants_text
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
@@ -479,7 +478,7 @@ def test_an_assumed_window_is_said(toy):
     target = str(toy.folder / "a.csv")
     assert f", {note}, in" in plan_variants(config, path, toy.paths["model"], target, False)
     result = variants(config, path, toy.paths["model"], target)
-    assert f"windows: {note}\n" in variants_text(result)
+    assert f"windows: {note}\n" in result.text()
 
 
 def test_the_plan_looks_at_the_first_line(toy):

@@ -7,8 +7,7 @@ from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Piece
 from raygenex.sequence import to_string
 from raygenex.variants.effects import WindowScorer, effect_columns
-from raygenex.variants.genes import Genes
-from raygenex.variants.names import Names
+from raygenex.variants.genes import Genes, Names
 from raygenex.variants.records import Record
 from raygenex.variants.scan import Scanner
 from raygenex.variants.spool import REFERENCE, Spool, read_edits, read_part

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from raygenex.data.build.annotation import Transcript, read_annotation, strip_version
+from raygenex.data.build.annotation import Transcript, read_annotation
+from raygenex.data.tables import strip_version
 from raygenex.errors import DataError
 
 CODING, SHORT = "ENST1", "ENST2"

@@ -7,7 +7,7 @@ import pytest
 
 from raygenex.config.data import CheckConfig, DataConfig
 from raygenex.data.check.check import check
-from raygenex.data.check.describe import render, sparkline
+from raygenex.data.check.describe import sparkline
 from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
@@ -41,7 +41,7 @@ def test_check_counts_by_hand(write):
     summary = train.halflife["UTR5LEN"]
     assert (summary.mean, summary.sd, summary.min, summary.max) == (2, 1, 1, 3)
     assert train.files[0].sha256 == fingerprint(path)
-    assert json.loads(json.dumps(report.as_dict()))["splits"]["train"]["rows"] == 2
+    assert json.loads(json.dumps(report.values()))["splits"]["train"]["rows"] == 2
 
 
 def test_check_finds_what_the_cheap_checks_leave(write, columns, sentence):
@@ -58,12 +58,12 @@ def test_region_of_unknown_bases_has_no_gc(write):
     report = check(config(train=write(promoter=np.zeros((4, 6, 4), bool))), CheckConfig())
     assert report.splits["train"].gc is None
     assert report.splits["train"].unknown_fraction == 1
-    assert "-" in render(report)
+    assert "-" in report.text()
 
 
 def test_render_fits_one_screen(write):
     paths = {name: write(f"{name}.h5", prefix=name, window=60) for name in ("train", "valid", "test")}
-    lines = render(check(config(**paths), CheckConfig())).splitlines()
+    lines = check(config(**paths), CheckConfig()).text().splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
     assert "-30 to +29" in "\n".join(lines)

@@ -12,7 +12,6 @@ from raygenex import __version__
 from raygenex.config.data import CheckConfig, DataConfig
 from raygenex.data.check import plots
 from raygenex.data.check.check import check
-from raygenex.data.check.describe import render
 from raygenex.data.check.page import render_page, write_page
 from raygenex.drawing.html import check_page
 from raygenex.errors import DataError
@@ -187,7 +186,7 @@ def test_a_tss_near_the_edge_and_one_outside(write):
     assert near(-1000).near is None
     outside = near(500)
     assert outside.near is None
-    assert "which is outside" in render(check(config(train=outside.files[0].path), CheckConfig()))
+    assert "which is outside" in check(config(train=outside.files[0].path), CheckConfig()).text()
 
 
 def test_a_feature_by_label(write):
@@ -253,7 +252,7 @@ def test_the_text_is_one_screen_whatever_the_files_say(write):
         halflife = np.linspace(0, 2e6, 32, dtype=np.float32).reshape(4, 8)
         path = write(f"{name}.h5", prefix=name, window=3000, halflife=halflife)
         paths[name] = add(path, chrom=name, genome_build=f"{name} of {'very ' * 40}", window_first=-len(name))
-    lines = render(check(config(**paths), CheckConfig())).splitlines()
+    lines = check(config(**paths), CheckConfig()).text().splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
     assert "GC content along the window of each split, from upstream to downstream" in lines

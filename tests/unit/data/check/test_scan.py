@@ -5,10 +5,10 @@ import pytest
 
 from raygenex.config.data import DataConfig
 from raygenex.data.check import scan as module
-from raygenex.data.check.scan import extra_columns, leak_genes, locations, scan, window_offsets
+from raygenex.data.check.scan import leak_genes, scan
 from raygenex.data.hdf5.read import read_rows
-from raygenex.data.opening import open_splits
-from raygenex.data.sketches import sequence_digests, sketch
+from raygenex.data.opening import extra_columns, locations, open_splits, window_offsets
+from raygenex.data.similarity import sequence_digests, sketch
 from raygenex.errors import DataError
 from raygenex.sequence import centre_crop, from_string, to_one_hot
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from raygenex.config.run import HyenaBackbone
+from raygenex.config.embed import HyenaBackbone
 from raygenex.embed.hyenadna.model import HyenaDnaModel, random_hyenadna
 from raygenex.embed.hyenadna.weights import build_backbone, load_backbone, save_backbone, weights_sha256
 from raygenex.errors import CheckpointError

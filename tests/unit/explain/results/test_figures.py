@@ -6,9 +6,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.drawing.svg import COLOURS, draw
-from raygenex.explain.captions import caption
+from raygenex.drawing.style import COLOURS
+from raygenex.drawing.svg import draw
 from raygenex.explain.results import figures
+from raygenex.explain.results.figures import caption
 from raygenex.explain.results.profile import profiles, top_positions
 from raygenex.explain.results.projection import Projection
 

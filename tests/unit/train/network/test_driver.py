@@ -4,7 +4,7 @@ from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from raygenex.config.load import parse_config
 from raygenex.errors import ClusterError
-from raygenex.train.network.driver import _starts_in_vain, fit_until_done, how_many, scaling
+from raygenex.train.ray_train import _starts_in_vain, fit_until_done, how_many, scaling
 
 
 class Trainer:

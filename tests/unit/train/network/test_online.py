@@ -17,9 +17,9 @@ from raygenex.embed.hyenadna.pooling import bin_count
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.embed.inference import embed_sequences
 from raygenex.errors import CheckpointError
-from raygenex.predict.run import Predictor
-from raygenex.train.backbone import start_backbone
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, read_info, save_checkpoint_info
+from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import Start, make_start
 from raygenex.train.network.online import OnlineModel

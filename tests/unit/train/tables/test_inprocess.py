@@ -12,7 +12,7 @@ from toy_models import columns, sentence, write_promoters
 from raygenex.config.load import parse_config
 from raygenex.data.opening import open_splits
 from raygenex.errors import ConfigError
-from raygenex.predict.run import Predictor
+from raygenex.predict.predictor import Predictor
 from raygenex.stats.metrics import auroc
 from raygenex.tracking.outbox import Outbox
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, save_checkpoint_info

@@ -1,0 +1,89 @@
+"""Scores of many genes, in this process or by actors of Ray Data."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from raygenex.cluster.connect import Request, connect
+from raygenex.config.run import RunConfig
+from raygenex.data.rows import Columns, Rows
+from raygenex.errors import DataError
+from raygenex.predict.predictor import Predictor
+from raygenex.terminal.progress import progress
+
+
+class Scorer:
+    """A Ray Data actor around a `Predictor`."""
+
+    def __init__(self, checkpoint: str, device: str, batch_size: int, cpus: float) -> None:
+        import torch
+
+        torch.set_num_threads(max(1, int(cpus)))
+        self._predictor = Predictor(checkpoint, device, batch_size)
+
+    def __call__(self, batch: Columns) -> Columns:
+        """Replace the inputs of a block by probabilities."""
+        kept = {name: batch[name] for name in ("gene_id", "row", "label") if name in batch}
+        return kept | {"probability": self._predictor.score(batch["sequence"], batch["halflife"])}
+
+
+def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Columns:
+    """Score a table of genes on the cluster and hold all scores.
+
+    Returns
+    -------
+    ``gene_id``, ``probability`` and, where the table has them, ``label``, in row order; one entry a gene.
+
+    Raises
+    ------
+    DataError
+        If the scored genes are not those of the table.
+    """
+    parts = list(iter_scores(rows, checkpoint, config, what))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Iterator[Columns]:
+    """Score a table of genes on the cluster, block by block.
+
+    Yields
+    ------
+    What `score_rows` returns, for consecutive rows from the first to the last.
+
+    Raises
+    ------
+    DataError
+        If the scored genes are not those of the table.
+    """
+    import ray.data
+
+    from raygenex.data.source import UNCOUNTED_READS, rows_dataset
+
+    options = config.predict
+    request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
+    reached = 0
+    with connect(config.cluster, request), progress(f"{what}, genes", rows.count) as advance:
+        # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
+        scored = rows_dataset(rows, uncounted=max(UNCOUNTED_READS, options.workers)).map_batches(
+            Scorer,
+            fn_constructor_args=(
+                checkpoint,
+                "cuda" if options.gpus_per_worker else "cpu",
+                options.batch_size,
+                options.cpus_per_worker,
+            ),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=options.workers),
+            num_cpus=options.cpus_per_worker,
+            num_gpus=options.gpus_per_worker or None,
+        )
+        for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
+            # The cluster hands blocks out in the order of their rows, whatever it lost and made again.
+            if not np.array_equal(batch["row"], np.arange(reached, reached + len(batch["row"]))):
+                break
+            reached += len(batch["row"])
+            yield {name: np.array(column) for name, column in batch.items() if name != "row"}
+            advance(len(batch["row"]), "")
+    if reached != rows.count:
+        raise DataError(f"{what} returned {reached} of {rows.count} genes in order: run it again")
