@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raygenex.cli.options import Action, Debug, DryRun, Force, Json, Overrides, session, verb
+from raygenex.cli.options import Action, Debug, DryRun, Force, Json, Overrides, begin, verb
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 
@@ -63,6 +63,7 @@ def _only(model: list[str] | None, settings: RunConfig, others: str) -> str:
 
 @app.command()
 def report(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN|CONFIG", help="A run's folder, or its YAML configuration.")],
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Page to write; default: OUTPUT/NAME/report.html.")
@@ -74,11 +75,11 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write what a run found as one page for a colleague."""
-    session().begin(debug)
+    session = begin(context, debug)
     from raygenex.report.run import plan_report, report
 
     action = Action(lambda: report(run, output, force, override), lambda: [plan_report(run, output, force, override)])
     if dry_run:
-        action.print_plan(None, as_json)
+        action.print_plan(session, as_json)
     else:
-        action.print_result(as_json)
+        action.print_result(session, as_json)

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
-import click
 import typer
 
 from raygenex.config.load import load_config
@@ -49,6 +48,14 @@ class Session:
             handler.setFormatter(_Redacting("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         logging.getLogger("raygenex").setLevel(logging.DEBUG if debug else logging.INFO)
 
+    def say(self, text: str) -> None:
+        """Print on the standard output that the command was started with."""
+        typer.echo(text, file=self.out)
+
+    def print_values(self, values: Any, as_json: bool, text: str) -> None:
+        """Print what a verb gave, as one line of JSON or as text."""
+        self.say(json.dumps(values, default=str) if as_json else text)
+
     def end(self) -> None:
         """Give standard output back."""
         if self.out is not None:
@@ -75,21 +82,12 @@ def _record(*arguments: Any, **more: Any) -> logging.LogRecord:
     return record
 
 
-def session() -> Session:
-    """Return the session of the running command."""
-    found = click.get_current_context().find_object(Session)
-    assert found is not None, "main gives one to the application"
-    return found
-
-
-def say(text: str) -> None:
-    """Print on the standard output that the command was started with."""
-    typer.echo(text, file=session().out)
-
-
-def print_values(values: Any, as_json: bool, text: str) -> None:
-    """Print what a verb gave, as one line of JSON or as text."""
-    say(json.dumps(values, default=str) if as_json else text)
+def begin(context: typer.Context, debug: bool) -> Session:
+    """Begin a verb, and return the session of its command."""
+    session = context.find_object(Session)
+    assert session is not None, "main gives one to the application"
+    session.begin(debug)
+    return session
 
 
 @dataclass(frozen=True)
@@ -102,18 +100,22 @@ class Action:
     """Checks as far as can be without the work, and returns a sentence per step; None for verbs that write nothing."""
     passed: Callable[[Any], bool] = lambda result: True
     """Whether a result ends the command with exit code 0; 1 otherwise."""
+    interrupted: str | None = None
+    """What is said when the work is interrupted; None for what a session says anyway."""
 
-    def print_plan(self, config_hash: str | None, as_json: bool) -> None:
+    def print_plan(self, session: Session, as_json: bool, config_hash: str | None = None) -> None:
         """Print what would be done."""
         assert self.plan is not None, "the verb has no --dry-run"
         steps = self.plan()
         values = {"steps": steps} if config_hash is None else {"config_hash": config_hash, "steps": steps}
-        print_values(values, as_json, "\n".join(steps))
+        session.print_values(values, as_json, "\n".join(steps))
 
-    def print_result(self, as_json: bool) -> None:
+    def print_result(self, session: Session, as_json: bool) -> None:
         """Do the work and print its result."""
+        session.interrupted = self.interrupted or session.interrupted
         result = self.run()
-        print_values(result.values() if hasattr(result, "values") else asdict(result), as_json, result.text())
+        values = result.values() if hasattr(result, "values") else asdict(result)
+        session.print_values(values, as_json, result.text())
         if not self.passed(result):
             raise typer.Exit(1)
 
@@ -153,15 +155,15 @@ def verb(
     """
 
     def register(function: Callable[..., Action]) -> Callable[..., None]:
-        def command(**given: Any) -> None:
-            session().begin(given.pop("debug"))
+        def command(context: typer.Context, **given: Any) -> None:
+            session = begin(context, given.pop("debug"))
             as_json, planned = given.pop("as_json"), given.pop("dry_run", False)
             settings = load_config(given.pop("config"), given.pop("override") or ())
             action = function(settings=settings, **given)
             if planned:
-                action.print_plan(settings.hash(), as_json)
+                action.print_plan(session, as_json, settings.hash())
             else:
-                action.print_result(as_json)
+                action.print_result(session, as_json)
 
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         command.__signature__ = _signature(function, dry_run)  # type: ignore[attr-defined]
@@ -188,4 +190,5 @@ def _signature(function: Callable[..., Any], dry_run: bool) -> inspect.Signature
         for name, (annotation, default) in shared.items()
         if dry_run or name != "dry_run"
     ]
-    return inspect.Signature([parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own])
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    return inspect.Signature([context, *(part.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in own)])

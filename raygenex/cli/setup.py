@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from raygenex import __version__
-from raygenex.cli.options import Action, Debug, Force, Json, Printed, print_values, say, session, verb
+from raygenex.cli.options import Action, Debug, Force, Json, Printed, begin, verb
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 
@@ -71,21 +71,22 @@ train:
 
 
 @app.command()
-def env(as_json: Json = False, debug: Debug = False) -> None:
+def env(context: typer.Context, as_json: Json = False, debug: Debug = False) -> None:
     """Show versions, processors, GPUs and Ray's address."""
-    session().begin(debug)
+    session = begin(context, debug)
     values = describe_environment()
-    print_values(values, as_json, "\n".join(f"{key:<14} {value}" for key, value in values.items()))
+    session.print_values(values, as_json, "\n".join(f"{key:<14} {value}" for key, value in values.items()))
 
 
 @app.command()
 def init(
+    context: typer.Context,
     path: Annotated[Path, typer.Argument(help="File to write.")] = Path("raygenex.yaml"),
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Write a configuration to start from."""
-    session().begin(debug)
+    session = begin(context, debug)
     from raygenex.files.whole import replace_text
 
     if path.exists() and not force:
@@ -93,7 +94,7 @@ def init(
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist: make it first")
     replace_text(path, STARTER)
-    say(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
+    session.say(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
 
 
 @verb(group, dry_run=False)
@@ -107,7 +108,6 @@ def show(settings: RunConfig) -> Action:
 
 
 @group.command()
-def schema(debug: Debug = False) -> None:
+def schema(context: typer.Context, debug: Debug = False) -> None:
     """Print the configuration's JSON schema."""
-    session().begin(debug)
-    say(json.dumps(RunConfig.model_json_schema(), indent=2))
+    begin(context, debug).say(json.dumps(RunConfig.model_json_schema(), indent=2))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from raygenex.cli.options import Action, Force, session, verb
+from raygenex.cli.options import Action, Force, verb
 from raygenex.config.run import RunConfig
 
 app = typer.Typer()
@@ -31,5 +31,8 @@ def tune(
     """Search better settings, and train, measure and register the best."""
     from raygenex.tune.run import plan_tune, tune
 
-    session().interrupted = "interrupted: run the same command again with --resume to go on from here"
-    return Action(lambda: tune(settings, resume, force), lambda: plan_tune(settings, force))
+    return Action(
+        lambda: tune(settings, resume, force),
+        lambda: plan_tune(settings, force),
+        interrupted="interrupted: run the same command again with --resume to go on from here",
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raygenex.cli.options import ConfigPath, Debug, DryRun, Json, Overrides, print_values, session
+from raygenex.cli.options import ConfigPath, Debug, DryRun, Json, Overrides, Session, begin
 from raygenex.cluster.dashboard import ADDRESS_VARIABLE, connect, read_address
 from raygenex.cluster.submit import SubmitResult, Task
 from raygenex.config.load import load_config
@@ -51,7 +51,7 @@ def submit(
     debug: Debug = False,
 ) -> None:
     """Run a verb on a Ray cluster, as a job: its log, its result and its exit code come back."""
-    session().begin(debug)
+    session = begin(context, debug)
     from raygenex.cluster import submit as job
 
     variables = job.read_env(env or ())
@@ -65,17 +65,17 @@ def submit(
     client = connect(where)
     if dry_run:
         values = _plan(settings, task, where)
-        print_values(values, as_json, "\n".join(values["steps"]))
+        session.print_values(values, as_json, "\n".join(values["steps"]))
         return
     name, sent = job.start(client, task, submission_id)
     _note(f"submitted {name} to {where}" if sent else f"{name} is on {where} already")
     if no_wait:
-        _print(SubmitResult(name, where, "SUBMITTED", None, "" if as_json else name), as_json)
+        _print(session, SubmitResult(name, where, "SUBMITTED", None, "" if as_json else name), as_json)
         return
-    session().interrupted = f"stopped following {name}, which runs on: {job.come_back(name, where)}"
+    session.interrupted = f"stopped following {name}, which runs on: {job.come_back(name, where)}"
     ended = job.wait(client, name, where, _note, timeout)
     _note(f"job {name}: {ended.status.lower()}, exit code {ended.exit_code}")
-    _print(ended, as_json)
+    _print(session, ended, as_json)
     if ended.exit_code:
         raise typer.Exit(ended.exit_code)
 
@@ -131,13 +131,13 @@ def _plan(config: RunConfig, task: Task, address: str) -> dict[str, Any]:
     return {"config_hash": task.hash(), "steps": [redact(step) for step in steps]}
 
 
-def _print(result: SubmitResult, as_json: bool) -> None:
+def _print(session: Session, result: SubmitResult, as_json: bool) -> None:
     """Print the verb's result, or with ``--json`` that of the submission around it."""
     if as_json:
         values = asdict(result) | {"address": redact(result.address), "result": _parsed(result.result)}
-        print_values(values, as_json, "")
+        session.print_values(values, as_json, "")
     elif result.result:
-        print_values(None, as_json, result.result)
+        session.print_values(None, as_json, result.result)
 
 
 def _parsed(result: str) -> Any:

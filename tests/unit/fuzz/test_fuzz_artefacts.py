@@ -263,9 +263,9 @@ for path in sys.argv[1:]:
 """
 PARTS = """
 from pathlib import Path
-from raygenex.explain import layout
+from raygenex.explain import parts
 limit()
-print(answer(lambda: layout.read_parts(Path(sys.argv[1]))))
+print(answer(lambda: parts.read_parts(Path(sys.argv[1]))))
 """
 
 
