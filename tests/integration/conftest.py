@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,24 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_config(tmp_path: Path, promoters: Path, mlflow_template: Path) -> Callable[..., RunConfig]:
+def make_config(tmp_path: Path, config_in: Callable[[Path], Callable[..., RunConfig]]) -> Callable[..., RunConfig]:
     """Build configurations over the simulated data, small and writing into the test's own folder."""
-    (tmp_path / "runs").mkdir()
-    shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
+    return config_in(tmp_path)
 
-    def make(**sections: Any) -> RunConfig:
+
+@pytest.fixture(scope="session")
+def config_in(promoters: Path, mlflow_template: Path) -> Callable[[Path], Callable[..., RunConfig]]:
+    """What `make_config` is made of; for what several tests share, a folder of theirs."""
+
+    def prepare(folder: Path) -> Callable[..., RunConfig]:
+        (folder / "runs").mkdir()
+        shutil.copy(mlflow_template, folder / "runs" / "mlflow.db")
+        return partial(make, folder / "runs")
+
+    def make(output: Path, **sections: Any) -> RunConfig:
         values: dict[str, Any] = {
             "name": "test",
-            "output": str(tmp_path / "runs"),
+            "output": str(output),
             "data": {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")},
             "halflife": {"channels": [8, 16], "epochs": 2, "batch_size": 32, "finetune": True},
             "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
@@ -72,4 +82,4 @@ def make_config(tmp_path: Path, promoters: Path, mlflow_template: Path) -> Calla
             values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
         return parse_config(values, "the test's configuration")
 
-    return make
+    return prepare
