@@ -1,6 +1,5 @@
 """One Ray instance and one simulated data set for all integration tests."""
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,29 +9,18 @@ from typing import Any
 
 import pytest
 
-from raygenex.config import RunConfig, SimulateConfig, parse_config
+from raygenex.config import ClusterConfig, RunConfig, SimulateConfig, parse_config
 from raygenex.data.simulate import simulate
 
 
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    import ray
-
-    from raygenex.cluster import _set_data_context
+    from raygenex.cluster import open_cluster
 
     # Workers have the environment that Ray was started in.
     os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=300 * 2**20,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    _set_data_context()
-    yield
-    ray.shutdown()
+    with open_cluster(ClusterConfig(local_cpus=4, object_store_gib=0.3), 4.0):
+        yield
 
 
 @pytest.fixture(scope="session")

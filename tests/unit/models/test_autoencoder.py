@@ -207,7 +207,8 @@ def test_logits_are_those_of_the_trees(shape):
         features = model.features(sequence, halflife)
     assert logits.shape == (9,)
     assert logits.dtype == torch.float32
-    expected = model.booster._loaded().predict(xgboost.DMatrix(features.numpy()), output_margin=True)
+    trees = xgboost.Booster(model_file=bytearray(model.booster.raw.numpy().tobytes()))
+    expected = trees.predict(xgboost.DMatrix(features.numpy()), output_margin=True)
     np.testing.assert_allclose(logits.numpy(), expected, atol=1e-6)
 
 
