@@ -11,12 +11,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.base
 	$(BIN)/raygenex run jobs/demo.yaml
 
+# One Ray for all tests that need one, in one process; the others are shared out by file.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # Kills workers, actors and drivers, and waits for the recovery.
 test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 # Those of them that failed the last time.
 test-slow-again: $(VENV)/.test

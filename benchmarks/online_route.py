@@ -24,7 +24,8 @@ from raygenex.config.run import RunConfig
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.pooling import bin_count
 from raygenex.embed.hyenadna.weights import save_backbone
-from raygenex.models import InputShape, build_model
+from raygenex.models import build_model
+from raygenex.models.base import InputShape
 from raygenex.train.network.epochs import build_optimizer
 from raygenex.train.network.online import open_online
 from raygenex.train.shard import Batch

@@ -22,6 +22,23 @@ from pathlib import Path
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests go to one process, where there are several (``-n 2 --dist loadgroup``).
+
+    The one Ray and what its tests share is in one process, and what a file's tests share in one other. Slow tests that
+    share nothing are free to go anywhere.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        names = getattr(item, "fixturenames", ())
+        if "ray_cluster" in names:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data; tests that need it are skipped where it is absent."""

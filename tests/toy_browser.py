@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-_SECONDS = 60.0
+_SECONDS = 300.0
 
 
 def find_browser() -> str | None:
@@ -107,7 +107,7 @@ class Browser:
     def close(self) -> None:
         """End the browser."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
         os.close(self._write)
         os.close(self._read)
 

@@ -29,7 +29,7 @@ from typing import Self
 import psutil
 from toy_commands import below, end
 
-START_S = 120
+START_S = 600
 # A dead node is noticed within seconds.
 SOON_MISSED = {"RAY_health_check_period_ms": "1000", "RAY_health_check_initial_delay_ms": "0"}
 STORE_BYTES = 200 * 2**20

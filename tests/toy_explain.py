@@ -12,8 +12,8 @@ from raygenex.config.run import RunConfig
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.models import ExpressionModel, InputShape, build_model
-from raygenex.models.base import channels_first
+from raygenex.models import build_model
+from raygenex.models.base import ExpressionModel, InputShape, channels_first
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint
 

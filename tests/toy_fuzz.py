@@ -51,7 +51,7 @@ def answer(call: Callable[[], Any], *names: Any) -> Any:
         return error
 
 
-def within(megabytes: int, code: str, *arguments: Any, seconds: float = 120.0) -> str:
+def within(megabytes: int, code: str, *arguments: Any, seconds: float = 600.0) -> str:
     """Run Python code in a process that may take so much more memory than its imports, and return what it prints.
 
     The code finds ``limit()`` to be called after its imports, `answer`, and ``sys.argv[1:]``.

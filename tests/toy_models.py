@@ -9,7 +9,8 @@ import torch
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.hdf5.write import PromoterWriter
-from raygenex.models import Cnn, build_model
+from raygenex.models import build_model
+from raygenex.models.cnn import Cnn
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint, scaler_values
 
 SMALL = {

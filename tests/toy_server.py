@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-START_S = 180
+START_S = 600
 
 
 class MlflowServer:

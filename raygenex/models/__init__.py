@@ -7,17 +7,6 @@ from raygenex.models.cnn import Cnn
 from raygenex.models.lstm import Lstm
 from raygenex.models.tabular import BoostedTrees, LogisticRegression
 
-__all__ = [
-    "AutoencoderTrees",
-    "BoostedTrees",
-    "Cnn",
-    "ExpressionModel",
-    "InputShape",
-    "LogisticRegression",
-    "Lstm",
-    "build_model",
-]
-
 
 def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: InputShape) -> ExpressionModel:
     """Build the model of a configuration, with every layer sized for its inputs."""

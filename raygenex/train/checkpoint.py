@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from raygenex.models import ExpressionModel, InputShape
+    from raygenex.models.base import ExpressionModel, InputShape
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -51,7 +51,7 @@ class InputInfo(BaseModel):
     @property
     def shape(self) -> "InputShape":
         """The input shape that sizes the model."""
-        from raygenex.models import InputShape
+        from raygenex.models.base import InputShape
 
         return InputShape(self.kind, self.length, self.channels)
 

@@ -14,8 +14,9 @@ from raygenex.config.base import canonical_hash
 from raygenex.config.model import KmerConfig, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.files.whole import whole_folder
-from raygenex.models import BoostedTrees, ExpressionModel, LogisticRegression, build_model
-from raygenex.models.tabular import TabularModel
+from raygenex.models import build_model
+from raygenex.models.base import ExpressionModel
+from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularModel
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import STATE, NetworkFit

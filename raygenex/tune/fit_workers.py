@@ -12,7 +12,8 @@ import torch
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text
-from raygenex.models import ExpressionModel, build_model
+from raygenex.models import build_model
+from raygenex.models.base import ExpressionModel
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import start_backbone

@@ -1,9 +1,9 @@
 """One Ray instance and one simulated data set for all integration tests."""
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,18 @@ import pytest
 from raygenex.config.data import SimulateConfig
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.simulate.run import simulate
 
 
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    import ray
-
-    from raygenex.cluster.connect import _set_data_context
+    from raygenex.cluster.connect import open_cluster
 
     # Workers have the environment that Ray was started in.
     os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=300 * 2**20,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    _set_data_context()
-    yield
-    ray.shutdown()
+    with open_cluster(ClusterConfig(local_cpus=4, object_store_gib=0.3), 4.0):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -55,15 +45,24 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_config(tmp_path: Path, promoters: Path, mlflow_template: Path) -> Callable[..., RunConfig]:
+def make_config(tmp_path: Path, config_in: Callable[[Path], Callable[..., RunConfig]]) -> Callable[..., RunConfig]:
     """Build configurations over the simulated data, small and writing into the test's own folder."""
-    (tmp_path / "runs").mkdir()
-    shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
+    return config_in(tmp_path)
 
-    def make(**sections: Any) -> RunConfig:
+
+@pytest.fixture(scope="session")
+def config_in(promoters: Path, mlflow_template: Path) -> Callable[[Path], Callable[..., RunConfig]]:
+    """What `make_config` is made of; for what several tests share, a folder of theirs."""
+
+    def prepare(folder: Path) -> Callable[..., RunConfig]:
+        (folder / "runs").mkdir()
+        shutil.copy(mlflow_template, folder / "runs" / "mlflow.db")
+        return partial(make, folder / "runs")
+
+    def make(output: Path, **sections: Any) -> RunConfig:
         values: dict[str, Any] = {
             "name": "test",
-            "output": str(tmp_path / "runs"),
+            "output": str(output),
             "data": {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")},
             "halflife": {"channels": [8, 16], "epochs": 2, "batch_size": 32, "finetune": True},
             "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
@@ -74,4 +73,4 @@ def make_config(tmp_path: Path, promoters: Path, mlflow_template: Path) -> Calla
             values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
         return parse_config(values, "the test's configuration")
 
-    return make
+    return prepare

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -17,7 +18,6 @@ from raygenex.predict.run import predict
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import file_sha256, read_info
 from raygenex.train.run import TrainResult, train
-from raygenex.train.tables import autoencoder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -31,11 +31,25 @@ AUTOENCODER = AutoencoderXgboost(
 def make(make_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     """Build configurations of a comparison model; the session's own default is a CNN."""
 
-    def build(model: LstmConfig | AutoencoderXgboost, **sections: object) -> RunConfig:
-        config = make_config(train={"epochs": 2}, predict={"cpus_per_worker": 0.5}, **sections)
-        return config.model_copy(update={"model": model})
+    return partial(configure, make_config)
 
-    return build
+
+def configure(
+    make_config: Callable[..., RunConfig], model: LstmConfig | AutoencoderXgboost, **sections: object
+) -> RunConfig:
+    config = make_config(train={"epochs": 2}, predict={"cpus_per_worker": 0.5}, **sections)
+    return config.model_copy(update={"model": model})
+
+
+@pytest.fixture(scope="module")
+def autoencoder(
+    ray_cluster: None,
+    config_in: Callable[[Path], Callable[..., RunConfig]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[RunConfig, TrainResult]:
+    """A trained autoencoder with its trees, made once."""
+    config = configure(config_in(tmp_path_factory.mktemp("autoencoder")), AUTOENCODER)
+    return config, train(config)
 
 
 def use(config: RunConfig, trained: TrainResult, promoters: Path, tmp_path: Path) -> None:
@@ -66,9 +80,10 @@ def test_an_lstm_trains_on_two_workers(make: Callable[..., RunConfig], promoters
 
 
 @pytest.mark.slow
-def test_an_autoencoder_and_trees_train_together(make: Callable[..., RunConfig], promoters: Path, tmp_path: Path):
-    config = make(AUTOENCODER)
-    trained = train(config)
+def test_an_autoencoder_and_trees_train_together(
+    autoencoder: tuple[RunConfig, TrainResult], promoters: Path, tmp_path: Path
+):
+    config, trained = autoencoder
     info = read_info(trained.checkpoint)
     # The history is that of the trees; the autoencoder's is in MLflow.
     assert len(info.history) == trained.epochs == 12
@@ -84,10 +99,13 @@ def test_an_autoencoder_and_trees_train_together(make: Callable[..., RunConfig],
 
 @pytest.mark.slow
 def test_a_trained_autoencoder_is_not_trained_again(
-    make: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make: Callable[..., RunConfig],
+    autoencoder: tuple[RunConfig, TrainResult],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     """The driver dies when the trees begin; the next one goes on there, and ends with the undisturbed numbers."""
-    undisturbed = train(make(AUTOENCODER, name="undisturbed"))
+    _, undisturbed = autoencoder
     config = make(AUTOENCODER, name="broken")
 
     def fail(*_: object) -> None:

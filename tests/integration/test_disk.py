@@ -17,7 +17,7 @@ from raygenex.embed.store import list_shards
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 EMBED = {
     "backbone": {"kind": "hyenadna", "d_model": 64, "n_layer": 2},

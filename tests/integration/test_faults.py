@@ -17,7 +17,7 @@ from raygenex.embed.store import list_shards, read_gene_ids
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 TRAIN = {"epochs": 60, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 3}
 

@@ -14,7 +14,7 @@ from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import START_BACKBONE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 FINETUNED = {"kind": "hyenadna", "d_model": 16, "n_layer": 1, "route": "online", "finetune": True}
 TRAIN = {"epochs": 30, "global_batch_size": 16, "learning_rate": 1e-3, "workers": 2}

@@ -29,7 +29,7 @@ from raygenex.train.run import train
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 GENES = 5
-START_S = 240
+START_S = 600
 
 
 def post(port: int, table: dict[str, Any]) -> tuple[int, Any]:
@@ -40,7 +40,7 @@ def post(port: int, table: dict[str, Any]) -> tuple[int, Any]:
         {"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -100,7 +100,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str, str], int]]:
             server.wait()
 
 
-@pytest.mark.timeout(600)
 def test_the_server_answers_what_predict_writes(
     make_config: Callable[..., RunConfig],
     serve: Callable[[str, str], int],

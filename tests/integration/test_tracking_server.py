@@ -112,13 +112,14 @@ def test_a_training_without_a_server_at_its_end_is_kept_and_completed(
     """After its patience the checkpoint is in place, one sentence says so, and the same call completes MLflow."""
     caplog.set_level(logging.INFO, "raygenex")
     config = logistic(make_config, server, patience_s=2.0)
-    finish = raygenex.train.run._finish
+    choose = raygenex.train.run.choose_threshold
 
-    def finish_alone(*arguments: Any) -> Any:
+    def choose_alone(*arguments: Any) -> Any:
+        # The fit is done, and MLflow lacks its end.
         server.stop()
-        return finish(*arguments)
+        return choose(*arguments)
 
-    monkeypatch.setattr(raygenex.train.run, "_finish", finish_alone)
+    monkeypatch.setattr(raygenex.train.run, "choose_threshold", choose_alone)
     with pytest.raises(TrackingError) as info:
         train(config)
     assert "\n" not in str(info.value)
@@ -133,7 +134,7 @@ def test_a_training_without_a_server_at_its_end_is_kept_and_completed(
 
     server.start()
     caplog.clear()
-    monkeypatch.setattr(raygenex.train.run, "_fit", None)
+    monkeypatch.setattr(raygenex.train.run, "choose_threshold", None)
     result = train(config)
     assert "is trained already: completing MLflow" in caplog.text
     assert (result.reused, result.run_id) == (True, state.run_id)

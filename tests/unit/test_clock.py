@@ -18,12 +18,12 @@ PACKAGE = Path(raygenex.__file__).parent
 # Who looks at the clock on the wall, and for what.
 STAMPS = {
     "evaluate": "times of numbers in MLflow, which are told apart by their steps",
-    "tracking": "the same",
+    "tracking/runs": "the same",
     "train/job": "the same",
     "train/run": "the same",
-    "train/loop": "when an epoch ended, for the numbers in MLflow, and no duration",
-    "tune/track": "the same",
-    "tune/trials": "the name of a folder of Ray Tune's, with the process in it, removed after the search",
+    "train/network/loop": "when an epoch ended, for the numbers in MLflow, and no duration",
+    "tune/mlflow_runs": "the same",
+    "tune/tuner": "the name of a folder of Ray Tune's, with the process in it, removed after the search",
     "registry/history": "the order of champions, which `behind` keeps whatever the clock says",
     "registry/versions": "the time of a version, as MLflow has it, in a list",
     "report/run": "the date on a page",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from raygenex.errors import ConfigError
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.models import Cnn
+from raygenex.models.cnn import Cnn
 
 
 class DeepLift(NamedTuple):

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raygenex.models import Cnn, ExpressionModel, Lstm
-from raygenex.models.base import channels_first
+from raygenex.models.base import ExpressionModel, channels_first
+from raygenex.models.cnn import Cnn
 from raygenex.models.halflife import FEATURES
+from raygenex.models.lstm import Lstm
 
 
 def fix_dna(model: ExpressionModel, sequence: Tensor) -> Callable[[Tensor], Tensor]:

@@ -19,8 +19,10 @@ from raygenex.embed.hyenadna.pooling import pool_bins
 from raygenex.embed.inference import embed_sequences
 from raygenex.errors import ConfigError
 from raygenex.explain.methods.fixed_dna import fix_dna
-from raygenex.models import AutoencoderTrees, Cnn, Lstm
+from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.models.base import ExpressionModel
+from raygenex.models.cnn import Cnn
+from raygenex.models.lstm import Lstm
 from raygenex.models.tabular import TabularModel
 from raygenex.predict.predictor import Predictor
 from raygenex.sequence import UNKNOWN

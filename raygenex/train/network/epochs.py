@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError, RaygenexError
-from raygenex.models import ExpressionModel, build_model
+from raygenex.models import build_model
+from raygenex.models.base import ExpressionModel
 from raygenex.stats.metrics import auroc, bce_with_logits
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint, scaler_values
 from raygenex.train.network.halflife_start import Start, begin

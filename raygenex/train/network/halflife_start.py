@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.run import RunConfig
-from raygenex.models import ExpressionModel
+from raygenex.models.base import ExpressionModel
 from raygenex.models.halflife import FeatureScaler
 from raygenex.train.checkpoint import WEIGHTS, read_tensors
 from raygenex.train.network.contrastive import pretrain_encoder

@@ -11,7 +11,7 @@ from raygenex.embed.hyenadna.longconv import LongFilter
 from raygenex.embed.hyenadna.model import HyenaDnaModel
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
 from raygenex.embed.store import not_finite
-from raygenex.models import ExpressionModel
+from raygenex.models.base import ExpressionModel
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights
 
 

@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 from raygenex.config.model import AutoencoderXgboost
 from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import RaygenexError
-from raygenex.models import AutoencoderTrees, build_model
+from raygenex.models import build_model
+from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log

@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 from raygenex.config.load import parse_config
 from raygenex.config.model import XgboostKmer
 from raygenex.data.source import RowShards, rows_dataset
-from raygenex.models import BoostedTrees, build_model
+from raygenex.models import build_model
 from raygenex.models.booster import import_xgboost
+from raygenex.models.tabular import BoostedTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log

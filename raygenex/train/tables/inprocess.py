@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from raygenex.config.model import Logistic, TreesConfig, XgboostKmer
-from raygenex.models import AutoencoderTrees, BoostedTrees, LogisticRegression, build_model
+from raygenex.models import build_model
+from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.models.booster import Booster
-from raygenex.models.tabular import TabularModel
+from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularModel
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpoint
 from raygenex.train.job import Job, describe

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenex.models import LogisticRegression
+from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc, bce_with_logits
 from raygenex.train.tables.table import Table
 

@@ -118,8 +118,10 @@ def test_a_model_looks_the_same_in_all_curves(results):
     for name in ("weak", "good"):
         lines = [_line(draw(results).axes[0], name) for draw in (figures.roc_curves, figures.learning_curves)]
         assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 1
-    styles = [figures._style(place) for place in range(24)]
-    assert len({(style["color"], style["linestyle"]) for style in styles}) == 24
+    many = [ModelResult(f"model{place}", "lstm", (_seed(0, 0, (0.5, 0.6)),)) for place in range(24)]
+    (axes,) = figures.learning_curves(many).axes
+    lines = [_line(axes, model.name) for model in many]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 24
 
 
 def test_forest(results, table):

@@ -388,18 +388,15 @@ def test_a_training_on_sound_data_says_nothing_of_leaks(raygenex, config, no_tra
 
 
 def test_a_finished_training_is_no_way_around_strict(raygenex, leaking, monkeypatch):
-    def reuse(*arguments):
-        raise RuntimeError("the finished run is reused")
-
     finished = RunState(identity="", run_id="run", finished=True)
     monkeypatch.setattr("raygenex.train.run.known_state", lambda folder, inputs: finished)
-    monkeypatch.setattr("raygenex.train.run._reuse", reuse)
     code, _, err = raygenex("train", leaking(), "--strict")
     assert code == 2
     one_sentence(err, "1 of the 6 genes of valid")
     code, _, err = raygenex("train", "run.yaml")
-    assert (code, "LEAK" in err) == (1, False)
-    assert "the finished run is reused" in err
+    # It would be reused, but there is nothing to reuse.
+    assert (code, "LEAK" in err) == (2, False)
+    one_sentence(err, "finished, but its checkpoint is gone", "--force")
 
 
 def test_a_dry_run_of_train_says_what_it_would_do_and_writes_nothing(raygenex, config, tmp_path):

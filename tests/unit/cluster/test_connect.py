@@ -82,14 +82,17 @@ def test_a_cluster_that_shrinks_below_the_request_and_grows_again_is_said_once_e
 
     def nodes():
         seen.append(len(seen))
-        if len(seen) > len(states) + 1:
+        if len(seen) > len(states) + 2:
             enough.set()
-        return states[min(len(seen), len(states)) - 1]
+        # The first look is that of the preflight.
+        now = states[min(max(len(seen) - 1, 1), len(states)) - 1]
+        return [{"Alive": True, "Resources": resources} for resources in now]
 
     monkeypatch.setattr(connect, "WATCH_S", 0.001)
-    monkeypatch.setattr(connect, "_nodes", nodes)
-    with connect._watched(request(2, 2.0)):
-        assert enough.wait(10)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.nodes", nodes)
+    with connect.connect(ClusterConfig(), request(2, 1.5)):
+        assert enough.wait(300)
     assert [record.getMessage() for record in caplog.records] == [
         "the cluster shrank and has room for 1 of the 2 processes of training; the others wait for more nodes",
         "the cluster has room for training again",
@@ -248,20 +251,28 @@ def test_without_waiting_nobody_is_asked(growing):
     assert growing == []
 
 
-def test_an_address_where_nobody_answers_is_refused_at_once():
+def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch):
+    # Other tests may have left a Ray running in this process, which would be used.
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        # Below `open_cluster`, which would use a Ray that other tests left running in this process.
-        with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: start it"):
-            connect._initialise(ClusterConfig(address=address), 1.0)
+        with (
+            pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: start it"),
+            connect.open_cluster(ClusterConfig(address=address), 1.0),
+        ):
+            raise AssertionError("nobody answered")
 
 
 def test_ray_datas_notes_stay_away_whoever_imports_it_first():
     code = (
-        "import logging\n"
-        "from raygenex.cluster.connect import _quieten\n"
-        "_quieten()\n"
+        "import contextlib, logging\n"
+        "from raygenex.cluster.connect import open_cluster\n"
+        "from raygenex.config.services import ClusterConfig\n"
+        "from raygenex.errors import ClusterError\n"
+        # Nobody answers at this address.
+        "with contextlib.suppress(ClusterError), open_cluster(ClusterConfig(address='127.0.0.1:1'), 1.0):\n"
+        "    pass\n"
         "import ray.data\n"
         "logging.getLogger('ray.data.x').info('a note')\n"
         "logging.getLogger('ray.data.x').warning('a warning')\n"

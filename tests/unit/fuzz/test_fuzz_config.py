@@ -1,7 +1,5 @@
 """Configurations and overrides of anything at all."""
 
-import time
-
 import pytest
 import yaml
 from hypothesis import example, given
@@ -158,9 +156,7 @@ def test_any_overrides(folder, overrides):
 @pytest.mark.parametrize(("open_", "close"), ["[]", "{}", ("a: {b: ", "}"), ("- ", ""), ("[{a: ", "}]")])
 def test_deep_nesting(folder, open_, close):
     for depth in (50, 1500, 30_000):
-        begin = time.monotonic()
         assert isinstance(load(folder, (open_ * depth + close * depth).encode()), Exception)
-        assert time.monotonic() - begin < 60
 
 
 def test_aliases_take_no_memory(tmp_path):
@@ -168,9 +164,9 @@ def test_aliases_take_no_memory(tmp_path):
     path = tmp_path / "laughs.yaml"
     path.write_text(ALIASES)
     code = "from raygenex.config.load import load_config\nlimit()\nprint(answer(lambda: load_config(sys.argv[1])))"
-    assert "laughs.yaml" in within(300, code, path, seconds=60)
+    assert "laughs.yaml" in within(300, code, path)
     path.write_text(ALIASES + "data: {train: *j}\n")
-    assert "laughs.yaml" in within(300, code, path, seconds=60)
+    assert "laughs.yaml" in within(300, code, path)
 
 
 def test_a_large_file_is_refused(tmp_path):

@@ -19,14 +19,14 @@ from raygenex.registry.register import register
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import InputInfo
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.slow
 
 WINDOW = 20
 ROOT = Path(__file__).parents[3]
 SERVERS_OWN = {("empty", "text/csv"), ("binary", "text/csv")}
 """What MLflow's server refuses by a traceback of its own, before the model sees it."""
 GENE = {"sequence": "ACGTN" * 4, **dict.fromkeys(HALFLIFE_FEATURES, 0.5)}
-START_S = 240
+START_S = 600
 
 
 def body(**changes):

@@ -8,8 +8,9 @@ from toy_models import sentence
 from raygenex.config.load import parse_config
 from raygenex.config.model import AutoencoderXgboost, HalflifeConfig
 from raygenex.errors import ConfigError
-from raygenex.models import AutoencoderTrees, InputShape, build_model
-from raygenex.models.autoencoder import Autoencoder, DnaEncoder
+from raygenex.models import build_model
+from raygenex.models.autoencoder import Autoencoder, AutoencoderTrees, DnaEncoder
+from raygenex.models.base import InputShape
 from raygenex.models.booster import Booster
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, load_checkpoint, save_checkpoint, scaler_values
 
@@ -208,7 +209,8 @@ def test_logits_are_those_of_the_trees(shape):
         features = model.features(sequence, halflife)
     assert logits.shape == (9,)
     assert logits.dtype == torch.float32
-    expected = model.booster._loaded().predict(xgboost.DMatrix(features.numpy()), output_margin=True)
+    trees = xgboost.Booster(model_file=bytearray(model.booster.raw.numpy().tobytes()))
+    expected = trees.predict(xgboost.DMatrix(features.numpy()), output_margin=True)
     np.testing.assert_allclose(logits.numpy(), expected, atol=1e-6)
 
 

@@ -12,8 +12,10 @@ from toy_models import columns, sentence
 from raygenex.config.load import parse_config
 from raygenex.config.model import HalflifeConfig
 from raygenex.errors import ConfigError
-from raygenex.models import BoostedTrees, InputShape, build_model
+from raygenex.models import build_model
+from raygenex.models.base import InputShape
 from raygenex.models.booster import import_xgboost
+from raygenex.models.tabular import BoostedTrees
 
 xgboost = pytest.importorskip("xgboost")
 

@@ -7,7 +7,9 @@ from toy_models import columns
 
 from raygenex.config.load import parse_config
 from raygenex.config.model import HalflifeConfig
-from raygenex.models import InputShape, LogisticRegression, build_model
+from raygenex.models import build_model
+from raygenex.models.base import InputShape
+from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc
 from raygenex.train.tables.regression import fit_logistic
 from raygenex.train.tables.table import Table

@@ -8,7 +8,9 @@ from toy_models import sentence
 from raygenex.config.load import parse_config
 from raygenex.config.model import HalflifeConfig, LstmConfig
 from raygenex.errors import ConfigError
-from raygenex.models import InputShape, Lstm, build_model
+from raygenex.models import build_model
+from raygenex.models.base import InputShape
+from raygenex.models.lstm import Lstm
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, load_checkpoint, save_checkpoint, scaler_values
 from raygenex.train.network.epochs import build_optimizer
 

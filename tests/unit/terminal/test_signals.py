@@ -18,7 +18,7 @@ from raygenex.cli import main, options
 def wait(path, overrides):
     try:
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     finally:
         CLEANING
         print("cleaned", flush=True)
@@ -41,7 +41,7 @@ def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number
     ) as process:
         assert process.stderr.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert out == ""
     assert err.splitlines()[0] == "cleaned"
@@ -102,7 +102,7 @@ def test_a_closed_terminal_is_not_written_to():
         assert os.read(controller, 100).startswith(b"ready")
         os.close(controller)
         process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=30) == 128 + signal.SIGHUP
+        assert process.wait(timeout=300) == 128 + signal.SIGHUP
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_second_signal_does_not_interrupt_the_clean_end(first, second):
         process.send_signal(first)
         assert process.stderr.readline() == "cleaning\n"
         process.send_signal(second)
-        _, err = process.communicate("\n", timeout=30)
+        _, err = process.communicate("\n", timeout=300)
     assert process.returncode == 128 + first
     assert err == "cleaned\ninterrupted: run the same command again to go on from here\n"
 

@@ -129,8 +129,10 @@ def test_after_its_patience_it_says_what_is_lost_and_what_to_do(messages):
     assert clock.now() >= 300.0
     assert any(text.startswith("waiting up to ") for text in messages("WARNING"))
     made = server.calls
-    outbox._thread.join(5)
-    assert not outbox._thread.is_alive()
+    for thread in threading.enumerate():
+        if thread.name == "outbox":
+            thread.join(300)
+            assert not thread.is_alive()
     assert server.calls == made
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 import socket
 
@@ -107,7 +108,7 @@ def test_the_end_of_a_run_goes_through_the_outbox(tmp_path):
 def answer(status, code):
     response = requests.Response()
     response.status_code = status
-    response._content = f'{{"error_code": "{code}", "message": "no"}}'.encode()
+    response.raw = io.BytesIO(f'{{"error_code": "{code}", "message": "no"}}'.encode())
     return response
 
 

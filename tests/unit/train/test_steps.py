@@ -100,7 +100,7 @@ def work(rank, folder):
     """Do on one of two workers everything that the tests below look at, and write it to a file."""
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meet"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=15))
     found = {"gradients": {}, "epochs": {}, "gathered": {}}
     for shares in SHARES:
         model = model_without_dropout()

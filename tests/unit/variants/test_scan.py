@@ -6,6 +6,7 @@ import pytest
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Piece
 from raygenex.sequence import to_string
+from raygenex.variants import effects
 from raygenex.variants.effects import WindowScorer, effect_columns
 from raygenex.variants.genes import Genes, Names
 from raygenex.variants.records import Record
@@ -109,13 +110,14 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
         scanner = Scanner(genome, reader, genes, spool, 50, tmp_path / "skipped")
         scanner.scan(records, "here")
     parts = spool.close()
-    scorer = WindowScorer.__new__(WindowScorer)
-    scorer._genes, scorer._genome, scorer._predictor = Genes.load(tmp_path), genome, Fake()
+    model = Fake()
+    monkeypatch.setattr(effects, "Predictor", lambda *arguments: model)
+    scorer = WindowScorer(str(tmp_path), str(fasta), "", "cpu", 7, None)
     found = {}
     for part in parts:
         rows, scores = read_part(part.path), scorer(part.piece().read())
         for name, gene, logit in zip(rows["variant_id"], rows["gene"], scores["logit"], strict=True):
-            found[name, gene] = scorer._predictor.seen[int(logit)]
+            found[name, gene] = model.seen[int(logit)]
     expected, maybe = {}, set()
     for gene in range(n):
         chrom = str(genes.chrom[gene])

@@ -36,7 +36,6 @@ def rows_of(path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("length", [60, 400])
 def test_a_planted_motif_is_found_and_named(length, tmp_path):
     bases, hypothetical = planted(300, length)

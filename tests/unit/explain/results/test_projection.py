@@ -130,6 +130,8 @@ def test_umap_is_the_same_for_one_seed_and_keeps_clusters_apart():
     assert (one.numbers["neighbours"], one.numbers["seed"]) == (10, 4)
 
 
+# The first projection of a process compiles UMAP.
+@pytest.mark.slow
 @pytest.mark.parametrize("genes", [5, 6, 15, 16])
 def test_umap_of_fewer_genes_than_neighbours(genes):
     dense, _ = clusters(genes)

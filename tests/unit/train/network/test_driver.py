@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import ray.train
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from raygenex.config.load import parse_config
 from raygenex.errors import ClusterError
-from raygenex.train.ray_train import _starts_in_vain, fit_until_done, how_many, scaling
+from raygenex.train.ray_train import fit_until_done, how_many, ray_run_config, scaling
 
 
 class Trainer:
@@ -50,4 +52,5 @@ def test_an_elastic_training_has_a_range_of_workers():
     ],
 )
 def test_how_often_workers_may_find_no_room(cluster, train, starts):
-    assert _starts_in_vain(config(cluster, **train)) == starts
+    job = SimpleNamespace(config=config(cluster, **train), folder="/runs/a")
+    assert ray_run_config(job, None).failure_config.controller_failure_limit == starts

@@ -327,7 +327,7 @@ def stepped(rank: int, folder: Path, weights: Path, config: RunConfig) -> dict:
 def work(rank: int, folder: str, weights: str) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meet"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=15))
     configs = {"tuned": finetuning(), "frozen": config_of(model={"dropout": 0.0})}
     found = {name: stepped(rank, Path(folder), Path(weights), config) for name, config in configs.items()}
     torch.save(found, f"{folder}/{rank}.pt")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xgboost
 from safetensors.numpy import load_file
 from toy_models import columns, sentence, write_promoters
 
@@ -116,7 +117,8 @@ def test_only_the_trees_up_to_the_best_are_kept(files, tmp_path):
     aurocs = [metrics["valid_auroc"] for metrics in info.history]
     assert info.epoch == int(np.argmax(aurocs))
     assert len(aurocs) == min(30, info.epoch + 1 + 3)
-    assert model.booster._loaded().num_boosted_rounds() == info.epoch + 1
+    trees = xgboost.Booster(model_file=bytearray(model.booster.raw.numpy().tobytes()))
+    assert trees.num_boosted_rounds() == info.epoch + 1
     assert info.versions["xgboost"]
 
 
@@ -178,19 +180,22 @@ def boosting(early_stopping=None, trees=12):
     section = parse_config(
         {"model": XGBOOST | {"trees": TREES | {"trees": trees, "early_stopping": early_stopping}}}, "test"
     ).model
+    return Boosting(section.trees, **tables(), sizes={"train": [64], "valid": [20]}, seed=0, threads=1)
+
+
+def tables():
     rng = np.random.default_rng(0)
-    train, valid = (
-        Table(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32)) for n in (64, 20)
-    )
-    return Boosting(section.trees, train, valid, {"train": [64], "valid": [20]}, 0, 1)
+    return {
+        name: Table(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
+        for name, n in (("train", 64), ("valid", 20))
+    }
 
 
 def test_losses_are_those_of_xgboost():
     growing = boosting()
     metrics = growing.grow()
-    growing._valid.set_label(growing.labels)
-    said = growing._trees.eval_set([(growing._train, "train"), (growing._valid, "valid")], 0)
-    measured = dict(part.split(":") for part in said.split("\t")[1:])
+    named = [(xgboost.DMatrix(table.features, table.label), name) for name, table in tables().items()]
+    measured = dict(part.split(":") for part in growing.best().eval_set(named, 0).split("\t")[1:])
     assert float(measured["train-logloss"]) == pytest.approx(metrics["train_loss"], abs=1e-6)
     assert float(measured["valid-logloss"]) == pytest.approx(metrics["valid_loss"], abs=1e-6)
 
