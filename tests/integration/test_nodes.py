@@ -17,7 +17,7 @@ from raygenex.embed.store import list_shards, read_gene_ids
 from raygenex.tracking import tracking_uri
 from raygenex.train.checkpoint import CheckpointInfo, read_info
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("nodes")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 20
 TRAIN = {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2}
