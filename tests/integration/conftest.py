@@ -71,3 +71,23 @@ def config_in(promoters: Path, mlflow_template: Path) -> Callable[[Path], Callab
         return parse_config(values, "the test's configuration")
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def core60(
+    ray_cluster: None,
+    config_in: Callable[[Path], Callable[..., RunConfig]],
+    shared_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> RunConfig:
+    """The configuration of a finished run on real promoters: trained, measured on valid, registered."""
+    from raygenex.pipeline import run
+
+    config = config_in(tmp_path_factory.mktemp("core60"))(
+        data={name: str(shared_data / "core60" / f"{name}.h5") for name in ("train", "valid")} | {"test": []},
+        halflife={"epochs": 1, "batch_size": 512},
+        train={"epochs": 2, "global_batch_size": 256},
+        predict={"cpus_per_worker": 0.5},
+    )
+    run(config)
+    return config
