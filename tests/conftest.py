@@ -49,7 +49,7 @@ def _together(root: Path, nodeid: str) -> str:
     """Return a name that is the same for tests that share a Ray or another fixture of their file."""
     file = nodeid.partition("::")[0]
     text = _text(root / file)
-    if "ray_cluster" in text:
+    if "ray_cluster" in text or "core60: RunConfig" in text:
         return "ray"
     # Long tests that share nothing are handed out one by one.
     alone = "/integration/" in file and 'scope="module"' not in text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_embed import EMBED, HYENA
 
 from raygenex.config import ClusterConfig, RunConfig, SimulateConfig, parse_config
 from raygenex.data.simulate import simulate
@@ -91,3 +92,16 @@ def core60(
     )
     run(config)
     return config
+
+
+@pytest.fixture(scope="session")
+def finished_store(ray_cluster: None, promoters: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete store of the simulated genes, made once; tests work on copies."""
+    from raygenex.embed.run import embed
+
+    store = tmp_path_factory.mktemp("finished") / "store"
+    data = {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")}
+    values = {"data": data, "backbone": HYENA, "embed": {**EMBED, "store": str(store)}}
+    result = embed(parse_config(values, "the test's configuration"))
+    assert (result.embedded, result.reused, result.shape) == (281, 0, (7, 16))
+    return store
