@@ -1,6 +1,5 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from raygenex.config.base import SPLITS
 from raygenex.config.data import DataConfig
 from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
 from raygenex.data.hdf5.schema import Locations, PromoterFile, Table
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
 from raygenex.sequence import crop_start
@@ -129,21 +129,17 @@ def _check_one_scale(files: list[PromoterFile]) -> None:
 
 
 def _check_no_leak(splits: dict[str, SplitData]) -> None:
-    if all_distinct(table.gene_id for split in splits.values() for table in split.tables):
+    repeat = first_repeat(lambda: (table.gene_id for split in splits.values() for table in split.tables))
+    if repeat is None:
         return
-    seen: dict[str, tuple[str, str]] = {}
-    for name, split in splits.items():
-        for file, table in zip(split.files, split.tables, strict=True):
-            for gene in table.gene_id:
-                other, path = seen.setdefault(gene, (name, file.path))
-                if path == file.path and other == name:
-                    continue
-                if other == name:
-                    raise DataError(f"data.{name}: gene {gene} is in both {path} and {file.path}; keep one of them")
-                raise DataError(
-                    f"gene {gene} leaks between splits: it is in {path} (data.{other}) and in {file.path} "
-                    f"(data.{name}); keep it in one of them"
-                )
+    places = [(split.name, file.path) for split in splits.values() for file in split.files]
+    (first, path), (second, other_path) = (places[table] for table in repeat.tables)
+    if first == second:
+        raise DataError(f"data.{first}: gene {repeat.id} is in both {path} and {other_path}; keep one of them")
+    raise DataError(
+        f"gene {repeat.id} leaks between splits: it is in {path} (data.{first}) and in {other_path} "
+        f"(data.{second}); keep it in one of them"
+    )
 
 
 def locations(split: SplitData) -> Locations | None:
@@ -179,17 +175,3 @@ def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[n
     common = set.intersection(*(set(file.extra) for file in split.files))
     names = [name for name in split.files[0].extra if name in common]
     return {name: np.concatenate([read_extra(file, name) for file in split.files]) for name in names}
-
-
-def all_distinct(tables: Iterable[NDArray[np.object_]]) -> bool:
-    """Tell whether no id is there twice, in one table or in two; False may also be two ids of one 64-bit hash.
-
-    Parameters
-    ----------
-    tables
-        Gene ids, text; each table may be forgotten when the next is asked for.
-    """
-    hashes = [np.fromiter(map(hash, ids), np.int64, len(ids)) for ids in tables]
-    together = np.concatenate(hashes)
-    together.sort()
-    return not (together[1:] == together[:-1]).any()

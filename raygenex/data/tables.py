@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 from raygenex.files.lines import LONGEST_LINE, unpacked
 from raygenex.files.locate import local_copy
@@ -107,12 +108,11 @@ def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: b
 
 def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
     """Refuse gene ids that are there twice, by a `DataError` that names ``where``, the gene and both rows (from 1)."""
-    first: dict[str, int] = {}
-    for row, gene in enumerate(gene_id):
-        if (other := first.setdefault(gene, row)) != row:
-            raise DataError(
-                f"{where}: gene {gene} is in rows {other + 1} and {row + 1}; keep one, or join them into one row"
-            )
+    if (repeat := first_repeat(lambda: [gene_id])) is not None:
+        first, second = repeat.rows
+        raise DataError(
+            f"{where}: gene {repeat.id} is in rows {first + 1} and {second + 1}; keep one, or join them into one row"
+        )
 
 
 def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str) -> list[str]:

@@ -20,7 +20,7 @@ from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.inputs import refuse_other_scale
+from raygenex.predict.inputs import check_unique, refuse_other_scale
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
@@ -164,11 +164,7 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Gene
     names = Names(genome.lengths)
     parts = [_of_file(file, info, genome, names) for file in files]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    owner: dict[str, str] = {}
-    for file, part in zip(files, parts, strict=True):
-        for gene in part["gene_id"]:
-            if (other_path := owner.setdefault(gene, file.path)) != file.path:
-                raise DataError(f"gene {gene} stands in {other_path} and in {file.path}: remove it from one of them")
+    check_unique(files)
     assumed = all(assumed for _, assumed in found)
     genes = Genes(**columns, first=next(iter(firsts)), window=info.inputs.window, assumed=assumed)
     _check_ends(genes, genome, where)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 
 PROMOTER = "promoter"
@@ -222,10 +223,9 @@ def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
     DataError
         Naming the gene and both of its rows.
     """
-    seen: dict[str, int] = {}
-    for row, gene in enumerate(gene_id):
-        if (first := seen.setdefault(gene, row)) != row:
-            raise DataError(f"{file.path}: gene {gene} is in rows {first} and {row}; keep one of them")
+    if (repeat := first_repeat(lambda: [gene_id])) is not None:
+        first, second = repeat.rows
+        raise DataError(f"{file.path}: gene {repeat.id} is in rows {first} and {second}; keep one of them")
 
 
 def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDArray[Any], first: int) -> str:
