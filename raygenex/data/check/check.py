@@ -68,7 +68,7 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
             on_progress(done, total)
 
     scans = {name: scan(split, on_rows) for name, split in splits.items()}
-    leakage = find_leaks([leak_genes(split, scans[name]) for name, split in splits.items()], config)
+    leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report)]
     warnings += _differences(reports)

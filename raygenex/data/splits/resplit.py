@@ -12,11 +12,12 @@ from raygenex.config.data import GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.check.scan import BLOCK_BYTES, scan
 from raygenex.data.hdf5.read import iter_rows
-from raygenex.data.hdf5.schema import EXTRA_GROUP
+from raygenex.data.hdf5.schema import EXTRA_GROUP, LOCATION_FIELDS
 from raygenex.data.hdf5.write import SplitWriters
 from raygenex.data.opening import SplitData, extra_columns, locations, open_splits, window_offsets
 from raygenex.data.splits.file import SplitTable, apply_split, write_split
-from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign, groups_of
+from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
+from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import refuse_own_input
 from raygenex.files.locate import short_path
@@ -95,11 +96,10 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
 
 
-def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> Genes:
+def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> GeneWindows:
     found = list(splits.values())
     gene_id = np.concatenate([split.gene_id for split in found])
     offsets = {window_offsets(split) for split in found}
-    offset = offsets.pop() if len(offsets) == 1 else None
     sketches = None
     if isinstance(config.split, SimilaritySplit):
         with progress("comparing promoters", len(gene_id)) as advance:
@@ -110,14 +110,10 @@ def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, N
         prefix = f"{EXTRA_GROUP}/"
         extra = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
         group = groups_of(config.split, gene_id, extra)
-    return Genes(
-        gene_id=gene_id,
-        chrom=columns.get("chrom"),
-        # Without its window a TSS does not tell which genes overlap.
-        tss=None if offset is None else columns.get("tss"),
-        strand=columns.get("strand"),
-        first=None if offset is None else offset[0],
-        stop=None if offset is None else offset[1],
+    return GeneWindows(
+        gene_id,
+        **{name: values for name, values in columns.items() if name in LOCATION_FIELDS},
+        window=offsets.pop() if len(offsets) == 1 else None,
         group=group,
         promoter_sketch=sketches,
     )
