@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.annotation import Annotation, Transcript
+from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
 from raygenex.data.build.halflife import cut_regions
-from raygenex.data.build.transcripts import choose_transcript
+from raygenex.data.build.transcripts import Transcript, choose_transcript
 from raygenex.data.genome import Genome, window_bounds
 from raygenex.data.repeats import first_repeat
 from raygenex.data.tables import shown, strip_version
