@@ -23,11 +23,11 @@ class GeneWindows:
     group: NDArray[np.object_] | None = None
     """Names of the user's groups; None or empty for a gene without one."""
     digests: NDArray[np.bytes_] | None = None
-    """Of promoters, from `raygenex.data.similarity.sequence_digests`."""
+    """Of promoters, from `raygenex.data.sketches.sequence_digests`."""
     promoter_sketch: NDArray[np.uint32] | None = None
-    """From `raygenex.data.similarity.sketch`, shape ``(n, size)``."""
+    """From `raygenex.data.sketches.sketch`, shape ``(n, size)``."""
     protein_sketch: NDArray[np.uint32] | None = None
-    """From `raygenex.data.similarity.protein_sketch`, shape ``(n, size)``."""
+    """From `raygenex.data.sketches.protein_sketch`, shape ``(n, size)``."""
 
     def bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Return where the windows begin and end, as `window_bounds` does; None if that is not known."""

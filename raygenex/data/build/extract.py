@@ -15,7 +15,7 @@ from raygenex.data.build.candidates import Candidate
 from raygenex.data.build.halflife import halflife_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.similarity import protein_sketch, sketch
+from raygenex.data.sketches import protein_sketch, sketch
 from raygenex.sequence import UNKNOWN, from_string
 from raygenex.terminal.progress import progress
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raygenex.data.hdf5.read import iter_rows
 from raygenex.data.opening import SplitData, locations, window_offsets
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.data.windows import GeneWindows
 from raygenex.sequence import UNKNOWN
 

@@ -22,7 +22,7 @@ from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import find_candidates
 from raygenex.data.build.extract import Batch, cut_batches, extract_batch
 from raygenex.data.genome import open_genome
-from raygenex.data.similarity import EMPTY, protein_sketch, sketch
+from raygenex.data.sketches import EMPTY, protein_sketch, sketch
 from raygenex.errors import DataError
 from raygenex.sequence import from_string, to_string
 

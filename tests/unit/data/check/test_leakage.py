@@ -6,7 +6,7 @@ import pytest
 
 from raygenex.config.data import CheckConfig
 from raygenex.data.check.leakage import Example, find_leaks, render, sentence
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.data.windows import GeneWindows
 from raygenex.sequence import reverse_complement
 

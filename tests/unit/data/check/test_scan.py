@@ -8,7 +8,7 @@ from raygenex.data.check import scan as module
 from raygenex.data.check.scan import leak_genes, scan
 from raygenex.data.hdf5.read import read_rows
 from raygenex.data.opening import extra_columns, locations, open_splits, window_offsets
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.errors import DataError
 from raygenex.sequence import centre_crop, from_string, to_one_hot
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from raygenex.config.data import ChromosomeSplit, GroupSplit, RandomSplit, SimilaritySplit
-from raygenex.data.similarity import protein_sketch, sketch
+from raygenex.data.sketches import protein_sketch, sketch
 from raygenex.data.splits.rules import assign
 from raygenex.data.windows import GeneWindows, chromosome_keys, window_bounds
 from raygenex.errors import DataError
