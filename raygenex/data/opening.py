@@ -1,6 +1,7 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_ta
 from raygenex.data.hdf5.schema import Locations, PromoterFile, Table
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import locate
 from raygenex.sequence import crop_start
 
@@ -34,6 +36,11 @@ class SplitData:
     def halflife_scale(self) -> str:
         """How the lengths among the half-life features are scaled, the same in all files."""
         return self.files[0].halflife_scale
+
+    @cached_property
+    def fingerprints(self) -> list[str]:
+        """The sha256 of every file, read when it is first asked for."""
+        return fingerprints(file.path for file in self.files)
 
     @property
     def gene_id(self) -> NDArray[np.object_]:

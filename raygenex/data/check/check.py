@@ -22,7 +22,6 @@ from raygenex.data.check.describe import (
 from raygenex.data.check.leakage import find_leaks
 from raygenex.data.check.scan import Scan, leak_genes, scan
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import SplitData, locations, open_splits, window_offsets
 from raygenex.sequence import UNKNOWN
 
@@ -113,7 +112,10 @@ def _summarise(split: SplitData, found: Scan) -> SplitReport:
     fine = _profile(counts, start, PROFILE_BINS) if split.window else None
     coarse = _profile(counts, start, GC_BINS) if split.window else None
     return SplitReport(
-        files=tuple(FileReport(file.path, file.rows, file.window, fingerprint(file.path)) for file in split.files),
+        files=tuple(
+            FileReport(file.path, file.rows, file.window, sha256)
+            for file, sha256 in zip(split.files, split.fingerprints, strict=True)
+        ),
         rows=split.rows,
         window=split.window,
         positives=int(label.sum()),

@@ -1,6 +1,6 @@
 """What a promoter file holds: its fields, their values, and the sentences for what breaks them.
 
-Everything here is about names, shapes and values; files are opened in `raygenex.data.hdf5.read` alone.
+Everything here is about names, shapes and values; files are opened in `raygenex.data.hdf5.handle`.
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,9 @@ EXTRA_GROUP = "extra"
 
 HALFLIFE_SCALES = ("z-score", "log10")
 """Values of the file attribute ``halflife_scale``; a file without it is taken for ``z-score``, as published."""
+
+SMALL_CHUNK_ROWS = 1024
+"""Rows of the small columns that are stored together."""
 
 _KINDS: Mapping[str, str] = {"halflife": "fiu", "promoter": "biuf", "label": "biuf"}
 

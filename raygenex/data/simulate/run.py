@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from raygenex import __version__
 from raygenex.config.base import SPLITS
 from raygenex.config.data import SimulateConfig
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.simulate.background import Background
 from raygenex.data.simulate.truth import COLUMNS, Truth, auroc, draw_truth
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import put_in_place
+from raygenex.files.fingerprint import fingerprint
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import aside_folder
