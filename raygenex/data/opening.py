@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenex.config.base import SPLITS
 from raygenex.config.data import DataConfig
 from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
-from raygenex.data.hdf5.schema import Locations, PromoterFile, Table
+from raygenex.data.hdf5.schema import GeneTable, Locations, PromoterFile
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
@@ -25,7 +25,7 @@ class SplitData:
     """``train``, ``valid`` or ``test``."""
     files: tuple[PromoterFile, ...]
     """The files, in the order of the configuration."""
-    tables: tuple[Table, ...]
+    tables: tuple[GeneTable, ...]
     """The small columns of each file."""
     window: int
     """Bases a promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""

@@ -11,7 +11,7 @@ from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns
 from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string
-from raygenex.variants.genes import Genes
+from raygenex.variants.genes import ScoredGenes
 from raygenex.variants.spool import REFERENCE
 from raygenex.variants.windows import changed_window, reference_window
 
@@ -42,7 +42,7 @@ class WindowScorer:
 
         if threads is not None:
             torch.set_num_threads(threads)
-        self._genes = Genes.load(Path(folder))
+        self._genes = ScoredGenes.load(Path(folder))
         self._genome = open_genome(genome)
         self._predictor = Predictor(checkpoint, device, batch_size)
 

@@ -15,7 +15,7 @@ _BCF_MAGIC = b"BCF\x02"
 _MISSING = ("", ".")
 
 
-class Record(NamedTuple):
+class VariantRecord(NamedTuple):
     """One line of a file of variants, as it stands there."""
 
     line: int
@@ -30,7 +30,7 @@ class Record(NamedTuple):
     """Alternative alleles in the order of the file; ``(".",)`` where none is given."""
 
 
-def read_variants(path: str, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:
+def read_variants(path: str, on_progress: Callable[[int, int], None] | None = None) -> Iterator[VariantRecord]:
     """Yield the records of a file of variants, one after the other; nothing is kept.
 
     What the file is, is told from its content. The header of a VCF needs nothing but the line that starts with
@@ -93,7 +93,7 @@ def _columns(path: str, number: int, line: str, separator: str) -> list[int]:
     return found
 
 
-def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int]) -> Record:
+def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int]) -> VariantRecord:
     chrom_at, pos_at, id_at, ref_at, alt_at = columns
     if len(values) <= max(columns):
         raise DataError(
@@ -108,7 +108,7 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
         raise DataError(f"{path}: line {number} has no {what}; correct or remove it")
     name = values[id_at].strip() if id_at >= 0 else ""
     alts = tuple(alt.split(",")) if alt else (".",)
-    return Record(number, chrom, int(pos), "" if name in _MISSING else name, ref, alts)
+    return VariantRecord(number, chrom, int(pos), "" if name in _MISSING else name, ref, alts)
 
 
 def _is_bcf(path: str) -> bool:
@@ -125,7 +125,7 @@ def _is_bcf(path: str) -> bool:
     return head == _BCF_MAGIC
 
 
-def _read_bcf(path: str) -> Iterator[Record]:
+def _read_bcf(path: str) -> Iterator[VariantRecord]:
     import pysam
 
     before = pysam.set_verbosity(0)
@@ -134,7 +134,7 @@ def _read_bcf(path: str) -> Iterator[Record]:
         with pysam.VariantFile(local_copy(path)) as file:
             for number, record in enumerate(file, 1):
                 name = record.id if record.id not in (None, *_MISSING) else ""
-                yield Record(number, record.chrom, record.pos, name, record.ref or ".", record.alts or (".",))
+                yield VariantRecord(number, record.chrom, record.pos, name, record.ref or ".", record.alts or (".",))
     except (OSError, ValueError):
         raise DataError(f"{path} is damaged after record {number}; copy or download it again") from None
     finally:

@@ -24,7 +24,7 @@ from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress, steps
 from raygenex.variants.effects import WindowScorer, effect_columns
-from raygenex.variants.genes import Genes, open_genes
+from raygenex.variants.genes import ScoredGenes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.spool import Part, Spool, read_part
@@ -95,7 +95,7 @@ class Opened:
 
     predictor: Predictor
     genome: Genome
-    genes: Genes
+    genes: ScoredGenes
 
 
 def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool = False) -> VariantsResult:

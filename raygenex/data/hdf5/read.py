@@ -26,9 +26,9 @@ from raygenex.data.hdf5.schema import (
     LOCATION_FIELDS,
     PROMOTER,
     SMALL_CHUNK_ROWS,
+    GeneTable,
     Locations,
     PromoterFile,
-    Table,
     check_columns,
     check_field,
     check_unique,
@@ -100,7 +100,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         )
 
 
-def read_table(file: PromoterFile) -> Table:
+def read_table(file: PromoterFile) -> GeneTable:
     """Read and check the small columns of a whole file.
 
     Parameters
@@ -255,12 +255,12 @@ def _checked_window(file: PromoterFile, window: int | None) -> int:
     return window
 
 
-def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> Table:
+def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> GeneTable:
     with reading(file.path, (start, stop), file.fields["gene_id"]):
         gene_id = handle[file.fields["gene_id"]].asstr()[start:stop]
         halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
         label = handle[file.fields["label"]][start:stop] if file.has_label else None
-    table = Table(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
+    table = GeneTable(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
     check_columns(file, start, table, label)
     return table
 
@@ -287,7 +287,7 @@ def _read_block(
 
 
 def _read_bases(
-    handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int, reader: ChunkReader | None
+    handle: h5py.File, file: PromoterFile, table: GeneTable, start: int, window: int, reader: ChunkReader | None
 ) -> NDArray[np.uint8]:
     """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
     stop = start + len(table.gene_id)

@@ -104,7 +104,7 @@ class Locations:
 
 
 @dataclass(frozen=True)
-class Table:
+class GeneTable:
     """The small columns of a file, whole."""
 
     gene_id: NDArray[np.object_]
@@ -183,7 +183,7 @@ def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype:
         raise DataError(f"{path}: {name} is of type {dtype}, but must hold {wanted}; write the field anew")
 
 
-def check_columns(file: PromoterFile, start: int, table: Table, label: NDArray[Any] | None) -> None:
+def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArray[Any] | None) -> None:
     """Check the values of some rows' small columns.
 
     Parameters

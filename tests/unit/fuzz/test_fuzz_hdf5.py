@@ -223,9 +223,10 @@ def claim(path, **shapes):
 
 
 READ = """
-from raygenex.data import hdf5
+import h5py
+from raygenex.data.hdf5 import read as hdf5
 path = sys.argv[1]
-hdf5.h5py.File(sys.argv[2]).close()
+h5py.File(sys.argv[2]).close()
 limit()
 file = answer(lambda: hdf5.inspect(path), path)
 if not isinstance(file, Exception):
