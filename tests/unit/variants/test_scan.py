@@ -7,10 +7,11 @@ from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Piece
 from raygenex.sequence import to_string
 from raygenex.variants import effects
-from raygenex.variants.effects import WindowScorer, effect_columns
+from raygenex.variants.effects import effect_columns
 from raygenex.variants.genes import ChromosomeNames, ScoredGenes
 from raygenex.variants.records import VariantRecord
 from raygenex.variants.scan import Scanner
+from raygenex.variants.scoring import WindowScorer
 from raygenex.variants.spool import REFERENCE, Spool, read_edits, read_part
 
 
