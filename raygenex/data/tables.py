@@ -3,7 +3,6 @@
 import csv
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -51,11 +50,12 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
             table = pd.read_parquet(local_copy(path))
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
+            local = local_copy(path)
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            with opened_table(local_copy(path)) as stream:
+            with opened_table(local) as stream:
                 skipped, line = _header_line(stream)
             header = next(csv.reader([line], delimiter=separator), [])
-            with opened_table(local_copy(path)) as stream:
+            with opened_table(local) as stream:
                 table = pd.read_csv(
                     stream,
                     sep=separator,
@@ -79,8 +79,8 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     except MemoryError:
         raise DataError(f"{path} does not fit into the memory as a table; leave out what is not needed") from None
-    if twice := next((column for column, count in Counter(header).items() if count > 1), None):
-        raise DataError(f"{path} has the column {twice} twice; rename one of them")
+    if (repeat := first_repeat(lambda: [header])) is not None:
+        raise DataError(f"{path} has the column {repeat.id} twice; rename one of them")
     if table.empty:
         raise DataError(f"{path} has no rows; check the file")
     return table

@@ -52,8 +52,9 @@ def read_variants(path: str, on_progress: Callable[[int, int], None] | None = No
         If the file cannot be read, is neither, lacks a column, or a line has too few fields or a position that is
         none; the sentence names file and line.
     """
-    if _is_bcf(path):
-        yield from _read_bcf(path)
+    local = local_copy(path)
+    if _is_bcf(local):
+        yield from _read_bcf(path, local)
         return
     columns: list[int] | None = None
     separator = "\t"
@@ -111,9 +112,9 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
     return VariantRecord(number, chrom, int(pos), "" if name in _MISSING else name, ref, alts)
 
 
-def _is_bcf(path: str) -> bool:
+def _is_bcf(local: str) -> bool:
     try:
-        with open(local_copy(path), "rb") as raw:
+        with open(local, "rb") as raw:
             head = raw.read(len(_BCF_MAGIC))
             if head[:2] == GZIP_MAGIC:
                 raw.seek(0)
@@ -125,13 +126,13 @@ def _is_bcf(path: str) -> bool:
     return head == _BCF_MAGIC
 
 
-def _read_bcf(path: str) -> Iterator[VariantRecord]:
+def _read_bcf(path: str, local: str) -> Iterator[VariantRecord]:
     import pysam
 
     before = pysam.set_verbosity(0)
     number = 0
     try:
-        with pysam.VariantFile(local_copy(path)) as file:
+        with pysam.VariantFile(local) as file:
             for number, record in enumerate(file, 1):
                 name = record.id if record.id not in (None, *_MISSING) else ""
                 yield VariantRecord(number, record.chrom, record.pos, name, record.ref or ".", record.alts or (".",))
