@@ -38,9 +38,9 @@ class Genome:
 def open_genome(path: str) -> Genome:
     """Make a FASTA file readable at random.
 
-    An index beside the file (``.fai``, and ``.gzi`` for bgzip) is trusted if it is not older than the file.
+    An index next to the file (``.fai``, and ``.gzi`` for bgzip) is trusted if it is not older than the file.
     Otherwise one is made in the cache folder (``RAYGENEX_CACHE``), where it is found again until the file changes;
-    nothing is written beside the file. Plain gzip cannot be read at random: it is rewritten as bgzip into the
+    nothing is written next to the file. Plain gzip cannot be read at random: it is rewritten as bgzip into the
     cache, once.
 
     Parameters
@@ -134,7 +134,7 @@ class GenomeReader:
         except ValueError:
             at = min(text.index(letter) for letter in set(text) if not _is_dna(letter))
             raise DataError(
-                f"{where} has {text[at]!r} at base {start + at + 1}, which is no DNA letter; correct it, or write N"
+                f"{where} has {text[at]!r} at base {start + at + 1}, which is not a DNA letter; correct it, or write N"
             ) from None
 
     def window(self, chrom: str, tss: int, strand: str, first: int, stop: int) -> NDArray[np.uint8]:

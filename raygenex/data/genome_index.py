@@ -44,7 +44,7 @@ class Indexed:
 
 
 def find_index(shown: str, local: str) -> Indexed:
-    """Return a FASTA file that can be read at random: with the index beside it, or one in the cache.
+    """Return a FASTA file that can be read at random: with the index next to it, or one in the cache.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def find_index(shown: str, local: str) -> Indexed:
         If the file cannot be read.
     """
     kind = _kind(shown, local)
-    beside = None if kind == "gzip" else _index_beside(local, kind)
-    return beside or _prepare(shown, local, kind)
+    existing = None if kind == "gzip" else _index_next_to(local, kind)
+    return existing or _prepare(shown, local, kind)
 
 
 def _kind(shown: str, local: str) -> str:
@@ -88,8 +88,8 @@ def _open_plain(local: str, kind: str) -> BufferedReader | gzip.GzipFile:
     return open(local, "rb") if kind == "plain" else gzip.open(local, "rb")
 
 
-def _index_beside(local: str, kind: str) -> Indexed | None:
-    """Return a FASTA file with its index beside it, None unless all files are there, readable and up to date."""
+def _index_next_to(local: str, kind: str) -> Indexed | None:
+    """Return a FASTA file with its index next to it, None unless all files are there, readable and up to date."""
     fai, gzi = f"{local}.fai", f"{local}.gzi" if kind == "bgzip" else None
     changed = os.stat(local).st_mtime_ns
     for name in (fai, gzi):
@@ -166,7 +166,7 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
             raise DataError(f"{shown} cannot be indexed; check that bases follow each line with >") from None
         raise DataError(
             f"{shown}: line {place[1]}, in chromosome {place[0]}, breaks the length of the lines, which must be "
-            "the same for all but a chromosome's last; write the file anew with lines of one length"
+            "the same for all but a chromosome's last; write the file again with lines of one length"
         ) from None
 
 
@@ -213,7 +213,7 @@ def read_lengths(fai: str) -> dict[str, int]:
         with open(fai, encoding="utf-8") as stream:
             return {name: int(length) for name, length, *_ in (line.rstrip("\n").split("\t") for line in stream)}
     except ValueError:
-        raise DataError(f"{fai} is no FASTA index; remove it, so that it is made anew") from None
+        raise DataError(f"{fai} is not a FASTA index; remove it, so that it is made again") from None
 
 
 @contextlib.contextmanager

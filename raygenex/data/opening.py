@@ -28,7 +28,7 @@ class SplitData:
     tables: tuple[GeneTable, ...]
     """The small columns of each file."""
     window: int
-    """Bases a promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""
+    """Bases per promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""
     rows: int
     """Genes in all files."""
 

@@ -31,7 +31,7 @@ def sketch(sequences: NDArray[np.uint8], k: int = 16, size: int = 128) -> NDArra
     sequences
         Base indices, shape ``(n, length)``, values 0 to 4.
     k
-        Bases a k-mer, 1 to 32.
+        Bases per k-mer, 1 to 32.
     size
         Columns of the sketch.
 
@@ -69,7 +69,7 @@ def protein_sketch(cds: Sequence[NDArray[np.uint8]], k: int = 5, size: int = 128
     cds
         Base indices of ``n`` coding sequences, each of shape ``(length,)``; an empty one has an empty sketch.
     k
-        Amino acids a k-mer, 1 to 12.
+        Amino acids per k-mer, 1 to 12.
     size
         Columns of the sketch.
 

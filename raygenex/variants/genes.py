@@ -76,7 +76,7 @@ class ChromosomeNames:
 
 @dataclass(frozen=True)
 class ScoredGenes:
-    """Genes and the windows that a model reads around their TSS; one value or row a gene."""
+    """Genes and the windows that a model reads around their TSS; one value or row per gene."""
 
     gene_id: NDArray[np.str_]
     chrom: NDArray[np.str_]
@@ -188,7 +188,9 @@ def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = 
     if not file.window:
         return file.first, False
     if file.window < wanted:
-        raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {file.window}: use other genes")
+        raise DataError(
+            f"the model reads {wanted} bases per promoter and {file.path} has {file.window}: use other genes"
+        )
     return file.first + crop_start(file.window, wanted), False
 
 

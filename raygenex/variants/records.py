@@ -16,7 +16,7 @@ _MISSING = ("", ".")
 
 
 class VariantRecord(NamedTuple):
-    """One line of a file of variants, as it stands there."""
+    """One line of a file of variants, as it is there."""
 
     line: int
     """Number of the line, from 1; in a BCF that of the record."""
@@ -102,7 +102,7 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
         )
     pos = values[pos_at].strip()
     if not is_position(pos):
-        raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is no position; correct it")
+        raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is not a position; correct it")
     chrom, ref, alt = values[chrom_at].strip(), values[ref_at].strip(), values[alt_at].strip()
     if not chrom or ref in _MISSING:
         what = "reference allele" if chrom else "chromosome"

@@ -35,7 +35,7 @@ class VariantsResult:
     """Kind of the model, and the run that it is of."""
     output: str
     figure: str | None
-    """The plot as SVG, a PNG of the same name beside it; None if there is nothing to draw."""
+    """The plot as SVG, a PNG of the same name next to it; None if there is nothing to draw."""
     skipped_file: str | None
     """A TSV of the alleles that were skipped; None if there are none."""
     records: int

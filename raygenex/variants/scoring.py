@@ -36,7 +36,7 @@ class WindowScorer:
     device
         Torch device.
     batch_size
-        Windows a forward pass.
+        Windows per forward pass.
     threads
         Threads of torch in this process; None leaves them as they are.
     """

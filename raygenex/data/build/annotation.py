@@ -33,7 +33,7 @@ class Annotation:
     genes_without_transcripts: tuple[str, ...]
     """Genes that have a line of their own, but no transcript with exons or coding pieces."""
     left_out: tuple[str, ...]
-    """Transcripts that are no stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
+    """Transcripts that are not a stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
 
 
 def read_annotation(path: str, on_progress: Callable[[int, int], None] | None = None) -> Annotation:
@@ -198,7 +198,7 @@ class _Graph:
         return Annotation(self._path, full, genome_build, without, tuple(left_out))
 
     def _transcript(self, node: _Node, gene: _Node, parts: _TranscriptLines) -> Transcript | None:
-        """Return the transcript of a node; None if it is no stretch of one strand."""
+        """Return the transcript of a node; None if it is not a stretch of one strand."""
         what = f"{self._path}: transcript {node.transcript_id} of gene {gene.gene_id}"
         for chrom, _ in (*parts.places, (node.chrom, "")):
             self._check_chromosome(gene.gene_id, gene.chrom, chrom)

@@ -35,7 +35,7 @@ class GeneBatch:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was extracted of a batch; one value or row a gene, but for the path."""
+    """What was extracted of a batch; one value or row per gene, but for the path."""
 
     number: int
     path: str

@@ -36,7 +36,7 @@ LONGEST_LOG10 = 9.0
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """The features of a table and what else it says; one row a gene."""
+    """The features of a table and what else it says; one row per gene."""
 
     path: str
     gene_id: NDArray[np.object_]
@@ -73,7 +73,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     Raises
     ------
     DataError
-        If a column is missing or holds what is no number, a label is neither 0 nor 1, or a strand neither + nor -.
+        If a column is missing or holds what is not a number, a label is neither 0 nor 1, or a strand neither + nor -.
     """
     assert config.features is not None, "checked by the caller"
     path = config.features
@@ -164,7 +164,7 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
     table
         The genes.
     genome
-        The genome, or a FASTA with one record a gene, named as the gene.
+        The genome, or a FASTA with one record per gene, named as the gene.
     config
         Window, BED of windows, chromosome names.
 
@@ -237,7 +237,7 @@ def _check_place(gene: str, chrom: str, tss: int, length: int, genome: Genome, w
 
 
 def has_records(config: BuildConfig) -> bool:
-    """Whether ``build.windows`` is a FASTA with one record a gene; a BED on the genome is told by its name."""
+    """Whether ``build.windows`` is a FASTA with one record per gene; a BED on the genome is told by its name."""
     return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 

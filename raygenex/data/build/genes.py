@@ -140,7 +140,7 @@ def _from_table(config: BuildConfig) -> Origin:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The genes of a data set and all that is known of them without their sequences; one value a gene, in order."""
+    """The genes of a data set and all that is known of them without their sequences; one value per gene, in order."""
 
     origin: Origin
     columns: dict[str, NDArray[Any]]

@@ -1,4 +1,4 @@
-"""Guarding a training against leaks: the verdict of the full check, made once a data set and kept beside the runs."""
+"""Guarding a training against leaks: the verdict of the full check, once per data set, kept next to the runs."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from raygenex.terminal.progress import steps
 logger = logging.getLogger(__name__)
 
 METHOD = 1
-"""Raised whenever what counts as a leak changes, so that older verdicts are made anew."""
+"""Raised whenever what counts as a leak changes, so that older verdicts are made again."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _path(config: RunConfig) -> Path:
 
 
 def _read(path: Path) -> Verdict | None:
-    """Return a kept verdict; None if there is none, or it is damaged and must be made anew."""
+    """Return a kept verdict; None if there is none, or it is damaged and must be made again."""
     try:
         values = load_json(path)
         return Verdict(float(values["worst"]), str(values["sentence"]))

@@ -20,7 +20,7 @@ class Scan:
     """What one pass over the promoters of a split finds."""
 
     counts: NDArray[np.int64]
-    """How often each base (A, C, G, T, unknown) stands at each position, shape ``(window, 5)``."""
+    """How often each base (A, C, G, T, unknown) is at each position, shape ``(window, 5)``."""
     with_unknown: int
     """Genes with at least one unknown base."""
     digests: NDArray[np.bytes_] | None

@@ -100,11 +100,11 @@ def reading(path: str, rows: tuple[int, int] | None = None, text: str | None = N
         _raise_of_disk(error, path)
         shown = "" if rows is None else f"rows {rows[0]} to {rows[1] - 1}"
         if rows is not None and isinstance(error, UnicodeDecodeError):
-            raise DataError(f"{path}: {text} in {shown} is not UTF-8; write it anew") from None
+            raise DataError(f"{path}: {text} in {shown} is not UTF-8; write it again") from None
         if rows is not None and isinstance(error, OSError):
             raise DataError(f"{path} is damaged somewhere in {shown} ({error}); copy or download it again") from None
         # What is wrong inside a file, h5py says by nearly any class.
-        raise DataError(f"{path} is damaged, or no promoter file ({first_line(error)}); write it anew") from None
+        raise DataError(f"{path} is damaged, or not a promoter file ({first_line(error)}); write it again") from None
 
 
 def _raise_of_disk(error: Exception, path: str) -> None:

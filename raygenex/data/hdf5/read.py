@@ -1,6 +1,6 @@
 """Promoter files in HDF5: inspecting and reading them.
 
-A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
+A file has four fields, one row per gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
 one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
 ``geneName`` and ``data`` are understood too. Files that `data build` wrote also say where each gene lies (``chrom``,
 ``tss``, ``strand``), and hold the user's own columns in the group ``extra``. The files of half-life features alone are
@@ -73,10 +73,10 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         promoter = handle[fields[PROMOTER]] if PROMOTER in fields else None
         if len(set(counts.values())) > 1:
             shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row a gene")
+            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row per gene")
         rows, window = counts[fields["gene_id"]], 0 if promoter is None else int(promoter.shape[1])
         if rows == 0:
-            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
+            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it again")
         itemsize = 0 if promoter is None else promoter.dtype.itemsize
         chunk_rows = SMALL_CHUNK_ROWS
         if promoter is not None:
@@ -225,7 +225,7 @@ def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bo
         refuse_foreign(handle, path, name)
     texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
-        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
+        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields again")
     return True
 
 

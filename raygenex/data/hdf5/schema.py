@@ -33,7 +33,7 @@ SHAPES: Mapping[str, str] = {
 }
 
 LOCATION_FIELDS = ("chrom", "tss", "strand")
-"""Optional fields, one value a gene: all of them or none; in a file without promoters, strand may be absent."""
+"""Optional fields, one value per gene: all of them or none; in a file without promoters, strand may be absent."""
 
 EXTRA_GROUP = "extra"
 """The group that holds the columns the user added, one dataset each."""
@@ -56,7 +56,7 @@ class PromoterFile:
     rows: int
     """Genes in the file, at least 1."""
     window: int
-    """Bases a promoter; 0 in a file without promoters."""
+    """Bases per promoter; 0 in a file without promoters."""
     chunk_rows: int
     """Rows that are stored, and so best read, together."""
     has_label: bool
@@ -64,7 +64,7 @@ class PromoterFile:
     fields: Mapping[str, str]
     """The name in the file of each field that it has."""
     itemsize: int
-    """Bytes a stored one-hot value; 0 in a file without promoters."""
+    """Bytes per stored one-hot value; 0 in a file without promoters."""
     has_locations: bool = False
     """Whether the file says where its genes lie (`Locations`)."""
     extra: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class PromoterFile:
 
 @dataclass(frozen=True)
 class Locations:
-    """Where genes lie on the genome; one value a gene."""
+    """Where genes lie on the genome; one value per gene."""
 
     chrom: NDArray[np.object_]
     """Chromosome names of the genome, str."""
@@ -173,14 +173,14 @@ def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype:
         elif field == "halflife":
             message += f": one column each for {', '.join(HALFLIFE_FEATURES)}"
         else:
-            message += "; write the file anew in this shape"
+            message += "; write the file again in this shape"
         raise DataError(message)
     if field == "promoter" and shape[1] == 0:
-        raise DataError(f"{path}: {name} has shape {shape}, so promoters of no bases; write the file anew")
+        raise DataError(f"{path}: {name} has shape {shape}, so promoters of no bases; write the file again")
     suitable = _is_text(dtype) if field == "gene_id" else dtype.kind in _KINDS[field]
     if not suitable:
         wanted = "text" if field == "gene_id" else "numbers"
-        raise DataError(f"{path}: {name} is of type {dtype}, but must hold {wanted}; write the field anew")
+        raise DataError(f"{path}: {name} is of type {dtype}, but must hold {wanted}; write the field again")
 
 
 def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArray[Any] | None) -> None:
@@ -232,7 +232,7 @@ def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
 
 
 def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDArray[Any], first: int) -> str:
-    """Say which value makes a promoter no one-hot.
+    """Say which value makes a promoter other than one-hot.
 
     Parameters
     ----------
@@ -266,6 +266,6 @@ def _looks_like_promoters(handle: Mapping[str, Any]) -> bool:
 
 
 def _is_text(dtype: np.dtype[Any]) -> bool:
-    # Strings of varying length are Python objects to numpy; the file format keeps their type beside it.
+    # Strings of varying length are Python objects to numpy; the file format keeps their type next to it.
     metadata: Mapping[str, Any] = dtype.metadata or {}
     return dtype.kind == "S" or (dtype.kind == "O" and metadata.get("vlen") in (str, bytes))

@@ -22,7 +22,7 @@ from raygenex.sequence import to_one_hot
 class PromoterWriter:
     """Write a promoter file chunk by chunk; a context manager that leaves a whole file or none.
 
-    Rows go to a temporary file beside the target, which is renamed when the block ends well and removed when it does
+    Rows go to a temporary file next to the target, which is renamed when the block ends well and removed when it does
     not. At most ``chunk_rows`` rows and the block being appended are held in memory.
 
     Parameters
@@ -30,7 +30,7 @@ class PromoterWriter:
     path
         The local file to write; its folder is made if needed.
     window
-        Bases a promoter; 0 writes a file without promoters.
+        Bases per promoter; 0 writes a file without promoters.
     chunk_rows
         Rows compressed together.
     overwrite

@@ -68,7 +68,7 @@ class Site:
 
 @dataclass(frozen=True)
 class SimulatedTruth:
-    """Everything about the genes but their bases; arrays of one value (or row) a gene."""
+    """Everything about the genes but their bases; arrays of one value (or row) per gene."""
 
     island: NDArray[np.float64]
     """Strength of the CpG island, 0 without one."""

@@ -1,4 +1,4 @@
-"""Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
+"""A new split of a data set: a file of its own and, if wanted, the promoter files that follow it."""
 
 from dataclasses import dataclass
 from pathlib import Path

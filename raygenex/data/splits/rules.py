@@ -55,7 +55,7 @@ def assign(genes: GeneWindows, config: Split) -> SplitTable:
 
     Returns
     -------
-    A row a gene, in the order of ``genes``. By the rule ``file``, genes that the file does not name have None.
+    A row per gene, in the order of ``genes``. By the rule ``file``, genes that the file does not name have None.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def groups_of(
         if split.column not in columns:
             known = ", ".join(columns) or "none"
             raise ConfigError(
-                f"split.column {split.column} is no column of the data (they have {known}): set split.table"
+                f"split.column {split.column} is not a column of the data (they have {known}): set split.table"
             )
         values = columns[split.column]
         return np.array([_group_name(value) for value in values], dtype=object)

@@ -164,7 +164,7 @@ def test_files_of_different_windows_are_refused(genome, write):
     with pytest.raises(DataError) as info:
         opened(genome, [one, other])
     sentence(info, one, other, "start at base -4 in", "at base -2 in")
-    with pytest.raises(DataError, match=r"the model reads 10 bases a promoter and .* has 8"):
+    with pytest.raises(DataError, match=r"the model reads 10 bases per promoter and .* has 8"):
         opened(genome, one, window=10)
 
 

@@ -96,7 +96,7 @@ def test_tables_may_have_ids_and_comments(read):
         ("chrom,pos,ref\n1,7,A\n", ["line 1", "lacks alt"]),
         (f"##x\n{COLUMNS}\n1\t7\trs1\tA\n", ["line 3 has 4 fields where 5 are needed"]),
         (f"{COLUMNS}\n1 7 rs1 A C\n", ["line 2 has 1 fields"]),
-        (f"{COLUMNS}\n1\tx7\trs1\tA\tC\n", ["line 2 has the position 'x7', which is no position"]),
+        (f"{COLUMNS}\n1\tx7\trs1\tA\tC\n", ["line 2 has the position 'x7', which is not a position"]),
         (f"{COLUMNS}\n1\t{9 * 10**20}\trs1\tA\tC\n", ["line 2 has the position '9000"]),
         (f"{COLUMNS}\n1\t-7\trs1\tA\tC\n", ["line 2 has the position '-7'"]),
         (f"{COLUMNS}\n1\t\N{SUPERSCRIPT TWO}\trs1\tA\tC\n", ["line 2 has the position"]),

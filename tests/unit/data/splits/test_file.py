@@ -93,7 +93,7 @@ def test_a_file_is_a_rule(tmp_path):
         ("gene_id\tsplit\nA\ttrain\nB\tvalidation\n", ("gene B", "'validation'", "train, valid or test")),
         ("gene_id\tsplit\nA\t\n", ("gene A", "''")),
         ("gene_id\tsplit\nA\ttrain\nA\ttest\n", ("gene A", "rows 1 and 2")),
-        ("# raygenex split 1\n# rule: {\ngene_id\tsplit\nA\ttrain\n", ("second line", "write the split anew")),
+        ("# raygenex split 1\n# rule: {\ngene_id\tsplit\nA\ttrain\n", ("second line", "write the split again")),
     ],
 )
 def test_files_that_are_no_split(tmp_path, sentence, content, names):

@@ -1,4 +1,4 @@
-"""Splitting a data set anew."""
+"""A new split of a data set."""
 
 import h5py
 import numpy as np
