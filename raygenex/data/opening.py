@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,17 +83,18 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
         ``both_labels`` asks for.
     """
     assert set(needed) <= set(SPLITS), needed
-    found: dict[str, list[PromoterFile]] = {}
+    files: dict[str, tuple[PromoterFile, ...]] = {}
     for name in needed:
         if not data.split(name):
             raise DataError(f"data.{name} is not set: name its HDF5 files, as in `-o data.{name}={name}.h5`")
-        found[name] = [inspect(path) for path in locate(data.split(name), f"data.{name}")]
-    window = _common_window(data, [file for files in found.values() for file in files])
-    _check_one_scale([file for files in found.values() for file in files])
-    splits = {}
-    for name, files in found.items():
-        tables = tuple(read_table(file) for file in files)
-        splits[name] = SplitData(name, tuple(files), tables, window, sum(file.rows for file in files))
+        files[name] = tuple(inspect(path) for path in locate(data.split(name), f"data.{name}"))
+    every = list(chain.from_iterable(files.values()))
+    window = _common_window(data, every)
+    _check_one_scale(every)
+    splits = {
+        name: SplitData(name, its, tuple(map(read_table, its)), window, sum(file.rows for file in its))
+        for name, its in files.items()
+    }
     _check_no_leak(splits)
     for name in ("train", "valid") if both_labels else ():
         if name in splits and len(classes := np.unique(splits[name].label)) == 1:
@@ -151,9 +153,8 @@ def _check_no_leak(splits: dict[str, SplitData]) -> None:
 
 def locations(split: SplitData) -> Locations | None:
     """Read where the genes of a split lie; None if not every file says it."""
-    found = [read_locations(file) for file in split.files]
-    known = [places for places in found if places is not None]
-    if len(known) < len(found):
+    known = [places for file in split.files if (places := read_locations(file)) is not None]
+    if len(known) < len(split.files):
         return None
     strands = [places.strand for places in known if places.strand is not None]
     return Locations(

@@ -120,11 +120,11 @@ def sentence(report: LeakageReport, config: CheckConfig) -> str:
     pair = max(report.pairs, key=lambda pair: pair.any.share)
     leaks = [(text, getattr(pair, kind)) for kind, text in LEAKS.items()]
     leaks = [(text, leak) for text, leak in leaks if leak is not None and leak.genes]
-    found = ", ".join(f"{leak.genes:,} by {text}" for text, leak in leaks)
+    kinds = ", ".join(f"{leak.genes:,} by {text}" for text, leak in leaks)
     such = "".join(f", such as {leak.examples[0].gene} from {leak.examples[0].partner}" for _, leak in leaks[:1])
     return (
         f"{pair.any.genes:,} of the {pair.genes:,} genes of {pair.second} ({pair.any.share:.1%}) leak from "
-        f"{pair.first} ({found}{such}), and check.max_leaked is {config.max_leaked:.1%}: split by chromosome or by "
+        f"{pair.first} ({kinds}{such}), and check.max_leaked is {config.max_leaked:.1%}: split by chromosome or by "
         "similarity with `raygenex data split`, or raise check.max_leaked"
     )
 
@@ -165,8 +165,8 @@ def _compare(
     partners["overlapping"], partners["neighbouring"] = _close(first, second, config.neighbours)
     if first.promoter_sketch is not None and second.promoter_sketch is not None:
         partners["near_duplicate"] = best_partners(second.promoter_sketch, first.promoter_sketch, config.promoter)
-    found = [part[0] >= 0 for kind in LEAKS if (part := partners[kind]) is not None]
-    leaking = int(np.logical_or.reduce(found).sum())
+    leaked = [part[0] >= 0 for kind in LEAKS if (part := partners[kind]) is not None]
+    leaking = int(np.logical_or.reduce(leaked).sum())
     count = len(second.gene_id)
     leaks = {kind: _leak(first, second, part, kind == "neighbouring") for kind, part in partners.items()}
     return PairLeaks(first_name, second_name, count, **leaks, any=Leak(leaking, leaking / count))

@@ -65,13 +65,13 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
     return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
 
 
-def leak_genes(split: SplitData, found: Scan) -> GeneWindows:
+def leak_genes(split: SplitData, scanned: Scan) -> GeneWindows:
     """Return what the search for leaks needs of a split and its scan."""
     places = locations(split)
     return GeneWindows(
         split.gene_id,
         **({} if places is None else places.columns()),
         window=window_offsets(split),
-        digests=found.digests,
-        promoter_sketch=found.sketches,
+        digests=scanned.digests,
+        promoter_sketch=scanned.sketches,
     )

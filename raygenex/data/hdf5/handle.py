@@ -110,7 +110,7 @@ def reading(path: str, rows: tuple[int, int] | None = None, text: str | None = N
 def _raise_of_disk(error: Exception, path: str) -> None:
     """Raise what HDF5 says of a disk as the system's own error."""
     number = system_error(error)
-    if found := _NUMBERED.search(str(error)):
-        number = int(found[1])
+    if quoted := _NUMBERED.search(str(error)):
+        number = int(quoted[1])
     if number in DISK_ERRORS:
         raise OSError(number, os.strerror(number), path) from error

@@ -214,16 +214,18 @@ def iter_rows(
 
 
 def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bool:
-    found = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
-    if not found:
+    present = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
+    if not present:
         return False
     # Without promoters nothing depends on the strand, and published tables leave it out.
     needed = [name for name in LOCATION_FIELDS if strands or name != "strand" or "strand" in handle]
-    if missing := [name for name in needed if name not in found]:
-        raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
-    for name in found:
+    if missing := [name for name in needed if name not in present]:
+        raise DataError(
+            f"{path} has {present[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand"
+        )
+    for name in present:
         refuse_foreign(handle, path, name)
-    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
+    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in present if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
         raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields again")
     return True

@@ -136,9 +136,9 @@ def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> di
     """
     fields = {}
     for field, names in ACCEPTED_NAMES.items():
-        found = next((name for name in names if getattr(handle.get(name), "shape", None) is not None), None)
-        if found is not None:
-            fields[field] = found
+        stored = next((name for name in names if getattr(handle.get(name), "shape", None) is not None), None)
+        if stored is not None:
+            fields[field] = stored
         elif field == PROMOTER and not _looks_like_promoters(handle):
             continue
         elif field != "label" or require_label:

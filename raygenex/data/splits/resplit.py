@@ -97,13 +97,13 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
 
 
 def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> GeneWindows:
-    found = list(splits.values())
-    gene_id = np.concatenate([split.gene_id for split in found])
-    offsets = {window_offsets(split) for split in found}
+    opened = list(splits.values())
+    gene_id = np.concatenate([split.gene_id for split in opened])
+    offsets = {window_offsets(split) for split in opened}
     sketches = None
     if isinstance(config.split, SimilaritySplit):
         with progress("comparing promoters", len(gene_id)) as advance:
-            scans = [scan(split, lambda rows: advance(rows, "")) for split in found]
+            scans = [scan(split, lambda rows: advance(rows, "")) for split in opened]
             sketches = np.concatenate([one.sketches for one in scans if one.sketches is not None])
     group = None
     if isinstance(config.split, GroupSplit):
@@ -160,13 +160,13 @@ def _write(
 
 def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
     """Return the optional columns that every file has, by their name in it, over all genes in their order."""
-    found: list[dict[str, NDArray[Any]]] = []
+    by_split: list[dict[str, NDArray[Any]]] = []
     for split in splits.values():
         places = locations(split)
         extra = {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()}
-        found.append(({} if places is None else places.columns()) | extra)
-    names = [name for name in found[0] if all(name in columns for columns in found)]
-    return {name: np.concatenate([columns[name] for columns in found]) for name in names}
+        by_split.append(({} if places is None else places.columns()) | extra)
+    names = [name for name in by_split[0] if all(name in columns for columns in by_split)]
+    return {name: np.concatenate([columns[name] for columns in by_split]) for name in names}
 
 
 def _check_writable(folder: Path) -> None:
