@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data import windows
 from raygenex.data.genome_index import find_index, quiet, read_lengths
+from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 from raygenex.files.lines import unreadable
 from raygenex.files.locate import is_url, local_copy
@@ -161,23 +161,13 @@ class GenomeReader:
         DataError
             As from `fetch`.
         """
-        low, high = window_bounds(tss, strand, first, stop)
+        assert first < stop, (first, stop)
+        low, high = map(int, window_bounds(tss, strand, first, stop))
         start, end = max(low, 0), min(high, self._genome.lengths[chrom])
         bases = np.full(high - low, UNKNOWN, dtype=np.uint8)
         if start < end:
             bases[start - low : end - low] = self.fetch(chrom, start, end)
         return bases if strand == "+" else reverse_complement(bases)
-
-
-def window_bounds(tss: int, strand: str, first: int, stop: int) -> tuple[int, int]:
-    """Return where one window lies, as `raygenex.data.windows.window_bounds` does for many.
-
-    The bounds may leave the chromosome. Parameters are those of `GenomeReader.window`.
-    """
-    assert strand in ("+", "-"), strand
-    assert first < stop, (first, stop)
-    low, high = windows.window_bounds(np.asarray(tss), np.asarray(strand, dtype=object), first, stop)
-    return int(low), int(high)
 
 
 def _is_dna(letter: str) -> bool:

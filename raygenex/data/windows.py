@@ -50,22 +50,22 @@ def chromosome_keys(chrom: NDArray[np.object_]) -> NDArray[np.int64]:
 
 
 def window_bounds(
-    tss: NDArray[np.int64], strand: NDArray[np.object_], first: int, stop: int
+    tss: NDArray[np.int64] | int, strand: NDArray[np.object_] | str, first: int, stop: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where windows begin and end on their chromosomes.
+    """Return where windows begin and end, on their chromosomes or outside.
 
     Parameters
     ----------
     tss
-        From 1, shape ``(n,)``.
+        From 1, shape ``(n,)`` or a single one.
     strand
-        ``+`` or ``-``, shape ``(n,)``; a window of ``-`` runs to the left.
+        ``+`` or ``-``, as many; a window of ``-`` runs to the left.
     first, stop
         First base and the one after the last, from the TSS, on the gene's strand.
 
     Returns
     -------
-    First base and the one after the last, from 0, shapes ``(n,)``.
+    First base and the one after the last, from 0, as many.
     """
-    left = np.where(strand == "-", tss - stop, tss - 1 + first)
+    left = np.where(np.asarray(strand) == "-", tss - stop, tss - 1 + first)
     return left, left + (stop - first)

@@ -12,9 +12,10 @@ from raygenex.config.data import BuildConfig
 from raygenex.data.build.candidates import Candidate
 from raygenex.data.build.halflife import scale_lengths
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
-from raygenex.data.genome import Genome, window_bounds
+from raygenex.data.genome import Genome
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
+from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {

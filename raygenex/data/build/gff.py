@@ -130,9 +130,9 @@ class FeatureFile:
         return Feature(chrom, kind, start, end, strand, attributes)
 
     def _values(self, text: str) -> list[str]:
-        if self.is_gtf or ", " in text:
-            return [text if self.is_gtf else unquote(text)]
-        return [unquote(value) for value in text.split(",")]
+        if self.is_gtf:
+            return [text]
+        return [unquote(value) for value in ([text] if ", " in text else text.split(","))]
 
     def _place(self, number: int, line: str) -> tuple[str, str, int, int, str]:
         """Return chromosome, type, start, end and strand of a line."""
