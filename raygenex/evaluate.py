@@ -22,6 +22,7 @@ from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import write_predictions
 from raygenex.stats.metrics import METRICS, Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.terminal.table import columns
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -49,13 +50,13 @@ class EvaluateResult:
 
     def text(self) -> str:
         """Return a table of metrics with their intervals."""
-        lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", ""]
-        lines.append(f"{'metric':<12}{'value':>8}   {'interval'}")
+        rows = [("metric", "value", " interval")]
         for name in METRICS:
-            interval = self.metrics[name]
-            lines.append(f"{name:<12}{interval.value:>8.4f}   {interval.low:.4f} to {interval.high:.4f}")
-        lines.append(f"{'calib. error':<12}{self.calibration_error:>8.4f}")
+            value, low, high = self.metrics[name]
+            rows.append((name, f"{value:.4f}", f" {low:.4f} to {high:.4f}"))
+        rows.append(("calib. error", f"{self.calibration_error:.4f}", ""))
         (tn, fp), (fn, tp) = self.confusion
+        lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", "", *columns(rows, "<><")]
         lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
         lines.append(f"figures and predictions: {short_path(self.folder)}")
         return "\n".join(lines)
