@@ -218,9 +218,10 @@ def test_autocast_keeps_the_long_filter_in_float32(model):
 
 
 def test_kept_spectra_are_neither_saved_nor_copied(model, evaluations):
-    names = set(model.state_dict())
+    names, size = set(model.state_dict()), len(pickle.dumps(model))
     embed(model, bases(1, 100))
     assert set(model.state_dict()) == names
+    assert len(pickle.dumps(model)) == size
     filters = len(evaluations)
     assert filters
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
