@@ -14,9 +14,7 @@ import pytest
 from toy_genome import GTF, write_toy_genome
 from toy_models import columns, save_toy, sentence, small_config
 from toy_variants import REFERENCE, logit_of, save_toy_model, write_genes
-from typer.testing import CliRunner
 
-from raygenex.cli.main import app
 from raygenex.config.load import parse_config
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.hdf5.write import PromoterWriter
@@ -447,29 +445,30 @@ def test_what_is_missing_is_said(toy):
 # The command line
 
 
-def test_the_command(toy):
+def test_the_command(toy, raygenex):
     import yaml
 
     path = toy.folder / "run.yaml"
     path.write_text(yaml.safe_dump({"output": toy.paths["output"], "variants": {"genome": toy.paths["genome"]}}))
     words = ["variants", toy.paths["model"], str(path), toy.write(vcf()), "--output", str(toy.folder / "out.tsv")]
     words += ["-o", f"variants.genes={toy.paths['genes']}"]
-    found = CliRunner().invoke(app, [*words, "--dry-run"])
-    assert found.exit_code == 0, found.output
-    assert "bases -4 to +3 from the TSS, in" in found.output
+    code, out, _ = raygenex(*words, "--dry-run")
+    assert code == 0
+    assert "bases -4 to +3 from the TSS, in" in out
     assert not (toy.folder / "out.tsv").exists()
-    found = CliRunner().invoke(app, [*words, "--json"])
-    assert found.exit_code == 0, found.output
-    values = json.loads(found.stdout.strip().splitlines()[-1])
+    code, out, _ = raygenex(*words, "--json")
+    assert code == 0
+    values = json.loads(out.strip().splitlines()[-1])
     assert (values["effects"], values["outside"], values["skipped"]["no ALT"]) == (18, 1, 2)
     assert (values["window"], values["window_first"], values["window_first_assumed"]) == (8, -4, False)
-    found = CliRunner().invoke(app, [*words, "--force"])
-    assert found.exit_code == 0, found.output
-    assert "variants: 18 effects on 3 of 3 genes in" in found.output
-    assert "windows: bases -4 to +3 from the TSS\n" in found.output
-    assert "skipped: 8 alleles (2 no ALT, " in found.output
-    found = CliRunner().invoke(app, ["variants", toy.paths["model"], *words[1:]])
-    assert isinstance(found.exception, ConfigError)
+    code, out, _ = raygenex(*words, "--force")
+    assert code == 0
+    assert "variants: 18 effects on 3 of 3 genes in" in out
+    assert "windows: bases -4 to +3 from the TSS\n" in out
+    assert "skipped: 8 alleles (2 no ALT, " in out
+    code, _, err = raygenex("variants", toy.paths["model"], *words[1:])
+    assert code == ConfigError.exit_code
+    assert "is more than one model: give one" in err
 
 
 def test_an_assumed_window_is_said(toy):

@@ -6,7 +6,7 @@ import pytest
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Piece
 from raygenex.sequence import to_string
-from raygenex.variants import effects
+from raygenex.variants import scoring
 from raygenex.variants.effects import effect_columns
 from raygenex.variants.genes import ChromosomeNames, ScoredGenes
 from raygenex.variants.records import VariantRecord
@@ -112,7 +112,7 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
         scanner.scan(records, "here")
     parts = spool.close()
     model = Fake()
-    monkeypatch.setattr(effects, "Predictor", lambda *arguments: model)
+    monkeypatch.setattr(scoring, "Predictor", lambda *arguments: model)
     scorer = WindowScorer(str(tmp_path), str(fasta), "", "cpu", 7, None)
     found = {}
     for part in parts:
