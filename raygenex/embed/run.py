@@ -19,25 +19,24 @@ from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.make import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
+from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     OPEN_SHARDS,
-    Manifest,
+    StoreManifest,
     damaged_shards,
     list_shards,
     missing_ranges,
-    read_gene_ids,
     read_manifest,
     refuse_differences,
     remove_leftovers,
     settings_differences,
-    write_manifest,
-    write_shard,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.files.errors import disk_errors_told
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
+from raygenex.files.parts import write_manifest
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -120,12 +119,12 @@ def store_identity(
     splits: dict[str, SplitData],
     weights_sha256: str,
     d_model: int,
-) -> Manifest:
+) -> StoreManifest:
     """Return the manifest that a store for this configuration and data has."""
     from raygenex.embed.hyenadna.pooling import bin_count
 
     assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
-    return Manifest(
+    return StoreManifest(
         package_version=__version__,
         backbone=config.backbone.origin(),
         weights_sha256=weights_sha256,
@@ -214,7 +213,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)
 
 
-def _is_done(store: str, existing: Manifest, wanted: Manifest) -> bool:
+def _is_done(store: str, existing: StoreManifest, wanted: StoreManifest) -> bool:
     """Whether a store is whole, and all that is wanted is in it."""
     if not existing.complete or existing.backbone != wanted.backbone or existing.differences(wanted):
         return False

@@ -12,19 +12,19 @@ from raygenex.errors import CheckpointError
 from raygenex.explain.compute import SHARED, check_methods, method_settings
 from raygenex.explain.genes import Genes, open_explained
 from raygenex.explain.parts import (
-    MANIFEST,
+    PARTS,
     SCORES,
-    Manifest,
+    ExplanationManifest,
     MethodRecord,
     damaged_parts,
     folder_of,
     missing_ranges,
     read_manifest,
     refuse_differences,
-    remove_leftovers,
 )
 from raygenex.explain.results.motifs import known_motifs
 from raygenex.extras import require_packages
+from raygenex.files.parts import MANIFEST
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
@@ -39,7 +39,7 @@ class Job:
     info: CheckpointInfo
     genes: Genes
     folder: Path
-    manifest: Manifest
+    manifest: ExplanationManifest
     """As it would be in an empty folder."""
 
 
@@ -93,7 +93,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
         for name in (SCORES, *config.explain.methods)
     }
-    manifest = Manifest(
+    manifest = ExplanationManifest(
         package_version=__version__,
         checkpoint=name or str(checkpoint),
         checkpoint_sha256=checkpoint_sha256(checkpoint),
@@ -128,7 +128,7 @@ def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
     return Work(work.gaps | {name: [(0, job.genes.count)] for name in stale}), stale
 
 
-def _existing(job: Job) -> Manifest | None:
+def _existing(job: Job) -> ExplanationManifest | None:
     """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
     found = read_manifest(job.folder)
     if found is not None:
@@ -140,7 +140,7 @@ def _existing(job: Job) -> Manifest | None:
     return found
 
 
-def _stale(job: Job, existing: Manifest | None) -> list[str]:
+def _stale(job: Job, existing: ExplanationManifest | None) -> list[str]:
     """Return the methods whose parts were made by other settings."""
     if existing is None:
         return []
@@ -150,7 +150,7 @@ def _stale(job: Job, existing: Manifest | None) -> list[str]:
     ]
 
 
-def open_folder(job: Job, force: bool) -> Manifest:
+def open_folder(job: Job, force: bool) -> ExplanationManifest:
     """Return the manifest to go on with, of a folder from which everything of other settings is gone."""
     # A damaged manifest is replaced too when the user asks for it.
     existing = None if force else _existing(job)
@@ -176,15 +176,15 @@ def missing(job: Job, remove: bool) -> Work:
         folder = job.folder / name
         damaged = damaged_parts(folder)
         if remove:
-            remove_leftovers(folder)
+            PARTS.remove_leftovers(folder)
             for part in damaged:
                 logger.warning("%s is damaged: computing its genes again", part.path)
-                part.path.unlink()
+                Path(part.path).unlink()
         gaps[name] = missing_ranges(folder, job.genes.count, damaged)
     return Work(gaps)
 
 
-def leave_out_incomplete(job: Job, manifest: Manifest) -> None:
+def leave_out_incomplete(job: Job, manifest: ExplanationManifest) -> None:
     """Mark the methods that are not asked for now, were complete and lost parts, so that nothing is drawn of them."""
     for name, record in manifest.methods.items():
         if name in job.manifest.methods or not record.complete:

@@ -18,10 +18,11 @@ from raygenex.explain.actors import Explainer
 from raygenex.explain.genes import donors_of
 from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_folder, prepare
 from raygenex.explain.mlflow_run import ExplainTrack
-from raygenex.explain.parts import SCORES, Manifest, MethodRecord, read_parts, write_manifest
+from raygenex.explain.parts import SCORES, ExplanationManifest, MethodRecord, read_parts
 from raygenex.explain.results.derive import derive, derived_key
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
+from raygenex.files.parts import write_manifest
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def _shown(record: MethodRecord) -> dict[str, Any]:
     return record.model_dump(include={"genes", "seconds", "largest_delta", "unconverged"}, exclude_none=True)
 
 
-def _compute(config: RunConfig, job: Job, manifest: Manifest, work: Work) -> None:
+def _compute(config: RunConfig, job: Job, manifest: ExplanationManifest, work: Work) -> None:
     """Let the actors compute and write what is missing."""
     import ray.data
 
@@ -181,7 +182,7 @@ def _permutations(job: Job, work: Work, wanted: int) -> int:
 
 
 def _recorder(
-    folder: Path, manifest: Manifest, shown: Callable[[int, str], None]
+    folder: Path, manifest: ExplanationManifest, shown: Callable[[int, str], None]
 ) -> Callable[[dict[str, NDArray[Any]]], None]:
     """Return a call that takes what an actor reports into the manifest and the bar."""
 
@@ -196,7 +197,7 @@ def _recorder(
     return record
 
 
-def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
+def _finish(config: RunConfig, job: Job, manifest: ExplanationManifest) -> None:
     """Check every method's parts against the genes, and sum up how well it did.
 
     Raises

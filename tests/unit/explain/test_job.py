@@ -13,9 +13,10 @@ from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.explain import parts
 from raygenex.explain.job import Work, grid, leave_out_incomplete, missing, open_folder, plan, prepare
-from raygenex.explain.parts import SCORES, Manifest, folder_of, write_manifest, write_part
+from raygenex.explain.parts import SCORES, ExplanationManifest, folder_of, write_part
 from raygenex.explain.results.derive import derived_key
 from raygenex.explain.results.meme import write_meme
+from raygenex.files.parts import write_manifest
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 20, 7
@@ -188,7 +189,7 @@ def test_a_model_without_half_life_features_has_no_method_for_them(make, tmp_pat
 def test_tables_depend_on_what_they_show(make):
     def key(config, **values):
         manifest = ready(config).manifest.model_dump() | values
-        return derived_key(config, Manifest.model_validate(manifest))
+        return derived_key(config, ExplanationManifest.model_validate(manifest))
 
     first = key(make())
     assert key(make(), derived="x", summary={}, checkpoint="/moved") == first
