@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from raygenex.errors import ClusterError, ConfigError
+from raygenex.errors import ClusterError, ConfigError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -130,8 +130,3 @@ def _check_version(address: str, theirs: str | None) -> None:
         )
     if theirs != ray.__version__:
         logger.warning("the cluster runs Ray %s, and Ray %s is here: both should be the same", theirs, ray.__version__)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,11 +14,10 @@ from typing import Any
 import yaml
 
 import raygenex
-from raygenex.cluster.dashboard import first_line
 from raygenex.cluster.job_log import MARKER, LogSplitter, follow
 from raygenex.cluster.remote_paths import refuse_local_paths
 from raygenex.config.run import RunConfig
-from raygenex.errors import ClusterError, ConfigError
+from raygenex.errors import ClusterError, ConfigError, first_line
 from raygenex.redact import redact
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

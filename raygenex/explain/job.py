@@ -23,7 +23,7 @@ from raygenex.explain.parts import (
     refuse_differences,
 )
 from raygenex.explain.results.motifs import known_motifs
-from raygenex.extras import require_packages
+from raygenex.extras import check_installed
 from raygenex.files.parts import MANIFEST
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
@@ -110,6 +110,20 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         methods=methods,
     )
     return Job(checkpoint, info, genes, folder_of(config), manifest)
+
+
+def require_packages(motifs: bool) -> None:
+    """Check that what draws the results is installed, with ``motifs`` what discovers them too.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing.
+    """
+    drawing = {"umap": "umap-learn", "plotly": "plotly", "logomaker": "logomaker"}
+    check_installed(drawing, "explain", "explaining a model")
+    if motifs:
+        check_installed({"modiscolite": "modisco-lite", "memelite": "memelite"}, "motifs", "discovering motifs")
 
 
 def plan(job: Job, force: bool) -> tuple[Work, list[str]]:

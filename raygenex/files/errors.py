@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import UnsupportedOperation
 
-from raygenex.errors import FileError, RaygenexError
+from raygenex.errors import FileError, RaygenexError, first_line
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -36,7 +36,7 @@ def file_error(error: Exception) -> FileError | None:
     path = getattr(error, "filename", None) or "a file"
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
+    reason = os.strerror(number) if number else first_line(error)
     advice = "check the path, its rights and the disk"
     if number in _FULL:
         advice = "make room there, or use another disk, and run the same command again"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raygenex.errors import ConfigError
+from raygenex.extras import require
 
 if TYPE_CHECKING:
     import xgboost
@@ -20,13 +20,7 @@ def import_xgboost() -> Any:
     ConfigError
         If it is not installed.
     """
-    try:
-        import xgboost
-    except ImportError:
-        raise ConfigError(
-            "this kind of model needs the package xgboost: install it with `pip install 'raygenex[boosted]'`"
-        ) from None
-    return xgboost
+    return require("xgboost", "xgboost", "boosted", "this kind of model")
 
 
 class Booster(nn.Module):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.config.run import RunConfig
-from raygenex.errors import TrackingAway, TrackingError
+from raygenex.errors import TrackingAway, TrackingError, first_line
 from raygenex.files.lock import probe
 from raygenex.redact import redact, redact_values
 from raygenex.tracking.outbox import Outbox
@@ -71,7 +71,7 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         if _may_pass(error):
             # The libraries wrap one another's messages; the innermost, at the end, is the reason.
             reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])

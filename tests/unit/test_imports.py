@@ -44,8 +44,9 @@ def test_models_know_no_files(path):
     assert calls(path).isdisjoint({"open", "read_text", "write_text", "load", "save", "save_file", "load_file"})
 
 
-def test_nothing_is_imported_by_a_string():
-    paths = sorted(PACKAGE.rglob("*.py"))
+def test_nothing_is_imported_by_a_string_but_optional_packages():
+    # Their full names are in the calls of `extras.require`, and nothing of raygenex is imported so.
+    paths = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "extras.py"})
     assert len(paths) > 200
     assert not [path for path in paths if calls(path) & {"__import__", "import_module"}]
 

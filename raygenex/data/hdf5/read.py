@@ -40,7 +40,7 @@ from raygenex.data.hdf5.schema import (
     find_fields,
     one_hot_problem,
 )
-from raygenex.errors import DataError, RaygenexError
+from raygenex.errors import DataError, RaygenexError, first_line
 from raygenex.files.errors import DISK_ERRORS, system_error
 from raygenex.files.locate import is_url, local_copy
 
@@ -368,8 +368,7 @@ def _damage_told(path: str) -> Iterator[None]:
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
         _raise_of_disk(error, path)
         # What is wrong inside a file, h5py says by nearly any class.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
+        raise DataError(f"{path} is damaged, or no promoter file ({first_line(error)}); write it anew") from None
 
 
 def _raise_of_disk(error: Exception, path: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raygenex.errors import ConfigError
 from raygenex.explain.methods.logit import LogitFunction
+from raygenex.extras import require
 from raygenex.models.cnn import Cnn
 
 
@@ -48,12 +49,7 @@ def require_deeplift(function: LogitFunction) -> None:
             "the products and Fourier transforms of HyenaDNA" if function.embeds else f"the gates of a {function.kind}"
         )
         raise ConfigError(f"deeplift has no rule for {what}: use method integrated_gradients")
-    try:
-        import captum.attr  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            "method deeplift needs the package captum: install it with `pip install raygenex[explain]`"
-        ) from None
+    require("captum.attr", "captum", "explain", "method deeplift")
 
 
 def deeplift(

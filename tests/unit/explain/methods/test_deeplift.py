@@ -1,4 +1,4 @@
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -82,14 +82,7 @@ def test_models_without_rules_are_refused(make, words, tmp_path):
 
 
 def test_without_captum_the_extra_is_named(tmp_path, monkeypatch):
-    plain = builtins.__import__
-
-    def without(name, *arguments, **named):
-        if name.startswith("captum"):
-            raise ImportError(name)
-        return plain(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
     codes, halflife = draw_genes()
     with pytest.raises(ConfigError) as info:
         deeplift(bases_function(tmp_path / "a"), codes, halflife, unknown(codes))
