@@ -21,7 +21,7 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True)
-class Genes:
+class ExplainedGenes:
     """The genes of a split that are explained, numbered from 0 in the order of the split."""
 
     rows: PromoterRows
@@ -120,7 +120,7 @@ def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> ND
     return found
 
 
-def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
+def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     """Open the configured split for a model, labels not needed, and choose the genes.
 
     Raises
@@ -147,7 +147,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
     chosen = spread(rows.count, options.genes)
     halflife = np.concatenate([read_table(file).halflife for file in rows.files])[chosen]
     prints = [fingerprint(file.path) for file in rows.files]
-    return Genes(rows, chosen, halflife, prints, first, assumed)
+    return ExplainedGenes(rows, chosen, halflife, prints, first, assumed)
 
 
 def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from raygenex import __version__
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError
-from raygenex.explain.compute import SHARED, check_methods, method_settings
-from raygenex.explain.genes import Genes, open_explained
+from raygenex.explain.genes import ExplainedGenes, open_explained
+from raygenex.explain.methods.needs import SHARED, check_methods, method_settings
 from raygenex.explain.parts import (
     PARTS,
     SCORES,
@@ -22,7 +22,7 @@ from raygenex.explain.parts import (
     read_manifest,
     refuse_differences,
 )
-from raygenex.explain.results.motifs import known_motifs
+from raygenex.explain.results.meme import read_meme
 from raygenex.extras import check_installed
 from raygenex.files.parts import MANIFEST
 from raygenex.predict.predictor import Predictor
@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class ExplainJob:
     """What an explanation is of, checked as far as it can be without a cluster."""
 
     checkpoint: Path
     info: CheckpointInfo
-    genes: Genes
+    genes: ExplainedGenes
     folder: Path
     manifest: ExplanationManifest
     """As it would be in an empty folder."""
@@ -51,7 +51,7 @@ class Work:
 
     @property
     def count(self) -> int:
-        """Genes times methods."""
+        """ExplainedGenes times methods."""
         return sum(stop - start for ranges in self.gaps.values() for start, stop in ranges)
 
     def pieces(self, rows_per_file: int) -> Iterator[tuple[str, int, int]]:
@@ -66,8 +66,8 @@ class Work:
             yield ",".join(methods), low, high
 
 
-def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
-    """Check everything that needs no cluster.
+def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJob:
+    """Check everything that needs neither a cluster nor the loaded model.
 
     Parameters
     ----------
@@ -80,13 +80,12 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         See `explain`.
     """
     checkpoint = Path(model).absolute()
-    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
-    predictor = Predictor(checkpoint)
-    info = predictor.info
-    check_methods(predictor, config.explain)
+    info = Predictor.describe(checkpoint)
+    check_methods(info, config.explain)
     # What tables and figures need is missed now, rather than when everything is computed.
     require_packages(config.explain.discover)
-    known_motifs(config.explain.motifs)
+    if config.explain.motifs is not None:
+        read_meme(config.explain.motifs)
     genes = open_explained(config, info)
     assert info.threshold is not None, "checked when loading"
     methods = {
@@ -109,7 +108,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         fingerprints=genes.fingerprints,
         methods=methods,
     )
-    return Job(checkpoint, info, genes, folder_of(config), manifest)
+    return ExplainJob(checkpoint, info, genes, folder_of(config), manifest)
 
 
 def require_packages(motifs: bool) -> None:
@@ -126,7 +125,7 @@ def require_packages(motifs: bool) -> None:
         check_installed({"modiscolite": "modisco-lite", "memelite": "memelite"}, "motifs", "discovering motifs")
 
 
-def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
+def plan(job: ExplainJob, force: bool) -> tuple[Work, list[str]]:
     """Return what `explain` would compute, and the methods that it would compute anew; nothing is written.
 
     Raises
@@ -142,7 +141,7 @@ def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
     return Work(work.gaps | {name: [(0, job.genes.count)] for name in stale}), stale
 
 
-def _existing(job: Job) -> ExplanationManifest | None:
+def _existing(job: ExplainJob) -> ExplanationManifest | None:
     """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
     found = read_manifest(job.folder)
     if found is not None:
@@ -154,7 +153,7 @@ def _existing(job: Job) -> ExplanationManifest | None:
     return found
 
 
-def _stale(job: Job, existing: ExplanationManifest | None) -> list[str]:
+def _stale(job: ExplainJob, existing: ExplanationManifest | None) -> list[str]:
     """Return the methods whose parts were made by other settings."""
     if existing is None:
         return []
@@ -164,7 +163,7 @@ def _stale(job: Job, existing: ExplanationManifest | None) -> list[str]:
     ]
 
 
-def open_folder(job: Job, force: bool) -> ExplanationManifest:
+def open_folder(job: ExplainJob, force: bool) -> ExplanationManifest:
     """Return the manifest to go on with, of a folder from which everything of other settings is gone."""
     # A damaged manifest is replaced too when the user asks for it.
     existing = None if force else _existing(job)
@@ -183,7 +182,7 @@ def open_folder(job: Job, force: bool) -> ExplanationManifest:
     return job.manifest.model_copy(update={"methods": methods, **summary})
 
 
-def missing(job: Job, remove: bool) -> Work:
+def missing(job: ExplainJob, remove: bool) -> Work:
     """Return what the folder lacks; with ``remove``, damaged parts are named and go."""
     gaps = {}
     for name in job.manifest.methods:
@@ -198,7 +197,7 @@ def missing(job: Job, remove: bool) -> Work:
     return Work(gaps)
 
 
-def leave_out_incomplete(job: Job, manifest: ExplanationManifest) -> None:
+def leave_out_incomplete(job: ExplainJob, manifest: ExplanationManifest) -> None:
     """Mark the methods that are not asked for now, were complete and lost parts, so that nothing is drawn of them."""
     for name, record in manifest.methods.items():
         if name in job.manifest.methods or not record.complete:

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
-from raygenex.data.source import UNCOUNTED_READS, to_dataset
 from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
 from raygenex.explain.genes import donors_of
-from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_folder, prepare
+from raygenex.explain.job import ExplainJob, Work, leave_out_incomplete, missing, open_folder, prepare
+from raygenex.explain.job import plan as plan_work
 from raygenex.explain.mlflow_run import ExplainTrack
 from raygenex.explain.parts import SCORES, ExplanationManifest, MethodRecord, read_parts
-from raygenex.explain.results.derive import derive, derived_key
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.parts import write_manifest
+from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,11 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
     ConfigError, DataError, CheckpointError
         If a method cannot be used with the model, or the data, the model or the folder cannot be used.
     """
+    from raygenex.explain.results.derive import derive, derived_key
+
     started = time.monotonic()
+    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
+    Predictor.check(model)
     job = prepare(config, model, name)
     track = ExplainTrack(config, job.manifest.checkpoint_sha256, job.folder)
     with exclusive(job.folder, "explaining"):
@@ -139,9 +143,11 @@ def _shown(record: MethodRecord) -> dict[str, Any]:
     return record.model_dump(include={"genes", "seconds", "largest_delta", "unconverged"}, exclude_none=True)
 
 
-def _compute(config: RunConfig, job: Job, manifest: ExplanationManifest, work: Work) -> None:
+def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, work: Work) -> None:
     """Let the actors compute and write what is missing."""
     import ray.data
+
+    from raygenex.data.source import UNCOUNTED_READS, to_dataset
 
     options = config.explain
     donors = donors_of(job.genes.halflife, _permutations(job, work, options.permutations), config.seed)
@@ -177,7 +183,7 @@ def _compute(config: RunConfig, job: Job, manifest: ExplanationManifest, work: W
             advance(batch)
 
 
-def _permutations(job: Job, work: Work, wanted: int) -> int:
+def _permutations(job: ExplainJob, work: Work, wanted: int) -> int:
     return wanted if work.gaps.get("halflife") and job.genes.labelled else 0
 
 
@@ -197,7 +203,7 @@ def _recorder(
     return record
 
 
-def _finish(config: RunConfig, job: Job, manifest: ExplanationManifest) -> None:
+def _finish(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest) -> None:
     """Check every method's parts against the genes, and sum up how well it did.
 
     Raises
@@ -233,10 +239,6 @@ def _finish(config: RunConfig, job: Job, manifest: ExplanationManifest) -> None:
 
 def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
     """Say which methods would be computed for how many genes, and what is there already."""
-    # Its model is loaded, and what loads one would keep the plans of other verbs waiting.
-    from raygenex.explain.job import plan as plan_work
-    from raygenex.explain.job import prepare
-
     job = prepare(config, checkpoint)
     work, stale = plan_work(job, force)
     genes, options = job.genes, config.explain

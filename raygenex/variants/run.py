@@ -27,7 +27,7 @@ from raygenex.variants.effects import WindowScorer, effect_columns
 from raygenex.variants.genes import Genes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
-from raygenex.variants.spool import Part, Spool, read_part
+from raygenex.variants.spool import Spool, SpooledPart, read_part
 from raygenex.variants.table import SUFFIXES, TableWriter
 
 _LOG = logging.getLogger(__name__)
@@ -234,7 +234,7 @@ def _spool(parent: Path, target: Path) -> Iterator[Path]:
 
 def _scan(
     config: RunConfig, opened: Opened, path: str, spool_folder: Path, skipped: Path
-) -> tuple[Counts, list[Part], list[int]]:
+) -> tuple[Counts, list[SpooledPart], list[int]]:
     """Put all effects on the disk; return what became of the alleles, the files, and the genes in their order."""
     options, genes = config.variants, opened.genes
     genes.save(spool_folder)
@@ -246,8 +246,8 @@ def _scan(
 
 
 def _scored(
-    config: RunConfig, opened: Opened, parts: list[Part], spool: Path, checkpoint: str
-) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+    config: RunConfig, opened: Opened, parts: list[SpooledPart], spool: Path, checkpoint: str
+) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Score all parts and yield each with its logits, in their order."""
     total = sum(part.rows for part in parts)
     if not total:
@@ -270,7 +270,7 @@ def _scored(
         yield from _by_part(parts, blocks, advance)
 
 
-def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
+def _on_ray(config: RunConfig, parts: list[SpooledPart], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
     # Loaded before Ray starts, which then silences its notes.
     import ray.data
 
@@ -296,7 +296,9 @@ def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> 
         yield from scored.iter_batches(batch_size=None, batch_format="numpy")
 
 
-def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+def _by_part(
+    parts: list[SpooledPart], blocks: Iterator[Columns], advance: Any
+) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Yield each part with its logits, however the rows, which come in order, are cut into blocks."""
     waiting = np.empty(0)
     number = 0
@@ -318,7 +320,7 @@ def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iter
 class _Effects:
     """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes a row."""
 
-    def __init__(self, opened: Opened, parts: list[Part], touched: list[int]) -> None:
+    def __init__(self, opened: Opened, parts: list[SpooledPart], touched: list[int]) -> None:
         self._opened = opened
         self._touched = len(touched)
         self._reference = np.full(len(opened.genes.gene_id), np.nan)
@@ -330,7 +332,7 @@ class _Effects:
         self.changed_calls = 0
         assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
 
-    def take(self, part: Part, logit: NDArray[np.float64], table: TableWriter) -> None:
+    def take(self, part: SpooledPart, logit: NDArray[np.float64], table: TableWriter) -> None:
         """Keep the logits of references, and write the effects of variants."""
         if part.first < self._touched:
             self._reference[read_part(part.path, ("gene",))["gene"]] = logit

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from importlinter.cli import lint_imports
+from toy_models import save_toy, small_config
 
 import raygenex
 from raygenex.data.hdf5.write import PromoterWriter
+from raygenex.train.checkpoint import InputInfo
 
 PACKAGE = Path(raygenex.__file__).parent
 CONTRACTS = PACKAGE.parent / "pyproject.toml"
@@ -64,7 +66,7 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "explain"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -76,8 +78,12 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
     options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
+    models = []
+    if verb == "explain":
+        models = [str(tmp_path / "model")]
+        save_toy(Path(models[0]), small_config(), InputInfo(kind="bases", length=60, channels=4, window=60))
     code = (
-        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
+        f"import sys\nsys.argv = {['raygenex', verb, *models, str(config), '--dry-run', *options]!r}\n"
         "from raygenex.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
         f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"

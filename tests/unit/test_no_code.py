@@ -258,7 +258,7 @@ def test_a_registered_model_with_a_loader_of_its_own(tmp_path, hostile):
 
 
 def test_an_explanation_cannot_name_folders_outside(tmp_path):
-    values = parts.Manifest(
+    values = parts.ExplanationManifest(
         **{"package_version": "1", "checkpoint": "a", "checkpoint_sha256": "a", "run_name": "a", "model_kind": "a"},
         **{"split": "valid", "genes": 1, "window": 4, "window_first": 0, "threshold": 0.5, "confidence": 0.9},
         fingerprints=[],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
 from raygenex.data.hdf5.read import fingerprint
-from raygenex.explain.genes import Genes
+from raygenex.explain.genes import ExplainedGenes
 from raygenex.explain.parts import SCORES, ExplanationManifest, column_names, read_parts
 from raygenex.explain.results.draw import draw_results
 from raygenex.explain.results.explained import Explained
@@ -67,7 +67,7 @@ def derived_key(config: RunConfig, manifest: ExplanationManifest) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
-def derive(config: RunConfig, folder: Path, genes: Genes, manifest: ExplanationManifest) -> dict[str, Any]:
+def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: ExplanationManifest) -> dict[str, Any]:
     """Write the tables and figures of every method that is complete.
 
     Returns
