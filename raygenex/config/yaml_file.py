@@ -1,4 +1,8 @@
-"""YAML of plain values: no tags of Python, no key twice, and no more values than a person writes."""
+"""YAML of plain values: no tags of Python, no key twice, and no more values than a person writes.
+
+The parser is PyYAML, of YAML 1.1. Under YAML 1.2, as ruamel.yaml reads it, ``1e-4`` would be a number and ``on`` text,
+and configurations that are there could mean something else.
+"""
 
 from collections.abc import Hashable
 from typing import Any

@@ -4,10 +4,12 @@ What is written aside is a neighbour of its target, ``.NAME.xxxxxxxx.aside``, lo
 file itself, a folder by the empty file ``.NAME.xxxxxxxx.aside.lock`` beside it, since network file systems lock folders
 on one machine only, or not at all. The lock ends with the process and those that it forked, however they end, so what a
 killed process left is told from what is being written: the next one that writes the same target removes it.
+
+The lock is flock(2) itself. `filelock.lock_descriptor` takes the same one, but cannot tell a lock that another process
+holds from EACCES, by which some servers say that they lock nothing: nothing could be written there.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -128,6 +130,11 @@ def _made(path: Path, target: Path) -> Iterator[bool]:
 
 def _lock(handle: int) -> None:
     """Lock an open file; a BlockingIOError says that another process has done so."""
+    try:
+        import fcntl
+    except ImportError:
+        # A system without flock(2), such as Windows, is one more that locks nothing.
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -1,6 +1,8 @@
 """Finding data files: local paths, globs and fsspec URLs, and a local copy of what is remote.
 
-HDF5 needs a real file, so a remote one is downloaded whole into a cache folder before it is opened.
+HDF5 needs a real file, so a remote one is downloaded whole into a cache folder before it is opened. fsspec's own
+cache, ``filecache``, downloads to the final name and replaces a file that changed: other processes would read half of
+one, or another one than they began with.
 """
 
 import glob

@@ -1,4 +1,8 @@
-"""Calls to MLflow that wait in a queue while it is away, so that no work ever waits for them."""
+"""Calls to MLflow that wait in a queue while it is away, so that no work ever waits for them.
+
+The thread is a daemon and the queue can be looked at: a ``ThreadPoolExecutor`` would keep the process from ending while
+an abandoned call hangs, and would not say what it still holds.
+"""
 
 import contextlib
 import logging
