@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.files.errors import disk_errors_told
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
-from raygenex.files.parts import write_manifest
+from raygenex.files.parts import cut, write_manifest
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -248,7 +247,7 @@ def _embed_gaps(
         tables[name].piece(low, high)
         for name, ranges in gaps.items()
         for start, stop in ranges
-        for low, high in _grid(start, stop, options.rows_per_file)
+        for low, high in cut(start, stop, options.rows_per_file)
     ]
     sample = next(iter(tables.values())).piece(0, 1)
     request = Request(
@@ -270,14 +269,6 @@ def _embed_gaps(
         )
         for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
             advance(int(batch["rows"].sum()), "")
-
-
-def _grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut a range at multiples of ``step``, so that shards keep their names whatever was missing."""
-    while start < stop:
-        end = min((start // step + 1) * step, stop)
-        yield start, end
-        start = end
 
 
 def _verify(store: str, splits: dict[str, SplitData]) -> None:

@@ -24,7 +24,7 @@ from raygenex.explain.parts import (
 )
 from raygenex.explain.results.meme import read_meme
 from raygenex.extras import check_installed
-from raygenex.files.parts import MANIFEST
+from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
@@ -60,7 +60,7 @@ class Work:
         for method, ranges in self.gaps.items():
             group = SHARED[0] if method in SHARED else method
             for start, stop in ranges:
-                for low, high in grid(start, stop, rows_per_file):
+                for low, high in cut(start, stop, rows_per_file):
                     seen.setdefault((group, low, high), []).append(method)
         for (_, low, high), methods in seen.items():
             yield ",".join(methods), low, high
@@ -215,11 +215,3 @@ def leave_out_incomplete(job: ExplainJob, manifest: ExplanationManifest) -> None
                 job.genes.count,
                 name,
             )
-
-
-def grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut a range at multiples of ``step``, so that parts keep their names whatever was missing."""
-    while start < stop:
-        end = min((start // step + 1) * step, stop)
-        yield start, end
-        start = end

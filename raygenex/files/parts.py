@@ -7,7 +7,7 @@ aside and renamed, so a part is whole or absent; which rows are done is read fro
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -74,6 +74,14 @@ def gaps(parts: Iterable[Part], count: int) -> list[tuple[int, int]]:
     if reached < count:
         ranges.append((reached, count))
     return ranges
+
+
+def cut(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut a range at multiples of ``step``, so that parts keep their names whatever was missing."""
+    while start < stop:
+        end = min((start // step + 1) * step, stop)
+        yield start, end
+        start = end
 
 
 def read_manifest(kind: type[Manifest], folder: Path, what: str, upgrade: str, repair: str) -> Manifest | None:

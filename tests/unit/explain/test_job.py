@@ -12,7 +12,7 @@ from raygenex.cli.options import Printed
 from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.explain import parts
-from raygenex.explain.job import Work, grid, leave_out_incomplete, missing, open_folder, plan, prepare
+from raygenex.explain.job import Work, leave_out_incomplete, missing, open_folder, plan, prepare
 from raygenex.explain.parts import SCORES, ExplanationManifest, folder_of, write_part
 from raygenex.explain.results.derive import derived_key
 from raygenex.explain.results.meme import write_meme
@@ -77,7 +77,6 @@ def test_methods_that_share_a_gradient_share_a_piece(make):
 
 
 def test_pieces_end_at_multiples():
-    assert list(grid(2, 8, 3)) == [(2, 3), (3, 6), (6, 8)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from raygenex.files.parts import (
     Part,
     PartNames,
     changed_fields,
+    cut,
     gaps,
     read_manifest,
     write_manifest,
@@ -40,6 +41,11 @@ def test_gaps_are_what_no_part_holds():
     assert gaps(parts, 10) == [(0, 2), (4, 7), (8, 10)]
     assert gaps(parts, 8) == [(0, 2), (4, 7)]
     assert gaps([], 0) == []
+
+
+def test_ranges_are_cut_where_an_undisturbed_job_cuts_them():
+    assert list(cut(2, 8, 3)) == [(2, 3), (3, 6), (6, 8)]
+    assert list(cut(3, 3, 3)) == []
 
 
 def test_unfinished_parts_are_removed_and_other_files_are_not(tmp_path):
