@@ -76,9 +76,6 @@ def test_methods_that_share_a_gradient_share_a_piece(make):
     ]
 
 
-def test_pieces_end_at_multiples():
-
-
 @pytest.mark.parametrize(
     ("changed", "stale"),
     [
