@@ -28,7 +28,7 @@ READ_CPUS = 0.25
 GROW_POLL_S = 1.0
 # How often to look whether nodes are gone.
 WATCH_S = 5.0
-# How long a start of workers waits for their room before it is tried anew.
+# How long a start of workers waits for their room before it is tried again.
 START_S = 30
 # How long a cluster may take to accept a connection.
 PROBE_S = 10.0

@@ -88,9 +88,9 @@ def _shard_file(shard: Part) -> Iterator[pq.ParquetFile]:
     """Open a shard and turn what is wrong with it into one sentence; what keeps it from being read is not that."""
     try:
         with pq.ParquetFile(shard.path, memory_map=True, page_checksum_verification=True) as file:
-            held = file.metadata.num_rows
-            if held != shard.stop - shard.start:
-                raise CheckpointError(f"{shard.path} holds {held} rows, not {shard.stop - shard.start}: remove it")
+            count = file.metadata.num_rows
+            if count != shard.stop - shard.start:
+                raise CheckpointError(f"{shard.path} holds {count} rows, not {shard.stop - shard.start}: remove it")
             _check_columns(shard, file.schema_arrow)
             yield file
     except (RaygenexError, MemoryError, pa.ArrowCancelled):

@@ -155,7 +155,7 @@ class EmbeddingRows:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a gene in memory."""
+        """Bytes per gene, in memory."""
         return self.shape[0] * self.shape[1] * self.itemsize + 8 * 4 + 48
 
     def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:

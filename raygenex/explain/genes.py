@@ -128,7 +128,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     ConfigError
         If the split is not configured, or ``explain.region`` does not lie in the window.
     DataError
-        If a file breaks the schema, a gene stands in two files, or the window is not the model's.
+        If a file breaks the schema, a gene is in two files, or the window is not the model's.
     """
     options = config.explain
     key = f"data.{options.split}"

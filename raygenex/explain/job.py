@@ -126,7 +126,7 @@ def require_packages(motifs: bool) -> None:
 
 
 def plan(job: ExplainJob, force: bool) -> tuple[Work, list[str]]:
-    """Return what `explain` would compute, and the methods that it would compute anew; nothing is written.
+    """Return what `explain` would compute, and the methods that it would compute again; nothing is written.
 
     Raises
     ------
@@ -143,14 +143,14 @@ def plan(job: ExplainJob, force: bool) -> tuple[Work, list[str]]:
 
 def _existing(job: ExplainJob) -> ExplanationManifest | None:
     """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
-    found = read_manifest(job.folder)
-    if found is not None:
-        refuse_differences(job.folder, found.differences(job.manifest))
+    manifest = read_manifest(job.folder)
+    if manifest is not None:
+        refuse_differences(job.folder, manifest.differences(job.manifest))
     elif next(job.folder.glob("*/part-*.npz"), None) is not None:
         raise CheckpointError(
             f"{job.folder} holds parts, and no {MANIFEST} that says what they are of: pass --force to replace them"
         )
-    return found
+    return manifest
 
 
 def _stale(job: ExplainJob, existing: ExplanationManifest | None) -> list[str]:

@@ -24,7 +24,7 @@ from raygenex.files.whole import whole_file
 
 PARTS = PartNames("part", "npz")
 SCORES = "scores"
-"""The folder of what every method stands beside: scores, labels and the output of the first dense layer."""
+"""The folder of what goes with every method: scores, labels and the output of the first dense layer."""
 # What a damaged zip file raises, beside errors of values and of files.
 _UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 # Names that become folders: none of them leads out of the folder of the explanation.
@@ -135,14 +135,14 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
     start
         Number of the first gene among those that are explained, from 0.
     columns
-        Arrays with one entry a gene, among them ``gene_id``.
+        Arrays with one entry per gene, among them ``gene_id``.
 
     Returns
     -------
     The part's path.
     """
     count = len(columns["gene_id"])
-    assert all(len(column) == count for column in columns.values()), "one entry a gene in every column"
+    assert all(len(column) == count for column in columns.values()), "one entry per gene in every column"
     folder.mkdir(parents=True, exist_ok=True)
     path = PARTS.path(folder, start, start + count)
     values = {name: _plain(column) for name, column in columns.items()}

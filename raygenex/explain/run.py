@@ -216,14 +216,14 @@ def _finish(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest) -
         raise DataError(f"the parts in {job.folder / SCORES} are of other genes than the data: pass --force")
     for name in job.manifest.methods:
         record = manifest.methods[name]
-        found = read_parts(job.folder / name, job.genes.count, ("gene_id", "delta", "converged"))
-        if not np.array_equal(found["gene_id"], expected["gene_id"]):
+        columns = read_parts(job.folder / name, job.genes.count, ("gene_id", "delta", "converged"))
+        if not np.array_equal(columns["gene_id"], expected["gene_id"]):
             raise DataError(f"the parts in {job.folder / name} are of other genes than the scores: pass --force")
         record.complete, record.genes = True, job.genes.count
-        if "delta" in found:
-            record.largest_delta = float(np.abs(found["delta"]).max())
-        if "converged" in found:
-            record.unconverged = int((~found["converged"]).sum())
+        if "delta" in columns:
+            record.largest_delta = float(np.abs(columns["delta"]).max())
+        if "converged" in columns:
+            record.unconverged = int((~columns["converged"]).sum())
             if record.unconverged:
                 logger.warning(
                     "%s: the attributions of %d of %d genes miss the change of the logit by more than "

@@ -15,7 +15,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     json.JSONDecodeError
-        If it is no JSON, nests too deep, or has a number of thousands of digits.
+        If it is not JSON, nests too deep, or has a number of thousands of digits.
     """
     try:
         return json.loads(text)

@@ -35,7 +35,7 @@ _NO_LOCKS = {
     errno.EOPNOTSUPP,
 }
 _LEFT = re.compile(rf"^(?P<aside>\.(?P<name>.+)\.[0-9a-f]{{8}}\.(?:{ASIDE}|{BEFORE}))(?:{re.escape(_LOCK)})?$", re.S)
-# Names have 255 bytes; this leaves room for what stands around them.
+# Names have 255 bytes; this leaves room for what is around them.
 _LONGEST_NAME = 230
 _SHORTENED = re.compile(r"~[0-9a-f]{16}$")
 
@@ -44,18 +44,18 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left in a folder, of one target or of all; nothing that a living one writes."""
     if not folder.is_dir():
         return
-    found = [left for entry in os.listdir(folder) if (left := _LEFT.match(entry))]
-    for aside, short in sorted({(left["aside"], left["name"]) for left in found}):
+    matches = [match for entry in os.listdir(folder) if (match := _LEFT.match(entry))]
+    for aside, short in sorted({(match["aside"], match["name"]) for match in matches}):
         # A shortened name does not say whose it is.
         if short != _short(name) if name is not None else _SHORTENED.search(short):
             continue
-        # One that another process holds is no leftover; nor is anything where nothing can be locked.
+        # One that another process holds is not a leftover; nor is anything where nothing can be locked.
         with suppress(OSError):
             _sweep(folder / aside, folder / (name or short))
 
 
 def _short(name: str) -> str:
-    """Return a name with room for what stands around it aside."""
+    """Return a name with room for what is around it aside."""
     encoded = os.fsencode(name)
     if len(encoded) <= _LONGEST_NAME:
         return name

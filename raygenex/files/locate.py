@@ -54,7 +54,7 @@ def local_copy(path: str) -> str:
 
     Downloads are kept in the folder ``RAYGENEX_CACHE`` (default: a folder of this user's in the system's temporary
     folder), under a name made from the URL and the remote file's checksum (its size, times and tags), so that a
-    changed remote file is downloaded anew. Processes that download at the same time never see half a file. Nothing is
+    changed remote file is downloaded again. Processes that download at the same time never see half a file. Nothing is
     removed: the folder may be emptied whenever no run reads from it.
 
     Parameters
@@ -148,7 +148,7 @@ def _open_filesystem(url: str) -> tuple[Any, str]:
 
 def _refuse_zero(path: str) -> None:
     if "\0" in path:
-        raise DataError(f"{path} is no path: it holds a zero byte; correct it")
+        raise DataError(f"{path} is not a path: it holds a zero byte; correct it")
 
 
 def _is_local(filesystem: Any) -> bool:

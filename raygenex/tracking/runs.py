@@ -121,7 +121,7 @@ def _check_answers(uri: str) -> None:
         parts = urllib.parse.urlsplit(uri)
         address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
     except ValueError as error:
-        raise TrackingError(f"tracking.uri {uri} is no address ({error}): write http://HOST:PORT") from None
+        raise TrackingError(f"tracking.uri {uri} is not an address ({error}): write http://HOST:PORT") from None
     if get_environ_proxies(uri):
         return
     try:
@@ -197,7 +197,7 @@ class Tracker:
         return run_id
 
     def log_params(self, run_id: str, params: dict[str, str]) -> None:
-        """Log parameters; those that a run has already, with the same values, are no error."""
+        """Log parameters; those that a run has already, with the same values, are not an error."""
         from mlflow.entities import Param
 
         entries = [Param(key, redact(value)) for key, value in params.items()]
