@@ -20,7 +20,7 @@ from raygenex.cluster.submit import Task, in_environment, read_env, start, wait,
 from raygenex.config.load import load_config, parse_config
 from raygenex.errors import ClusterError, ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = parse_config({"output": "/mnt/runs", "cluster": {"address": "10.0.0.1:6379", "wait_s": 5}}, "the test")
 
 
