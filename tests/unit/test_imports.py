@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importlinter.cli import lint_imports
 from toy_models import save_toy, small_config
 
 import raygenex
@@ -29,8 +28,16 @@ def calls(path):
     return {getattr(function, "id", getattr(function, "attr", None)) for function in functions}
 
 
+def contracts_hold(path):
+    # A process of its own: the linter silences the loggers of the one that calls it.
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    run = subprocess.run([*command, "--config", str(path), "--no-cache"], capture_output=True, text=True, check=False)
+    assert "Contracts: " in run.stdout, run.stdout + run.stderr
+    return run.returncode == 0
+
+
 def test_the_contracts_hold():
-    assert lint_imports(config_filename=str(CONTRACTS), no_cache=True) == 0
+    assert contracts_hold(CONTRACTS)
 
 
 def test_a_contract_that_does_not_hold_is_found(tmp_path):
@@ -38,7 +45,7 @@ def test_a_contract_that_does_not_hold_is_found(tmp_path):
     door = '    "raygenex.data.source",\n'
     assert door in text
     (tmp_path / "contracts.toml").write_text(text.replace(door, ""))
-    assert lint_imports(config_filename=str(tmp_path / "contracts.toml"), no_cache=True) == 1
+    assert not contracts_hold(tmp_path / "contracts.toml")
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.name)
