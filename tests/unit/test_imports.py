@@ -1,6 +1,7 @@
 """What may import what: the contracts of pyproject.toml, and what `--help` and `--dry-run` may load."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ CONTRACTS = PACKAGE.parent / "pyproject.toml"
 # What `raygenex --help` must not wait for.
 HEAVY = (
     *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
-    *("xgboost", "pysam", "gffutils"),
+    *("xgboost", "pysam"),
 )
 
 
@@ -73,7 +74,7 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run", "explain"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "explain"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -84,7 +85,12 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
         f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
-    options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
+    kinds = ("lstm", "xgboost_kmer", "autoencoder_xgboost", "logistic")
+    rows = [{"name": kind, "set": {"model.kind": kind}} for kind in kinds]
+    options = {
+        "embed": ["-o", "backbone.kind=hyenadna"],
+        "benchmark": ["-o", "benchmark.split=valid", "-o", f"benchmark.models={json.dumps(rows)}"],
+    }.get(verb, [])
     models = []
     if verb == "explain":
         models = [str(tmp_path / "model")]
