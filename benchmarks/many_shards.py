@@ -28,15 +28,9 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
 from raygenex.data.source import RowShards, to_dataset
-from raygenex.embed.store import (
-    Manifest,
-    list_shards,
-    missing_ranges,
-    open_store,
-    read_gene_ids,
-    write_manifest,
-    write_shard,
-)
+from raygenex.embed.shards import read_gene_ids, write_shard
+from raygenex.embed.store import StoreManifest, list_shards, missing_ranges, open_store
+from raygenex.files.parts import write_manifest
 from raygenex.train.shard import WorkerShard, ray_stream
 
 GENES, SHAPE, WINDOW, GENES_A_FILE = 2, (16, 16), 2000, 4
@@ -82,11 +76,11 @@ def write_names(store: str, shards: int) -> None:
     write_manifest(store, complete(shards * 64))
 
 
-def complete(rows: int) -> Manifest:
+def complete(rows: int) -> StoreManifest:
     """Return the manifest of a complete store."""
     made = {"package_version": "", "backbone": {}, "weights_sha256": "", "revision": None, "fingerprints": {}}
     how = {"window": WINDOW, "bin_size": 125, "pooling": "mean", "dtype": "float16", "precision": "fp32"}
-    return Manifest.model_validate(made | how | {"shape": SHAPE, "rows": {"train": rows}, "complete": True})
+    return StoreManifest.model_validate(made | how | {"shape": SHAPE, "rows": {"train": rows}, "complete": True})
 
 
 def write_files(folder: Path, files: int, genes: int, window: int) -> None:

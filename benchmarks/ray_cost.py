@@ -28,7 +28,9 @@ from raygenex.data.opening import open_splits
 from raygenex.data.simulate.run import simulate
 from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
 from raygenex.embed.run import store_identity
-from raygenex.embed.store import BACKBONE_FOLDER, write_manifest, write_shard
+from raygenex.embed.shards import write_shard
+from raygenex.embed.store import BACKBONE_FOLDER
+from raygenex.files.parts import write_manifest
 
 HERE = Path(__file__).parent
 JOBS = HERE.parent / "jobs"

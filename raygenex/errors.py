@@ -6,15 +6,15 @@ Each message is one sentence that says what is wrong, where, and what to do. The
 from raygenex.redact import redact
 
 LONGEST = 1200
-"""Letters of a message; what files hold stands in messages too, and may be of any length."""
+"""Maximum length of a message, in characters: what files hold is in messages too, and may be of any length."""
 
 _CUT = " ... "
 
 
 class RaygenexError(ValueError):
-    """A problem that the user can mend.
+    """A problem that the user can fix.
 
-    Its text is one line of at most `LONGEST` letters without secrets, whatever a file or a name brought into it.
+    Its text is one line of at most `LONGEST` characters without secrets, whatever a file or a name brought into it.
     """
 
     exit_code = 2

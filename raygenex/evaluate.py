@@ -12,7 +12,7 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
+from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
@@ -156,7 +156,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     return data.fingerprints, PromoterRows(data.files, data.window, split)
 
 
-def _made_for(manifest: Manifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:
+def _made_for(manifest: StoreManifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:
     """Whether a store holds a split's embeddings as the model was trained on them."""
     if not manifest.complete or manifest.weights_sha256 != info.backbone_sha256 or split not in manifest.fingerprints:
         return False

@@ -71,7 +71,7 @@ def redact(text: str) -> str:
 
 @lru_cache(maxsize=2 * len(_VARIABLES))
 def _written(secret: str) -> tuple[str, ...]:
-    """Return a secret as it stands in plain text, in an address, in JSON, and each of them in HTML."""
+    """Return a secret as it is written in plain text, in an address, in JSON, and each of them in HTML."""
     found = [secret, quote(secret, safe="")]
     for is_ascii in (True, False):
         found.append(json.dumps(secret, ensure_ascii=is_ascii)[1:-1])

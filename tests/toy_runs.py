@@ -13,10 +13,11 @@ from raygenex.benchmark.tables import benchmark_table
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import inspect, read_table
-from raygenex.explain.parts import Manifest, MethodRecord, write_manifest, write_part
+from raygenex.explain.parts import ExplanationManifest, MethodRecord, write_part
 from raygenex.explain.results.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.explain.results.projection import Projection, write_projection
 from raygenex.files.fingerprint import fingerprint
+from raygenex.files.parts import write_manifest
 from raygenex.predict.table import write_predictions
 from raygenex.stats import metrics
 from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
@@ -157,7 +158,7 @@ def add_explanation(folder: Path, valid: str) -> None:
     part.mkdir(parents=True)
     rng = np.random.default_rng(0)
     done = {name: MethodRecord(complete=True, genes=genes) for name in ("saliency", "halflife")}
-    made = Manifest(
+    made = ExplanationManifest(
         package_version="0.1.0",
         checkpoint=str(folder / "checkpoint"),
         checkpoint_sha256=checkpoint_sha256(folder / "checkpoint"),

@@ -14,7 +14,7 @@ from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import change_keys, parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
-from raygenex.errors import CheckpointError, ConfigError, RaygenexError
+from raygenex.errors import CheckpointError, ConfigError, RaygenexError, first_line
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text
 from raygenex.redact import redact
@@ -242,7 +242,7 @@ def _outcome(ready: Any) -> dict[str, Any]:
     try:
         outcome: dict[str, Any] = ray.get(ready)
     except RayError as error:
-        return {"error": f"its process died ({str(error).strip().splitlines()[0]})"}
+        return {"error": f"its process died ({first_line(error)})"}
     return outcome
 
 
@@ -295,8 +295,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001
         # One model's fault, whatever it is, must not sink the others; it stands in the table.
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return {"error": redact(f"{type(error).__name__}: {first}")}
+        return {"error": redact(f"{type(error).__name__}: {first_line(error)}")}
     return {
         **load_json(cost),
         "reused": trained.reused,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raygenex.config.services import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError
+from raygenex.errors import ClusterError, RaygenexError, first_line
 from raygenex.files.errors import file_error, is_of_a_path
 from raygenex.terminal import signals
 
@@ -28,7 +28,7 @@ READ_CPUS = 0.25
 GROW_POLL_S = 1.0
 # How often to look whether nodes are gone.
 WATCH_S = 5.0
-# How long a start of workers waits for their room before it is tried anew.
+# How long a start of workers waits for their room before it is tried again.
 START_S = 30
 # How long a cluster may take to accept a connection.
 PROBE_S = 10.0
@@ -163,7 +163,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address}: start it, set RAY_AUTH_MODE=token and its token if it asks for "
-                f"one, or leave cluster.address empty for an embedded Ray ({_first_line(error)})"
+                f"one, or leave cluster.address empty for an embedded Ray ({first_line(error)})"
             ) from error
     else:
         # Logical CPUs only schedule; on a small machine the waiting processes of one run may outnumber the cores.
@@ -251,16 +251,12 @@ def find_cause(error: BaseException | None) -> RaygenexError | None:
         # Ray raises a class made of its own and the user's; the plain one is behind `cause`.
         if isinstance(current, RaygenexError) and not hasattr(current, "cause"):
             # Ray Data appends lines of advice, which the message as it is shown has in one line.
-            return type(current)(_first_line(ValueError(*current.args)))
+            return type(current)(first_line(ValueError(*current.args)))
         if isinstance(current, Exception) and not hasattr(current, "cause") and is_of_a_path(current):
             return file_error(current)
         pending += [current.__cause__, getattr(current, "cause", None)]
         pending += getattr(current, "worker_failures", {}).values()
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def preflight(request: Request, wait_s: float = 0.0) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from raygenex.errors import ClusterError, ConfigError
+from raygenex.errors import ClusterError, ConfigError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def read_address(address: str | None) -> str:
     full = address if "://" in address else f"http://{address}"
     parts = urlsplit(full)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"--address {address} is no address of a dashboard: give http://HEAD:8265")
+        raise ConfigError(f"--address {address} is not the address of a dashboard: give http://HEAD:8265")
     return full.rstrip("/")
 
 
@@ -98,7 +98,7 @@ def _knock(address: str) -> None:
 def _check_token_file() -> None:
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not Path(path).is_file():
-        raise ConfigError(f"RAY_AUTH_TOKEN_PATH names {path}, which is no file: write the cluster's token there")
+        raise ConfigError(f"RAY_AUTH_TOKEN_PATH names {path}, which is not a file: write the cluster's token there")
 
 
 def _refusal(address: str, answer: str) -> str:
@@ -130,8 +130,3 @@ def _check_version(address: str, theirs: str | None) -> None:
         )
     if theirs != ray.__version__:
         logger.warning("the cluster runs Ray %s, and Ray %s is here: both should be the same", theirs, ray.__version__)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

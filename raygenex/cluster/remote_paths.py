@@ -32,11 +32,11 @@ class Place(NamedTuple):
 
 
 def check_shared(folders: Sequence[str]) -> None:
-    """Refuse, with a ConfigError, a shared folder that is no absolute path."""
+    """Refuse, with a ConfigError, a shared folder that is not an absolute path."""
     for folder in folders:
         if not PurePosixPath(folder).is_absolute():
             raise ConfigError(
-                f"--shared {folder} is no absolute path: give the path that every node of the cluster has"
+                f"--shared {folder} is not an absolute path: give the path that every node of the cluster has"
             )
 
 

@@ -14,11 +14,10 @@ from typing import Any
 import yaml
 
 import raygenex
-from raygenex.cluster.dashboard import first_line
 from raygenex.cluster.job_log import MARKER, LogSplitter, follow
 from raygenex.cluster.remote_paths import refuse_local_paths
 from raygenex.config.run import RunConfig
-from raygenex.errors import ClusterError, ConfigError
+from raygenex.errors import ClusterError, ConfigError, first_line
 from raygenex.redact import redact
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -40,7 +39,7 @@ class Task:
     verb
         A verb of the command line that takes a configuration.
     arguments
-        What stands beside the configuration on that verb's command line.
+        What is next to the configuration on that verb's command line.
     env
         Environment variables of the job, all its processes included.
     installed
@@ -110,7 +109,7 @@ def read_env(options: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def in_environment(env: dict[str, str]) -> Iterator[None]:
-    """Let variables of the job stand in a configuration that is loaded inside."""
+    """Let a configuration that is loaded inside name variables of the job."""
     before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
     try:

@@ -53,7 +53,7 @@ def load_config(path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -
     Raises
     ------
     ConfigError
-        If the file is missing or no YAML mapping, a variable is unset, or a key or value does not fit the schema.
+        If the file is missing or not a YAML mapping, a variable is unset, or a key or value does not fit the schema.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -110,7 +110,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     Raises
     ------
     ConfigError
-        If something on the way is no section; ``where`` says what wanted it.
+        If something on the way is not a section; ``where`` says what wanted it.
     """
     *parents, last = key.split(".")
     for parent in parents:
@@ -118,7 +118,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         if nested is None:
             nested = values[parent] = {}
         if not isinstance(nested, dict):
-            raise ConfigError(f"{where} does not fit: {parent} is no section")
+            raise ConfigError(f"{where} does not fit: {parent} is not a section")
         values = nested
     values[last] = value
 

@@ -1,4 +1,8 @@
-"""YAML of plain values: no tags of Python, no key twice, and no more values than a person writes."""
+"""YAML of plain values: no tags of Python, no key twice, and no more values than a person writes.
+
+The parser is PyYAML, of YAML 1.1. Under YAML 1.2, as ruamel.yaml reads it, ``1e-4`` would be a number and ``on`` text,
+and configurations that are there could mean something else.
+"""
 
 from collections.abc import Hashable
 from typing import Any
@@ -16,7 +20,7 @@ MOST_VALUES = 100_000
 
 
 class PlainYamlError(ValueError):
-    """A text that is no YAML of plain values; says what is wrong, and where."""
+    """A text that is not YAML of plain values; says what is wrong, and where."""
 
 
 def read_yaml(text: str) -> Any:
@@ -25,7 +29,7 @@ def read_yaml(text: str) -> Any:
     Raises
     ------
     PlainYamlError
-        If the text is no YAML or too long, asks for an object, gives a key twice, nests too deep, or repeats itself by
+        If the text is not YAML or too long, asks for an object, gives a key twice, nests too deep, or repeats itself by
         aliases beyond `MOST_VALUES`.
     """
     if len(text) > LONGEST:
@@ -101,7 +105,7 @@ class _Plain(yaml.SafeLoader):
             # A merge key has no value of its own.
             key = key_node.value if key_node.tag == _MERGE else self.construct_object(key_node)
             if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a plain value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
             seen.add(key)

@@ -22,7 +22,7 @@ def embed_sequences(
     device
         Torch device.
     batch_size
-        Genes a forward pass.
+        Genes per forward pass.
 
     Returns
     -------

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +17,24 @@ from raygenex.config.run import RunConfig
 from raygenex.data.make import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
+from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     OPEN_SHARDS,
-    Manifest,
+    StoreManifest,
     damaged_shards,
     list_shards,
     missing_ranges,
-    read_gene_ids,
     read_manifest,
     refuse_differences,
     remove_leftovers,
     settings_differences,
-    write_manifest,
-    write_shard,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.files.errors import disk_errors_told
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
+from raygenex.files.parts import cut, write_manifest
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -105,12 +103,12 @@ class Embedder:
 
 def store_identity(
     config: RunConfig, window: int, splits: dict[str, SplitData], weights_sha256: str, d_model: int
-) -> Manifest:
+) -> StoreManifest:
     """Return the manifest that a store for this configuration and data has."""
     from raygenex.embed.hyenadna.pooling import bin_count
 
     assert isinstance(config.backbone, HyenaBackbone), "only this backbone has a store"
-    return Manifest(
+    return StoreManifest(
         package_version=__version__,
         backbone=config.backbone.origin(),
         weights_sha256=weights_sha256,
@@ -199,7 +197,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     return EmbedResult(config.store, rows, manifest.shape, todo, total - todo, time.monotonic() - started)
 
 
-def _is_done(store: str, existing: Manifest, wanted: Manifest) -> bool:
+def _is_done(store: str, existing: StoreManifest, wanted: StoreManifest) -> bool:
     """Whether a store is whole, and all that is wanted is in it."""
     if not existing.complete or existing.backbone != wanted.backbone or existing.differences(wanted):
         return False
@@ -234,7 +232,7 @@ def _embed_gaps(
         tables[name].piece(low, high)
         for name, ranges in gaps.items()
         for start, stop in ranges
-        for low, high in _grid(start, stop, options.rows_per_file)
+        for low, high in cut(start, stop, options.rows_per_file)
     ]
     sample = next(iter(tables.values())).piece(0, 1)
     request = Request(
@@ -256,14 +254,6 @@ def _embed_gaps(
         )
         for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
             advance(int(batch["rows"].sum()), "")
-
-
-def _grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut a range at multiples of ``step``, so that shards keep their names whatever was missing."""
-    while start < stop:
-        end = min((start // step + 1) * step, stop)
-        yield start, end
-        start = end
 
 
 def _verify(store: str, splits: dict[str, SplitData]) -> None:

@@ -1,87 +1,22 @@
-"""One block of genes by one method: the columns of a part, and the settings that they depend on."""
+"""One block of genes by one method: the columns of a part."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.explain import ExplainConfig
-from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns
-from raygenex.errors import ConfigError
-from raygenex.explain.methods.deeplift import deeplift, require_deeplift
+from raygenex.explain.methods.deeplift import deeplift
 from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
 from raygenex.explain.methods.integrated import integrated_gradients
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.mutagenesis import mutagenesis
+from raygenex.explain.methods.needs import SHARED
 from raygenex.explain.methods.references import references
 from raygenex.explain.methods.shapley import halflife_shapley
 from raygenex.explain.parts import SCORES
-from raygenex.predict.predictor import Predictor
-
-SHARED = ("saliency", "input_x_gradient")
-"""Methods that are read off one gradient, and computed together where both are missing."""
-_GRADIENTS = (*SHARED, "integrated_gradients", "deeplift")
-_WITH_REFERENCE = ("integrated_gradients", "deeplift")
-
-
-def check_methods(predictor: Predictor, options: ExplainConfig) -> None:
-    """Refuse methods that a model cannot be explained by, with a ConfigError.
-
-    Parameters
-    ----------
-    predictor
-        The model; its backbone is loaded here.
-    options
-        The methods.
-    """
-    function = LogitFunction(predictor, options.batch_size)
-    for method in options.methods:
-        if method in _GRADIENTS:
-            function.require_gradient(method)
-        if method == "deeplift":
-            require_deeplift(function)
-        if method == "mutagenesis":
-            function.require_dna()
-        if method == "halflife" and not function.model.uses_halflife:
-            raise ConfigError(
-                f"this {function.kind} reads no half-life features: leave halflife out of explain.methods, as in "
-                "`-o explain.methods=[saliency]`"
-            )
-
-
-def method_settings(config: RunConfig, method: str, labelled: bool, window_first: int) -> dict[str, Any]:
-    """Return what the numbers of a method depend on, beside the model, the genes and their data.
-
-    Parameters
-    ----------
-    config
-        Gives the section ``explain`` and the seed.
-    method
-        ``scores`` or one of ``explain.methods``.
-    labelled
-        Whether the classes of the genes are known; without them no importance can be measured.
-    window_first
-        Where the window's first base lies, in bases from the TSS.
-    """
-    options = config.explain
-    found: dict[str, Any] = {}
-    if method in (*_GRADIENTS, "mutagenesis"):
-        found["hypothetical"] = options.keeps_hypothetical
-    if method in _WITH_REFERENCE:
-        found["reference"] = options.reference
-        if options.reference == "shuffled":
-            found |= {"references": options.references, "seed": config.seed}
-    if method == "integrated_gradients":
-        found |= {"steps": options.steps, "max_steps": options.max_steps, "tolerance": options.tolerance}
-    if method == "mutagenesis":
-        # As positions of the window: another place of the TSS makes the same region another one.
-        found["positions"] = options.region and [place - window_first for place in options.region]
-    if method == "halflife":
-        found |= {"permutations": options.permutations if labelled else 0, "seed": config.seed}
-    return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True)
-class Genes:
+class ExplainedGenes:
     """The genes of a split that are explained, numbered from 0 in the order of the split."""
 
     rows: PromoterRows
@@ -121,7 +121,7 @@ def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> ND
     return found
 
 
-def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
+def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     """Open the configured split for a model, labels not needed, and choose the genes.
 
     Raises
@@ -129,7 +129,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
     ConfigError
         If the split is not configured, or ``explain.region`` does not lie in the window.
     DataError
-        If a file breaks the schema, a gene stands in two files, or the window is not the model's.
+        If a file breaks the schema, a gene is in two files, or the window is not the model's.
     """
     options = config.explain
     key = f"data.{options.split}"
@@ -148,7 +148,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
     chosen = spread(rows.count, options.genes)
     halflife = np.concatenate([read_table(file).halflife for file in rows.files])[chosen]
     prints = fingerprints(file.path for file in rows.files)
-    return Genes(rows, chosen, halflife, prints, first, assumed)
+    return ExplainedGenes(rows, chosen, halflife, prints, first, assumed)
 
 
 def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:

@@ -9,22 +9,22 @@ from pathlib import Path
 from raygenex import __version__
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError
-from raygenex.explain.compute import SHARED, check_methods, method_settings
-from raygenex.explain.genes import Genes, open_explained
+from raygenex.explain.genes import ExplainedGenes, open_explained
+from raygenex.explain.methods.needs import SHARED, check_methods, method_settings
 from raygenex.explain.parts import (
-    MANIFEST,
+    PARTS,
     SCORES,
-    Manifest,
+    ExplanationManifest,
     MethodRecord,
     damaged_parts,
     folder_of,
     missing_ranges,
     read_manifest,
     refuse_differences,
-    remove_leftovers,
 )
-from raygenex.explain.results.motifs import known_motifs
-from raygenex.extras import require_packages
+from raygenex.explain.results.meme import read_meme
+from raygenex.extras import check_installed
+from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
 
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class ExplainJob:
     """What an explanation is of, checked as far as it can be without a cluster."""
 
     checkpoint: Path
     info: CheckpointInfo
-    genes: Genes
+    genes: ExplainedGenes
     folder: Path
-    manifest: Manifest
+    manifest: ExplanationManifest
     """As it would be in an empty folder."""
 
 
@@ -51,7 +51,7 @@ class Work:
 
     @property
     def count(self) -> int:
-        """Genes times methods."""
+        """ExplainedGenes times methods."""
         return sum(stop - start for ranges in self.gaps.values() for start, stop in ranges)
 
     def pieces(self, rows_per_file: int) -> Iterator[tuple[str, int, int]]:
@@ -60,14 +60,14 @@ class Work:
         for method, ranges in self.gaps.items():
             group = SHARED[0] if method in SHARED else method
             for start, stop in ranges:
-                for low, high in grid(start, stop, rows_per_file):
+                for low, high in cut(start, stop, rows_per_file):
                     seen.setdefault((group, low, high), []).append(method)
         for (_, low, high), methods in seen.items():
             yield ",".join(methods), low, high
 
 
-def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
-    """Check everything that needs no cluster.
+def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJob:
+    """Check everything that needs neither a cluster nor the loaded model.
 
     Parameters
     ----------
@@ -80,20 +80,19 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         See `explain`.
     """
     checkpoint = Path(model).absolute()
-    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
-    predictor = Predictor(checkpoint)
-    info = predictor.info
-    check_methods(predictor, config.explain)
+    info = Predictor.describe(checkpoint)
+    check_methods(info, config.explain)
     # What tables and figures need is missed now, rather than when everything is computed.
     require_packages(config.explain.discover)
-    known_motifs(config.explain.motifs)
+    if config.explain.motifs is not None:
+        read_meme(config.explain.motifs)
     genes = open_explained(config, info)
     assert info.threshold is not None, "checked when loading"
     methods = {
         name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
         for name in (SCORES, *config.explain.methods)
     }
-    manifest = Manifest(
+    manifest = ExplanationManifest(
         package_version=__version__,
         checkpoint=name or str(checkpoint),
         checkpoint_sha256=checkpoint_sha256(checkpoint),
@@ -109,11 +108,25 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> Job:
         fingerprints=genes.fingerprints,
         methods=methods,
     )
-    return Job(checkpoint, info, genes, folder_of(config), manifest)
+    return ExplainJob(checkpoint, info, genes, folder_of(config), manifest)
 
 
-def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
-    """Return what `explain` would compute, and the methods that it would compute anew; nothing is written.
+def require_packages(motifs: bool) -> None:
+    """Check that what draws the results is installed, with ``motifs`` what discovers them too.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing.
+    """
+    drawing = {"umap": "umap-learn", "plotly": "plotly", "logomaker": "logomaker"}
+    check_installed(drawing, "explain", "explaining a model")
+    if motifs:
+        check_installed({"modiscolite": "modisco-lite", "memelite": "memelite"}, "motifs", "discovering motifs")
+
+
+def plan(job: ExplainJob, force: bool) -> tuple[Work, list[str]]:
+    """Return what `explain` would compute, and the methods that it would compute again; nothing is written.
 
     Raises
     ------
@@ -128,19 +141,19 @@ def plan(job: Job, force: bool) -> tuple[Work, list[str]]:
     return Work(work.gaps | {name: [(0, job.genes.count)] for name in stale}), stale
 
 
-def _existing(job: Job) -> Manifest | None:
+def _existing(job: ExplainJob) -> ExplanationManifest | None:
     """Return the manifest of what the folder holds, which must be of the same model, genes and data."""
-    found = read_manifest(job.folder)
-    if found is not None:
-        refuse_differences(job.folder, found.differences(job.manifest))
+    manifest = read_manifest(job.folder)
+    if manifest is not None:
+        refuse_differences(job.folder, manifest.differences(job.manifest))
     elif next(job.folder.glob("*/part-*.npz"), None) is not None:
         raise CheckpointError(
             f"{job.folder} holds parts, and no {MANIFEST} that says what they are of: pass --force to replace them"
         )
-    return found
+    return manifest
 
 
-def _stale(job: Job, existing: Manifest | None) -> list[str]:
+def _stale(job: ExplainJob, existing: ExplanationManifest | None) -> list[str]:
     """Return the methods whose parts were made by other settings."""
     if existing is None:
         return []
@@ -150,7 +163,7 @@ def _stale(job: Job, existing: Manifest | None) -> list[str]:
     ]
 
 
-def open_folder(job: Job, force: bool) -> Manifest:
+def open_folder(job: ExplainJob, force: bool) -> ExplanationManifest:
     """Return the manifest to go on with, of a folder from which everything of other settings is gone."""
     # A damaged manifest is replaced too when the user asks for it.
     existing = None if force else _existing(job)
@@ -169,22 +182,22 @@ def open_folder(job: Job, force: bool) -> Manifest:
     return job.manifest.model_copy(update={"methods": methods, **summary})
 
 
-def missing(job: Job, remove: bool) -> Work:
+def missing(job: ExplainJob, remove: bool) -> Work:
     """Return what the folder lacks; with ``remove``, damaged parts are named and go."""
     gaps = {}
     for name in job.manifest.methods:
         folder = job.folder / name
         damaged = damaged_parts(folder)
         if remove:
-            remove_leftovers(folder)
+            PARTS.remove_leftovers(folder)
             for part in damaged:
                 logger.warning("%s is damaged: computing its genes again", part.path)
-                part.path.unlink()
+                Path(part.path).unlink()
         gaps[name] = missing_ranges(folder, job.genes.count, damaged)
     return Work(gaps)
 
 
-def leave_out_incomplete(job: Job, manifest: Manifest) -> None:
+def leave_out_incomplete(job: ExplainJob, manifest: ExplanationManifest) -> None:
     """Mark the methods that are not asked for now, were complete and lost parts, so that nothing is drawn of them."""
     for name, record in manifest.methods.items():
         if name in job.manifest.methods or not record.complete:
@@ -202,11 +215,3 @@ def leave_out_incomplete(job: Job, manifest: Manifest) -> None:
                 job.genes.count,
                 name,
             )
-
-
-def grid(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut a range at multiples of ``step``, so that parts keep their names whatever was missing."""
-    while start < stop:
-        end = min((start // step + 1) * step, stop)
-        yield start, end
-        start = end

@@ -6,34 +6,27 @@ so a part is whole or absent; which genes are done is read from the names.
 
 import contextlib
 import errno
-import json
-import re
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError, RaygenexError
-from raygenex.files import leftovers
-from raygenex.files.json_file import load_json
-from raygenex.files.whole import replace_text, whole_file
+from raygenex.files.parts import Part, PartNames, changed_fields, gaps
+from raygenex.files.parts import read_manifest as read_manifest_of
+from raygenex.files.whole import whole_file
 
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
+PARTS = PartNames("part", "npz")
 SCORES = "scores"
-"""The folder of what every method stands beside: scores, labels and the output of the first dense layer."""
+"""The folder of what goes with every method: scores, labels and the output of the first dense layer."""
 # What a damaged zip file raises, beside errors of values and of files.
 _UNZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
-_PART = re.compile(r"^part-(\d+)-(\d+)\.npz$")
-# What raygenex wrote aside before files had the names of `raygenex.files.whole`, with the number of the process.
-_EARLIER_LEFTOVER = re.compile(r"^\.part-\d+-\d+\.npz\.\d+$")
 # Names that become folders: none of them leads out of the folder of the explanation.
 _FOLDER = r"^[A-Za-z][A-Za-z0-9_]*$"
 _AGAIN = "run `raygenex explain` again, it adds what is missing"
@@ -58,12 +51,12 @@ class MethodRecord(BaseModel):
     `raygenex.explain.methods.integrated`."""
 
 
-class Manifest(BaseModel):
+class ExplanationManifest(BaseModel):
     """What an explanation was made from, and what is in its folder."""
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
     package_version: str
     checkpoint: str
     """The model as it was named: a registered one by its name, any other by its folder."""
@@ -91,7 +84,7 @@ class Manifest(BaseModel):
     summary: dict[str, Any] | None = None
     """The numbers that the tables end in."""
 
-    def differences(self, other: "Manifest") -> list[str]:
+    def differences(self, other: "ExplanationManifest") -> list[str]:
         """Name, in words, everything that makes the other folder's numbers those of something else."""
         words = {
             "checkpoint_sha256": "checkpoint",
@@ -99,23 +92,10 @@ class Manifest(BaseModel):
             "genes": "number of genes",
             "split": "split",
         }
-        found = []
-        for field, word in words.items():
-            mine, theirs = getattr(self, field), getattr(other, field)
-            if mine != theirs:
-                found.append(f"{word} ({str(mine)[:12]} there, {str(theirs)[:12]} here)")
+        changes = changed_fields(self, other, words)
         if self.fingerprints != other.fingerprints:
-            found.append(f"data of the {other.split} split")
-        return found
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file of a method, and the explained genes that it holds."""
-
-    path: Path
-    start: int
-    stop: int
+            changes.append(f"data of the {other.split} split")
+        return changes
 
 
 def folder_of(config: RunConfig) -> Path:
@@ -132,7 +112,7 @@ def refuse_differences(folder: Path, differences: list[str]) -> None:
         )
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> ExplanationManifest | None:
     """Read the manifest of an explanation; None where there is none.
 
     Raises
@@ -140,24 +120,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     CheckpointError
         If it is damaged, or a later version of raygenex wrote it.
     """
-    path = folder / MANIFEST
-    try:
-        values = load_json(path)
-        if values.get("schema_version", 0) > SCHEMA_VERSION:
-            raise CheckpointError(
-                f"the explanation in {folder} was written by a later raygenex: upgrade, or pass --force to replace it"
-            )
-        return Manifest.model_validate(values)
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError):
-        raise CheckpointError(f"{path} is damaged: pass --force to `raygenex explain` to start again") from None
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest aside and rename it into place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+    what, upgrade = f"the explanation in {folder}", "pass --force to replace it"
+    repair = "pass --force to `raygenex explain` to start again"
+    return read_manifest_of(ExplanationManifest, folder, what, upgrade, repair)
 
 
 def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
@@ -170,16 +135,16 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
     start
         Number of the first gene among those that are explained, from 0.
     columns
-        Arrays with one entry a gene, among them ``gene_id``.
+        Arrays with one entry per gene, among them ``gene_id``.
 
     Returns
     -------
     The part's path.
     """
     count = len(columns["gene_id"])
-    assert all(len(column) == count for column in columns.values()), "one entry a gene in every column"
+    assert all(len(column) == count for column in columns.values()), "one entry per gene in every column"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"part-{start:08d}-{start + count:08d}.npz"
+    path = PARTS.path(folder, start, start + count)
     values = {name: _plain(column) for name, column in columns.items()}
     with whole_file(path, sweep=False) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **values)
@@ -189,23 +154,6 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
     """Return text as fixed-width unicode, which needs no pickle, and numbers as they are."""
     return column.astype(str) if column.dtype.kind in "OT" else np.asarray(column)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of processes that were killed while writing one method."""
-    leftovers.remove_leftovers(folder)
-    for path in folder.glob(".part-*"):
-        if _EARLIER_LEFTOVER.match(path.name):
-            path.unlink()
-
-
-def list_parts(folder: Path) -> list[Part]:
-    """Return the parts of one method in the order of their genes, damaged ones too."""
-    found = []
-    for path in folder.glob("part-*.npz"):
-        if match := _PART.match(path.name):
-            found.append(Part(path, int(match[1]), int(match[2])))
-    return sorted(found, key=lambda part: part.start)
 
 
 def read_part(part: Part, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -233,35 +181,25 @@ def _opened(part: Part) -> Iterator[Any]:
     except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, *_UNZIP) as error:
         # The system numbers its errors; one of them may be of a place outside a file, which flipped bits name.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            error.filename = error.filename or str(part.path)
+            error.filename = error.filename or part.path
             raise
         raise CheckpointError(f"{part.path} is damaged: {_AGAIN}") from None
 
 
 def damaged_parts(folder: Path) -> list[Part]:
     """Return the parts of one method that cannot be read; every byte of all of them is."""
-    found = []
-    for part in list_parts(folder):
+    damaged = []
+    for part in PARTS.parts(folder):
         try:
             read_part(part)
         except CheckpointError:
-            found.append(part)
-    return found
+            damaged.append(part)
+    return damaged
 
 
 def missing_ranges(folder: Path, genes: int, damaged: Collection[Part]) -> list[tuple[int, int]]:
     """Return the ranges of explained genes, of ``genes``, that no part of one method but the ``damaged`` holds."""
-    gaps = []
-    reached = 0
-    for part in list_parts(folder):
-        if part in damaged:
-            continue
-        if part.start > reached:
-            gaps.append((reached, part.start))
-        reached = max(reached, part.stop)
-    if reached < genes:
-        gaps.append((reached, genes))
-    return gaps
+    return gaps((part for part in PARTS.parts(folder) if part not in damaged), genes)
 
 
 def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -281,7 +219,7 @@ def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | 
     CheckpointError
         If there is no part, genes are missing or doubled, a part is damaged, or parts differ in their columns.
     """
-    parts = list_parts(folder)
+    parts = PARTS.parts(folder)
     reached = 0
     for part in parts:
         if part.start > reached:
@@ -306,7 +244,7 @@ def column_names(folder: Path) -> set[str]:
     CheckpointError
         If there is no part, or the first is damaged.
     """
-    parts = list_parts(folder)
+    parts = PARTS.parts(folder)
     if not parts:
         raise CheckpointError(f"{folder} holds no explained genes: {_AGAIN}")
     with _opened(parts[0]) as file:

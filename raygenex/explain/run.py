@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
-from raygenex.data.source import UNCOUNTED_READS, to_dataset
 from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
 from raygenex.explain.genes import donors_of
-from raygenex.explain.job import Job, Work, leave_out_incomplete, missing, open_folder, prepare
+from raygenex.explain.job import ExplainJob, Work, leave_out_incomplete, missing, open_folder, prepare
+from raygenex.explain.job import plan as plan_work
 from raygenex.explain.mlflow_run import ExplainTrack
-from raygenex.explain.parts import SCORES, Manifest, MethodRecord, read_parts, write_manifest
-from raygenex.explain.results.derive import derive, derived_key
+from raygenex.explain.parts import SCORES, ExplanationManifest, MethodRecord, read_parts
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
+from raygenex.files.parts import write_manifest
+from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,11 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
     ConfigError, DataError, CheckpointError
         If a method cannot be used with the model, or the data, the model or the folder cannot be used.
     """
+    from raygenex.explain.results.derive import derive, derived_key
+
     started = time.monotonic()
+    # Loaded here as well, so that what is wrong with it is said before a cluster is started.
+    Predictor.check(model)
     job = prepare(config, model, name)
     track = ExplainTrack(config, job.manifest.checkpoint_sha256, job.folder)
     with exclusive(job.folder, "explaining"):
@@ -138,9 +143,11 @@ def _shown(record: MethodRecord) -> dict[str, Any]:
     return record.model_dump(include={"genes", "seconds", "largest_delta", "unconverged"}, exclude_none=True)
 
 
-def _compute(config: RunConfig, job: Job, manifest: Manifest, work: Work) -> None:
+def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, work: Work) -> None:
     """Let the actors compute and write what is missing."""
     import ray.data
+
+    from raygenex.data.source import UNCOUNTED_READS, to_dataset
 
     options = config.explain
     donors = donors_of(job.genes.halflife, _permutations(job, work, options.permutations), config.seed)
@@ -176,12 +183,12 @@ def _compute(config: RunConfig, job: Job, manifest: Manifest, work: Work) -> Non
             advance(batch)
 
 
-def _permutations(job: Job, work: Work, wanted: int) -> int:
+def _permutations(job: ExplainJob, work: Work, wanted: int) -> int:
     return wanted if work.gaps.get("halflife") and job.genes.labelled else 0
 
 
 def _recorder(
-    folder: Path, manifest: Manifest, shown: Callable[[int, str], None]
+    folder: Path, manifest: ExplanationManifest, shown: Callable[[int, str], None]
 ) -> Callable[[dict[str, NDArray[Any]]], None]:
     """Return a call that takes what an actor reports into the manifest and the bar."""
 
@@ -196,7 +203,7 @@ def _recorder(
     return record
 
 
-def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
+def _finish(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest) -> None:
     """Check every method's parts against the genes, and sum up how well it did.
 
     Raises
@@ -209,14 +216,14 @@ def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
         raise DataError(f"the parts in {job.folder / SCORES} are of other genes than the data: pass --force")
     for name in job.manifest.methods:
         record = manifest.methods[name]
-        found = read_parts(job.folder / name, job.genes.count, ("gene_id", "delta", "converged"))
-        if not np.array_equal(found["gene_id"], expected["gene_id"]):
+        columns = read_parts(job.folder / name, job.genes.count, ("gene_id", "delta", "converged"))
+        if not np.array_equal(columns["gene_id"], expected["gene_id"]):
             raise DataError(f"the parts in {job.folder / name} are of other genes than the scores: pass --force")
         record.complete, record.genes = True, job.genes.count
-        if "delta" in found:
-            record.largest_delta = float(np.abs(found["delta"]).max())
-        if "converged" in found:
-            record.unconverged = int((~found["converged"]).sum())
+        if "delta" in columns:
+            record.largest_delta = float(np.abs(columns["delta"]).max())
+        if "converged" in columns:
+            record.unconverged = int((~columns["converged"]).sum())
             if record.unconverged:
                 logger.warning(
                     "%s: the attributions of %d of %d genes miss the change of the logit by more than "
@@ -232,10 +239,6 @@ def _finish(config: RunConfig, job: Job, manifest: Manifest) -> None:
 
 def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
     """Say which methods would be computed for how many genes, and what is there already."""
-    # Its model is loaded, and what loads one would keep the plans of other verbs waiting.
-    from raygenex.explain.job import plan as plan_work
-    from raygenex.explain.job import prepare
-
     job = prepare(config, checkpoint)
     work, stale = plan_work(job, force)
     genes, options = job.genes, config.explain

@@ -14,7 +14,7 @@ from raygenex.files.whole import replace_text, sync, sync_tree
 def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name: str, record: dict[str, Any]) -> None:
     """Move finished files into a folder, and write the record of what they are.
 
-    The record goes first and comes last: it never stands beside files that it does not describe.
+    The record goes first and comes last: it is never next to files that it does not describe.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import UnsupportedOperation
 
-from raygenex.errors import FileError, RaygenexError
+from raygenex.errors import FileError, RaygenexError, first_line
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]|errno = (\d+)", re.I
 
 
 def file_error(error: Exception) -> FileError | None:
-    """Return an error of the system as one sentence: the path, the reason, what to do; None if it is none.
+    """Return an error of the system as one sentence: the path, the reason, what to do; None otherwise.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def file_error(error: Exception) -> FileError | None:
         An OSError, or what a library made of one; what says that a connection broke or took too long is none.
     """
     number = system_error(error)
-    # Libraries derive classes of their own from it for what is no file's, such as a request's failure.
+    # Libraries derive classes of their own from it for what concerns no file, such as a failed request.
     if number is None and (type(error).__module__ != OSError.__module__ or not isinstance(error, OSError)):
         return None
     if isinstance(error, _OF_NO_FILE):
@@ -36,7 +36,7 @@ def file_error(error: Exception) -> FileError | None:
     path = getattr(error, "filename", None) or "a file"
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
+    reason = os.strerror(number) if number else first_line(error)
     advice = "check the path, its rights and the disk"
     if number in _FULL:
         advice = "make room there, or use another disk, and run the same command again"
@@ -61,13 +61,13 @@ def disk_errors_told(path: str | None = None) -> Iterator[None]:
         if isinstance(error, RaygenexError) or number is None or number not in DISK_ERRORS:
             raise
         named = error if isinstance(error, OSError) and error.filename else OSError(number, os.strerror(number), path)
-        told = file_error(named)
-        assert told is not None, "it has a number"
-        raise told from error
+        sentence = file_error(named)
+        assert sentence is not None, "it has a number"
+        raise sentence from error
 
 
 def is_of_a_path(error: Exception) -> bool:
-    """Whether an error is one of the disk, or of a path that it names, and so of what a user can mend.
+    """Whether an error is one of the disk, or of a path that it names, and so of what a user can fix.
 
     It decides what an error in another process is: there, any other error of the system may be one of the cluster.
     """

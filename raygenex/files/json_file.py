@@ -1,4 +1,8 @@
-"""JSON files of anybody: whatever is wrong with one is one kind of error."""
+"""JSON files of anybody: whatever is wrong with one is one kind of error.
+
+The parser is Python's: `pydantic_core.from_json` is faster, but refuses half of a surrogate pair, as which `json.dumps`
+writes a byte of a file name that is not UTF-8. Files that are there would no longer be read.
+"""
 
 import json
 from pathlib import Path
@@ -11,7 +15,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     json.JSONDecodeError
-        If it is no JSON, nests too deep, or has a number of thousands of digits.
+        If it is not JSON, nests too deep, or has a number of thousands of digits.
     """
     try:
         return json.loads(text)

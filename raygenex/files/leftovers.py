@@ -4,10 +4,12 @@ What is written aside is a neighbour of its target, ``.NAME.xxxxxxxx.aside``, lo
 file itself, a folder by the empty file ``.NAME.xxxxxxxx.aside.lock`` beside it, since network file systems lock folders
 on one machine only, or not at all. The lock ends with the process and those that it forked, however they end, so what a
 killed process left is told from what is being written: the next one that writes the same target removes it.
+
+The lock is flock(2) itself. `filelock.lock_descriptor` takes the same one, but cannot tell a lock that another process
+holds from EACCES, by which some servers say that they lock nothing: nothing could be written there.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -33,7 +35,7 @@ _NO_LOCKS = {
     errno.EOPNOTSUPP,
 }
 _LEFT = re.compile(rf"^(?P<aside>\.(?P<name>.+)\.[0-9a-f]{{8}}\.(?:{ASIDE}|{BEFORE}))(?:{re.escape(_LOCK)})?$", re.S)
-# Names have 255 bytes; this leaves room for what stands around them.
+# Names have 255 bytes; this leaves room for what is around them.
 _LONGEST_NAME = 230
 _SHORTENED = re.compile(r"~[0-9a-f]{16}$")
 
@@ -42,18 +44,18 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left in a folder, of one target or of all; nothing that a living one writes."""
     if not folder.is_dir():
         return
-    found = [left for entry in os.listdir(folder) if (left := _LEFT.match(entry))]
-    for aside, short in sorted({(left["aside"], left["name"]) for left in found}):
+    matches = [match for entry in os.listdir(folder) if (match := _LEFT.match(entry))]
+    for aside, short in sorted({(match["aside"], match["name"]) for match in matches}):
         # A shortened name does not say whose it is.
         if short != _short(name) if name is not None else _SHORTENED.search(short):
             continue
-        # One that another process holds is no leftover; nor is anything where nothing can be locked.
+        # One that another process holds is not a leftover; nor is anything where nothing can be locked.
         with suppress(OSError):
             _sweep(folder / aside, folder / (name or short))
 
 
 def _short(name: str) -> str:
-    """Return a name with room for what stands around it aside."""
+    """Return a name with room for what is around it aside."""
     encoded = os.fsencode(name)
     if len(encoded) <= _LONGEST_NAME:
         return name
@@ -128,6 +130,11 @@ def _made(path: Path, target: Path) -> Iterator[bool]:
 
 def _lock(handle: int) -> None:
     """Lock an open file; a BlockingIOError says that another process has done so."""
+    try:
+        import fcntl
+    except ImportError:
+        # A system without flock(2), such as Windows, is one more that locks nothing.
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -111,6 +111,6 @@ def unreadable(path: str, error: OSError | EOFError | zlib.error) -> DataError:
         case EOFError():
             return DataError(f"{path} is truncated: its end is missing; copy or download it again")
         case gzip.BadGzipFile() | zlib.error():
-            return DataError(f"{path} is damaged: it is no intact gzip file; copy or download it again")
+            return DataError(f"{path} is damaged: it is not an intact gzip file; copy or download it again")
         case _:
             return DataError(f"{path} cannot be read ({error.strerror or error}); check the file and its disk")

@@ -1,6 +1,8 @@
 """Finding data files: local paths, globs and fsspec URLs, and a local copy of what is remote.
 
-HDF5 needs a real file, so a remote one is downloaded whole into a cache folder before it is opened.
+HDF5 needs a real file, so a remote one is downloaded whole into a cache folder before it is opened. fsspec's own
+cache, ``filecache``, downloads to the final name and replaces a file that changed: other processes would read half of
+one, or another one than they began with.
 """
 
 import glob
@@ -52,7 +54,7 @@ def local_copy(path: str) -> str:
 
     Downloads are kept in the folder ``RAYGENEX_CACHE`` (default: a folder of this user's in the system's temporary
     folder), under a name made from the URL and the remote file's checksum (its size, times and tags), so that a
-    changed remote file is downloaded anew. Processes that download at the same time never see half a file. Nothing is
+    changed remote file is downloaded again. Processes that download at the same time never see half a file. Nothing is
     removed: the folder may be emptied whenever no run reads from it.
 
     Parameters
@@ -146,7 +148,7 @@ def _open_filesystem(url: str) -> tuple[Any, str]:
 
 def _refuse_zero(path: str) -> None:
     if "\0" in path:
-        raise DataError(f"{path} is no path: it holds a zero byte; correct it")
+        raise DataError(f"{path} is not a path: it holds a zero byte; correct it")
 
 
 def _is_local(filesystem: Any) -> bool:

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raygenex.errors import ConfigError
-from raygenex.extras import NO_XGBOOST
+from raygenex.extras import require
 
 if TYPE_CHECKING:
     import xgboost
@@ -21,11 +20,7 @@ def import_xgboost() -> Any:
     ConfigError
         If it is not installed.
     """
-    try:
-        import xgboost
-    except ImportError:
-        raise ConfigError(NO_XGBOOST) from None
-    return xgboost
+    return require("xgboost", "xgboost", "boosted", "this kind of model")
 
 
 class Booster(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from raygenex.errors import CheckpointError
-from raygenex.train.checkpoint import BACKBONE, load_checkpoint
+from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint, read_usable_info
 
 
 class Predictor:
@@ -36,10 +36,34 @@ class Predictor:
         self.settings = config.embed.model_dump(mode="json") | {"precision": config.embed_precision}
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
-        if self.info.threshold is None:
-            raise CheckpointError(
-                f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end"
-            )
+        _refuse_unfinished(checkpoint, self.info)
+
+    @classmethod
+    def describe(cls, checkpoint: str | Path) -> CheckpointInfo:
+        """Return the description of a checkpoint that can be used, as far as the description tells.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing, damaged, of another raygenex, or of an unfinished epoch.
+        """
+        info = read_usable_info(checkpoint)
+        _refuse_unfinished(checkpoint, info)
+        return info
+
+    @classmethod
+    def check(cls, checkpoint: str | Path) -> CheckpointInfo:
+        """Load everything that scoring bases needs, and keep only the description, which is returned.
+
+        Raises
+        ------
+        CheckpointError
+            If a part of the checkpoint is missing or damaged.
+        """
+        predictor = cls(checkpoint)
+        if predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna:
+            predictor.load_backbone()
+        return predictor.info
 
     @property
     def threshold(self) -> float:
@@ -102,3 +126,8 @@ class Predictor:
                 f"{self._folder} holds other weights than the model was trained on: restore the checkpoint"
             )
         self.backbone = backbone.to(self.device).eval()
+
+
+def _refuse_unfinished(checkpoint: str | Path, info: CheckpointInfo) -> None:
+    if info.threshold is None:
+        raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")

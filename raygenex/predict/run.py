@@ -82,13 +82,11 @@ def open_prediction(
     if not target.absolute().parent.is_dir():
         raise ConfigError(f"the folder of output {output} does not exist: make it first")
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
-    predictor = Predictor(checkpoint)
-    rows = open_genes(locate(inputs, "the input"), predictor.info, config.data.window)
-    if predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna:
-        predictor.load_backbone()
+    info = Predictor.check(checkpoint)
+    rows = open_genes(locate(inputs, "the input"), info, config.data.window)
     with tempfile.TemporaryFile(dir=target.absolute().parent):
         pass
-    return rows, predictor.info
+    return rows, info
 
 
 def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool) -> str:

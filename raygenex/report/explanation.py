@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.explain.parts import Manifest, read_manifest, read_parts
+from raygenex.explain.parts import ExplanationManifest, read_manifest, read_parts
 from raygenex.explain.results.feature_importance import Importance
 from raygenex.explain.results.figures import METHOD_NAMES
 from raygenex.explain.results.profile import Profile, TopPositions
@@ -38,7 +38,7 @@ class Logo:
 class Explained:
     """What is in the folder of one split; None, or empty, for what is not."""
 
-    manifest: Manifest
+    manifest: ExplanationManifest
     projection: Projection | None
     profiles: dict[str, dict[str, Profile]]
     """By method and group of genes."""
@@ -103,7 +103,7 @@ def read_explained(
     return found, notes
 
 
-def _read(folder: Path, manifest: Manifest) -> Explained:
+def _read(folder: Path, manifest: ExplanationManifest) -> Explained:
     complete = [name for name, record in manifest.methods.items() if record.complete]
     profiles = {name: read_profiles(folder / f"importance_{name}.csv") for name in complete}
     tops = {name: read_top(folder, name, of["high"].genes) for name, of in profiles.items() if "high" in of}

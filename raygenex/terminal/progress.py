@@ -14,7 +14,7 @@ LINE_S = 30.0
 
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar on standard error, or lines in the log if that is no terminal; yields ``advance(steps, note)``.
+    """Show a bar on standard error, or lines in the log if that is not a terminal; yields ``advance(steps, note)``.
 
     Parameters
     ----------

@@ -1,4 +1,8 @@
-"""Calls to MLflow that wait in a queue while it is away, so that no work ever waits for them."""
+"""Calls to MLflow that wait in a queue while it is away, so that no work ever waits for them.
+
+The thread is a daemon and the queue can be looked at: a ``ThreadPoolExecutor`` would keep the process from ending while
+an abandoned call hangs, and would not say what it still holds.
+"""
 
 import contextlib
 import logging
@@ -151,12 +155,15 @@ class Outbox:
                 else:
                     self._wait(lambda: not self._queue, min(self._patience_s, HURRIED_S), hurried=True)
             finally:
-                left = self._abandon()
-        if not left:
+                undelivered = self._abandon()
+        if not undelivered:
             # It may still have to say that all is delivered.
             self._thread.join()
             return
-        lost = f"{self._reason()}, and lacks {_entries(len(left))} of {self._what}, from {left[0]} on: {self._remedy}"
+        lost = (
+            f"{self._reason()}, and lacks {_entries(len(undelivered))} of {self._what}, from {undelivered[0]} on: "
+            f"{self._remedy}"
+        )
         if error is None:
             raise TrackingError(lost)
         logger.warning("%s", lost)
@@ -192,10 +199,10 @@ class Outbox:
         """Let the thread end after the call that it is making; return what is not delivered."""
         with self._changed:
             self._abandoned = True
-            left = [what for _, what in self._queue]
+            undelivered = [what for _, what in self._queue]
             self._queue.clear()
             self._changed.notify_all()
-        return left
+        return undelivered
 
     def _reason(self) -> str:
         return str(self._away) if self._away else "MLflow did not answer in time"

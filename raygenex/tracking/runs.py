@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.config.run import RunConfig
-from raygenex.errors import TrackingAway, TrackingError
+from raygenex.errors import TrackingAway, TrackingError, first_line
 from raygenex.files.lock import probe
 from raygenex.redact import redact, redact_values
 from raygenex.tracking.outbox import Outbox
@@ -71,7 +71,7 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         if _may_pass(error):
             # The libraries wrap one another's messages; the innermost, at the end, is the reason.
             reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])
@@ -121,7 +121,7 @@ def _check_answers(uri: str) -> None:
         parts = urllib.parse.urlsplit(uri)
         address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
     except ValueError as error:
-        raise TrackingError(f"tracking.uri {uri} is no address ({error}): write http://HOST:PORT") from None
+        raise TrackingError(f"tracking.uri {uri} is not an address ({error}): write http://HOST:PORT") from None
     if get_environ_proxies(uri):
         return
     try:
@@ -197,7 +197,7 @@ class Tracker:
         return run_id
 
     def log_params(self, run_id: str, params: dict[str, str]) -> None:
-        """Log parameters; those that a run has already, with the same values, are no error."""
+        """Log parameters; those that a run has already, with the same values, are not an error."""
         from mlflow.entities import Param
 
         entries = [Param(key, redact(value)) for key, value in params.items()]

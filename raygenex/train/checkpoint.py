@@ -164,6 +164,22 @@ def read_info(folder: str | Path) -> CheckpointInfo:
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
 
 
+def read_usable_info(folder: str | Path) -> CheckpointInfo:
+    """Read the JSON part of a checkpoint, whose configuration this raygenex must know.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_info`, and if the configuration is of another raygenex.
+    """
+    info = read_info(folder)
+    try:
+        info.run_config  # noqa: B018
+    except ConfigError as error:
+        raise CheckpointError(f"checkpoint {folder} is of another raygenex, and cannot be used: {error}") from None
+    return info
+
+
 def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointInfo]:
     """Load a model in evaluation mode, on the CPU, and its description.
 
@@ -172,13 +188,10 @@ def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointIn
     CheckpointError
         If a part is missing or damaged, or the weights do not fit the configuration.
     """
-    info = read_info(folder)
+    info = read_usable_info(folder)
     from raygenex.models import build_model
 
-    try:
-        config = info.run_config
-    except ConfigError as error:
-        raise CheckpointError(f"checkpoint {folder} is of another raygenex, and cannot be used: {error}") from None
+    config = info.run_config
     _check_size(config, info, Path(folder, WEIGHTS))
     model = build_model(config.model, config.halflife, info.inputs.shape)
     load_weights(model, Path(folder, WEIGHTS))

@@ -16,7 +16,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.extras import check_xgboost
+from raygenex.extras import check_installed
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
@@ -197,7 +197,7 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
             )
     check_memory(config, inputs)
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
-        check_xgboost()
+        check_installed({"xgboost": "xgboost"}, "boosted", "this kind of model")
 
 
 def _clear(folder: Path, start: Path | None) -> None:

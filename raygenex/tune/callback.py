@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 
 from raygenex.cluster.connect import find_cause
 from raygenex.config.tune import TuneConfig
+from raygenex.errors import first_line
 from raygenex.terminal.progress import duration
 from raygenex.tune.fit_workers import RUNNING, STOP
 from raygenex.tune.mlflow_runs import StudyTrack
@@ -200,8 +201,10 @@ def _why(trial: Any, losses: int) -> str:
     if isinstance(error, RayActorError):
         return f"its process or its node was lost {_times(losses)}, perhaps for want of memory"
     cause = find_cause(error)
-    first = next(iter(str(cause or getattr(error, "cause", error)).strip().splitlines()), "no message")
-    return first if cause else f"{type(getattr(error, 'cause', error)).__name__}: {first}"
+    if cause:
+        return first_line(cause)
+    origin = getattr(error, "cause", error)
+    return f"{type(origin).__name__}: {first_line(origin)}"
 
 
 def _plural(number: int, what: str) -> str:

@@ -14,7 +14,7 @@ from raygenex.data.make import plan_data
 from raygenex.embed.run import make_inputs, plan_embed
 from raygenex.embed.store import read_manifest
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
-from raygenex.extras import check_packages
+from raygenex.extras import check_installed
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.tracking.outbox import Outbox
@@ -113,7 +113,7 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     started = time.monotonic()
     space = Space(config)
     space.first()
-    check_packages()
+    check_installed({"optuna": "optuna", "plotly": "plotly"}, "tune", "raygenex tune")
     make_inputs(config, config.reads_store)
     study = open_study(config, force)
     if study.state is not None and study.left and not resume:

@@ -9,7 +9,7 @@ from ray import tune
 
 from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
-from raygenex.errors import RaygenexError
+from raygenex.errors import RaygenexError, first_line
 from raygenex.redact import redact
 from raygenex.train.tables.table import Table
 from raygenex.tune.fit_local import Fit, LocalFit, TableFit, judge
@@ -64,8 +64,7 @@ class Trial(tune.Trainable):
             return self._failed(str(error), started)
         except Exception as error:  # noqa: BLE001
             # One trial's fault, whatever it is, must not sink the others; it stands in the table.
-            first = (str(error).strip().splitlines() or ["no message"])[0]
-            return self._failed(redact(f"{type(error).__name__}: {first}"), started)
+            return self._failed(redact(f"{type(error).__name__}: {first_line(error)}"), started)
         result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}
         return dict.fromkeys(self._objectives, 0.0) | values | result | {"training_s": time.monotonic() - started}
 

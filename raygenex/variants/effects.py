@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from raygenex.variants.genes import ScoredGenes
-from raygenex.variants.spool import Part, read_part
+from raygenex.variants.spool import SpooledPart, read_part
 from raygenex.variants.table import TableWriter
 
 
@@ -58,7 +58,7 @@ class Effects:
         Genes with a variant, whose references are the first rows.
     """
 
-    def __init__(self, genes: ScoredGenes, threshold: float, parts: list[Part], touched: int) -> None:
+    def __init__(self, genes: ScoredGenes, threshold: float, parts: list[SpooledPart], touched: int) -> None:
         self._genes = genes
         self._threshold = threshold
         self._touched = touched
@@ -71,7 +71,7 @@ class Effects:
         self.changed_calls = 0
         assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
 
-    def take(self, part: Part, logit: NDArray[np.float64], table: TableWriter) -> None:
+    def take(self, part: SpooledPart, logit: NDArray[np.float64], table: TableWriter) -> None:
         """Keep the logits of references, and write the effects of variants."""
         if part.first < self._touched:
             self._reference[read_part(part.path, ("gene",))["gene"]] = logit

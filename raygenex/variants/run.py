@@ -21,7 +21,7 @@ from raygenex.variants.genes import ScoredGenes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
 from raygenex.variants.scoring import scored
-from raygenex.variants.spool import Part, Spool
+from raygenex.variants.spool import Spool, SpooledPart
 from raygenex.variants.table import SUFFIXES, TableWriter
 
 _LOG = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ def _spool(parent: Path, target: Path) -> Iterator[Path]:
 
 def _scan(
     config: RunConfig, opened: Opened, path: str, spool_folder: Path, skipped: Path
-) -> tuple[Counts, list[Part], list[int]]:
+) -> tuple[Counts, list[SpooledPart], list[int]]:
     """Put all effects on the disk; return what became of the alleles, the files, and the genes in their order."""
     options, genes = config.variants, opened.genes
     genes.save(spool_folder)

@@ -18,7 +18,7 @@ from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string
 from raygenex.terminal.progress import progress
 from raygenex.variants.genes import ScoredGenes
-from raygenex.variants.spool import REFERENCE, Part
+from raygenex.variants.spool import REFERENCE, SpooledPart
 from raygenex.variants.windows import changed_window, reference_window
 
 
@@ -89,8 +89,8 @@ class WindowScorer:
 
 
 def scored(
-    config: RunConfig, parts: list[Part], spool: Path, genome: str, checkpoint: str, window: int
-) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+    config: RunConfig, parts: list[SpooledPart], spool: Path, genome: str, checkpoint: str, window: int
+) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Score all parts and yield each with its logits, in their order; few windows are scored in this process.
 
     Parameters
@@ -136,7 +136,7 @@ def scored(
         yield from _by_part(parts, blocks, advance)
 
 
-def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
+def _on_ray(config: RunConfig, parts: list[SpooledPart], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
     # Loaded before Ray starts, which then silences its notes.
     import ray.data
 
@@ -162,7 +162,9 @@ def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> 
         yield from scored.iter_batches(batch_size=None, batch_format="numpy")
 
 
-def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iterator[tuple[Part, NDArray[np.float64]]]:
+def _by_part(
+    parts: list[SpooledPart], blocks: Iterator[Columns], advance: Any
+) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Yield each part with its logits, however the rows, which come in order, are cut into blocks."""
     waiting = np.empty(0)
     number = 0

@@ -40,7 +40,7 @@ _ROW_BYTES = 64
 
 
 @dataclass(frozen=True)
-class Part:
+class SpooledPart:
     """One file of rows."""
 
     path: str
@@ -80,7 +80,7 @@ class Spool:
         if len(self._waiting) == self._size:
             self._flush()
 
-    def close(self) -> list[Part]:
+    def close(self) -> list[SpooledPart]:
         """Write what is left and the references; return all parts, those of references first, numbered from 0."""
         self._flush()
         effects, self._paths = self._paths, []
@@ -91,7 +91,7 @@ class Spool:
         self._flush()
         parts, first = [], 0
         for path, rows in [*self._paths, *effects]:
-            parts.append(Part(path, first, rows))
+            parts.append(SpooledPart(path, first, rows))
             first += rows
         self._paths = effects
         return parts

@@ -20,8 +20,10 @@ from raygenex.cli.main import app
 from raygenex.cli.setup import STARTER
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
-from raygenex.embed.store import Manifest, write_manifest, write_shard
+from raygenex.embed.shards import write_shard
+from raygenex.embed.store import StoreManifest
 from raygenex.errors import ConfigError
+from raygenex.files.parts import write_manifest
 from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]
@@ -265,7 +267,7 @@ def write_small_store(store: Path) -> None:
         "label": np.array([0, 1, 0, 1], dtype=np.uint8),
     }
     write_shard(str(store), "train", columns, np.zeros((4, 3, 2), dtype=np.float16))
-    made = Manifest(
+    made = StoreManifest(
         package_version="0",
         backbone={},
         weights_sha256="0" * 64,

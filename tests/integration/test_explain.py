@@ -21,7 +21,7 @@ from raygenex.errors import CheckpointError, ConfigError
 from raygenex.explain import run as job
 from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.explain.parts import SCORES, folder_of, list_parts, read_manifest, read_parts
+from raygenex.explain.parts import PARTS, SCORES, folder_of, read_manifest, read_parts
 from raygenex.explain.run import explain
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import BACKBONE, InputInfo
@@ -135,7 +135,7 @@ def test_parts_hold_what_the_functions_compute_in_one_process(toy: Make, models:
         assert found["attribution"].dtype == np.float32
         np.testing.assert_allclose(found["attribution"], values, rtol=1e-3, atol=1e-5 * scale)
         np.testing.assert_allclose(found["hypothetical"], slopes, rtol=2e-3, atol=1e-3 * scale)
-        files = [(part.start, part.stop) for part in list_parts(folder_of(config) / method)]
+        files = [(part.start, part.stop) for part in PARTS.parts(folder_of(config) / method)]
         assert files == [(0, 5), (5, 10), (10, 13)]
 
 

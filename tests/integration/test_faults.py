@@ -13,7 +13,8 @@ import pytest
 from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
 
 from raygenex.config.run import RunConfig
-from raygenex.embed.store import list_shards, read_gene_ids
+from raygenex.embed.shards import read_gene_ids
+from raygenex.embed.store import list_shards
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 

@@ -7,10 +7,11 @@ from toy_models import columns, save_toy, sentence, small_config, write_promoter
 
 from raygenex.config.load import parse_config
 from raygenex.data.rows import PromoterRows
-from raygenex.embed.store import Manifest, write_manifest
+from raygenex.embed.store import StoreManifest
 from raygenex.errors import CheckpointError
 from raygenex.evaluate import evaluate, open_rows
 from raygenex.files.fingerprint import fingerprint
+from raygenex.files.parts import write_manifest
 from raygenex.train.checkpoint import InputInfo, read_info
 
 WEIGHTS = "f" * 64
@@ -28,7 +29,7 @@ def model(tmp_path):
 
 
 def manifest(valid, **changes):
-    made = Manifest(
+    made = StoreManifest(
         package_version="0",
         backbone={},
         weights_sha256=WEIGHTS,

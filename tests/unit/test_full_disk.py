@@ -20,11 +20,13 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.splits.file import SplitTable, write_split
 from raygenex.drawing import html
 from raygenex.drawing.style import save
-from raygenex.embed.store import Manifest, write_manifest, write_shard
+from raygenex.embed.shards import write_shard
+from raygenex.embed.store import StoreManifest
 from raygenex.errors import RaygenexError
 from raygenex.explain.parts import write_part
 from raygenex.explain.results.saving import save_figure, write_table
 from raygenex.files.errors import file_error
+from raygenex.files.parts import write_manifest
 from raygenex.files.whole import replace_text
 from raygenex.predict.table import write_predictions
 from raygenex.train.network.halflife_stage import keep_start
@@ -54,7 +56,7 @@ def _shard(path: Path, seed: int) -> None:
 def _manifest(path: Path, seed: int) -> None:
     values = {"package_version": str(seed), "backbone": {}, "weights_sha256": "a", "revision": None, "window": 8}
     more = {"bin_size": 4, "pooling": "mean", "dtype": "float32", "precision": "fp32", "shape": (2, 3)}
-    write_manifest(str(path.parent), Manifest(**values, **more, fingerprints={}, rows={}))
+    write_manifest(str(path.parent), StoreManifest(**values, **more, fingerprints={}, rows={}))
 
 
 def _predictions(path: Path, seed: int) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importlinter.cli import lint_imports
+from toy_models import save_toy, small_config
 
 import raygenex
 from raygenex.data.hdf5.write import PromoterWriter
+from raygenex.train.checkpoint import InputInfo
 
 PACKAGE = Path(raygenex.__file__).parent
 CONTRACTS = PACKAGE.parent / "pyproject.toml"
@@ -28,8 +29,16 @@ def calls(path):
     return {getattr(function, "id", getattr(function, "attr", None)) for function in functions}
 
 
+def contracts_hold(path):
+    # A process of its own: the linter silences the loggers of the one that calls it.
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    run = subprocess.run([*command, "--config", str(path), "--no-cache"], capture_output=True, text=True, check=False)
+    assert "Contracts: " in run.stdout, run.stdout + run.stderr
+    return run.returncode == 0
+
+
 def test_the_contracts_hold():
-    assert lint_imports(config_filename=str(CONTRACTS), no_cache=True) == 0
+    assert contracts_hold(CONTRACTS)
 
 
 def test_a_contract_that_does_not_hold_is_found(tmp_path):
@@ -37,7 +46,7 @@ def test_a_contract_that_does_not_hold_is_found(tmp_path):
     door = '    "raygenex.data.source",\n'
     assert door in text
     (tmp_path / "contracts.toml").write_text(text.replace(door, ""))
-    assert lint_imports(config_filename=str(tmp_path / "contracts.toml"), no_cache=True) == 1
+    assert not contracts_hold(tmp_path / "contracts.toml")
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.name)
@@ -45,8 +54,9 @@ def test_models_know_no_files(path):
     assert calls(path).isdisjoint({"open", "read_text", "write_text", "load", "save", "save_file", "load_file"})
 
 
-def test_nothing_is_imported_by_a_string():
-    paths = sorted(PACKAGE.rglob("*.py"))
+def test_nothing_is_imported_by_a_string_but_optional_packages():
+    # Their full names are in the calls of `extras.require`, and nothing of raygenex is imported so.
+    paths = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "extras.py"})
     assert len(paths) > 200
     assert not [path for path in paths if calls(path) & {"__import__", "import_module"}]
 
@@ -64,7 +74,7 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "explain"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -81,8 +91,12 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         "embed": ["-o", "backbone.kind=hyenadna"],
         "benchmark": ["-o", "benchmark.split=valid", "-o", f"benchmark.models={json.dumps(rows)}"],
     }.get(verb, [])
+    models = []
+    if verb == "explain":
+        models = [str(tmp_path / "model")]
+        save_toy(Path(models[0]), small_config(), InputInfo(kind="bases", length=60, channels=4, window=60))
     code = (
-        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
+        f"import sys\nsys.argv = {['raygenex', verb, *models, str(config), '--dry-run', *options]!r}\n"
         "from raygenex.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
         f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"

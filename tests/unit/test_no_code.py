@@ -171,7 +171,7 @@ def test_the_state_of_a_training_that_is_a_pickle(tmp_path, marker):
 
 def test_arrays_of_objects_in_an_explanation(tmp_path, marker):
     np.savez(tmp_path / "part-00000000-00000001.npz", gene_id=np.array([Bomb(marker)], dtype=object))
-    (part,) = parts.list_parts(tmp_path)
+    (part,) = parts.PARTS.parts(tmp_path)
     with pytest.raises(CheckpointError, match="damaged"):
         parts.read_part(part)
     assert parts.damaged_parts(tmp_path) == [part]
@@ -258,7 +258,7 @@ def test_a_registered_model_with_a_loader_of_its_own(tmp_path, hostile):
 
 
 def test_an_explanation_cannot_name_folders_outside(tmp_path):
-    values = parts.Manifest(
+    values = parts.ExplanationManifest(
         **{"package_version": "1", "checkpoint": "a", "checkpoint_sha256": "a", "run_name": "a", "model_kind": "a"},
         **{"split": "valid", "genes": 1, "window": 4, "window_first": 0, "threshold": 0.5, "confidence": 0.9},
         fingerprints=[],

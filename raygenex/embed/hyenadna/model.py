@@ -137,7 +137,7 @@ class _Backbone(nn.Module):
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.recompute = False
-        """Whether a backward pass computes the activations of each layer anew, so that they need not be kept."""
+        """Whether a backward pass computes the activations of each layer again, so that they need not be kept."""
 
     def forward(self, source: Tensor) -> Tensor:
         """Encode token ids ``(N, L)`` or rows of the embedding table ``(N, L, d_model)``."""

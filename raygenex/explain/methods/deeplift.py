@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from raygenex.errors import ConfigError
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.models.cnn import Cnn
+from raygenex.explain.methods.needs import require_deeplift
 
 
 class DeepLift(NamedTuple):
@@ -38,22 +37,6 @@ class _OnBases(nn.Module):
 
     def forward(self, one_hot: Tensor, halflife: Tensor) -> Tensor:
         return self.model(one_hot, halflife)
-
-
-def require_deeplift(function: LogitFunction) -> None:
-    """Raise a ConfigError unless DeepLIFT has a rule for every layer of the model, and captum is installed."""
-    function.require_gradient("deeplift")
-    if function.embeds or not isinstance(function.model, Cnn):
-        what = (
-            "the products and Fourier transforms of HyenaDNA" if function.embeds else f"the gates of a {function.kind}"
-        )
-        raise ConfigError(f"deeplift has no rule for {what}: use method integrated_gradients")
-    try:
-        import captum.attr  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            "method deeplift needs the package captum: install it with `pip install raygenex[explain]`"
-        ) from None
 
 
 def deeplift(
@@ -82,7 +65,7 @@ def deeplift(
     ConfigError
         If the model is not such a network, or captum is not installed.
     """
-    require_deeplift(function)
+    require_deeplift(function.predictor.info)
     from captum.attr import DeepLift as Captum
 
     n, count, length = references.shape

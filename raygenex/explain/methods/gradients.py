@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.methods.needs import require_gradient
 from raygenex.sequence import UNKNOWN
 
 
@@ -33,7 +34,7 @@ def gradient(function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArra
     ConfigError
         If the model is no differentiable function of its bases.
     """
-    function.require_gradient("a gradient")
+    require_gradient(function.predictor.info, "a gradient")
     found = np.empty((*codes.shape, 4), dtype=np.float32)
     for start in range(0, len(codes), function.batch_size):
         batch = slice(start, start + function.batch_size)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.explain.methods.logit import LogitFunction, soft_one_hot
+from raygenex.explain.methods.needs import require_gradient
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +70,7 @@ def integrated_gradients(
     ConfigError
         If the model is no differentiable function of its bases.
     """
-    function.require_gradient("integrated_gradients")
+    require_gradient(function.predictor.info, "integrated_gradients")
     n, count, length = references.shape
     result = Integrated(
         np.empty((n, length), dtype=np.float32),

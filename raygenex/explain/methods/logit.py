@@ -17,9 +17,7 @@ from torch import Tensor, nn
 from raygenex.embed.hyenadna.model import FIRST_BASE_ID
 from raygenex.embed.hyenadna.pooling import pool_bins
 from raygenex.embed.inference import embed_sequences
-from raygenex.errors import ConfigError
 from raygenex.explain.methods.fixed_dna import fix_dna
-from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.models.base import ExpressionModel
 from raygenex.models.cnn import Cnn
 from raygenex.models.lstm import Lstm
@@ -86,22 +84,6 @@ class LogitFunction:
     def _first_dense(self) -> nn.Linear | None:
         dense = getattr(self.model, "dense", None)
         return dense[0] if dense is not None and len(dense) > 1 else None
-
-    def require_dna(self) -> None:
-        """Raise a ConfigError unless the logit depends on bases at all."""
-        if not self.predictor.info.reads_dna:
-            raise ConfigError(
-                f"this {self.kind} reads no DNA, so there are no bases to attribute to: explain it by method halflife"
-            )
-
-    def require_gradient(self, method: str) -> None:
-        """Raise a ConfigError unless the logit is a differentiable function of bases."""
-        self.require_dna()
-        if isinstance(self.model, (TabularModel, AutoencoderTrees)):
-            raise ConfigError(
-                f"a {self.kind} is no differentiable function of its bases, which {method} needs: use method "
-                "mutagenesis"
-            )
 
     # Differentiable
 

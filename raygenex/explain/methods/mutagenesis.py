@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.methods.needs import require_dna
 from raygenex.sequence import UNKNOWN
 
 
@@ -43,7 +44,7 @@ def mutagenesis(
     ConfigError
         If the model reads no DNA.
     """
-    function.require_dna()
+    require_dna(function.predictor.info)
     n, length = codes.shape
     stop = length if stop is None else stop
     assert 0 <= first < stop <= length, (first, stop, length)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.explain.genes import Genes
-from raygenex.explain.parts import SCORES, Manifest, column_names, read_parts
+from raygenex.explain.genes import ExplainedGenes
+from raygenex.explain.parts import SCORES, ExplanationManifest, column_names, read_parts
 from raygenex.explain.results.draw import draw_results
 from raygenex.explain.results.explained import Explained
 from raygenex.explain.results.feature_importance import measurable, permutation_importance, write_importance
@@ -50,7 +50,7 @@ class _Parts(Mapping[str, NDArray[Any]]):
         return len(self._names)
 
 
-def derived_key(config: RunConfig, manifest: Manifest) -> str:
+def derived_key(config: RunConfig, manifest: ExplanationManifest) -> str:
     """Return a hash of everything that the tables and figures depend on.
 
     Raises
@@ -67,7 +67,7 @@ def derived_key(config: RunConfig, manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
-def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) -> dict[str, Any]:
+def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: ExplanationManifest) -> dict[str, Any]:
     """Write the tables and figures of every method that is complete.
 
     Returns
@@ -119,7 +119,7 @@ def derive(config: RunConfig, folder: Path, genes: Genes, manifest: Manifest) ->
 
 
 def _importance(
-    folder: Path, scores: Mapping[str, NDArray[Any]], manifest: Manifest, notes: list[str]
+    folder: Path, scores: Mapping[str, NDArray[Any]], manifest: ExplanationManifest, notes: list[str]
 ) -> dict[str, Any] | None:
     """Write the importance of half-life features, and return that of the most important one."""
     permuted = read_parts(folder / "halflife", manifest.genes, ("permuted",))["permuted"]

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from raygenex.drawing.style import COLOURS, MINUS, frame
-from raygenex.extras import import_logomaker
+from raygenex.extras import require
 
 BASE_COLOURS = {
     "A": COLOURS["green"],
@@ -123,7 +123,8 @@ def _logo(axes: Axes, heights: NDArray[np.float64], first: int, y: str, x: str) 
 
     index = range(first, first + len(heights))
     table = pd.DataFrame(heights, columns=list("ACGT"), index=index)
-    import_logomaker().Logo(table, ax=axes, color_scheme=BASE_COLOURS, show_spines=False, baseline_width=0)
+    logomaker = require("logomaker", "logomaker", "explain", "a logo")
+    logomaker.Logo(table, ax=axes, color_scheme=BASE_COLOURS, show_spines=False, baseline_width=0)
     axes.axhline(0, color=COLOURS["faint"], linewidth=0.8)
     axes.set_xlim(first - 0.5, first + len(heights) - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))

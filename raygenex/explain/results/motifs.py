@@ -14,7 +14,7 @@ from raygenex.errors import DataError
 from raygenex.explain.results.logos import consensus
 from raygenex.explain.results.meme import read_meme, write_meme
 from raygenex.explain.results.saving import write_table
-from raygenex.extras import import_modisco, import_tomtom
+from raygenex.extras import require
 
 SHORT_WINDOW = 200
 """Windows below so many bases are searched with narrower seqlets: 15 bases and flanks of 5, not 21 and flanks of 10."""
@@ -102,10 +102,10 @@ def discover(bases: NDArray[np.uint8], hypothetical: NDArray[np.floating], max_s
     least = 2 * (width + 2 * flank) - 1
     if length < least:
         raise DataError(f"attributions of {length} bases are too few to discover motifs in: explain {least} or more")
-    tf_modisco = import_modisco()
+    modisco = require("modiscolite.tfmodisco", "modisco-lite", "motifs", "the discovery of motifs")
     # A position without known bases has no frequencies there.
     with np.errstate(invalid="ignore"):
-        found = tf_modisco(
+        found = modisco.TFMoDISco(
             one_hot=sequence.to_one_hot(bases[:, window]).astype(np.float32),
             hypothetical_contribs=np.ascontiguousarray(hypothetical[:, window], dtype=np.float32),
             sliding_window_size=width,
@@ -160,12 +160,12 @@ def match(
     """
     if not patterns:
         return []
-    tomtom = import_tomtom()
+    memelite = require("memelite", "memelite", "motifs", "matching motifs")
     names = list(known)
     with warnings.catch_warnings():
         # Of few targets; the table says so itself.
         warnings.simplefilter("ignore", UserWarning)
-        p_values, _, _, overlaps, strands = tomtom(
+        p_values, _, _, overlaps, strands = memelite.tomtom(
             [one.frequency.T for one in patterns], [known[name].T for name in names]
         )
     return [

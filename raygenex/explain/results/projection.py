@@ -86,7 +86,7 @@ def project(
 
 def embed(dense: NDArray[np.float32], neighbours: int, min_distance: float, seed: int) -> NDArray[np.float64]:
     """Return the places of genes in the plane, shape ``(n, 2)``; see `project`."""
-    from raygenex.extras import import_umap
+    from raygenex.extras import require
 
     genes, width = dense.shape
     if not width:
@@ -95,7 +95,7 @@ def embed(dense: NDArray[np.float32], neighbours: int, min_distance: float, seed
         raise DataError(f"{genes} genes are too few for a projection: explain at least {FEWEST}")
     if not np.isfinite(dense).all():
         raise DataError("the first dense layer gave values that are not finite: check the checkpoint")
-    umap = import_umap()
+    umap = require("umap", "umap-learn", "explain", "the projection")
     # A fixed seed allows one thread only; said here, UMAP need not warn of it. The spectral layout needs more genes
     # than a handful; a random one starts as well with few.
     layout = umap.UMAP(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raygenex.drawing.style import COLOURS
 from raygenex.explain.results.figures import COLOURINGS, projection_classes
 from raygenex.explain.results.projection import Projection
-from raygenex.extras import import_plotly
+from raygenex.extras import require
 from raygenex.files.whole import replace_text
 
 _BUTTONS = {
@@ -47,7 +47,9 @@ def write_page(path: Path, found: Projection, title: str, caption: str) -> None:
 
 def render_page(found: Projection, title: str, caption: str) -> str:
     """Return the page; see `write_page`."""
-    graph, plotly_js = import_plotly()
+    what = "the page of the projection"
+    graph = require("plotly.graph_objects", "plotly", "explain", what)
+    plotly_js = require("plotly.offline", "plotly", "explain", what).get_plotlyjs()
     figure, views = _figure(graph, found)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(

@@ -10,7 +10,7 @@ from raygenex.config.embed import EmbedConfig, HyenaBackbone
 from raygenex.embed.hyenadna.longconv import LongFilter
 from raygenex.embed.hyenadna.model import HyenaDnaModel
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone, weights_sha256
-from raygenex.embed.store import not_finite
+from raygenex.embed.shards import not_finite
 from raygenex.models.base import ExpressionModel
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, load_weights
 

@@ -83,7 +83,7 @@ def test_tracking_needs_a_server_unless_the_verb_does_not_track(uri):
 
 
 def test_a_shared_folder_must_be_absolute():
-    with pytest.raises(ConfigError, match="--shared nfs is no absolute path"):
+    with pytest.raises(ConfigError, match="--shared nfs is not an absolute path"):
         refuse({}, shared=("nfs",))
 
 

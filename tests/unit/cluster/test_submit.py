@@ -20,7 +20,7 @@ from raygenex.cluster.submit import Task, in_environment, read_env, start, wait,
 from raygenex.config.load import load_config, parse_config
 from raygenex.errors import ClusterError, ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = parse_config({"output": "/mnt/runs", "cluster": {"address": "10.0.0.1:6379", "wait_s": 5}}, "the test")
 
 
@@ -125,7 +125,7 @@ def config(tmp_path):
         (("--verb", "config show"), "--verb config show cannot be submitted"),
         (("--verb", "submit"), "--verb submit cannot be submitted"),
         (("--submission-id", "a b"), "--submission-id a b may hold letters"),
-        (("--address", "ray://head:10001"), "--address ray://head:10001 is no address of a dashboard"),
+        (("--address", "ray://head:10001"), "--address ray://head:10001 is not the address of a dashboard"),
         ((), "no cluster to submit to: give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"),
         (("--", "-o", "train.epochs=1"), "give -o before the --"),
     ],
@@ -195,7 +195,7 @@ def test_addresses():
     assert read_address("head:8265") == "http://head:8265"
     assert read_address("https://head/") == "https://head"
     for wrong in ("auto://", "ftp://head:1", "http://"):
-        with pytest.raises(ConfigError, match="is no address of a dashboard"):
+        with pytest.raises(ConfigError, match="is not the address of a dashboard"):
             read_address(wrong)
 
 
@@ -240,7 +240,7 @@ def test_a_missing_and_a_wrong_token(dashboard, monkeypatch):
     with pytest.raises(ClusterError, match="refused the token"):
         connect(dashboard(403, "Forbidden: Invalid authentication token"))
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/no/such/token")
-    with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN_PATH names /no/such/token, which is no file"):
+    with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN_PATH names /no/such/token, which is not a file"):
         connect(dashboard(401, ""))
 
 

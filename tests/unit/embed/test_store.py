@@ -12,25 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 from toy_models import columns, sentence
 
-from raygenex.embed import store as store_module
+from raygenex.embed import shards as shards_module
 from raygenex.embed.run import _remove_damaged as remove_damaged
+from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.embed.store import (
-    MANIFEST,
-    SCHEMA_VERSION,
     EmbeddingRows,
-    Manifest,
-    Shard,
+    StoreManifest,
     damaged_shards,
     list_shards,
     missing_ranges,
     open_store,
-    read_gene_ids,
     read_manifest,
     remove_leftovers,
-    write_manifest,
-    write_shard,
 )
 from raygenex.errors import CheckpointError
+from raygenex.files.parts import MANIFEST, Part, write_manifest
 
 BINS, WIDTH = 3, 4
 
@@ -41,7 +37,7 @@ def store(tmp_path):
 
 
 def manifest(**values):
-    return Manifest(
+    return StoreManifest(
         **{
             "package_version": "1",
             "backbone": {"kind": "hyenadna"},
@@ -91,7 +87,7 @@ def read_all(pieces):
 @pytest.mark.parametrize("block_bytes", [1, 250])
 @pytest.mark.parametrize(("start", "stop", "size"), [(0, 10, 1), (3, 9, 2), (4, 5, 4), (0, 10, 100)])
 def test_a_piece_reads_its_row_groups_alone(store, monkeypatch, block_bytes, start, stop, size):
-    monkeypatch.setattr(store_module, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(shards_module, "BLOCK_BYTES", block_bytes)
     rows = complete_store(store, 0, 4, 10)
     groups = pq.ParquetFile(rows.shards[1].path).num_row_groups
     assert groups == (6 if block_bytes == 1 else 3)
@@ -414,7 +410,7 @@ def test_manifest_round_trip(store):
     assert read_manifest(store) is None
     write_manifest(store, manifest())
     assert read_manifest(store) == manifest()
-    assert json.loads(Path(store, MANIFEST).read_text())["schema_version"] == SCHEMA_VERSION
+    assert json.loads(Path(store, MANIFEST).read_text())["schema_version"] == 1
 
 
 @pytest.mark.parametrize(
@@ -471,7 +467,7 @@ def test_a_manifest_with_a_version_that_is_no_number_is_damaged(store, version):
 
 
 def test_a_later_schema_is_refused(store):
-    write_manifest(store, manifest(schema_version=SCHEMA_VERSION + 1))
+    write_manifest(store, manifest(schema_version=2))
     with pytest.raises(CheckpointError) as info:
         read_manifest(store)
     sentence(info, store, "written by a later raygenex", "upgrade")
@@ -518,4 +514,4 @@ def test_a_store_with_rows_too_many_is_refused(store):
 def test_a_shard_is_known_by_its_range(store):
     write_rows(store, 3, 5, split="valid")
     path = str(Path(store, "split=valid", "rows-00000003-00000005.parquet"))
-    assert list_shards(store, "valid") == [Shard(path, 3, 5)]
+    assert list_shards(store, "valid") == [Part(path, 3, 5)]

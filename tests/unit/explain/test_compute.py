@@ -5,10 +5,11 @@ import pytest
 from toy_models import columns, save_toy, small_config
 
 from raygenex.config.explain import ExplainConfig
-from raygenex.explain.compute import Context, compute, method_settings
+from raygenex.explain.compute import Context, compute
 from raygenex.explain.genes import donors_of
 from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
 from raygenex.explain.methods.logit import LogitFunction
+from raygenex.explain.methods.needs import method_settings
 from raygenex.explain.parts import SCORES
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import InputInfo

@@ -12,10 +12,11 @@ from raygenex.cli.options import Printed
 from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError, ConfigError, RaygenexError
 from raygenex.explain import parts
-from raygenex.explain.job import Work, grid, leave_out_incomplete, missing, open_folder, plan, prepare
-from raygenex.explain.parts import SCORES, Manifest, folder_of, write_manifest, write_part
+from raygenex.explain.job import Work, leave_out_incomplete, missing, open_folder, plan, prepare
+from raygenex.explain.parts import SCORES, ExplanationManifest, folder_of, write_part
 from raygenex.explain.results.derive import derived_key
 from raygenex.explain.results.meme import write_meme
+from raygenex.files.parts import write_manifest
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW, GENES = 20, 7
@@ -73,10 +74,6 @@ def test_methods_that_share_a_gradient_share_a_piece(make):
         ("saliency,input_x_gradient", 6, 7),
         ("input_x_gradient", 2, 3),
     ]
-
-
-def test_pieces_end_at_multiples():
-    assert list(grid(2, 8, 3)) == [(2, 3), (3, 6), (6, 8)]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +185,7 @@ def test_a_model_without_half_life_features_has_no_method_for_them(make, tmp_pat
 def test_tables_depend_on_what_they_show(make):
     def key(config, **values):
         manifest = ready(config).manifest.model_dump() | values
-        return derived_key(config, Manifest.model_validate(manifest))
+        return derived_key(config, ExplanationManifest.model_validate(manifest))
 
     first = key(make())
     assert key(make(), derived="x", summary={}, checkpoint="/moved") == first

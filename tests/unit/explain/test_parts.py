@@ -8,21 +8,19 @@ from toy_models import sentence
 from raygenex.config.load import parse_config
 from raygenex.errors import CheckpointError
 from raygenex.explain.parts import (
-    MANIFEST,
-    Manifest,
+    PARTS,
+    ExplanationManifest,
     MethodRecord,
     column_names,
     damaged_parts,
     folder_of,
-    list_parts,
     missing_ranges,
     read_manifest,
     read_parts,
     refuse_differences,
-    remove_leftovers,
-    write_manifest,
     write_part,
 )
+from raygenex.files.parts import MANIFEST, write_manifest
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def part(folder, start, stop, **more):
 
 
 def manifest(**values):
-    return Manifest(
+    return ExplanationManifest(
         **{
             "package_version": "1",
             "checkpoint": "/runs/a/checkpoint",
@@ -65,7 +63,7 @@ def test_the_folder_of_a_split_lies_in_the_run():
 def test_parts_come_back_joined_in_the_order_of_their_genes(folder):
     part(folder, 100, 103)
     part(folder, 0, 100)
-    assert [(one.start, one.stop) for one in list_parts(folder)] == [(0, 100), (100, 103)]
+    assert [(one.start, one.stop) for one in PARTS.parts(folder)] == [(0, 100), (100, 103)]
     read = read_parts(folder)
     assert list(read["gene_id"]) == [f"G{number}" for number in range(103)]
     assert read["gene_id"].dtype.kind == "U"
@@ -132,7 +130,7 @@ def test_a_damaged_part_is_named_and_counts_as_missing(folder, damage):
         read_parts(folder)
     sentence(found, path, "damaged", "explain` again")
     damaged = damaged_parts(folder)
-    assert [one.path for one in damaged] == [path]
+    assert [one.path for one in damaged] == [str(path)]
     assert missing_ranges(folder, 10, damaged) == [(4, 8)]
 
 
@@ -158,7 +156,7 @@ def test_what_a_killed_writer_left_is_removed_and_no_part_is(folder):
     for end in ("0123abcd.aside", "77"):
         (folder / f".part-00000002-00000004.npz.{end}").write_bytes(b"half")
     assert missing_ranges(folder, 4, []) == [(2, 4)]
-    remove_leftovers(folder)
+    PARTS.remove_leftovers(folder)
     assert [path.name for path in folder.iterdir()] == ["part-00000000-00000002.npz"]
 
 

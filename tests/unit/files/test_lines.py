@@ -2,6 +2,7 @@ import gzip
 import os
 
 import pytest
+from toy_models import sentence
 
 from raygenex.data.splits.file import read_split
 from raygenex.errors import DataError
@@ -65,7 +66,7 @@ def test_url():
         (b"line\n\xff\xfe\n", "line 2 is not text"),
     ],
 )
-def test_sentences(tmp_path, sentence, content, words):
+def test_sentences(tmp_path, content, words):
     path = tmp_path / "a.gtf"
     if content is not None:
         path.write_bytes(content)
@@ -74,14 +75,14 @@ def test_sentences(tmp_path, sentence, content, words):
     sentence(info, path, words)
 
 
-def test_folder(tmp_path, sentence):
+def test_folder(tmp_path):
     with pytest.raises(DataError) as info:
         list(read_lines(str(tmp_path)))
     sentence(info, tmp_path, "is a folder")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_closed_file(tmp_path, sentence):
+def test_closed_file(tmp_path):
     path = tmp_path / "a.gtf"
     path.write_text("")
     path.chmod(0)

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy_models import columns, sentence, write_promoters
 
 from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.errors import DataError
@@ -36,7 +37,7 @@ def test_name_with_brackets_is_no_glob(tmp_path):
 
 
 @pytest.mark.parametrize("pattern", ["none/*.h5", "none.h5", "memory://none/a.h5", "memory://none/*.h5"])
-def test_nothing_matches(sentence, pattern):
+def test_nothing_matches(pattern):
     with pytest.raises(DataError) as info:
         locate([pattern], "data.valid")
     sentence(info, pattern, "data.valid")
@@ -53,13 +54,13 @@ def test_glob_on_a_url(memory):
     assert locate(["memory://bucket/*.h5"], "data.train") == ["memory:///bucket/a.h5", "memory:///bucket/b.h5"]
 
 
-def test_unknown_protocol(sentence):
+def test_unknown_protocol():
     with pytest.raises(DataError) as info:
         locate(["zork://bucket/a.h5"], "data.train")
     sentence(info, "zork://bucket/a.h5", "zork")
 
 
-def test_missing_driver(monkeypatch, sentence):
+def test_missing_driver(monkeypatch):
     from fsspec.registry import _registry
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
@@ -87,7 +88,7 @@ def test_url_is_downloaded_once_and_again_when_changed(memory, monkeypatch):
     assert sorted(os.listdir(cache_folder())) == sorted(map(os.path.basename, (first, second)))
 
 
-def test_failed_download_leaves_nothing(memory, monkeypatch, sentence):
+def test_failed_download_leaves_nothing(memory, monkeypatch):
     def half(source, target):
         with open(target, "wb") as stream:
             stream.write(b"ha")
@@ -101,14 +102,14 @@ def test_failed_download_leaves_nothing(memory, monkeypatch, sentence):
     assert os.listdir(cache_folder()) == []
 
 
-def test_missing_url(memory, sentence):
+def test_missing_url(memory):
     with pytest.raises(DataError) as info:
         local_copy("memory://bucket/none.h5")
     sentence(info, "memory://bucket/none.h5", "does not exist")
 
 
-def test_promoters_are_read_from_a_url(memory, write):
-    path = write()
+def test_promoters_are_read_from_a_url(memory, tmp_path):
+    path = write_promoters(tmp_path / "a.h5", columns(4, 6))
     with open(path, "rb") as stream:
         memory.pipe("/bucket/a.h5", stream.read())
     file = inspect("memory://bucket/a.h5")

@@ -18,6 +18,7 @@ from toy_models import columns, save_toy, small_config
 from raygenex.embed import store as stores
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
+from raygenex.embed.shards import read_gene_ids
 from raygenex.explain import parts
 from raygenex.train.checkpoint import InputInfo, load_checkpoint, read_info, read_tensors
 from raygenex.train.state import read_state
@@ -154,13 +155,14 @@ def test_shards_of_other_columns(tmp_path_factory, store, found, keep):
     rows = answer(lambda: stores.open_store(str(folder), "train"))
     if not isinstance(rows, Exception):
         answer(lambda: read_rows(rows), path)
-        answer(lambda: [stores.read_gene_ids(shard) for shard in rows.shards], path)
+        answer(lambda: [read_gene_ids(shard) for shard in rows.shards], path)
 
 
 SHARDS = """
 import json, random
 from pathlib import Path
 from raygenex.embed import store as stores
+from raygenex.embed.shards import read_gene_ids
 good, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = stores.open_store(str(folder), "train")
 shard = Path(rows.shards[0].path)
@@ -177,7 +179,7 @@ def one(seed):
             new[-1 - rng.randrange(min(len(new), rng.choice([1500, len(new)])))] = rng.randrange(256)
     shard.write_bytes(new)
     answer(lambda: [piece.read() for piece in rows.pieces(0, rows.count, 2)], shard)
-    answer(lambda: [stores.read_gene_ids(one) for one in rows.shards], shard)
+    answer(lambda: [read_gene_ids(one) for one in rows.shards], shard)
 """
 
 

@@ -131,6 +131,27 @@ def test_a_missing_backbone_is_refused(tmp_path):
     sentence(info, tmp_path / "a" / BACKBONE)
 
 
+@pytest.mark.parametrize("which", ["bases_checkpoint", "embedding_checkpoint"])
+def test_a_usable_checkpoint_is_described_with_and_without_loading_it(request, which):
+    checkpoint = request.getfixturevalue(which)
+    assert Predictor.check(checkpoint) == Predictor.describe(checkpoint) == read_info(checkpoint)
+
+
+def test_a_check_loads_what_a_description_does_not_tell(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    Predictor.describe(tmp_path / "a")
+    with pytest.raises(CheckpointError) as info:
+        Predictor.check(tmp_path / "a")
+    sentence(info, tmp_path / "a" / BACKBONE)
+
+
+def test_a_description_of_an_unfinished_epoch_is_refused(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BASES, threshold=None)
+    with pytest.raises(CheckpointError) as info:
+        Predictor.describe(tmp_path / "a")
+    sentence(info, tmp_path / "a", "has no threshold", "train to the end")
+
+
 # Genes to score
 
 

@@ -155,5 +155,5 @@ def test_a_missing_server_is_away_at_once_and_so_is_one_that_leaves(tmp_path, mo
 
 
 def test_an_address_without_a_number_for_its_port_is_one_sentence(tmp_path):
-    with pytest.raises(TrackingError, match=r"tracking\.uri http://server:port is no address"):
+    with pytest.raises(TrackingError, match=r"tracking\.uri http://server:port is not an address"):
         Tracker(config(tmp_path, uri="http://server:port"))

@@ -1,5 +1,3 @@
-import builtins
-
 import numpy as np
 import pytest
 from toy_explain import bases_function, draw_genes, hyena_function, linear_function, table_function
@@ -82,14 +80,7 @@ def test_models_without_rules_are_refused(make, words, tmp_path):
 
 
 def test_without_captum_the_extra_is_named(tmp_path, monkeypatch):
-    plain = builtins.__import__
-
-    def without(name, *arguments, **named):
-        if name.startswith("captum"):
-            raise ImportError(name)
-        return plain(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("raygenex.extras.find_spec", lambda name: None)
     codes, halflife = draw_genes()
     with pytest.raises(ConfigError) as info:
         deeplift(bases_function(tmp_path / "a"), codes, halflife, unknown(codes))

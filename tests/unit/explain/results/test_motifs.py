@@ -8,10 +8,10 @@ import pytest
 
 from raygenex.data.simulate.motifs import MOTIFS
 from raygenex.errors import ConfigError, DataError
+from raygenex.explain.job import require_packages
 from raygenex.explain.results import motifs
 from raygenex.explain.results.meme import read_meme
 from raygenex.explain.results.motifs import Match, Pattern
-from raygenex.extras import require_packages
 
 KNOWN = {one.name: one.weights() for one in MOTIFS}
 
@@ -124,6 +124,6 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_packages_are_asked_for_before_anything_is_computed(monkeypatch):
     require_packages(motifs=True)
     monkeypatch.setattr("raygenex.extras.find_spec", lambda name: None if name == "modiscolite" else name)
-    require_packages()
+    require_packages(motifs=False)
     with pytest.raises(ConfigError, match="modisco-lite"):
         require_packages(motifs=True)
