@@ -32,7 +32,7 @@ ROW_SECTIONS = ("model", "halflife", "train", "predict")
 
 
 @dataclass(frozen=True)
-class Job:
+class SeedTraining:
     """One training of the comparison."""
 
     model: str
@@ -47,7 +47,7 @@ class Job:
         return Path(self.config.folder, COST)
 
 
-def plan_jobs(config: RunConfig) -> list[Job]:
+def plan_jobs(config: RunConfig) -> list[SeedTraining]:
     """Return every training of a comparison, seed by seed, so that a first table is complete early.
 
     Raises
@@ -56,7 +56,7 @@ def plan_jobs(config: RunConfig) -> list[Job]:
         If a row changes a key that does not exist, or a value does not fit.
     """
     return [
-        Job(model.name, seed, job_config(config, model, seed))
+        SeedTraining(model.name, seed, job_config(config, model, seed))
         for seed in config.benchmark.seeds
         for model in config.benchmark.models
     ]
@@ -84,7 +84,7 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
     return parse_config(values, where)
 
 
-def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> set[int]:
+def finished_jobs(jobs: list[SeedTraining], split: str, splits: dict[str, SplitData]) -> set[int]:
     """Return the numbers of the jobs that are trained and measured already.
 
     Raises
@@ -112,7 +112,7 @@ def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> 
 
 
 def run_jobs(
-    config: RunConfig, jobs: list[Job], done: set[int], parent: str, force: bool
+    config: RunConfig, jobs: list[SeedTraining], done: set[int], parent: str, force: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run jobs side by side, each in a fresh process of the cluster; yield the number of each and what it gave.
 
@@ -210,7 +210,7 @@ class Remaining:
         return f"{len(self.todo)} to go, about {duration(total)}"
 
 
-def requests(config: RunConfig, jobs: list[Job], what: str = "the benchmark") -> tuple[Request, Request]:
+def requests(config: RunConfig, jobs: list[SeedTraining], what: str = "the benchmark") -> tuple[Request, Request]:
     """Return what the trainings that run beside each other need of the cluster, and then their scoring.
 
     ``what`` names them in messages.
@@ -246,7 +246,7 @@ def _outcome(ready: Any) -> dict[str, Any]:
     return outcome
 
 
-def _say(job: Job, outcome: dict[str, Any], left: str) -> None:
+def _say(job: SeedTraining, outcome: dict[str, Any], left: str) -> None:
     if outcome.get("error"):
         logger.warning("%s, seed %d failed: %s; %s", job.model, job.seed, outcome["error"], left)
     else:
@@ -305,7 +305,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     }
 
 
-def job_metrics(job: Job, split: str) -> dict[str, float]:
+def job_metrics(job: SeedTraining, split: str) -> dict[str, float]:
     """Return what the evaluation of a finished job measured on a split, without the intervals."""
     path = Path(job.config.folder, "evaluation", split, "metrics.json")
     report: dict[str, Any] = load_json(path)

@@ -18,7 +18,7 @@ from raygenex.explain.results import figures
 from raygenex.explain.results.agreement import agreement
 from raygenex.explain.results.explained import Columns, Drawn, Explained
 from raygenex.explain.results.figures import COLOURING_WORDS, caption
-from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_regions
+from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_stretches
 from raygenex.explain.results.motifs import complete_stretch, discover, known_motifs, match, write_motifs
 from raygenex.explain.results.profile import mean_importance, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.results.projection import FEWEST, project, write_projection
@@ -169,7 +169,7 @@ def _method(
 def _logos(
     folder: Path, explained: Explained, bases: NDArray[np.uint8], attribution: NDArray[np.floating], method: str
 ) -> None:
-    regions = strongest_regions(attribution, LOGO_WIDTH, LOGOS, per_gene=1)
+    regions = strongest_stretches(attribution, LOGO_WIDTH, LOGOS, per_gene=1)
     rows = []
     for rank, region in enumerate(regions, start=1):
         first = explained.window_first + region.start
