@@ -103,7 +103,7 @@ def finished_jobs(jobs: list[SeedTraining], split: str, splits: dict[str, SplitD
         except CheckpointError:
             raise CheckpointError(
                 f"{folder} holds a run with other settings or data: rename the row {job.model}, remove that folder, or "
-                "pass --force to train all rows anew"
+                "pass --force to train all rows again"
             ) from None
         measured = all((folder / "evaluation" / name / "metrics.json").exists() for name in ("valid", split))
         if state is not None and state.finished and measured and job.cost.exists():
@@ -192,7 +192,7 @@ class Remaining:
         self.seconds: dict[str, list[float]] = {}
 
     def after(self, model: str, seconds: float | None) -> str:
-        """Take note of a training that ended after ``seconds`` (None: it was there already); return what is left.
+        """Take note of a training that ended after ``seconds`` (None: it was there already); return what remains.
 
         A model that was trained before is taken to last as long again, another as long as the mean of all.
         """
@@ -294,7 +294,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     except RaygenexError as error:
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001
-        # One model's fault, whatever it is, must not sink the others; it stands in the table.
+        # One model's fault, whatever it is, must not sink the others; it is in the table.
         first = (str(error).strip().splitlines() or ["no message"])[0]
         return {"error": redact(f"{type(error).__name__}: {first}")}
     return {

@@ -49,7 +49,7 @@ class SeedResult:
         if self.error is None:
             assert set(METRICS) <= set(self.valid) & set(self.test), (sorted(self.valid), sorted(self.test))
             assert len(self.gene_ids) == len(self.labels) == len(self.probability) > 0, len(self.gene_ids)
-            assert len(np.unique(self.gene_ids)) == len(self.gene_ids), "a gene stands there twice"
+            assert len(np.unique(self.gene_ids)) == len(self.gene_ids), "a gene is there twice"
 
 
 @dataclass(frozen=True, eq=False)

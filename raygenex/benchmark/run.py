@@ -80,7 +80,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     config
         Its section benchmark says what is compared; everything else is common to all rows.
     force
-        Whether everything is trained anew.
+        Whether everything is trained again.
 
     Raises
     ------

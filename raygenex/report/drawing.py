@@ -171,8 +171,8 @@ def along_the_promoter(found: Explanation) -> list[Picture]:
             return looking.top_heatmap(axes, top)
 
         text = (
-            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row a gene, "
-            "a column a position."
+            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row per gene, "
+            "a column per position."
         )
         text = found.captions.get(f"top_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-top", title, _SQUARE, heatmap)
@@ -196,7 +196,7 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
             _WIDE,
             lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values),
         )
-        text = f"What each feature adds to the logit, a dot a gene, n = {len(shapley):,} genes; the largest on top."
+        text = f"What each feature adds to the logit, a dot per gene, n = {len(shapley):,} genes; the largest on top."
         text = found.captions.get("halflife", text)
         pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
     if (loss := found.importance) is not None:

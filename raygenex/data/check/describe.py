@@ -42,7 +42,7 @@ class FileReport:
     rows: int
     """Genes in the file."""
     window: int
-    """Bases a promoter in the file."""
+    """Bases per promoter in the file."""
     sha256: str
     """Fingerprint of the file's bytes."""
 
@@ -107,7 +107,7 @@ class SplitReport:
     rows: int
     """Genes."""
     window: int
-    """Bases a promoter, as the run uses them; 0 without promoters."""
+    """Bases per promoter, as the run uses them; 0 without promoters."""
     positives: int
     """Genes of label 1 (high)."""
     positive_fraction: float

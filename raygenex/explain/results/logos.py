@@ -46,7 +46,7 @@ def strongest_stretches(
     attribution
         Shape ``(n, L)``; NaN counts as 0.
     width
-        Bases a stretch, at most ``L``: longer ones are cut to it.
+        Bases per stretch, at most ``L``: longer ones are cut to it.
     count
         Stretches at most; those without any attribution are left out.
     per_gene
