@@ -12,7 +12,6 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
@@ -140,7 +139,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     data = open_splits(config.data, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     if not info.reads_dna:
-        return data_fingerprints({split: data})[split], PromoterRows(data.files, 0, split)
+        return data.fingerprints, PromoterRows(data.files, 0, split)
     if not data.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has no promoters: {NO_DNA}"
@@ -150,12 +149,11 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
-    prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
-        if manifest is not None and _made_for(manifest, info, split, prints):
-            return prints, open_store(config.store, split)
-    return prints, PromoterRows(data.files, data.window, split)
+        if manifest is not None and _made_for(manifest, info, split, data.fingerprints):
+            return data.fingerprints, open_store(config.store, split)
+    return data.fingerprints, PromoterRows(data.files, data.window, split)
 
 
 def _made_for(manifest: Manifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:

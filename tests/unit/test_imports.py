@@ -19,7 +19,7 @@ CONTRACTS = PACKAGE.parent / "pyproject.toml"
 # What `raygenex --help` must not wait for.
 HEAVY = (
     *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
-    *("xgboost", "pysam", "gffutils"),
+    *("xgboost", "pysam"),
 )
 
 

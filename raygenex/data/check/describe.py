@@ -187,10 +187,12 @@ class DataReport:
 
 def by_split(report: DataReport, text: Callable[[SplitReport], str]) -> str:
     """Say something of every split, and once if it is the same for all."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, split in report.splits.items():
-        found.setdefault(text(split), []).append(name)
-    return "; ".join(found) if len(found) == 1 else "; ".join(f"{', '.join(names)}: {t}" for t, names in found.items())
+        groups.setdefault(text(split), []).append(name)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
 
 
 def window_text(split: SplitReport) -> str:
