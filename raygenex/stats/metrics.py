@@ -5,9 +5,9 @@ estimate, each bootstrap resample and each cut point share one implementation an
 1 (high); a gene is predicted high when its probability reaches the threshold. Scores or probabilities that are NaN
 raise RaygenexError everywhere but in `bce_with_logits`; arrays that do not fit each other fail an assertion.
 
-What scikit-learn and SciPy have of this stays ours: their curves know neither weights of resamples nor infinite scores,
-the calibration curve gives no numbers of genes and lets equal probabilities share no bin, the log loss starts from
-probabilities, which round to 0 and 1, and Wilson's interval takes one proportion at a time.
+What scikit-learn and SciPy have of this is ours all the same: their curves take one resample at a time and no infinite
+scores, the calibration curve gives no numbers of genes, the log loss starts from probabilities, which round to 0 and 1,
+and Wilson's interval takes one proportion at a time.
 """
 
 from collections.abc import Iterator
