@@ -32,7 +32,7 @@ ROW_SECTIONS = ("model", "halflife", "train", "predict")
 
 
 @dataclass(frozen=True)
-class Job:
+class SeedTraining:
     """One training of the comparison."""
 
     model: str
@@ -47,7 +47,7 @@ class Job:
         return Path(self.config.folder, COST)
 
 
-def plan_jobs(config: RunConfig) -> list[Job]:
+def plan_jobs(config: RunConfig) -> list[SeedTraining]:
     """Return every training of a comparison, seed by seed, so that a first table is complete early.
 
     Raises
@@ -56,7 +56,7 @@ def plan_jobs(config: RunConfig) -> list[Job]:
         If a row changes a key that does not exist, or a value does not fit.
     """
     return [
-        Job(model.name, seed, job_config(config, model, seed))
+        SeedTraining(model.name, seed, job_config(config, model, seed))
         for seed in config.benchmark.seeds
         for model in config.benchmark.models
     ]
@@ -84,7 +84,7 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
     return parse_config(values, where)
 
 
-def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> set[int]:
+def finished_jobs(jobs: list[SeedTraining], split: str, splits: dict[str, SplitData]) -> set[int]:
     """Return the numbers of the jobs that are trained and measured already.
 
     Raises
@@ -103,7 +103,7 @@ def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> 
         except CheckpointError:
             raise CheckpointError(
                 f"{folder} holds a run with other settings or data: rename the row {job.model}, remove that folder, or "
-                "pass --force to train all rows anew"
+                "pass --force to train all rows again"
             ) from None
         measured = all((folder / "evaluation" / name / "metrics.json").exists() for name in ("valid", split))
         if state is not None and state.finished and measured and job.cost.exists():
@@ -112,7 +112,7 @@ def finished_jobs(jobs: list[Job], split: str, splits: dict[str, SplitData]) -> 
 
 
 def run_jobs(
-    config: RunConfig, jobs: list[Job], done: set[int], parent: str, force: bool
+    config: RunConfig, jobs: list[SeedTraining], done: set[int], parent: str, force: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run jobs side by side, each in a fresh process of the cluster; yield the number of each and what it gave.
 
@@ -192,7 +192,7 @@ class Remaining:
         self.seconds: dict[str, list[float]] = {}
 
     def after(self, model: str, seconds: float | None) -> str:
-        """Take note of a training that ended after ``seconds`` (None: it was there already); return what is left.
+        """Take note of a training that ended after ``seconds`` (None: it was there already); return what remains.
 
         A model that was trained before is taken to last as long again, another as long as the mean of all.
         """
@@ -210,7 +210,7 @@ class Remaining:
         return f"{len(self.todo)} to go, about {duration(total)}"
 
 
-def requests(config: RunConfig, jobs: list[Job], what: str = "the benchmark") -> tuple[Request, Request]:
+def requests(config: RunConfig, jobs: list[SeedTraining], what: str = "the benchmark") -> tuple[Request, Request]:
     """Return what the trainings that run beside each other need of the cluster, and then their scoring.
 
     ``what`` names them in messages.
@@ -246,7 +246,7 @@ def _outcome(ready: Any) -> dict[str, Any]:
     return outcome
 
 
-def _say(job: Job, outcome: dict[str, Any], left: str) -> None:
+def _say(job: SeedTraining, outcome: dict[str, Any], left: str) -> None:
     if outcome.get("error"):
         logger.warning("%s, seed %d failed: %s; %s", job.model, job.seed, outcome["error"], left)
     else:
@@ -294,7 +294,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     except RaygenexError as error:
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001
-        # One model's fault, whatever it is, must not sink the others; it stands in the table.
+        # One model's fault, whatever it is, must not sink the others; it is in the table.
         return {"error": redact(f"{type(error).__name__}: {first_line(error)}")}
     return {
         **load_json(cost),
@@ -304,7 +304,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     }
 
 
-def job_metrics(job: Job, split: str) -> dict[str, float]:
+def job_metrics(job: SeedTraining, split: str) -> dict[str, float]:
     """Return what the evaluation of a finished job measured on a split, without the intervals."""
     path = Path(job.config.folder, "evaluation", split, "metrics.json")
     report: dict[str, Any] = load_json(path)

@@ -49,7 +49,7 @@ class SeedResult:
         if self.error is None:
             assert set(METRICS) <= set(self.valid) & set(self.test), (sorted(self.valid), sorted(self.test))
             assert len(self.gene_ids) == len(self.labels) == len(self.probability) > 0, len(self.gene_ids)
-            assert len(np.unique(self.gene_ids)) == len(self.gene_ids), "a gene stands there twice"
+            assert len(np.unique(self.gene_ids)) == len(self.gene_ids), "a gene is there twice"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class ModelResult:
         return ranked[(len(ranked) - 1) // 2] if ranked else None
 
 
-class Scores(NamedTuple):
+class MeanScores(NamedTuple):
     """Genes and labels, shape ``(N,)``, and the mean probability of each model, shape ``(N,)``."""
 
     gene_ids: NDArray[np.str_]
@@ -93,7 +93,7 @@ def best_model(results: Sequence[ModelResult]) -> str | None:
     return max(known, key=known.__getitem__, default=None)
 
 
-def mean_scores(results: Sequence[ModelResult]) -> Scores:
+def mean_scores(results: Sequence[ModelResult]) -> MeanScores:
     """Average the probabilities of every model over its finished seeds, all in one order of genes.
 
     Parameters
@@ -135,4 +135,4 @@ def mean_scores(results: Sequence[ModelResult]) -> Scores:
             seeds.append(np.asarray(result.probability)[order])
         if seeds:
             probability[model.name] = mean_probability(seeds)
-    return Scores(genes, labels, probability)
+    return MeanScores(genes, labels, probability)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from raygenex.benchmark.jobs import Job, finished_jobs, job_metrics, plan_jobs, run_jobs
+from raygenex.benchmark.jobs import SeedTraining, finished_jobs, job_metrics, plan_jobs, run_jobs
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model
 from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
@@ -80,7 +80,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     config
         Its section benchmark says what is compared; everything else is common to all rows.
     force
-        Whether everything is trained anew.
+        Whether everything is trained again.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
 
 
 def _collect(
-    config: RunConfig, jobs: list[Job], data: SplitData, found: dict[int, dict[str, Any]]
+    config: RunConfig, jobs: list[SeedTraining], data: SplitData, found: dict[int, dict[str, Any]]
 ) -> list[ModelResult]:
     """Read what every job left in its folder, model by model."""
     truth = dict(zip(data.gene_id.tolist(), data.label.tolist(), strict=True))
@@ -136,7 +136,7 @@ def _collect(
     return [ModelResult(name, kinds[name], tuple(results)) for name, results in seeds.items()]
 
 
-def _read_result(job: Job, split: str, outcome: dict[str, Any], truth: dict[str, int]) -> SeedResult:
+def _read_result(job: SeedTraining, split: str, outcome: dict[str, Any], truth: dict[str, int]) -> SeedResult:
     import pyarrow.parquet as pq
 
     info = read_info(Path(job.config.checkpoint))
@@ -187,7 +187,7 @@ def _draw(folder: Path, models: list[ModelResult], table: BenchmarkTable) -> Non
             save(figure, folder / f"{name}.{suffix}")
 
 
-def _register_winner(config: RunConfig, jobs: list[Job], models: list[ModelResult], winner: str) -> str:
+def _register_winner(config: RunConfig, jobs: list[SeedTraining], models: list[ModelResult], winner: str) -> str:
     """Register the training of the winner whose valid AUROC is the median over its seeds."""
     model = next(model for model in models if model.name == winner)
     median = model.median_seed

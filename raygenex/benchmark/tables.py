@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raygenex.benchmark.results import ModelResult, Scores, SeedResult, best_model, mean_scores
+from raygenex.benchmark.results import MeanScores, ModelResult, SeedResult, best_model, mean_scores
 from raygenex.errors import DataError
 from raygenex.stats import metrics
 from raygenex.stats.compare import Comparison, Summary, delong, holm, paired_bootstrap, seed_summary
@@ -188,7 +188,7 @@ def benchmark_table(
     )
 
 
-def _against(scores: Scores, reference: str, resamples: int, confidence: float, seed: int) -> dict[str, Versus]:
+def _against(scores: MeanScores, reference: str, resamples: int, confidence: float, seed: int) -> dict[str, Versus]:
     base = scores.probability[reference]
     others = {name: probability for name, probability in scores.probability.items() if name != reference}
     areas = {name: delong(scores.labels, values, base, confidence) for name, values in others.items()}

@@ -19,7 +19,7 @@ _CLASSES = ("low", "high")
 def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     """Draw the losses (cross-entropy) and the validation AUROC by epoch, and mark the epoch with the best AUROC.
 
-    Each entry of ``history`` has ``epoch``, ``train_loss``, ``valid_loss`` (nats a gene) and ``valid_auroc``.
+    Each entry of ``history`` has ``epoch``, ``train_loss``, ``valid_loss`` (nats per gene) and ``valid_auroc``.
     """
     assert history, "no epoch to draw"
     epoch, train, valid, auroc = (

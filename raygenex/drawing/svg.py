@@ -1,8 +1,11 @@
 """Figures as SVG inside a page: no namespaces, own ids, and colours and text that follow the page.
 
 Each named colour is a CSS variable, so that a page can have others on a dark ground; black is the page's ink, white its
-ground. Text stays text, in the page's font. The colours are those of Okabe & Ito (2008), the yellow darkened, which
-colour-blind readers can tell apart.
+ground. Text stays text, in the page's font.
+
+An ``img`` with a data URI would need none of this, but it would take from readers what the part of a page gives them:
+colours of the dark page, text that can be searched, copied and read aloud, and the gene that is pointed at, which is
+marked inside the plot. So figures are parts of the page, without scripts, and the page's policy allows none either.
 """
 
 import io
@@ -72,12 +75,12 @@ def from_file(name: str, title: str, path: Path) -> str:
     Raises
     ------
     DataError
-        If the file is no SVG.
+        If the file is not an SVG.
     """
     try:
         return inline(name, title, path.read_text(encoding="utf-8"))
     except (ElementTree.ParseError, UnicodeDecodeError):
-        raise DataError(f"{path} is damaged: it is no SVG; make it again") from None
+        raise DataError(f"{path} is damaged: it is not an SVG; make it again") from None
 
 
 def inline(name: str, title: str, text: str) -> str:

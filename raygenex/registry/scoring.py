@@ -37,7 +37,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Scores:
+class PairedScores:
     """The valid genes as two versions score them."""
 
     labels: NDArray[np.uint8]
@@ -84,7 +84,7 @@ def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:
         )
 
 
-def score_both(config: RunConfig, a: Contender, b: Contender) -> Scores:
+def score_both(config: RunConfig, a: Contender, b: Contender) -> PairedScores:
     """Score the valid genes with both versions; no other split is opened.
 
     Raises
@@ -106,7 +106,7 @@ def score_both(config: RunConfig, a: Contender, b: Contender) -> Scores:
     thresholds = [contender.info.threshold for contender in (a, b)]
     assert thresholds[0] is not None, "checked when loading"
     assert thresholds[1] is not None, "checked when loading"
-    return Scores(
+    return PairedScores(
         first["label"].astype(np.uint8),
         first["probability"],
         second["probability"],
@@ -114,7 +114,7 @@ def score_both(config: RunConfig, a: Contender, b: Contender) -> Scores:
     )
 
 
-def compare_metric(config: RunConfig, scores: Scores, metric: str) -> Difference:
+def compare_metric(config: RunConfig, scores: PairedScores, metric: str) -> Difference:
     """Return a metric of both versions and the paired bootstrap of their difference."""
     options = config.evaluate
     found = paired_bootstrap(

@@ -11,8 +11,8 @@ from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.redact import redact_values
 from raygenex.report.dataset import DataFacts, read_data
 from raygenex.report.evaluation import Measured, read_measured
-from raygenex.report.explanation import Explained, read_explained
-from raygenex.report.studies import Benchmark, Study, read_benchmark, read_study
+from raygenex.report.explanation import Explanation, read_explanations
+from raygenex.report.studies import Benchmark, StudyTable, read_benchmark, read_study
 from raygenex.train.checkpoint import INFO, CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import RunState, read_state
 
@@ -58,8 +58,8 @@ class Facts:
     measured: dict[str, Measured]
     """By split, valid before test."""
     benchmark: Benchmark | None
-    study: Study | None
-    explained: dict[str, Explained]
+    study: StudyTable | None
+    explained: dict[str, Explanation]
     """By split."""
     registered: Registered | None
     unregistered: str
@@ -127,7 +127,7 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
     notes: list[str] = []
     data: DataFacts | None = None
     measured: dict[str, Measured] = {}
-    explained: dict[str, Explained] = {}
+    explained: dict[str, Explanation] = {}
     registered, unregistered = None, ""
     if trained is not None:
         if _settings(named) != _settings(trained.info.run_config):
@@ -136,7 +136,7 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         measured, stale = read_measured(folder, trained.sha256, data)
         known = {name: tuple(prints) for name, prints in trained.info.fingerprints.items()}
         known |= {name: truth.fingerprints for name, truth in data.truth.items()}
-        explained, old = read_explained(folder, trained.sha256, known)
+        explained, old = read_explanations(folder, trained.sha256, known)
         notes += stale + old
         registered, unregistered = _find_version(named, trained.sha256)
     return Facts(

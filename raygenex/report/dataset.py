@@ -18,7 +18,7 @@ from raygenex.train.checkpoint import CheckpointInfo
 
 
 @dataclass(frozen=True)
-class Truth:
+class LabelledGenes:
     """The genes of a split."""
 
     gene_id: NDArray[np.object_]
@@ -41,7 +41,7 @@ class DataFacts:
     """Why there is none, a sentence without its full stop; else empty."""
     verdict: str
     """What leaks between splits, and what to do; empty if no more does than allowed."""
-    truth: dict[str, Truth]
+    truth: dict[str, LabelledGenes]
     """By split."""
 
 
@@ -67,7 +67,7 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
     with steps("checking genes") as on_progress:
         report = check(config.data, config.check, on_progress)
     truth = {
-        name: Truth(split.gene_id, split.label, split.halflife, prints[name])
+        name: LabelledGenes(split.gene_id, split.label, split.halflife, prints[name])
         for name, split in open_splits(config.data, names).items()
     }
     leaks = report.leakage.exceeds(config.check.max_leaked)

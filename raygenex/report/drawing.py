@@ -17,10 +17,10 @@ from raygenex.errors import DataError
 from raygenex.explain.results import figures as looking
 from raygenex.explain.results.figures import METHOD_NAMES, Colouring
 from raygenex.explain.results.projection import Projection
-from raygenex.report.dataset import Truth
+from raygenex.report.dataset import LabelledGenes
 from raygenex.report.evaluation import Measured
-from raygenex.report.explanation import Explained
-from raygenex.report.studies import Benchmark, Study
+from raygenex.report.explanation import Explanation
+from raygenex.report.studies import Benchmark, StudyTable
 
 LOGOS = 12
 """As many logos are shown."""
@@ -79,7 +79,7 @@ def curves(measured: Measured) -> list[Picture]:
     ]
 
 
-def search(study: Study) -> Picture:
+def search(study: StudyTable) -> Picture:
     """Draw the valid AUROC of every trial, and the best so far."""
 
     def plot(axes: Axes) -> Axes:
@@ -108,7 +108,7 @@ def comparison(benchmark: Benchmark) -> Picture | None:
     return Picture(from_file("comparison", title, benchmark.figure), title, text, look="broad")
 
 
-def projections(found: Explained) -> list[Picture]:
+def projections(found: Explanation) -> list[Picture]:
     """Draw the genes in the plane by prediction and by probability, as the paper's Figure 3 does."""
     if found.projection is None:
         return []
@@ -145,7 +145,7 @@ def _projection(name: str, title: str, found: Projection, colouring: Colouring) 
     }
 
 
-def along_the_promoter(found: Explained) -> list[Picture]:
+def along_the_promoter(found: Explanation) -> list[Picture]:
     """Draw the importance of positions, as the paper's Figure 4 does, and its top positions, as Figure 5 does."""
     split, level = found.manifest.split, found.manifest.confidence
     # Where the explanation does not say how its tables were smoothed, the label does not either.
@@ -171,8 +171,8 @@ def along_the_promoter(found: Explained) -> list[Picture]:
             return looking.top_heatmap(axes, top)
 
         text = (
-            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row a gene, "
-            "a column a position."
+            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row per gene, "
+            "a column per position."
         )
         text = found.captions.get(f"top_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-top", title, _SQUARE, heatmap)
@@ -180,7 +180,7 @@ def along_the_promoter(found: Explained) -> list[Picture]:
     return pictures
 
 
-def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
+def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
     """Draw what the half-life features do to the logit, and what the AUROC loses without them.
 
     ``truth`` has the features themselves, for their colours; None: one colour.
@@ -196,7 +196,7 @@ def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
             _WIDE,
             lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values),
         )
-        text = f"What each feature adds to the logit, a dot a gene, n = {len(shapley):,} genes; the largest on top."
+        text = f"What each feature adds to the logit, a dot per gene, n = {len(shapley):,} genes; the largest on top."
         text = found.captions.get("halflife", text)
         pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
     if (loss := found.importance) is not None:
@@ -212,7 +212,7 @@ def halflife(found: Explained, truth: Truth | None) -> list[Picture]:
     return pictures
 
 
-def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None:
+def _values(found: Explanation, truth: LabelledGenes | None) -> NDArray[np.float32] | None:
     """Return the half-life features of the explained genes, shape ``(n, 8)``, if they are known."""
     if truth is None or found.halflife_genes is None:
         return None
@@ -226,7 +226,7 @@ def _values(found: Explained, truth: Truth | None) -> NDArray[np.float32] | None
     return truth.halflife[[row_of[gene] for gene in genes]]
 
 
-def logos(found: Explained) -> list[Picture]:
+def logos(found: Explanation) -> list[Picture]:
     """Return the sequence logos, the first if there are many."""
     split = found.manifest.split
     return [
@@ -235,7 +235,7 @@ def logos(found: Explained) -> list[Picture]:
     ]
 
 
-def _assumed(found: Explained) -> str:
+def _assumed(found: Explanation) -> str:
     if not found.manifest.window_first_assumed:
         return ""
     return " The files do not say where the TSS is; the window was taken as centred on it."

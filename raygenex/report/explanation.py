@@ -35,7 +35,7 @@ class Logo:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """What is in the folder of one split; None, or empty, for what is not."""
 
     manifest: ExplanationManifest
@@ -56,9 +56,9 @@ class Explained:
     """By name of the figure, as `raygenex.explain.results.draw` wrote them."""
 
 
-def read_explained(
+def read_explanations(
     folder: Path, checkpoint_sha256: str, fingerprints: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, Explained], list[str]]:
+) -> tuple[dict[str, Explanation], list[str]]:
     """Read the explanations of a checkpoint.
 
     Parameters
@@ -80,7 +80,7 @@ def read_explained(
     DataError, CheckpointError
         If a file is damaged.
     """
-    found: dict[str, Explained] = {}
+    found: dict[str, Explanation] = {}
     notes = []
     for split in ("valid", "test", "train"):
         part = folder / "explain" / split
@@ -103,13 +103,13 @@ def read_explained(
     return found, notes
 
 
-def _read(folder: Path, manifest: ExplanationManifest) -> Explained:
+def _read(folder: Path, manifest: ExplanationManifest) -> Explanation:
     complete = [name for name, record in manifest.methods.items() if record.complete]
     profiles = {name: read_profiles(folder / f"importance_{name}.csv") for name in complete}
     tops = {name: read_top(folder, name, of["high"].genes) for name, of in profiles.items() if "high" in of}
     halflife = read_parts(folder / "halflife") if "halflife" in complete else {}
     tables = {title: read_table(folder / path, _AGAIN, ()) for title, path in _TABLES.items()}
-    return Explained(
+    return Explanation(
         manifest=manifest,
         projection=read_projection(folder),
         profiles={name: one for name, one in profiles.items() if one},

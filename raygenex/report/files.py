@@ -25,7 +25,7 @@ def read_json(path: Path, again: str, make: Callable[[Any], Read]) -> Read | Non
     path
         The file; one that is absent is None.
     again
-        The command that writes it anew, for the message.
+        The command that writes it again, for the message.
     make
         Takes the values; KeyError, TypeError, AttributeError, IndexError and ValueError say that they do not fit.
 

@@ -15,8 +15,8 @@ from raygenex.drawing.style import MINUS
 from raygenex.report import drawing
 from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
-from raygenex.report.explanation import Explained
-from raygenex.report.studies import Row, Study
+from raygenex.report.explanation import Explanation
+from raygenex.report.studies import ComparedModel, StudyTable
 from raygenex.stats.metrics import METRICS, TITLES, Interval
 from raygenex.tracking.runs import tracking_uri
 
@@ -128,7 +128,7 @@ def _confusion(measured: Measured) -> dict[str, Any]:
     return {"split": measured.split, "genes": measured.genes, "threshold": f"{measured.threshold:.3f}", "rows": rows}
 
 
-def _row(row: Row) -> dict[str, str]:
+def _row(row: ComparedModel) -> dict[str, str]:
     def spread(value: tuple[float, float | None]) -> str:
         mean, sd = value
         return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
@@ -150,7 +150,7 @@ def _row(row: Row) -> dict[str, str]:
     }
 
 
-def _trials(study: Study) -> list[list[str]]:
+def _trials(study: StudyTable) -> list[list[str]]:
     """Return the best trials, the best first: number, AUROC, how it ended, and the searched keys."""
     scored = [trial for trial in study.trials if trial.auroc == trial.auroc]
     best = sorted(scored, key=lambda trial: (-trial.auroc, trial.number))[:TRIALS]
@@ -165,7 +165,7 @@ def _short(text: str, digits: str = ".4g") -> str:
         return text
 
 
-def _explained(found: Explained, facts: Facts) -> dict[str, Any]:
+def _explained(found: Explanation, facts: Facts) -> dict[str, Any]:
     numbers = {} if found.projection is None else found.projection.numbers
     open_methods = [name for name, record in found.manifest.methods.items() if not record.complete]
     projections = drawing.projections(found)

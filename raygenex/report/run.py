@@ -61,7 +61,7 @@ def report(
     output
         The page; by default ``report.html`` in the run's folder.
     force
-        Whether a file that is no report of this run may be replaced.
+        Whether a file that is not a report of this run may be replaced.
     overrides
         ``section.key=value``, for a configuration.
 

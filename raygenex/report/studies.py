@@ -18,7 +18,7 @@ _SECONDS = ("training_s", "wall_s", "overhead_s")
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedModel:
     """One model of a comparison, on the split that the models are compared on."""
 
     name: str
@@ -37,7 +37,7 @@ class Row:
 class Benchmark:
     """A comparison of models."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedModel, ...]
     """The best mean valid AUROC first."""
     failed: tuple[tuple[str, int, str], ...]
     """Model, seed and reason of the trainings that failed."""
@@ -50,7 +50,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Trial:
+class StudyTrial:
     """One trial of a study."""
 
     number: int
@@ -61,11 +61,11 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyTable:
     """A search of settings, its trials in order."""
 
     keys: tuple[str, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[StudyTrial, ...]
     best: str
     """The best settings as YAML; empty if there are none."""
 
@@ -100,7 +100,7 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     return read_json(path, "raygenex benchmark CONFIG", make)
 
 
-def _row(values: dict[str, Any]) -> Row:
+def _row(values: dict[str, Any]) -> ComparedModel:
     def spread(name: str) -> tuple[float, float | None]:
         summary = values["test"][name]
         return float(summary["mean"]), None if summary["sd"] is None else float(summary["sd"])
@@ -111,7 +111,7 @@ def _row(values: dict[str, Any]) -> Row:
         found = versus["auroc"]
         value, low, high = (float(found[key]) for key in ("difference", "low", "high"))
         difference = (value, low, high, float(versus["adjusted_p"]))
-    return Row(
+    return ComparedModel(
         name=str(values["name"]),
         kind=str(values["kind"]),
         seeds=len(values["seeds"]),
@@ -122,7 +122,7 @@ def _row(values: dict[str, Any]) -> Row:
     )
 
 
-def read_study(folder: Path) -> Study | None:
+def read_study(folder: Path) -> StudyTable | None:
     """Read the trials of a study; None if there is none.
 
     Raises
@@ -138,8 +138,8 @@ def read_study(folder: Path) -> Study | None:
     keys = tuple(name for name in (rows[0] if rows else ()) if name not in fixed)
     order, auroc = (numbers(rows, column, path, again) for column in ("trial", "valid_auroc"))
     trials = tuple(
-        Trial(int(number), row["state"], float(area), {key: row[key] for key in keys})
+        StudyTrial(int(number), row["state"], float(area), {key: row[key] for key in keys})
         for number, area, row in zip(order, auroc, rows, strict=True)
     )
     best = path.with_name("best.yaml")
-    return Study(keys, trials, best.read_text(encoding="utf-8").rstrip() if best.exists() else "")
+    return StudyTable(keys, trials, best.read_text(encoding="utf-8").rstrip() if best.exists() else "")

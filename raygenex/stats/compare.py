@@ -141,7 +141,7 @@ def paired_bootstrap(
     order = np.lexsort((pair[1], pair[0], truth))
     truth, pair = truth[order], [probability[order] for probability in pair]
     rankings = [metrics.both_classes(metrics.rank_probability(truth, values), "a bootstrap") for values in pair]
-    # Where each gene of a ranking stands in the common order.
+    # The place of each gene of a ranking in the common order.
     places = [np.lexsort((truth, -values)) for values in pair]
 
     def differences(counts: Counts) -> Floats:
@@ -191,7 +191,7 @@ def seed_summary(values: Sequence[float]) -> Summary:
     Parameters
     ----------
     values
-        One value a seed, at least one.
+        One value per seed, at least one.
 
     Returns
     -------

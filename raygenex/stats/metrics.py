@@ -4,6 +4,10 @@ Every metric is a function of weighted cumulative counts over the genes in desce
 estimate, each bootstrap resample and each cut point share one implementation and one sort. Labels are 0 (low) or
 1 (high); a gene is predicted high when its probability reaches the threshold. Scores or probabilities that are NaN
 raise RaygenexError everywhere but in `bce_with_logits`; arrays that do not fit each other fail an assertion.
+
+What scikit-learn and SciPy have of this is ours all the same: their curves take one resample at a time and no infinite
+scores, the calibration curve gives no numbers of genes, the log loss starts from probabilities, which round to 0 and 1,
+and Wilson's interval takes one proportion at a time.
 """
 
 from collections.abc import Iterator
@@ -175,7 +179,7 @@ def draw_resamples(labels: Counts, resamples: int, seed: int) -> Iterator[Counts
 
 
 def bce_with_logits(labels: ArrayLike, logits: ArrayLike) -> float:
-    """Return the mean binary cross-entropy in nats a gene, from ``logits`` (N,), without overflow at any size."""
+    """Return the mean binary cross-entropy in nats per gene, from ``logits`` (N,), without overflow at any size."""
     truth, values = _binary(labels), np.asarray(logits, dtype=np.float64)
     assert truth.shape == values.shape, (truth.shape, values.shape)
     return float(np.logaddexp(0.0, np.where(truth == 1, -values, values)).mean())

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from raygenex.benchmark.jobs import Job, finished_jobs, job_config, job_metrics, requests, run_jobs
+from raygenex.benchmark.jobs import SeedTraining, finished_jobs, job_config, job_metrics, requests, run_jobs
 from raygenex.cluster.connect import Request
 from raygenex.config.benchmark import BenchmarkConfig, BenchmarkModel
 from raygenex.config.model import KmerConfig
@@ -90,7 +90,7 @@ def best_requests(config: RunConfig) -> tuple[Request, ...]:
     return requests(*_plan(config, BenchmarkModel(name="best")), what="the training of the best settings")
 
 
-def _plan(config: RunConfig, row: BenchmarkModel) -> tuple[RunConfig, list[Job]]:
+def _plan(config: RunConfig, row: BenchmarkModel) -> tuple[RunConfig, list[SeedTraining]]:
     """Return the comparison, and its jobs, that trains one row with every seed."""
     options = config.tune
     # A trial may take less than a training does: a share of a GPU, or one process where there are several workers.
@@ -102,7 +102,7 @@ def _plan(config: RunConfig, row: BenchmarkModel) -> tuple[RunConfig, list[Job]]
         models=(row,),
     )
     config = config.model_copy(update={"benchmark": comparison})
-    return config, [Job(row.name, seed, job_config(config, row, seed)) for seed in options.seeds]
+    return config, [SeedTraining(row.name, seed, job_config(config, row, seed)) for seed in options.seeds]
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

@@ -7,6 +7,7 @@ median differs from the bands by its line too.
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -86,5 +87,7 @@ def write_effects(position: NDArray[np.int32], delta: NDArray[np.float32], first
     figure = Figure(figsize=(6.4, 3.8), dpi=DPI, layout="constrained")
     draw_effects(figure.subplots(), position, delta, first, stop)
     figure.supxlabel(caption(delta), fontsize=8)
-    save(figure, path)
+    # Text that can be searched.
+    with rc_context({"svg.fonttype": "none"}):
+        save(figure, path)
     save(figure, path.with_suffix(".png"))

@@ -29,7 +29,7 @@ _BASES = (
 
 
 def label_balance(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
-    """Draw the share of low and high genes of every split, a bar a split, with their numbers inside."""
+    """Draw the share of low and high genes of every split, a bar per split, with their numbers inside."""
     for row, split in enumerate(splits.values()):
         low = 1 - split.positive_fraction
         for name, start, share in (("low", 0.0, low), ("high", low, split.positive_fraction)):
@@ -48,7 +48,7 @@ def label_balance(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
 
 
 def gc_profile(axes: Axes, profiles: Mapping[str, BaseProfile], origin: str) -> Axes:
-    """Draw GC content along the window, a line a split; ``origin`` says from where positions are counted."""
+    """Draw GC content along the window, a line per split; ``origin`` says from where positions are counted."""
     for name, profile in profiles.items():
         colour, style = SPLIT_STYLES[name]
         _line(axes, profile, profile.share(1, 2), name, colour, style)
@@ -56,7 +56,7 @@ def gc_profile(axes: Axes, profiles: Mapping[str, BaseProfile], origin: str) -> 
 
 
 def composition(axes: Axes, profile: BaseProfile, origin: str) -> Axes:
-    """Draw the share of every base along the window, a line a base."""
+    """Draw the share of every base along the window, a line per base."""
     for base, (name, colour, style) in enumerate(_BASES):
         _line(axes, profile, profile.share(base), name, colour, style)
     return _along(axes, [profile], origin, "Bases (%)", len(_BASES))
@@ -95,7 +95,7 @@ def feature(axes: Axes, summary: FeatureSummary) -> Axes:
 
 
 def chromosomes(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
-    """Draw the genes on every chromosome, a bar a chromosome, a part a split; all splits know their places."""
+    """Draw the genes on every chromosome, a bar per chromosome, a part per split; all splits know their places."""
     rows = chromosome_rows(splits)
     for row, (_, counts) in enumerate(rows):
         left = 0
@@ -169,7 +169,7 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 
 def _roman(text: str) -> int:
-    """Return the value of a Roman number, 0 if it is none."""
+    """Return the value of a Roman number, 0 otherwise."""
     values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}.get(letter, 0) for letter in text]
     if not all(values):
         return 0

@@ -1,4 +1,4 @@
-"""The tables and figures of an explanation, made anew from its parts whenever something that they show changes."""
+"""The tables and figures of an explanation, made again from its parts whenever something that they show changes."""
 
 import hashlib
 import json

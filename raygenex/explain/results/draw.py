@@ -18,7 +18,7 @@ from raygenex.explain.results import figures
 from raygenex.explain.results.agreement import agreement
 from raygenex.explain.results.explained import Columns, Drawn, Explained
 from raygenex.explain.results.figures import COLOURING_WORDS, caption
-from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_regions
+from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_stretches
 from raygenex.explain.results.motifs import complete_stretch, discover, known_motifs, match, write_motifs
 from raygenex.explain.results.profile import mean_importance, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.results.projection import FEWEST, project, write_projection
@@ -27,7 +27,7 @@ from raygenex.explain.results.saving import save_figure, write_table
 from raygenex.files.whole import replace_text
 
 LOGOS = 6
-"""Strongest stretches that have a logo, one a gene at most."""
+"""Strongest stretches that have a logo, one per gene at most."""
 
 LOGO_WIDTH = 40
 """Bases of such a stretch, of a shorter window all."""
@@ -57,7 +57,7 @@ def draw_results(
     methods
         Those that are complete.
     read
-        Returns the columns of a method, all genes in the order of ``explained``; called anew for each use, so that
+        Returns the columns of a method, all genes in the order of ``explained``; called again for each use, so that
         few methods are in memory at a time.
 
     Raises
@@ -102,7 +102,8 @@ def _projection(folder: Path, settings: ExplainConfig, explained: Explained, dra
     )
     drawn.numbers["projection"] = found.numbers
     write_projection(folder, found)
-    text = f"UMAP of the first dense layer's output ({width} values a gene), {found.numbers['neighbours']} neighbours."
+    neighbours = found.numbers["neighbours"]
+    text = f"UMAP of the first dense layer's output ({width} values per gene), {neighbours} neighbours."
     title = f"How the network sees {genes:,} genes of {explained.split}"
     write_page(folder / "projection.html", found, title, caption(text, genes, explained.split))
     for colouring in figures.COLOURINGS:
@@ -169,7 +170,7 @@ def _method(
 def _logos(
     folder: Path, explained: Explained, bases: NDArray[np.uint8], attribution: NDArray[np.floating], method: str
 ) -> None:
-    regions = strongest_regions(attribution, LOGO_WIDTH, LOGOS, per_gene=1)
+    regions = strongest_stretches(attribution, LOGO_WIDTH, LOGOS, per_gene=1)
     rows = []
     for rank, region in enumerate(regions, start=1):
         first = explained.window_first + region.start
@@ -204,7 +205,7 @@ def _agreements(
         found = agreement(_of(explained, read(one)), _of(explained, read(other)))
         low, high = found.quartiles
         rows.append((one, other, *map(_known, (found.median, low, high)), found.genes))
-        text = "Mean absolute attribution of every position by two methods, a dot a position."
+        text = "Mean absolute attribution of every position by two methods, a dot per position."
         drawn.add(
             folder,
             f"agreement_{one}_{other}",
@@ -241,7 +242,7 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
             figures.halflife_strips, attribution=attribution, features=HALFLIFE_FEATURES, values=explained.halflife
         ),
         "What the half-life features add to the score",
-        caption("Shapley values of the half-life features, a dot a gene.", genes, explained.split),
+        caption("Shapley values of the half-life features, a dot per gene.", genes, explained.split),
     )
     table = folder / "halflife_importance.csv"
     if table.is_file():

@@ -85,7 +85,7 @@ def projection_classes(found: Projection, colouring: Colouring) -> list[tuple[st
 def importance_profile(
     axes: Axes, found: Mapping[str, Profile], smoothing: int, groups: Sequence[str] = ("high", "low")
 ) -> Axes:
-    """Draw the mean absolute attribution along the promoter, a line and a band a group, and mark the TSS at 0.
+    """Draw the mean absolute attribution along the promoter, a line and a band per group, and mark the TSS at 0.
 
     ``smoothing`` is the width in bases of the moving average that ``found`` has; groups that it lacks are left out.
     """
@@ -121,7 +121,7 @@ def importance_profile(
 
 
 def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "clustered"] = "probability") -> Axes:
-    """Draw the attributions of the top positions, a column a position in its order along the promoter, a row a gene.
+    """Draw the attributions of the top positions: a column per position, along the promoter, and a row per gene.
 
     Rows are the most probable gene first, or ``clustered``: genes with similar attributions (average linkage of
     Euclidean distances, leaves in optimal order) side by side. Colours saturate at the 99th percentile of the absolute
@@ -155,7 +155,7 @@ def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "cl
 def halflife_strips(
     axes: Axes, attribution: NDArray[np.floating], features: Sequence[str], values: NDArray[np.floating] | None = None
 ) -> Axes:
-    """Draw the Shapley values of every half-life feature, a dot a gene, the features with the largest ones on top.
+    """Draw the Shapley values of every half-life feature, a dot per gene, the features with the largest ones on top.
 
     Parameters
     ----------

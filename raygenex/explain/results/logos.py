@@ -21,7 +21,7 @@ BASE_COLOURS = {
 
 
 @dataclass(frozen=True)
-class Region:
+class Stretch:
     """A stretch of one gene's promoter."""
 
     row: int
@@ -34,9 +34,9 @@ class Region:
     """Sum of its absolute attributions."""
 
 
-def strongest_regions(
+def strongest_stretches(
     attribution: NDArray[np.floating], width: int = 40, count: int = 10, per_gene: int | None = None
-) -> list[Region]:
+) -> list[Stretch]:
     """Find the stretches with the largest sums of absolute attributions, the largest first; none overlap.
 
     Each is the largest that overlaps no earlier one, the leftmost of the first gene if several are.
@@ -46,7 +46,7 @@ def strongest_regions(
     attribution
         Shape ``(n, L)``; NaN counts as 0.
     width
-        Bases a stretch, at most ``L``: longer ones are cut to it.
+        Bases per stretch, at most ``L``: longer ones are cut to it.
     count
         Stretches at most; those without any attribution are left out.
     per_gene
@@ -57,13 +57,13 @@ def strongest_regions(
     sums = [_window_sums(row, width) for row in attribution]
     best = np.array([row.max() for row in sums])
     left = np.full(genes, count if per_gene is None else per_gene)
-    found: list[Region] = []
+    found: list[Stretch] = []
     while len(found) < count and genes:
         gene = int(np.argmax(best))
         if best[gene] <= 0:
             break
         start = int(np.argmax(sums[gene]))
-        found.append(Region(gene, start, start + width, float(best[gene])))
+        found.append(Stretch(gene, start, start + width, float(best[gene])))
         sums[gene][max(start - width + 1, 0) : start + width] = -np.inf
         left[gene] -= 1
         best[gene] = sums[gene].max() if left[gene] else -np.inf

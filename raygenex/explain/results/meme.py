@@ -48,7 +48,7 @@ def read_meme(path: str | Path) -> dict[str, NDArray[np.float64]]:
         elif line.startswith("letter-probability matrix") and name is not None:
             inside = True
         elif inside and name is not None:
-            # The matrix ends at the first line that is no row of numbers: a blank, URL, or the next motif.
+            # The matrix ends at the first line that is not a row of numbers: a blank, URL, or the next motif.
             if not fields or not _is_number(fields[0]):
                 inside = False
             else:

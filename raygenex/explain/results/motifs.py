@@ -114,7 +114,7 @@ def discover(bases: NDArray[np.uint8], hypothetical: NDArray[np.floating], max_s
             initial_flank_to_add=flank,
             min_metacluster_size=FEWEST_SEQLETS,
             # The defaults, 0.03 and 0.2 of all places, are for a few hundred bases; in long windows they would make
-            # seqlets of noise. So many places pass around one to ten seqlets a gene.
+            # seqlets of noise. So many places pass around one to ten seqlets per gene.
             min_passing_windows_frac=min(0.03, width / length),
             max_passing_windows_frac=min(0.2, 10 * width / length),
             max_seqlets_per_metacluster=max_seqlets,

@@ -215,7 +215,7 @@ def top_positions(
 
 
 def write_profiles(path: Path, found: Mapping[str, Profile]) -> None:
-    """Write profiles as CSV: ``position, group, mean, low, high, genes, signed``, a row a position and group."""
+    """Write profiles as CSV: ``position, group, mean, low, high, genes, signed``, a row per position and group."""
     rows = [
         (position, group, _cell(mean), _cell(low), _cell(high), one.genes, _cell(signed))
         for group, one in found.items()
@@ -225,7 +225,7 @@ def write_profiles(path: Path, found: Mapping[str, Profile]) -> None:
 
 
 def write_top(folder: Path, method: str, top: TopPositions) -> None:
-    """Write ``top_METHOD.csv``, a row a position, and ``top_METHOD.npz`` with the attributions of the genes."""
+    """Write ``top_METHOD.csv``, a row per position, and ``top_METHOD.npz`` with the attributions of the genes."""
     ranked = enumerate(zip(top.position, top.importance, strict=True), start=1)
     rows = [(rank, position, _cell(importance)) for rank, (position, importance) in ranked]
     write_table(folder / f"top_{method}.csv", ("rank", "position", "importance"), rows)

@@ -173,7 +173,7 @@ def chance_purity(classes: NDArray[np.int8]) -> float:
 
 
 def write_projection(folder: Path, found: Projection) -> None:
-    """Write projection.csv, a row a gene (labels and errors empty where unknown), and projection.json."""
+    """Write projection.csv, a row per gene (labels and errors empty where unknown), and projection.json."""
     columns = (found.gene_id, *found.xy.T, found.probability, found.prediction, found.label, found.error)
     rows = [
         (gene, f"{x:.5f}", f"{y:.5f}", f"{p:.7g}", prediction, *("" if v < 0 else v for v in (label, error)))

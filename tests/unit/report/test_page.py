@@ -17,7 +17,7 @@ from raygenex.drawing.html import source
 from raygenex.report.collect import Registered, collect
 from raygenex.report.drawing import along_the_promoter
 from raygenex.report.page import render_page
-from raygenex.report.studies import Benchmark, Study, Trial
+from raygenex.report.studies import Benchmark, StudyTable, StudyTrial
 
 DAY = "2026-01-02"
 
@@ -227,7 +227,7 @@ def test_no_password_in_what_went_wrong(tmp_path):
     assert "127.0.0.1:9" in facts.unregistered
     address = "s3://bob:sec@ret@store/a.h5"
     benchmark = Benchmark((), (("lstm", 0, f"no {address}"),), "test", 1, None, 0.95, None)
-    study = Study((), (Trial(0, "finished", 0.5, {}),), f"uri: {address}")
+    study = StudyTable((), (StudyTrial(0, "finished", 0.5, {}),), f"uri: {address}")
     data = replace(facts.data, report=None, missing=f"{address} is away")
     text = render_page(replace(facts, notes=(f"no {address}",), benchmark=benchmark, study=study, data=data), DAY)
     words = Page(text).words

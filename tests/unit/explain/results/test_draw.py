@@ -48,7 +48,7 @@ def columns(explained):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Save no figure, which takes most of the time."""
-    for module in ("results", "explained"):
+    for module in ("draw", "explained"):
         monkeypatch.setattr(f"raygenex.explain.results.{module}.save_figure", lambda *arguments: None)
 
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from raygenex.explain.results import logos
-from raygenex.explain.results.logos import Region, strongest_regions
+from raygenex.explain.results.logos import Stretch, strongest_stretches
 
 
 def axes():
@@ -32,23 +32,23 @@ def rgb(base):
 
 def test_regions_are_the_largest_that_do_not_overlap():
     values = np.array([[0, 5, -5, 0, 4, 0, 0, 0], [0, 0, 0, 0, 0, 0, 3, -3.5]])
-    assert strongest_regions(values, width=2, count=9) == [
-        Region(0, 1, 3, 10.0),
-        Region(1, 6, 8, 6.5),
-        Region(0, 3, 5, 4.0),
+    assert strongest_stretches(values, width=2, count=9) == [
+        Stretch(0, 1, 3, 10.0),
+        Stretch(1, 6, 8, 6.5),
+        Stretch(0, 3, 5, 4.0),
     ]
 
 
 def test_regions_of_each_gene_can_be_limited():
     values = np.array([[9, 0, 8, 0], [0, 0, 0, 7.0]])
-    assert [r.row for r in strongest_regions(values, 1, 3)] == [0, 0, 1]
-    assert [r.row for r in strongest_regions(values, 1, 3, per_gene=1)] == [0, 1]
+    assert [r.row for r in strongest_stretches(values, 1, 3)] == [0, 0, 1]
+    assert [r.row for r in strongest_stretches(values, 1, 3, per_gene=1)] == [0, 1]
 
 
 def test_regions_pass_over_nan_and_fit_the_window():
     values = np.array([[np.nan, 1, 2]])
-    assert strongest_regions(values, width=40) == [Region(0, 0, 3, 3.0)]
-    assert strongest_regions(np.zeros((2, 5)), width=2) == []
+    assert strongest_stretches(values, width=40) == [Stretch(0, 0, 3, 3.0)]
+    assert strongest_stretches(np.zeros((2, 5)), width=2) == []
 
 
 def test_contribution_logo_has_the_gene_s_own_letters():
