@@ -102,7 +102,7 @@ def make_step(way: str, batch: int, options: argparse.Namespace, folder: Path) -
     def step() -> Tensor:
         trained.train()
         optimizer.zero_grad(set_to_none=True)
-        loss = backward(trained, genes, batch, 1, lambda: torch.autocast("cpu", torch.bfloat16, enabled=False))
+        loss = backward(trained, genes, batch, 1, autocast=lambda: torch.autocast("cpu", enabled=False))
         optimizer.step()
         return loss
 

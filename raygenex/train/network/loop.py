@@ -12,8 +12,9 @@ import torch.distributed as dist
 from raygenex.files.errors import disk_errors_told
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import read_start
+from raygenex.train.ray_worker import average_gradients, open_worker
 from raygenex.train.stopping import ENDED
-from raygenex.train.worker import Worker, average_gradients, open_worker
+from raygenex.train.worker import Worker
 
 
 def train_worker(settings: dict[str, Any]) -> None:

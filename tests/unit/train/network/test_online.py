@@ -218,7 +218,7 @@ def test_a_bias_that_nothing_reads_does_not_learn(tmp_path: Path):
     network = HyenaDnaModel(HyenaDnaConfig(d_model=WIDTH, n_layer=2, max_seq_len=WINDOW + 2, use_bias=False))
     save_backbone(network, tmp_path)
     online = online_of(fit_of(finetuning(), tmp_path)).train()
-    backward(online, genes_of(7, 4), 7, 1, autocast)
+    backward(online, genes_of(7, 4), 7, 1, autocast=autocast)
     still = {name for name, value in online.named_parameters() if not value.requires_grad}
     assert still == {f"backbone.backbone.layers.{number}.mixer.filter_fn.bias" for number in (0, 1)}
     # Several workers wait for the gradient of everything that learns.
@@ -229,7 +229,7 @@ def gradients(weights: Path, **backbone: object) -> dict[str, torch.Tensor]:
     fit = fit_of(finetuning(**backbone), weights)
     online = online_of(fit).train()
     torch.manual_seed(3)
-    backward(online, genes_of(7, 4), 7, 1, autocast)
+    backward(online, genes_of(7, 4), 7, 1, autocast=autocast)
     return {name: parameter.grad for name, parameter in online.named_parameters()}
 
 
@@ -319,7 +319,7 @@ def stepped(rank: int, folder: Path, weights: Path, config: RunConfig) -> dict:
         rows = torch.arange(start, start + shares[rank]) if shares[rank] else torch.tensor([4])
         genes = genes_of(5, 4)
         batch = Batch(genes.sequence[rows], genes.halflife[rows], genes.label[rows])
-        backward(trained, batch, sum(shares), 2, autocast, 1.0 if shares[rank] else 0.0)
+        backward(trained, batch, sum(shares), 2, autocast=autocast, weight=1.0 if shares[rank] else 0.0)
         found[shares] = {name: value.grad for name, value in online.named_parameters() if value.requires_grad}
     return found
 
@@ -356,7 +356,7 @@ def test_two_workers_have_the_gradient_of_one(workers: list[dict], weights: Path
     for module in online.backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    backward(online, genes_of(5, 4), 5, 1, autocast)
+    backward(online, genes_of(5, 4), 5, 1, autocast=autocast)
     expected = {name: value.grad for name, value in online.named_parameters() if value.requires_grad}
     assert any(key.startswith("backbone.") for key in expected) == (name == "tuned")
     for found in workers:
