@@ -3,10 +3,8 @@
 import heapq
 import logging
 import math
-import pickle
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -17,6 +15,7 @@ from raygenex.config.tune import TuneConfig
 from raygenex.terminal.progress import duration
 from raygenex.tune.fit_workers import RUNNING, STOP
 from raygenex.tune.mlflow_runs import StudyTrack
+from raygenex.tune.ray_private import OutOfMemory, trial_error
 from raygenex.tune.records import Ledger, Record
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 
@@ -24,10 +23,6 @@ logger = logging.getLogger(__name__)
 
 # An epoch may be long; a training that hangs is left to Ray Tune.
 STOP_S = 1800.0
-
-
-class OutOfMemory(RayActorError):
-    """The loss of a trial's process that Ray ended because its node had no memory left."""
 
 
 class Watch(tune.Callback):
@@ -126,7 +121,7 @@ class Watch(tune.Callback):
         number = trial.config["number"]
         record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
         self._began.setdefault(number, time.monotonic())
-        if isinstance(_error(trial), RayActorError) and record.lost < self._max_failures:
+        if isinstance(trial_error(trial), RayActorError) and record.lost < self._max_failures:
             record.lost += 1
             self._ledger.keep(record)
             heapq.heappush(self._free, time.monotonic())
@@ -184,15 +179,9 @@ class Watch(tune.Callback):
         return f"about {duration(seconds)} left"
 
 
-def _error(trial: Any) -> Any:
-    """Return the error that Ray Tune wrote down for a trial; None if it knows none."""
-    path = trial.pickled_error_file
-    return None if path is None else pickle.loads(Path(path).read_bytes())
-
-
 def _why(trial: Any, losses: int) -> str:
     """Say why Ray Tune gave a trial up, from the error that it wrote down."""
-    error = _error(trial)
+    error = trial_error(trial)
     if error is None:
         return "Ray Tune gave it up"
     if isinstance(error, OutOfMemory):

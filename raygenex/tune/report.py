@@ -11,7 +11,6 @@ from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.files.whole import replace_text, whole_file
 from raygenex.redact import redact_values
 from raygenex.tune.records import Ledger, Record
-from raygenex.tune.search import frozen_trial
 from raygenex.tune.space import Space
 
 FOLDER = "report"
@@ -136,24 +135,21 @@ def _plots(space: Space, ledger: Ledger, wall_s: float) -> str:
 
 def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
     """Draw Optuna's plots of the trials that can be compared."""
-    import optuna
     from optuna import visualization
 
+    from raygenex.tune.optuna_study import optuna_study
+
     options = space.config.tune
-    directions = ["minimize" if OBJECTIVES[name] == "min" else "maximize" for name in options.objectives]
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=directions)
-    distributions = space.distributions()
     scored = ledger.scored
-    study.add_trials([frozen_trial(record, distributions, options.objectives) for record in scored])
+    study = optuna_study(options.objectives, space.distributions(), scored)
     shown: dict[str, Any] = {"target_name": "valid AUROC"}
-    if len(directions) > 1:
+    if len(options.objectives) > 1:
         place = options.objectives.index("valid_auroc")
         shown["target"] = lambda trial: trial.values[place]
     figures = {"Valid AUROC, trial by trial": visualization.plot_optimization_history(study, **shown)}
-    if len(directions) > 1:
+    if len(options.objectives) > 1:
         names = list(options.objectives)
-        if len(directions) <= 3:
+        if len(options.objectives) <= 3:
             figures["What no trial beats in every objective"] = visualization.plot_pareto_front(
                 study, target_names=names
             )

@@ -9,8 +9,9 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from raygenex.config.tune import TuneConfig
 from raygenex.errors import DataError
-from raygenex.tune.callback import OutOfMemory, Watch
+from raygenex.tune.callback import Watch
 from raygenex.tune.fit_workers import RUNNING, STOP
+from raygenex.tune.ray_private import OutOfMemory, memory_losses_recovered
 from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 
@@ -148,15 +149,13 @@ def test_memory_that_is_gone_is_a_loss_that_ray_tune_recovers_from():
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.exceptions import OutOfMemoryError
 
-    from raygenex.tune.tuner import _lost_for_want_of_memory
-
     told = []
     actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
     task = SimpleNamespace(_tracked_actor=actor, _on_error=None)
     manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
     with pytest.raises(RuntimeError, match="unexpected"):
         RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
-    with _lost_for_want_of_memory():
+    with memory_losses_recovered():
         RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
     assert [type(error) for error in told] == [OutOfMemory]
     with pytest.raises(RuntimeError, match="unexpected"):

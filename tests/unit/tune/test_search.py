@@ -106,19 +106,19 @@ def test_a_failed_trial_is_no_result():
     ended(search, "a", 0.75)
     ended(search, "b", float("nan"), **{FAILED: "it broke"})
     search.on_trial_complete("c", error=True)
-    states = [trial.state for trial in search._ot_study.trials]
+    states = [trial.state for trial in search.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
-    assert search._ot_study.best_value == 0.75
+    assert search.study.best_value == 0.75
 
 
 def test_several_objectives_go_their_own_ways():
     config = make(objectives=["valid_auroc", "size_mb"], sampler="nsga2")
     search = begin(config, [record(0, params(0.5, 1e-4), [0.6], size_mb=3.0)])
-    assert [direction.name for direction in search._ot_study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert search._ot_study.trials[0].values == [0.6, 3.0]
+    assert [direction.name for direction in search.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert search.study.trials[0].values == [0.6, 3.0]
     search.suggest("a")
     ended(search, "a", 0.7, size_mb=2.0)
-    assert search._ot_study.trials[1].values == [0.7, 2.0]
+    assert search.study.trials[1].values == [0.7, 2.0]
 
 
 @pytest.mark.parametrize(
