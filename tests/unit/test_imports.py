@@ -60,10 +60,10 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 # What `--dry-run` of the main verbs must not wait for.
-SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
+SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost", "optuna")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "tune"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -74,9 +74,10 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
         f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
-    options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
+    options = {"embed": ["backbone.kind=hyenadna"], "tune": ["tune.space={train.weight_decay: {uniform: [0, 0.1]}}"]}
+    overrides = [part for option in options.get(verb, ()) for part in ("-o", option)]
     code = (
-        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
+        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *overrides]!r}\n"
         "from raygenex.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
         f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"

@@ -10,6 +10,7 @@ import ray
 import torch
 from safetensors.torch import load, save
 
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import whole_folder
@@ -18,7 +19,7 @@ from raygenex.tracking.runs import flatten
 from raygenex.train.checkpoint import package_versions
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.job import Job
-from raygenex.train.network.halflife_start import PRETRAINED_KINDS, Start, make_start, start_identity, write_start
+from raygenex.train.network.halflife_start import Start, make_start, start_identity, write_start
 
 logger = logging.getLogger(__name__)
 
