@@ -31,9 +31,9 @@ from raygenex.train.checkpoint import (
     save_checkpoint_info,
 )
 from raygenex.train.inputs import Inputs, open_inputs, start_backbone
-from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.state import RunState, read_state, write_state
 from raygenex.train.tables.table import check_memory
+from raygenex.train.training import UNTRACKED, TrackedTraining
 
 logger = logging.getLogger(__name__)
 
@@ -103,16 +103,16 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         what = f"the training of {config.name}"
         remedy = f"what is trained is in {folder}, and the same command completes MLflow without training it again"
         with Outbox(what, config.tracking.patience_s, remedy) as outbox:
-            job = Job(config, inputs, folder, splits, tracker, state.run_id, outbox)
+            training = TrackedTraining(config, inputs, folder, splits, tracker, state.run_id, outbox)
             with tracker.ending(state.run_id, outbox):
                 if trained:
-                    info = _read_trained(job, final)
+                    info = _read_trained(training, final)
                 else:
-                    info = _train(job, final)
+                    info = _train(training, final)
                     # From here on the training is safe, whatever MLflow does.
                     state = state.model_copy(update={"trained": True})
                     write_state(folder, state)
-                _track(job, final, info)
+                _track(training, final, info)
         write_state(folder, state.model_copy(update={"finished": True}))
         (folder / UNTRACKED).unlink(missing_ok=True)
         for path in (folder / "ray_train", start_backbone(config.online, folder)):
@@ -150,24 +150,24 @@ def _cluster(config: RunConfig) -> AbstractContextManager[None]:
     return connect(config.cluster, request)
 
 
-def _fit(job: Job, target: Path) -> None:
+def _fit(training: TrackedTraining, target: Path) -> None:
     """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
-    if not needs_ray(job.config):
+    if not needs_ray(training.config):
         from raygenex.train.tables.inprocess import fit_in_process
 
-        fit_in_process(job, target)
-    elif isinstance(job.config.model, XgboostKmer):
+        fit_in_process(training, target)
+    elif isinstance(training.config.model, XgboostKmer):
         from raygenex.train.tables.boosted_workers import fit_boosted
 
-        fit_boosted(job, target)
-    elif isinstance(job.config.model, AutoencoderXgboost):
+        fit_boosted(training, target)
+    elif isinstance(training.config.model, AutoencoderXgboost):
         from raygenex.train.tables.autoencoder import fit_autoencoder
 
-        fit_autoencoder(job, target)
+        fit_autoencoder(training, target)
     else:
         from raygenex.train.network.driver import fit_network
 
-        fit_network(job, target)
+        fit_network(training, target)
 
 
 def known_state(folder: Path, inputs: Inputs) -> RunState | None:
@@ -268,39 +268,39 @@ def _begin(
     return state
 
 
-def _train(job: Job, final: Path) -> CheckpointInfo:
+def _train(training: TrackedTraining, final: Path) -> CheckpointInfo:
     """Fit the model and put its checkpoint, and the numbers that MLflow is to have, in place."""
     check_epochs(final.parent / "ray_train")
     with whole_folder(final) as aside:
-        _fit(job, aside)
-        info = _finish(job, aside)
-    job.remember_epochs(info.history)
-    job.save_series()
+        _fit(training, aside)
+        info = _finish(training, aside)
+    training.remember_epochs(info.history)
+    training.save_series()
     return info
 
 
-def _read_trained(job: Job, final: Path) -> CheckpointInfo:
+def _read_trained(training: TrackedTraining, final: Path) -> CheckpointInfo:
     """Read what an earlier process trained and could not track."""
     _refuse_lost(final)
     logger.info("%s is trained already: completing MLflow", final)
-    job.load_series()
+    training.load_series()
     info = read_info(final)
-    job.remember_epochs(info.history)
+    training.remember_epochs(info.history)
     return info
 
 
-def _finish(job: Job, aside: Path) -> CheckpointInfo:
+def _finish(training: TrackedTraining, aside: Path) -> CheckpointInfo:
     """Choose the threshold on valid, and complete the checkpoint."""
     info = read_info(aside)
     scores = load_file(aside / VALID_SCORES)
     labels = scores["labels"].astype(np.uint8)
     probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))
-    info.threshold = choose_threshold(labels, probability, job.config.evaluate.threshold_metric)
+    info.threshold = choose_threshold(labels, probability, training.config.evaluate.threshold_metric)
     info.metrics = binary_metrics(labels, probability, info.threshold)
     save_checkpoint_info(aside, info)
     (aside / VALID_SCORES).unlink()
-    if job.inputs.backbone is not None:
-        shutil.copytree(job.inputs.backbone, aside / BACKBONE)
+    if training.inputs.backbone is not None:
+        shutil.copytree(training.inputs.backbone, aside / BACKBONE)
     return info
 
 
@@ -308,7 +308,7 @@ def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
     return {f"best_valid_{name}": value for name, value in metrics.items()}
 
 
-def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
+def _track(training: TrackedTraining, final: Path, info: CheckpointInfo) -> None:
     """Let the outbox log what MLflow has of a finished training."""
     from raygenex.drawing.figures import loss_figure
     from raygenex.drawing.style import save
@@ -316,9 +316,9 @@ def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
     figures = final.parent / "figures"
     figures.mkdir(exist_ok=True)
     save(loss_figure(info.history), figures / "loss.png")
-    tracker, run_id, add = job.tracker, job.run_id, job.outbox.add
+    tracker, run_id, add = training.tracker, training.run_id, training.outbox.add
     measured_ms = int(time.time() * 1000)
-    add(job.complete_series, "the series of epochs")
+    add(training.complete_series, "the series of epochs")
     add(lambda: tracker.log_series(run_id, {info.epoch: _prefixed(info.metrics)}, measured_ms), "the best epoch")
     add(lambda: tracker.log_folder(run_id, final, "checkpoint"), "the checkpoint")
     add(lambda: tracker.log_folder(run_id, figures, "figures"), "the figures")

@@ -17,10 +17,10 @@ from raygenex.models.base import ExpressionModel
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import start_backbone
-from raygenex.train.job import EPOCH_METRICS, Training
 from raygenex.train.network.driver import network_trainer
 from raygenex.train.ray_train import fit_until_done
 from raygenex.train.stopping import Progress
+from raygenex.train.training import EPOCH_METRICS, Training
 from raygenex.tune.shared import Shared, start_folder
 
 logger = logging.getLogger(__name__)

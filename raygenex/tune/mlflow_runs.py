@@ -6,7 +6,7 @@ from typing import Any
 
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
-from raygenex.train.job import epoch_numbers
+from raygenex.train.training import epoch_numbers
 from raygenex.tune.records import Record
 from raygenex.tune.space import Space
 

@@ -19,7 +19,7 @@ PACKAGE = Path(raygenex.__file__).parent
 STAMPS = {
     "evaluate": "times of numbers in MLflow, which are told apart by their steps",
     "tracking/runs": "the same",
-    "train/job": "the same",
+    "train/training": "the same",
     "train/run": "the same",
     "train/network/loop": "when an epoch ended, for the numbers in MLflow, and no duration",
     "tune/mlflow_runs": "the same",

@@ -12,27 +12,27 @@ from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import BACKBONE
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import prepare_backbone
-from raygenex.train.job import Job, Training
 from raygenex.train.network.epochs import STATE
 from raygenex.train.network.halflife_stage import prepare_halflife
 from raygenex.train.network.loop import train_worker
 from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.training import TrackedTraining, Training
 
 logger = logging.getLogger(__name__)
 
 
-def fit_network(job: Job, target: Path) -> None:
+def fit_network(training: TrackedTraining, target: Path) -> None:
     """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
-    config, tables = job.config, job.inputs.tables
-    encoder = prepare_halflife(job)
-    inputs = job.inputs
-    backbone = prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, job.folder)
+    config, tables = training.config, training.inputs.tables
+    encoder = prepare_halflife(training)
+    inputs = training.inputs
+    backbone = prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, training.folder)
     log = open_epoch_log()
-    trainer = network_trainer(job, encoder, backbone, log)
+    trainer = network_trainer(training, encoder, backbone, log)
     logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
-    with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
+    with progress("training epochs", config.train.epochs) as advance, follow(log, training.epoch_shower(advance)):
         result = fit_until_done(trainer)
-    keep_best(job, result, target)
+    keep_best(training, result, target)
     (target / STATE).unlink()
     if backbone is not None and not (target / BACKBONE).exists():
         # Epochs carry its weights only where they move.

@@ -17,40 +17,40 @@ from raygenex.models.tabular import BoostedTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.job import Job
 from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
 from raygenex.train.tables.boosting import Boosting, gather, xgboost_version
 from raygenex.train.tables.inprocess import score_table
 from raygenex.train.tables.table import PIECE, make_table
+from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
 
 STATE = "all_trees.ubj"
 
 
-def fit_boosted(job: Job, target: Path) -> None:
+def fit_boosted(training: TrackedTraining, target: Path) -> None:
     """Grow the trees of a model on several workers, and make ``target`` of the best number of them."""
     import_xgboost()
     # Ray Train's module imports xgboost, an extra.
     from ray.train.xgboost import XGBoostTrainer
 
-    config, tables = job.config, job.inputs.tables
+    config, tables = training.config, training.inputs.tables
     assert isinstance(config.model, XgboostKmer), config.model.kind
     log = open_epoch_log()
     trainer = XGBoostTrainer(
         boosted_worker,
-        train_loop_config=worker_settings(job),
+        train_loop_config=worker_settings(training),
         scaling_config=scaling(config, use_gpu=False),
-        run_config=ray_run_config(job, log),
+        run_config=ray_run_config(training, log),
         datasets={name: rows_dataset(rows) for name, rows in tables.items()},
         dataset_config=RowShards(tables, config.train.cpus_per_worker),
     )
     logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
-    with progress("trees", config.model.trees.trees) as advance, follow(log, job.tree_shower(advance)):
+    with progress("trees", config.model.trees.trees) as advance, follow(log, training.tree_shower(advance)):
         result = fit_until_done(trainer)
-    keep_best(job, result, target)
+    keep_best(training, result, target)
     (target / STATE).unlink()
 
 

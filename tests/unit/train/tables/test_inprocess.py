@@ -18,11 +18,11 @@ from raygenex.stats.metrics import auroc
 from raygenex.tracking.outbox import Outbox
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, save_checkpoint_info
 from raygenex.train.inputs import open_inputs
-from raygenex.train.job import Job
 from raygenex.train.run import check_workers, needs_ray, train
 from raygenex.train.tables.boosting import Boosting
 from raygenex.train.tables.inprocess import fit_in_process
 from raygenex.train.tables.table import Table
+from raygenex.train.training import TrackedTraining
 
 pytest.importorskip("xgboost")
 
@@ -42,17 +42,17 @@ def files(tmp_path_factory):
     }
 
 
-def make_job(files, folder, **sections):
+def make_training(files, folder, **sections):
     values = {"output": str(folder), "data": files, "model": XGBOOST} | sections
     config = parse_config(values, "test")
     splits = open_splits(config.data, ("train", "valid"))
-    return Job(config, open_inputs(config, splits), folder, splits, None, "run", Outbox("the test", 0.0))
+    return TrackedTraining(config, open_inputs(config, splits), folder, splits, None, "run", Outbox("the test", 0.0))
 
 
 def fit(files, folder, **sections):
     """Fit a model; return its checkpoint, made loadable, and the logits of valid that stand beside it."""
     target = folder / "checkpoint"
-    fit_in_process(make_job(files, folder, **sections), target)
+    fit_in_process(make_training(files, folder, **sections), target)
     scores = load_file(target / VALID_SCORES)
     _, info = load_checkpoint(target)
     info.threshold = 0.5
@@ -92,7 +92,7 @@ def test_the_checkpoint_scores_as_the_fit_did(files, tmp_path, model):
 
 
 def test_a_folder_of_the_users_stays(files, tmp_path):
-    config = make_job(files, tmp_path, model=LOGISTIC).config
+    config = make_training(files, tmp_path, model=LOGISTIC).config
     mine = Path(config.folder, "backbone", "model.safetensors")
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
@@ -157,10 +157,10 @@ def test_genes_without_promoters(tmp_path, model):
 
 
 def test_bases_are_read_whatever_the_backbone(files, tmp_path):
-    job = make_job(files, tmp_path, backbone={"kind": "hyenadna"})
-    assert job.inputs.info.kind == "bases"
-    assert job.inputs.backbone is None
-    assert not job.config.reads_embeddings
+    training = make_training(files, tmp_path, backbone={"kind": "hyenadna"})
+    assert training.inputs.info.kind == "bases"
+    assert training.inputs.backbone is None
+    assert not training.config.reads_embeddings
 
 
 def test_torch_has_its_threads_back(files, tmp_path):
@@ -244,19 +244,19 @@ def test_a_report_is_due_every_twenty_trees_and_at_the_end():
 
 
 def test_features_that_do_not_fit_are_refused(files, tmp_path):
-    job = make_job(files, tmp_path, train={"memory_gib": 0.0})
+    training = make_training(files, tmp_path, train={"memory_gib": 0.0})
     with pytest.raises(ConfigError) as info:
-        check_workers(job.config, job.inputs)
+        check_workers(training.config, training.inputs)
     sentence(info, "features of 32 genes", "train.memory_gib is 0", "raise train.memory_gib or train.workers")
 
 
 def test_trees_need_their_package(files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "xgboost", None)
-    job = make_job(files, tmp_path)
+    training = make_training(files, tmp_path)
     with pytest.raises(ConfigError, match="pip install"):
-        check_workers(job.config, job.inputs)
-    job = make_job(files, tmp_path, model=LOGISTIC)
-    check_workers(job.config, job.inputs)
+        check_workers(training.config, training.inputs)
+    training = make_training(files, tmp_path, model=LOGISTIC)
+    check_workers(training.config, training.inputs)
 
 
 @pytest.mark.parametrize(
