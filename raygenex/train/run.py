@@ -3,36 +3,25 @@
 import logging
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file
-
-from raygenex.cluster.connect import Request, connect
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.errors import CheckpointError, ConfigError
+from raygenex.errors import CheckpointError
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
-from raygenex.stats.metrics import binary_metrics, choose_threshold
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
-from raygenex.train.checkpoint import (
-    BACKBONE,
-    VALID_SCORES,
-    CheckpointInfo,
-    check_epochs,
-    read_info,
-    save_checkpoint_info,
-)
+from raygenex.train.checkpoint import CheckpointInfo, check_epochs, read_info
+from raygenex.train.complete import complete_checkpoint, track
 from raygenex.train.inputs import Inputs, open_inputs, start_backbone
-from raygenex.train.state import RunState, read_state, write_state
-from raygenex.train.tables.table import check_memory
+from raygenex.train.needs import check_workers, needs_ray, room_for_workers, uses_gpu
+from raygenex.train.state import RunState, known_state, write_state
 from raygenex.train.training import UNTRACKED, TrackedTraining
 
 logger = logging.getLogger(__name__)
@@ -81,7 +70,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     check_workers(config, inputs)
     folder = Path(config.folder)
     final = folder / "checkpoint"
-    state = None if force else known_state(folder, inputs)
+    state = None if force else known_state(folder, inputs.identity)
     finished = state is not None and state.finished
     if strict or not finished:
         guard(config, strict)
@@ -90,9 +79,9 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     tracker = Tracker(config)
     trained = state is not None and state.trained
     # Whatever could refuse has been asked before anything is removed or begun.
-    with nullcontext() if trained else _cluster(config), exclusive(folder, "training"):
+    with nullcontext() if trained else room_for_workers(config), exclusive(folder, "training"):
         # Another process may have finished this run while this one waited for the cluster.
-        state = None if force else known_state(folder, inputs)
+        state = None if force else known_state(folder, inputs.identity)
         if state is not None and state.finished:
             return _reuse(final, state.run_id, started)
         if force:
@@ -112,42 +101,12 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
                     # From here on the training is safe, whatever MLflow does.
                     state = state.model_copy(update={"trained": True})
                     write_state(folder, state)
-                _track(training, final, info)
+                track(training, final, info)
         write_state(folder, state.model_copy(update={"finished": True}))
         (folder / UNTRACKED).unlink(missing_ok=True)
-        for path in (folder / "ray_train", start_backbone(config.online, folder)):
-            # What workers went on from is needed no more; the backbone is in the checkpoint.
-            if path is not None and path.exists():
-                shutil.rmtree(path)
+        # What workers went on from is needed no more; the backbone is in the checkpoint.
+        _remove(folder / "ray_train", start_backbone(config.online, folder))
     return _result(final, info, state.run_id, started, reused=trained, continued=continued)
-
-
-def needs_ray(config: RunConfig) -> bool:
-    """Whether a model is fitted by Ray's workers, where others are in this process."""
-    if isinstance(config.model, Logistic):
-        return False
-    return not isinstance(config.model, XgboostKmer) or config.train.workers > 1
-
-
-def uses_gpu(config: RunConfig) -> bool:
-    """Whether each worker takes a GPU, which trees of k-mers have no use for."""
-    return config.train.use_gpu and not isinstance(config.model, XgboostKmer)
-
-
-def _cluster(config: RunConfig) -> AbstractContextManager[None]:
-    """Open the cluster and check that the workers fit, for a model that needs them."""
-    if not needs_ray(config):
-        return nullcontext()
-    gpu = uses_gpu(config)
-    request = Request(
-        "training",
-        config.train.workers,
-        config.train.cpus_per_worker,
-        1.0 if gpu else 0.0,
-        "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
-        config.train.fewest_workers,
-    )
-    return connect(config.cluster, request)
 
 
 def _fit(training: TrackedTraining, target: Path) -> None:
@@ -170,45 +129,17 @@ def _fit(training: TrackedTraining, target: Path) -> None:
         fit_network(training, target)
 
 
-def known_state(folder: Path, inputs: Inputs) -> RunState | None:
-    """Return the state of an earlier run of the same settings and data in a folder, or None.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds a run of something else.
-    """
-    state = read_state(folder)
-    if state is not None and state.identity != inputs.identity:
-        raise CheckpointError(
-            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
-            "give this one another name, or pass --force to replace it"
-        )
-    return state
-
-
-def check_workers(config: RunConfig, inputs: Inputs) -> None:
-    """Refuse, with a ConfigError, what workers cannot do: too few genes, too little memory, a package missing."""
-    for split, rows in inputs.tables.items():
-        if rows.count < config.train.workers:
-            raise ConfigError(
-                f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
-            )
-    check_memory(config, inputs)
-    if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
-        from raygenex.models.booster import import_xgboost
-
-        import_xgboost()
-
-
 def _clear(folder: Path, start: Path | None) -> None:
     """Remove what an earlier training left in a folder; ``start`` is what `start_backbone` returned."""
-    own = (folder / name for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation"))
-    for path in (*own, start):
-        if path is not None and path.exists():
-            shutil.rmtree(path)
+    _remove(*(folder / name for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation")), start)
     (folder / "run.json").unlink(missing_ok=True)
     (folder / UNTRACKED).unlink(missing_ok=True)
+
+
+def _remove(*folders: Path | None) -> None:
+    for folder in folders:
+        if folder is not None and folder.exists():
+            shutil.rmtree(folder)
 
 
 def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
@@ -273,7 +204,7 @@ def _train(training: TrackedTraining, final: Path) -> CheckpointInfo:
     check_epochs(final.parent / "ray_train")
     with whole_folder(final) as aside:
         _fit(training, aside)
-        info = _finish(training, aside)
+        info = complete_checkpoint(training, aside)
     training.remember_epochs(info.history)
     training.save_series()
     return info
@@ -289,46 +220,11 @@ def _read_trained(training: TrackedTraining, final: Path) -> CheckpointInfo:
     return info
 
 
-def _finish(training: TrackedTraining, aside: Path) -> CheckpointInfo:
-    """Choose the threshold on valid, and complete the checkpoint."""
-    info = read_info(aside)
-    scores = load_file(aside / VALID_SCORES)
-    labels = scores["labels"].astype(np.uint8)
-    probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))
-    info.threshold = choose_threshold(labels, probability, training.config.evaluate.threshold_metric)
-    info.metrics = binary_metrics(labels, probability, info.threshold)
-    save_checkpoint_info(aside, info)
-    (aside / VALID_SCORES).unlink()
-    if training.inputs.backbone is not None:
-        shutil.copytree(training.inputs.backbone, aside / BACKBONE)
-    return info
-
-
-def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
-    return {f"best_valid_{name}": value for name, value in metrics.items()}
-
-
-def _track(training: TrackedTraining, final: Path, info: CheckpointInfo) -> None:
-    """Let the outbox log what MLflow has of a finished training."""
-    from raygenex.drawing.figures import loss_figure
-    from raygenex.drawing.style import save
-
-    figures = final.parent / "figures"
-    figures.mkdir(exist_ok=True)
-    save(loss_figure(info.history), figures / "loss.png")
-    tracker, run_id, add = training.tracker, training.run_id, training.outbox.add
-    measured_ms = int(time.time() * 1000)
-    add(training.complete_series, "the series of epochs")
-    add(lambda: tracker.log_series(run_id, {info.epoch: _prefixed(info.metrics)}, measured_ms), "the best epoch")
-    add(lambda: tracker.log_folder(run_id, final, "checkpoint"), "the checkpoint")
-    add(lambda: tracker.log_folder(run_id, figures, "figures"), "the figures")
-
-
 def plan_train(config: RunConfig, force: bool) -> str:
     """Say what would be trained where, and whether it continues or reuses a run."""
     inputs = open_inputs(config, open_splits(config.data, ("train", "valid")))
     check_workers(config, inputs)
-    return train_step(config, None if force else known_state(Path(config.folder), inputs))
+    return train_step(config, None if force else known_state(Path(config.folder), inputs.identity))
 
 
 def train_step(config: RunConfig, state: RunState | None) -> str:

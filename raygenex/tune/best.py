@@ -12,7 +12,7 @@ from raygenex.data.opening import open_splits
 from raygenex.errors import RaygenexError
 from raygenex.registry.register import register
 from raygenex.stats.compare import Summary, seed_summary
-from raygenex.train.run import uses_gpu
+from raygenex.train.needs import uses_gpu
 from raygenex.tune.records import Record
 from raygenex.tune.space import Space
 

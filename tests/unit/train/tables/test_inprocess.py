@@ -18,7 +18,8 @@ from raygenex.stats.metrics import auroc
 from raygenex.tracking.outbox import Outbox
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, save_checkpoint_info
 from raygenex.train.inputs import open_inputs
-from raygenex.train.run import check_workers, needs_ray, train
+from raygenex.train.needs import check_workers, needs_ray
+from raygenex.train.run import train
 from raygenex.train.tables.boosting import Boosting
 from raygenex.train.tables.inprocess import fit_in_process
 from raygenex.train.tables.table import Table
