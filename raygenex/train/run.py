@@ -116,9 +116,9 @@ def _fit(training: TrackedTraining, target: Path) -> None:
 
         fit_in_process(training, target)
     elif isinstance(training.config.model, XgboostKmer):
-        from raygenex.train.tables.boosted_workers import fit_boosted
+        from raygenex.train.tables.tree_workers import fit_trees
 
-        fit_boosted(training, target)
+        fit_trees(training, target)
     elif isinstance(training.config.model, AutoencoderXgboost):
         from raygenex.train.tables.autoencoder import fit_autoencoder
 

@@ -11,11 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raygenex.config.train import TrainConfig
 from raygenex.data.rows import shard_bounds
-from raygenex.train.shard import Batch
+from raygenex.train.shard import GeneBatch
 from raygenex.train.worker import Worker
 
 Autocast = Callable[[], torch.autocast]
-Loss = Callable[[nn.Module, Batch], Tensor]
+Loss = Callable[[nn.Module, GeneBatch], Tensor]
 """Runs a model over a batch and returns the sum of its genes' losses."""
 
 DDP_OPTIONS = {"gradient_as_bucket_view": True}
@@ -30,7 +30,7 @@ def gradients_alone(model: nn.Module) -> nn.Module:
     return model
 
 
-def expression_loss(model: nn.Module, batch: Batch) -> Tensor:
+def expression_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
     """Return the summed cross-entropy (nats) of a model called as ``model(sequence, halflife) -> logits``."""
     logits = model(batch.sequence, batch.halflife)
     return binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum")
@@ -53,7 +53,7 @@ def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
 
 def backward(
     model: nn.Module,
-    batch: Batch,
+    batch: GeneBatch,
     genes: int,
     world_size: int,
     *,
@@ -127,7 +127,7 @@ def train_epoch(
     shard, sizes, batch_size = worker.shards["train"], worker.sizes["train"], worker.batch_size
     total = torch.zeros((), device=worker.device, dtype=torch.float64)
     batches = iter(shard.shuffled(batch_size, seed))
-    batch: Batch | None = None
+    batch: GeneBatch | None = None
     for step in range(steps_of_epoch(sizes, batch_size)):
         mine = min(batch_size, max(0, shard.count - step * batch_size))
         if mine:

@@ -13,7 +13,7 @@ from raygenex.errors import RaygenexError
 from raygenex.registry.register import register
 from raygenex.stats.compare import Summary, seed_summary
 from raygenex.train.needs import uses_gpu
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Best:
         return found
 
 
-def train_best(config: RunConfig, space: Space, best: Record, parent: str, force: bool) -> Best:
+def train_best(config: RunConfig, space: Space, best: TrialRecord, parent: str, force: bool) -> Best:
     """Train the settings of a trial with every seed of ``tune.seeds``; what is trained already is reused.
 
     Parameters

@@ -16,7 +16,7 @@ from raygenex.terminal.progress import duration
 from raygenex.tune.fit_workers import RUNNING, STOP
 from raygenex.tune.mlflow_runs import StudyTrack
 from raygenex.tune.ray_private import OutOfMemory, trial_error
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 STOP_S = 1800.0
 
 
-class Watch(tune.Callback):
+class StudyCallback(tune.Callback):
     """Keeps the ledger of a study while Ray Tune runs it.
 
     Parameters
@@ -77,7 +77,7 @@ class Watch(tune.Callback):
         known = self._ledger.records.get(number)
         self._earlier_s[number] = known.wall_s if known else 0.0
         self._began[number] = heapq.heappop(self._free) if self._free else time.monotonic()
-        record = known or Record(number=number, params=trial.config["params"])
+        record = known or TrialRecord(number=number, params=trial.config["params"])
         self._ledger.keep(record)
         self._track.begin(record)
 
@@ -119,7 +119,7 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down a trial that Ray Tune gave up, unless it may come again."""
         number = trial.config["number"]
-        record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
+        record = self._ledger.records.get(number) or TrialRecord(number=number, params=trial.config["params"])
         self._began.setdefault(number, time.monotonic())
         if isinstance(trial_error(trial), RayActorError) and record.lost < self._max_failures:
             record.lost += 1
@@ -131,7 +131,7 @@ class Watch(tune.Callback):
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
 
-    def _stop_workers(self, record: Record) -> None:
+    def _stop_workers(self, record: TrialRecord) -> None:
         """Let the workers of a stopped trial end their epoch, and wait for it: killed ones would keep their places."""
         folder = self._ledger.trial_folder(record.number)
         if not (folder / RUNNING).exists():
@@ -141,7 +141,7 @@ class Watch(tune.Callback):
         while (folder / RUNNING).exists() and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def _close(self, record: Record) -> None:
+    def _close(self, record: TrialRecord) -> None:
         now = time.monotonic()
         record.wall_s = self._wall_s(record.number)
         heapq.heappush(self._free, now)

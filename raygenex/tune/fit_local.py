@@ -20,10 +20,10 @@ from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularMod
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import STATE, NetworkFit
-from raygenex.train.shard import Batch, WorkerShard
-from raygenex.train.tables.boosting import Boosting
+from raygenex.train.shard import GeneBatch, WorkerShard
 from raygenex.train.tables.regression import fit_logistic
-from raygenex.train.tables.table import Table, make_table
+from raygenex.train.tables.table import FeatureTable, make_table
+from raygenex.train.tables.tree_grower import grow_in_process
 from raygenex.train.worker import Worker
 from raygenex.tune.shared import Shared, trial_start
 
@@ -120,7 +120,7 @@ class TableFit:
         Tables of earlier trials in this process, by the settings that made them; this one's is added.
     """
 
-    def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, Table]]) -> None:
+    def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:
         model = build_model(config.model, config.halflife, shared.info.inputs.shape)
         assert isinstance(model, TabularModel), config.model.kind
         self._model = model
@@ -138,21 +138,18 @@ class TableFit:
 
     def step(self) -> dict[str, float]:
         """Fit the model."""
-        section, train, valid = self._config.model, self._tables["train"], self._tables["valid"]
+        section = self._config.model
         if isinstance(section, Logistic):
             assert isinstance(self._model, LogisticRegression), section.kind
-            history = fit_logistic(self._model, train, valid, section.l2, lambda metrics: None)
+            history = fit_logistic(self._model, self._tables["train"], self._tables["valid"], section.l2)
             self._ended = f"the optimum, after {len(history)} iterations"
             return {**history[-1], "epoch": 0.0}
         assert isinstance(section, XgboostKmer), section.kind
         assert isinstance(self._model, BoostedTrees), section.kind
-        sizes = {split: [len(table.label)] for split, table in self._tables.items()}
-        boosting = Boosting(section.trees, train, valid, sizes, self._config.seed, torch.get_num_threads())
-        while not boosting.finished:
-            boosting.grow()
-        self._model.booster.keep(boosting.best())
-        self._ended = f"{len(boosting.progress.history)} trees"
-        return {**boosting.progress.history[boosting.last_kept], "epoch": 0.0}
+        grower = grow_in_process(section.trees, self._tables, self._config.seed)
+        self._model.booster.keep(grower.best())
+        self._ended = f"{len(grower.progress.history)} trees"
+        return {**grower.progress.history[grower.last_kept], "epoch": 0.0}
 
     @property
     def ended(self) -> str:
@@ -192,9 +189,9 @@ def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str
     return {"latency_ms": 1e3 * statistics.median(seconds) / count, "size_mb": size / 1e6}
 
 
-def _batch(columns: dict[str, Any]) -> Batch:
+def _batch(columns: dict[str, Any]) -> GeneBatch:
     """Return genes as tensors over the memory of the object store, which is not written."""
-    return Batch(
+    return GeneBatch(
         _as_tensor(columns["sequence"]),
         _as_tensor(columns["halflife"], torch.float32),
         _as_tensor(columns["label"], torch.float32),

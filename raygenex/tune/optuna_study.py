@@ -8,13 +8,13 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raygenex.config.tune import OBJECTIVES
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 
 
 def optuna_study(
     objectives: tuple[str, ...],
     distributions: dict[str, Any],
-    records: Iterable[Record],
+    records: Iterable[TrialRecord],
     queue: Iterable[dict[str, Any]] = (),
     name: str | None = None,
     storage: BaseStorage | None = None,
@@ -45,7 +45,7 @@ def optuna_study(
     return study
 
 
-def _frozen(record: Record, distributions: dict[str, Any], objectives: tuple[str, ...]) -> FrozenTrial:
+def _frozen(record: TrialRecord, distributions: dict[str, Any], objectives: tuple[str, ...]) -> FrozenTrial:
     """Return a trial that ended, as Optuna keeps it."""
     return create_trial(
         state=TrialState.COMPLETE if record.scored else TrialState.FAIL,

@@ -10,13 +10,13 @@ from raygenex.config.run import RunConfig
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.files.whole import replace_text, whole_file
 from raygenex.redact import redact_values
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.space import Space
 
 FOLDER = "report"
 
 
-def choose(scored: list[Record], options: TuneConfig) -> Record:
+def choose(scored: list[TrialRecord], options: TuneConfig) -> TrialRecord:
     """Return the best of the trials that can be compared, the first of equal ones.
 
     With one objective that of the highest valid AUROC; with several, of those within ``tolerance`` of it, the best by
@@ -27,19 +27,19 @@ def choose(scored: list[Record], options: TuneConfig) -> Record:
     others = [name for name in options.objectives if name != "valid_auroc"]
     near = [record for record in scored if record.auroc >= highest - (options.tolerance if others else 0.0)]
 
-    def cost(record: Record) -> tuple[float, ...]:
+    def cost(record: TrialRecord) -> tuple[float, ...]:
         return (*(record.values[name] for name in others), -record.auroc)
 
     return min(near, key=cost)
 
 
-def pareto_front(scored: list[Record], objectives: tuple[str, ...]) -> list[Record]:
+def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list[TrialRecord]:
     """Return the trials that no other one beats in every objective, by falling AUROC."""
 
-    def costs(record: Record) -> list[float]:
+    def costs(record: TrialRecord) -> list[float]:
         return [record.values[name] * (1.0 if OBJECTIVES[name] == "min" else -1.0) for name in objectives]
 
-    def beaten(record: Record) -> bool:
+    def beaten(record: TrialRecord) -> bool:
         mine = costs(record)
         return any(
             theirs != mine and all(their <= my for their, my in zip(theirs, mine, strict=True))
@@ -81,7 +81,7 @@ def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     return folder
 
 
-def best_yaml(space: Space, best: Record) -> str:
+def best_yaml(space: Space, best: TrialRecord) -> str:
     """Return the configuration of the study with the settings of a trial, for ``raygenex train``."""
     config = space.settings(best.params)
     values = config.dump() | {"name": f"{config.name}-best"}
@@ -94,7 +94,7 @@ def best_yaml(space: Space, best: Record) -> str:
     return note + yaml.safe_dump(redact_values(kept), sort_keys=False)
 
 
-def _write_table(path: Path, records: list[Record], space: Space) -> None:
+def _write_table(path: Path, records: list[TrialRecord], space: Space) -> None:
     objectives = [name for name in space.config.tune.objectives if name != "valid_auroc"]
     with whole_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

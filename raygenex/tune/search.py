@@ -13,7 +13,7 @@ from ray.tune.search.optuna import OptunaSearch
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.train.shard import derive_seed
 from raygenex.tune.optuna_study import optuna_study
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 
 EPOCHS = "epochs"
 """Key of a result: the epochs that the trial has had."""
@@ -51,7 +51,7 @@ class StudySearch(OptunaSearch):
         self,
         config: TuneConfig,
         distributions: dict[str, Any],
-        records: list[Record],
+        records: list[TrialRecord],
         first: list[dict[str, Any]],
         seed: int,
     ) -> None:
@@ -115,7 +115,7 @@ def sampler(name: str, seed: int) -> BaseSampler:
     return proposer
 
 
-def scheduler(config: TuneConfig, epochs: int, records: list[Record]) -> TrialScheduler:
+def scheduler(config: TuneConfig, epochs: int, records: list[TrialRecord]) -> TrialScheduler:
     """Return what stops poor trials: ASHA (Li et al. 2020), which knows the epochs of earlier trials, or nothing.
 
     Parameters

@@ -11,7 +11,7 @@ from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
 from raygenex.errors import RaygenexError
 from raygenex.redact import redact
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
 from raygenex.tune.fit_local import Fit, LocalFit, TableFit, judge
 from raygenex.tune.fit_workers import NestedFit
 from raygenex.tune.records import TRIALS
@@ -19,7 +19,7 @@ from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.shared import Shared
 
 
-class Trial(tune.Trainable):
+class TrialActor(tune.Trainable):
     """Trains what the search proposes; one process serves many trials, one after another."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -34,7 +34,7 @@ class Trial(tune.Trainable):
         """
         assert shared is not None, "trials read what the study shares"
         self._shared = shared
-        self._tables: dict[str, dict[str, Table]] = {}
+        self._tables: dict[str, dict[str, FeatureTable]] = {}
         self._fit: Fit | None = None
         self._best, self._epochs = float("-inf"), 0
         self._begin(config)

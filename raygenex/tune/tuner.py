@@ -14,7 +14,7 @@ import ray.tune
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import START_BACKBONE, prepare_backbone
-from raygenex.tune.callback import Watch
+from raygenex.tune.callback import StudyCallback
 from raygenex.tune.mlflow_runs import StudyTrack
 from raygenex.tune.ray_private import memory_losses_recovered
 from raygenex.tune.search import StudySearch, scheduler
@@ -28,7 +28,7 @@ from raygenex.tune.shared import (
     trial_halflife,
 )
 from raygenex.tune.study import Study, nested, request
-from raygenex.tune.trial import Trial
+from raygenex.tune.trial import TrialActor
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
     if nested(config, study.inputs):
         # Its workers reserve what they need; the trial itself waits for them.
         resources = {"cpu": WAITING_CPUS}
-    trainable = ray.tune.with_resources(ray.tune.with_parameters(Trial, shared=shared), resources)
+    trainable = ray.tune.with_resources(ray.tune.with_parameters(TrialActor, shared=shared), resources)
     logger.info("searching %s with %d trials", ", ".join(study.space.keys), study.left)
     with progress("trials", options.trials, len(ledger.ended)) as advance:
         # Ray Tune gives up a trial whose process is lost before its first step; such a trial comes again in another
@@ -66,7 +66,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         before = -1
         while study.left and (done := len(ledger.ended) + sum(one.lost for one in ledger.records.values())) > before:
             before = done
-            watch = Watch(ledger, track, options, advance)
+            watch = StudyCallback(ledger, track, options, advance)
             with _quiet(), memory_losses_recovered():
                 _tuner(study, trainable, watch).fit()
     for name in (RAY_FOLDER, START_BACKBONE):
@@ -75,7 +75,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         shutil.rmtree(ledger.trial_folder(record.number), ignore_errors=True)
 
 
-def _tuner(study: Study, trainable: Any, watch: Watch) -> ray.tune.Tuner:
+def _tuner(study: Study, trainable: Any, watch: StudyCallback) -> ray.tune.Tuner:
     """Return Ray Tune's run of the trials that are left; Optuna and ASHA know those that have ended."""
     config, options, ledger = study.config, study.config.tune, study.ledger
     records = list(ledger.records.values())

@@ -17,8 +17,8 @@ from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.ray_train import fit_until_done, how_many, ray_run_config, scaling, worker_settings
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
-from raygenex.train.tables.inprocess import boost, score_table, threads
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.inprocess import grow_trees, score_table, threads
+from raygenex.train.tables.table import FeatureTable
 from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ def fit_autoencoder(training: TrackedTraining, target: Path) -> None:
         columns = load_file(Path(folder, FEATURES))
         # The checkpoint knows the epochs that another process trained, too.
         training.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
-    tables = {name: Table(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
+    tables = {name: FeatureTable(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
     info = training.new_info()
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
     with threads(max(1, int(config.train.cpus_per_worker))):
-        boost(training, section.trees, model.booster, tables, info)
+        grow_trees(training, section.trees, model.booster, tables, info)
         target.mkdir(exist_ok=True)
         save_checkpoint(target, model, info)
         save_file(score_table(model, tables["valid"]), target / VALID_SCORES)

@@ -17,7 +17,7 @@ from raygenex.errors import RaygenexError
 from raygenex.models.autoencoder import Autoencoder, AutoencoderTrees
 from raygenex.train.checkpoint import WEIGHTS
 from raygenex.train.ray_worker import average_gradients, open_worker
-from raygenex.train.shard import Batch, derive_seed
+from raygenex.train.shard import GeneBatch, derive_seed
 from raygenex.train.steps import gather, train_epoch
 from raygenex.train.worker import Worker
 
@@ -84,7 +84,7 @@ def train_autoencoder(settings: dict[str, Any]) -> None:
         _report(model, optimizer, standing, worker, features)
 
 
-def restoring_loss(model: nn.Module, batch: Batch) -> Tensor:
+def restoring_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
     """Return the summed reconstruction loss of an `Autoencoder`, wrapped or not, over a batch."""
     return model(batch.sequence).sum()
 

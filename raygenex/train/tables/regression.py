@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc, bce_with_logits
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ TOLERANCE = 1e-6
 
 def fit_logistic(
     model: LogisticRegression,
-    train: Table,
-    valid: Table,
+    train: FeatureTable,
+    valid: FeatureTable,
     l2: float,
-    show: Callable[[dict[str, float]], None],
+    show: Callable[[dict[str, float]], None] = lambda metrics: None,
 ) -> list[dict[str, float]]:
     """Fit a model to the optimum of its penalised loss, which does not depend on valid.
 

@@ -12,7 +12,7 @@ from toy_models import build_toy, columns, small_config
 
 from raygenex.data.rows import shard_bounds
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
-from raygenex.train.shard import Batch, WorkerShard, derive_seed
+from raygenex.train.shard import GeneBatch, WorkerShard, derive_seed
 from raygenex.train.steps import (
     DDP_OPTIONS,
     backward,
@@ -43,7 +43,7 @@ def model_without_dropout(kind="cnn_halflife_encoded"):
 def batch_of(rows, n=20):
     genes = columns(n, WINDOW)
     sequence, halflife, label = (torch.from_numpy(genes[name][rows]) for name in ("sequence", "halflife", "label"))
-    return Batch(sequence, halflife, label.float())
+    return GeneBatch(sequence, halflife, label.float())
 
 
 def shard_of(start, stop, n, keep=True, **replaced):

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler
 
 from raygenex.config.load import parse_config
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.search import EPOCHS, FAILED, StudySearch, sampler, scheduler
 from raygenex.tune.space import Space
 
@@ -31,7 +31,7 @@ def ended(search, trial, auroc, **more):
 def record(number, params, aurocs, state="finished", **values):
     history = [{"epoch": float(epoch), "valid_auroc": auroc} for epoch, auroc in enumerate(aurocs)]
     values = {"valid_auroc": max(aurocs), **values} if aurocs else {}
-    return Record(number=number, params=params, state=state, history=history, values=values)
+    return TrialRecord(number=number, params=params, state=state, history=history, values=values)
 
 
 def params(dropout, rate=1e-3):

@@ -23,7 +23,7 @@ from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import Start, make_start
 from raygenex.train.network.online import OnlineModel
-from raygenex.train.shard import Batch, WorkerShard
+from raygenex.train.shard import GeneBatch, WorkerShard
 from raygenex.train.steps import backward
 from raygenex.train.worker import Worker
 
@@ -61,11 +61,11 @@ def config_of(route: str = "online", **sections: dict) -> RunConfig:
     return parse_config(SMALL | values | plain, "test")
 
 
-def genes_of(count: int, seed: int) -> Batch:
+def genes_of(count: int, seed: int) -> GeneBatch:
     """Return genes whose label is the base in the middle, which a network can learn."""
     genes = columns(count, WINDOW, seed)
     label = (genes["sequence"][:, 18:26] >= 2).sum(axis=1) >= 5
-    return Batch(
+    return GeneBatch(
         torch.from_numpy(genes["sequence"]), torch.from_numpy(genes["halflife"]), torch.from_numpy(label).float()
     )
 
@@ -87,7 +87,7 @@ def fit_of(config: RunConfig, weights: Path) -> NetworkFit:
         network = load_backbone(str(weights), None)
         settings = config.embed.model_dump()
         splits = {
-            name: Batch(
+            name: GeneBatch(
                 torch.from_numpy(embed_sequences(network, genes.sequence.numpy(), settings, "cpu", 8)),
                 genes.halflife,
                 genes.label,
@@ -318,7 +318,7 @@ def stepped(rank: int, folder: Path, weights: Path, config: RunConfig) -> dict:
         start = shares[0] * rank
         rows = torch.arange(start, start + shares[rank]) if shares[rank] else torch.tensor([4])
         genes = genes_of(5, 4)
-        batch = Batch(genes.sequence[rows], genes.halflife[rows], genes.label[rows])
+        batch = GeneBatch(genes.sequence[rows], genes.halflife[rows], genes.label[rows])
         backward(trained, batch, sum(shares), 2, autocast=autocast, weight=1.0 if shares[rank] else 0.0)
         found[shares] = {name: value.grad for name, value in online.named_parameters() if value.requires_grad}
     return found

@@ -20,9 +20,9 @@ from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, sa
 from raygenex.train.inputs import open_inputs
 from raygenex.train.needs import check_workers, needs_ray
 from raygenex.train.run import train
-from raygenex.train.tables.boosting import Boosting
 from raygenex.train.tables.inprocess import fit_in_process
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
+from raygenex.train.tables.tree_grower import TreeGrower
 from raygenex.train.training import TrackedTraining
 
 pytest.importorskip("xgboost")
@@ -177,23 +177,23 @@ def test_torch_has_its_threads_back(files, tmp_path):
 # Boosting
 
 
-def boosting(early_stopping=None, trees=12):
+def grower(early_stopping=None, trees=12):
     section = parse_config(
         {"model": XGBOOST | {"trees": TREES | {"trees": trees, "early_stopping": early_stopping}}}, "test"
     ).model
-    return Boosting(section.trees, **tables(), sizes={"train": [64], "valid": [20]}, seed=0, threads=1)
+    return TreeGrower(section.trees, **tables(), sizes={"train": [64], "valid": [20]}, seed=0, threads=1)
 
 
 def tables():
     rng = np.random.default_rng(0)
     return {
-        name: Table(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
+        name: FeatureTable(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
         for name, n in (("train", 64), ("valid", 20))
     }
 
 
 def test_losses_are_those_of_xgboost():
-    growing = boosting()
+    growing = grower()
     metrics = growing.grow()
     named = [(xgboost.DMatrix(table.features, table.label), name) for name, table in tables().items()]
     measured = dict(part.split(":") for part in growing.best().eval_set(named, 0).split("\t")[1:])
@@ -202,13 +202,13 @@ def test_losses_are_those_of_xgboost():
 
 
 def test_resumed_trees_are_those_of_an_undisturbed_run():
-    whole = boosting(trees=45)
+    whole = grower(trees=45)
     while not whole.finished:
         whole.grow()
-    first = boosting(trees=45)
+    first = grower(trees=45)
     for _ in range(20):
         first.grow()
-    second = boosting(trees=45)
+    second = grower(trees=45)
     second.resume(first.state(), first.progress.history)
     while not second.finished:
         second.grow()
@@ -220,7 +220,7 @@ def test_resumed_trees_are_those_of_an_undisturbed_run():
 
 @pytest.mark.parametrize("early_stopping", [None, 5])
 def test_all_trees_are_kept_but_with_early_stopping(early_stopping):
-    growing = boosting(early_stopping, trees=30)
+    growing = grower(early_stopping, trees=30)
     while not growing.finished:
         growing.grow()
     history = growing.progress.history
@@ -233,7 +233,7 @@ def test_all_trees_are_kept_but_with_early_stopping(early_stopping):
 
 
 def test_a_report_is_due_every_twenty_trees_and_at_the_end():
-    growing = boosting(trees=45)
+    growing = grower(trees=45)
     due = []
     while not growing.finished:
         growing.grow()

@@ -20,9 +20,9 @@ from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
-from raygenex.train.tables.boosting import Boosting, gather, xgboost_version
 from raygenex.train.tables.inprocess import score_table
 from raygenex.train.tables.table import PIECE, make_table
+from raygenex.train.tables.tree_grower import TreeGrower, gather, xgboost_version
 from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 STATE = "all_trees.ubj"
 
 
-def fit_boosted(training: TrackedTraining, target: Path) -> None:
+def fit_trees(training: TrackedTraining, target: Path) -> None:
     """Grow the trees of a model on several workers, and make ``target`` of the best number of them."""
     import_xgboost()
     # Ray Train's module imports xgboost, an extra.
@@ -40,7 +40,7 @@ def fit_boosted(training: TrackedTraining, target: Path) -> None:
     assert isinstance(config.model, XgboostKmer), config.model.kind
     log = open_epoch_log()
     trainer = XGBoostTrainer(
-        boosted_worker,
+        grow_with_others,
         train_loop_config=worker_settings(training),
         scaling_config=scaling(config, use_gpu=False),
         run_config=ray_run_config(training, log),
@@ -54,7 +54,7 @@ def fit_boosted(training: TrackedTraining, target: Path) -> None:
     (target / STATE).unlink()
 
 
-def boosted_worker(settings: dict[str, Any]) -> None:
+def grow_with_others(settings: dict[str, Any]) -> None:
     """Grow trees on this worker's genes until the shared decision to stop, with a checkpoint every few trees.
 
     Parameters
@@ -76,32 +76,32 @@ def boosted_worker(settings: dict[str, Any]) -> None:
     for split in sizes:
         parts = ray_stream(ray.train.get_dataset_shard(split), 0)(PIECE, None)
         tables[split] = make_table(model, parts, sizes[split][rank])
-    boosting = Boosting(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
-    _resume(boosting)
+    grower = TreeGrower(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
+    _resume(grower)
     info.versions |= xgboost_version()
-    while not boosting.finished:
-        metrics = boosting.grow()
-        if not boosting.due:
+    while not grower.finished:
+        metrics = grower.grow()
+        if not grower.due:
             continue
-        model.booster.keep(boosting.best())
+        model.booster.keep(grower.best())
         scores = score_table(model, tables["valid"])
         scores = {name: gather(values, sizes["valid"]) for name, values in scores.items()}
-        info.history, info.epoch = boosting.progress.history, boosting.last_kept
+        info.history, info.epoch = grower.progress.history, grower.last_kept
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
                 save_checkpoint(folder, model, info)
                 save_file(scores, Path(folder, VALID_SCORES))
-                Path(folder, STATE).write_bytes(boosting.state())
+                Path(folder, STATE).write_bytes(grower.state())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             # Every checkpoint holds the best trees so far, so the last is the best.
             number = int(metrics["epoch"])
             ray.train.report({**metrics, "score": number}, checkpoint, checkpoint_dir_name=f"trees_{number + 1:05d}")
 
 
-def _resume(boosting: Boosting) -> None:
+def _resume(grower: TreeGrower) -> None:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return
     with checkpoint.as_directory() as folder:
-        boosting.resume(Path(folder, STATE).read_bytes(), read_info(folder).history)
+        grower.resume(Path(folder, STATE).read_bytes(), read_info(folder).history)
