@@ -4,7 +4,7 @@ import statistics
 import time
 import warnings
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from raygenex.train.tables.regression import fit_logistic
 from raygenex.train.tables.table import FeatureTable, make_table
 from raygenex.train.tables.tree_grower import grow_in_process
 from raygenex.train.worker import Worker
+from raygenex.tune.fit import EpochFit, Fit
 from raygenex.tune.shared import Shared, trial_start
 
 # A trial that loses its process loses this much of its work at most.
@@ -33,37 +34,11 @@ SAVE_S = 30.0
 TIMED_PASSES = 5
 
 
-class Fit(Protocol):
-    """A training under way."""
-
-    def step(self) -> dict[str, float]:
-        """Train on, and return the numbers of the next epoch."""
-
-    @property
-    def ended(self) -> str:
-        """Why the training is over; empty while it is not."""
-
-    def model(self) -> ExpressionModel:
-        """Return the model as it is, on its device."""
-
-    def close(self) -> None:
-        """End the training, wherever it stands."""
-
-
-class LocalFit:
-    """A network that is trained in this process.
-
-    Parameters
-    ----------
-    shared
-        What all trials have in common.
-    config
-        Of the trial.
-    folder
-        Where the trial keeps its state, for the case that this process is lost.
-    """
+class LocalFit(EpochFit):
+    """A network that is trained in this process."""
 
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
+        super().__init__(shared, config, folder)
         device = torch.device("cuda" if config.train.use_gpu else "cpu")
         sizes = {split: [len(columns["label"])] for split, columns in shared.columns.items()}
         shards = {split: WorkerShard.of(_batch(columns)) for split, columns in shared.columns.items()}
@@ -72,34 +47,19 @@ class LocalFit:
         self._fit = NetworkFit(
             worker, trial_start(shared, config, device), start_backbone(config.online, shared.folder)
         )
-        self._folder = folder
+        self._progress = self._fit.progress
         self._saved = time.monotonic()
-        self._reported = 0
         if (folder / STATE).exists() and read_info(folder).config_hash == config.hash():
             self._fit.resume(folder)
-
-    def step(self) -> dict[str, float]:
-        """Train an epoch; those that an earlier process trained are returned first, one by one."""
-        history = self._fit.progress.history
-        if self._reported == len(history):
-            valid = self._fit.epoch()
-            if time.monotonic() - self._saved > SAVE_S and not self._fit.progress.finished:
-                self._save(valid)
-        self._reported += 1
-        return history[self._reported - 1]
-
-    @property
-    def ended(self) -> str:
-        """Why the training is over."""
-        progress = self._fit.progress
-        return "" if self._reported < len(progress.history) else progress.why_ended
 
     def model(self) -> ExpressionModel:
         """Return the network."""
         return self._fit.model
 
-    def close(self) -> None:
-        """Nothing goes on in the background."""
+    def _advance(self) -> None:
+        valid = self._fit.epoch()
+        if time.monotonic() - self._saved > SAVE_S and not self._progress.finished:
+            self._save(valid)
 
     def _save(self, valid: dict[str, Tensor]) -> None:
         with whole_folder(self._folder) as aside:
@@ -107,7 +67,7 @@ class LocalFit:
         self._saved = time.monotonic()
 
 
-class TableFit:
+class TableFit(Fit):
     """A model of a table of features, fitted in one step.
 
     Parameters
@@ -121,10 +81,10 @@ class TableFit:
     """
 
     def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:
+        super().__init__(shared, config)
         model = build_model(config.model, config.halflife, shared.info.inputs.shape)
         assert isinstance(model, TabularModel), config.model.kind
         self._model = model
-        self._config = config
         assert isinstance(config.model, KmerConfig), config.model.kind
         key = canonical_hash(config.model.model_dump(mode="json", include=set(KmerConfig.model_fields)))
         if key not in tables:
@@ -159,9 +119,6 @@ class TableFit:
     def model(self) -> ExpressionModel:
         """Return the fitted model."""
         return self._model
-
-    def close(self) -> None:
-        """Nothing goes on in the background."""
 
 
 def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str, float]:

@@ -12,7 +12,8 @@ from raygenex.config.run import RunConfig
 from raygenex.errors import RaygenexError
 from raygenex.redact import redact
 from raygenex.train.tables.table import FeatureTable
-from raygenex.tune.fit_local import Fit, LocalFit, TableFit, judge
+from raygenex.tune.fit import Fit
+from raygenex.tune.fit_local import LocalFit, TableFit, judge
 from raygenex.tune.fit_workers import NestedFit
 from raygenex.tune.records import TRIALS
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
