@@ -88,7 +88,8 @@ def shuffle_dinucleotides(codes: NDArray[np.uint8], rng: np.random.Generator) ->
 
     A sequence is a walk over its bases that takes every dinucleotide once: an Eulerian path. A random last exit of
     every base, such that they all lead to the last base, and a random order of the other exits give each such path with
-    equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526, 1985).
+    equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526, 1985). tangermeme's
+    shuffle draws from fewer of them: of the 15 such sequences for ACAGACGCA it reaches 4.
 
     Parameters
     ----------
