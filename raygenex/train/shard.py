@@ -1,7 +1,7 @@
 """A worker's share of a split: kept in memory when it fits, streamed through Ray Data when it does not."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class WorkerShard:
         self.count = count
         self._kept: GeneBatch | None = None
         if keep:
-            self._kept = _to_batch(_hold(stream(4096, None), count))
+            self._kept = _to_batch(hold(stream(4096, None), count))
 
     @classmethod
     def of(cls, genes: GeneBatch) -> "WorkerShard":
@@ -85,8 +85,8 @@ def _columns(genes: GeneBatch) -> tuple[Tensor, Tensor, Tensor]:
     return genes.sequence, genes.halflife, genes.label
 
 
-def _hold(parts: Iterator[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
-    """Copy parts of a shard, one after another, into memory for all of it."""
+def hold(parts: Iterable[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
+    """Copy the columns of rows that come in parts, ``count`` in all, into memory for all of them."""
     held: dict[str, np.ndarray] = {}
     reached = 0
     for part in parts:

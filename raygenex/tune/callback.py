@@ -69,10 +69,7 @@ class StudyCallback(tune.Callback):
         """Write down a trial that begins, or begins again after its process or node was lost."""
         number = trial.config["number"]
         if number in self._began:
-            record = self._ledger.records[number]
-            record.lost += 1
-            logger.warning("trial %d lost its process or its node; it begins again", number)
-            self._ledger.keep(record)
+            self._lose(self._ledger.records[number])
             return
         known = self._ledger.records.get(number)
         self._earlier_s[number] = known.wall_s if known else 0.0
@@ -122,14 +119,17 @@ class StudyCallback(tune.Callback):
         record = self._ledger.records.get(number) or TrialRecord(number=number, params=trial.config["params"])
         self._began.setdefault(number, time.monotonic())
         if isinstance(trial_error(trial), RayActorError) and record.lost < self._max_failures:
-            record.lost += 1
-            self._ledger.keep(record)
+            self._lose(record)
             heapq.heappush(self._free, time.monotonic())
-            logger.warning("trial %d lost its process or its node; it begins again", number)
             return
         record.state = "failed"
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
+
+    def _lose(self, record: TrialRecord) -> None:
+        record.lost += 1
+        logger.warning("trial %d lost its process or its node; it begins again", record.number)
+        self._ledger.keep(record)
 
     def _stop_workers(self, record: TrialRecord) -> None:
         """Let the workers of a stopped trial end their epoch, and wait for it: killed ones would keep their places."""

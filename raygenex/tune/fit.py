@@ -6,23 +6,10 @@ from pathlib import Path
 from raygenex.config.run import RunConfig
 from raygenex.models.base import ExpressionModel
 from raygenex.train.stopping import Progress
-from raygenex.tune.shared import Shared
 
 
 class Fit(ABC):
-    """A training under way.
-
-    Parameters
-    ----------
-    shared
-        What all trials have in common.
-    config
-        Of the trial.
-    """
-
-    def __init__(self, shared: Shared, config: RunConfig) -> None:
-        self._shared = shared
-        self._config = config
+    """A training under way."""
 
     @abstractmethod
     def step(self) -> dict[str, float]:
@@ -46,8 +33,6 @@ class EpochFit(Fit):
 
     Parameters
     ----------
-    shared
-        What all trials have in common.
     config
         Of the trial.
     folder
@@ -57,8 +42,8 @@ class EpochFit(Fit):
     _progress: Progress
     """All epochs so far, those of earlier processes included."""
 
-    def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
-        super().__init__(shared, config)
+    def __init__(self, config: RunConfig, folder: Path) -> None:
+        self._config = config
         self._folder = folder
         self._reported = 0
 

@@ -38,7 +38,7 @@ class LocalFit(EpochFit):
     """A network that is trained in this process."""
 
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
-        super().__init__(shared, config, folder)
+        super().__init__(config, folder)
         device = torch.device("cuda" if config.train.use_gpu else "cpu")
         sizes = {split: [len(columns["label"])] for split, columns in shared.columns.items()}
         shards = {split: WorkerShard.of(_batch(columns)) for split, columns in shared.columns.items()}
@@ -81,9 +81,9 @@ class TableFit(Fit):
     """
 
     def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:
-        super().__init__(shared, config)
         model = build_model(config.model, config.halflife, shared.info.inputs.shape)
         assert isinstance(model, TabularModel), config.model.kind
+        self._config = config
         self._model = model
         assert isinstance(config.model, KmerConfig), config.model.kind
         key = canonical_hash(config.model.model_dump(mode="json", include=set(KmerConfig.model_fields)))

@@ -36,7 +36,7 @@ class NestedFit(EpochFit):
     """A network that several workers of Ray Train train, below this process."""
 
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
-        super().__init__(shared, config, folder)
+        super().__init__(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._stop, self._running = folder / STOP, folder / RUNNING
         self._stop.unlink(missing_ok=True)

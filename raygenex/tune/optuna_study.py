@@ -10,13 +10,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from raygenex.config.tune import OBJECTIVES
 from raygenex.tune.records import TrialRecord
 
+STUDY = "study"
+"""Its name in a storage."""
+
 
 def optuna_study(
     objectives: tuple[str, ...],
     distributions: dict[str, Any],
     records: Iterable[TrialRecord],
     queue: Iterable[dict[str, Any]] = (),
-    name: str | None = None,
     storage: BaseStorage | None = None,
 ) -> optuna.Study:
     """Return a new study of Optuna's.
@@ -31,14 +33,12 @@ def optuna_study(
         Trials that ended.
     queue
         Settings to propose before any other.
-    name
-        Of the study in the storage; None: made up.
     storage
         Where it is kept; None: in memory of its own.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     directions = ["minimize" if OBJECTIVES[objective] == "min" else "maximize" for objective in objectives]
-    study = optuna.create_study(directions=directions, study_name=name, storage=storage)
+    study = optuna.create_study(directions=directions, study_name=STUDY, storage=storage)
     for params in queue:
         study.enqueue_trial(params)
     study.add_trials([_frozen(record, distributions, objectives) for record in records])

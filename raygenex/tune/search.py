@@ -12,7 +12,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.train.shard import derive_seed
-from raygenex.tune.optuna_study import optuna_study
+from raygenex.tune.optuna_study import STUDY, optuna_study
 from raygenex.tune.records import TrialRecord
 
 EPOCHS = "epochs"
@@ -21,8 +21,6 @@ ENDED = "ended"
 """Key of a result: why the training is over; empty while it is not."""
 FAILED = "failed"
 """Key of a result: why the trial failed; empty if it did not."""
-STUDY = "study"
-"""Name of Optuna's study in the memory of this process."""
 
 
 class StudySearch(OptunaSearch):
@@ -68,7 +66,6 @@ class StudySearch(OptunaSearch):
             distributions,
             [record for record in records if record.ended],
             [record.params for record in interrupted] + [first[number] for number in missing],
-            STUDY,
             storage,
         )
         super().__init__(
@@ -79,7 +76,6 @@ class StudySearch(OptunaSearch):
             study_name=STUDY,
             storage=storage,
         )
-        self._objectives = config.objectives
         self._queued = [record.number for record in interrupted] + missing
         self._next = max([-1, *known, *self._queued]) + 1
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from raygenex.data.source import RowShards, rows_dataset
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import BACKBONE
 from raygenex.train.epoch_log import follow, open_epoch_log
@@ -15,7 +14,7 @@ from raygenex.train.inputs import prepare_backbone
 from raygenex.train.network.epochs import STATE
 from raygenex.train.network.halflife_stage import prepare_halflife
 from raygenex.train.network.loop import train_worker
-from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, keep_best, trainer_options, worker_settings
 from raygenex.train.training import TrackedTraining, Training
 
 logger = logging.getLogger(__name__)
@@ -57,14 +56,10 @@ def network_trainer(
     stop
         A file that ends the training after the epoch during which it appears.
     """
-    config, tables = training.config, training.inputs.tables
-    own = {"encoder": encoder, "backbone": backbone, "row_bytes": tables["train"].row_bytes, "stop": stop}
+    use_gpu = training.config.train.use_gpu
     return TorchTrainer(
         train_worker,
-        train_loop_config=worker_settings(training) | own,
-        torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
-        scaling_config=scaling(config, config.train.use_gpu),
-        run_config=ray_run_config(training, log),
-        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables, config.train.cpus_per_worker),
+        train_loop_config=worker_settings(training) | {"encoder": encoder, "backbone": backbone, "stop": stop},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        **trainer_options(training, log, use_gpu),
     )

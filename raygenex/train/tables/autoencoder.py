@@ -8,14 +8,18 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.numpy import load_file, save_file
 
 from raygenex.config.model import AutoencoderXgboost
-from raygenex.data.source import RowShards, rows_dataset
-from raygenex.errors import RaygenexError
 from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.ray_train import fit_until_done, how_many, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import (
+    fit_until_done,
+    how_many,
+    refuse_without_checkpoint,
+    trainer_options,
+    worker_settings,
+)
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
 from raygenex.train.tables.inprocess import grow_trees, score_table, threads
 from raygenex.train.tables.table import FeatureTable
@@ -34,19 +38,14 @@ def fit_autoencoder(training: TrackedTraining, target: Path) -> None:
     log = open_epoch_log()
     trainer = TorchTrainer(
         train_autoencoder,
-        train_loop_config=worker_settings(training) | {"row_bytes": rows["train"].row_bytes},
+        train_loop_config=worker_settings(training),
         torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
-        scaling_config=scaling(config, config.train.use_gpu),
-        run_config=ray_run_config(training, log),
-        datasets={name: rows_dataset(table) for name, table in rows.items()},
-        dataset_config=RowShards(rows, config.train.cpus_per_worker),
+        **trainer_options(training, log, config.train.use_gpu),
     )
     logger.info("training the autoencoder on %d genes with %s workers", rows["train"].count, how_many(config))
     with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(training, advance)):
         result = fit_until_done(trainer)
-    if result.checkpoint is None:
-        folder = training.folder / "ray_train"
-        raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
+    refuse_without_checkpoint(training, result)
     model = build_model(section, config.halflife, training.inputs.info.shape)
     assert isinstance(model, AutoencoderTrees), section.kind
     with result.checkpoint.as_directory() as folder:

@@ -127,19 +127,7 @@ def grow_in_process(
     seed: int,
     show: Callable[[dict[str, float]], None] = lambda metrics: None,
 ) -> TreeGrower:
-    """Grow trees on the table of train, with torch's number of threads.
-
-    Parameters
-    ----------
-    config
-        How trees are grown, and when to stop.
-    tables
-        Of train and valid.
-    seed
-        Of the genes and features that each tree sees.
-    show
-        Called with the numbers of each tree that is `due`.
-    """
+    """Grow trees on the tables of train and valid; ``show`` is called with the numbers of each tree that is `due`."""
     sizes = {name: [len(table.label)] for name, table in tables.items()}
     grower = TreeGrower(config, tables["train"], tables["valid"], sizes, seed, torch.get_num_threads())
     while not grower.finished:

@@ -10,14 +10,13 @@ from safetensors.numpy import save_file
 
 from raygenex.config.load import parse_config
 from raygenex.config.model import XgboostKmer
-from raygenex.data.source import RowShards, rows_dataset
 from raygenex.models import build_model
 from raygenex.models.booster import import_xgboost
 from raygenex.models.tabular import BoostedTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, keep_best, trainer_options, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
 from raygenex.train.tables.inprocess import score_table
@@ -36,18 +35,20 @@ def fit_trees(training: TrackedTraining, target: Path) -> None:
     # Ray Train's module imports xgboost, an extra.
     from ray.train.xgboost import XGBoostTrainer
 
-    config, tables = training.config, training.inputs.tables
+    config = training.config
     assert isinstance(config.model, XgboostKmer), config.model.kind
     log = open_epoch_log()
     trainer = XGBoostTrainer(
         grow_with_others,
         train_loop_config=worker_settings(training),
-        scaling_config=scaling(config, use_gpu=False),
-        run_config=ray_run_config(training, log),
-        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables, config.train.cpus_per_worker),
+        **trainer_options(training, log, use_gpu=False),
     )
-    logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
+    logger.info(
+        "training %s on %d genes with %s workers",
+        config.model.kind,
+        training.inputs.tables["train"].count,
+        how_many(config),
+    )
     with progress("trees", config.model.trees.trees) as advance, follow(log, training.tree_shower(advance)):
         result = fit_until_done(trainer)
     keep_best(training, result, target)
