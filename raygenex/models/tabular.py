@@ -12,7 +12,7 @@ from raygenex.models.kmers import feature_count, kmer_features
 
 
 class TabularModel(ExpressionModel):
-    """A model of the k-mer features of a promoter and the half-life features beside them.
+    """A model of the k-mer features of a promoter and the half-life features next to them.
 
     It reads bases, never embeddings, and is fitted to the whole table of the training genes at once. Inputs of length
     0, of genes without promoters, leave the half-life features alone.

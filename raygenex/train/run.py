@@ -110,7 +110,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
 
 
 def _fit(training: TrackedTraining, target: Path) -> None:
-    """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
+    """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid next to it."""
     if not needs_ray(training.config):
         from raygenex.train.tables.inprocess import fit_in_process
 

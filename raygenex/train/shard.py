@@ -35,7 +35,7 @@ def derive_seed(*parts: int) -> int:
 
 
 class WorkerShard:
-    """The rows of one worker, in a fixed order, each given exactly once a pass.
+    """The rows of one worker, in a fixed order, each given exactly once per pass.
 
     Parameters
     ----------

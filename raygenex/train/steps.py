@@ -25,7 +25,7 @@ DDP_OPTIONS = {"gradient_as_bucket_view": True}
 def gradients_alone(model: nn.Module) -> nn.Module:
     """Let a model that is wrapped by DDP exchange gradients only; another stays as it is."""
     if isinstance(model, DistributedDataParallel):
-        # Buffers are fitted before the training and the same everywhere: DDP would send them anew with every step.
+        # Buffers are fitted before the training and the same everywhere: DDP would send them again with every step.
         model.broadcast_buffers = False
     return model
 

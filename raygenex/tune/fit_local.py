@@ -126,7 +126,7 @@ def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str
 
     Returns
     -------
-    ``latency_ms``: milliseconds a gene, the median of several passes over genes of valid in batches of
+    ``latency_ms``: milliseconds per gene, the median of several passes over genes of valid in batches of
     ``predict.batch_size``, the backbone not counted. ``size_mb``: megabytes of the model's tensors.
     """
     device = next(iter(model.state_dict().values())).device

@@ -111,8 +111,8 @@ class NestedFit(EpochFit):
 
 def _kept_history(folder: Path) -> list[dict[str, float]]:
     """Return the numbers of all epochs up to the last checkpoint that Ray Train kept."""
-    found = sorted(folder.glob("ray_train/**/epoch_*/checkpoint.json"), key=lambda path: path.parent.name)
-    return read_info(found[-1].parent).history if found else []
+    paths = sorted(folder.glob("ray_train/**/epoch_*/checkpoint.json"), key=lambda path: path.parent.name)
+    return read_info(paths[-1].parent).history if paths else []
 
 
 class _History:

@@ -1,4 +1,4 @@
-"""A study in MLflow: the run of the study, and below it one run a trial, written by the driver alone."""
+"""A study in MLflow: the run of the study, and below it one run per trial, written by the driver alone."""
 
 import time
 from functools import partial
@@ -15,7 +15,7 @@ _ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "run
 
 
 class StudyTrack:
-    """What MLflow is told of trials; nothing here waits for MLflow.
+    """What MLflow gets of trials; nothing here waits for MLflow.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class StudyTrack:
             name = f"{values['name']}-trial-{record.number:02d}"
             # Known before anything else is logged: a call that is tried again makes no second run.
             run_id = self._runs[record.number] = self._tracker.start(name, {}, tags, self._parent)
-        # The settings of the study stand in its own run.
+        # The settings of the study are in its own run.
         params = flatten({key: value for key, value in values.items() if key not in ("tune", "benchmark")})
         self._tracker.log_params(run_id, params)
 

@@ -1,4 +1,4 @@
-"""What a study remembers between processes: one small file a trial, written after every epoch."""
+"""What a study remembers between processes: one small file per trial, written after every epoch."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -121,7 +121,7 @@ def _read(kind: type[Any], path: Path) -> Any:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError):
-        raise CheckpointError(f"{path} is damaged: restore it, or pass --force to begin the study anew") from None
+        raise CheckpointError(f"{path} is damaged: restore it, or pass --force to begin the study again") from None
 
 
 def _write(what: BaseModel, path: Path) -> None:

@@ -73,7 +73,7 @@ class Space:
         ConfigError
             If one of them is not in the space.
         """
-        found = []
+        settings = []
         for number, given in enumerate(self.config.tune.first):
             where = f"tune.first, number {number + 1}"
             if unknown := set(given) - set(self._ranges):
@@ -90,8 +90,8 @@ class Space:
                         f"{where}: {key} is {value!r} there, and {WHERE} does not reach it: widen {WHERE}.{key}, give "
                         f"another value in tune.first, or set tune.first to []"
                     )
-            found.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
-        return found
+            settings.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
+        return settings
 
     def trial_config(self, params: dict[str, Any]) -> RunConfig:
         """Return the configuration of a trial.

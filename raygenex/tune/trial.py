@@ -64,7 +64,7 @@ class TrialActor(tune.Trainable):
         except RaygenexError as error:
             return self._failed(str(error), started)
         except Exception as error:  # noqa: BLE001
-            # One trial's fault, whatever it is, must not sink the others; it stands in the table.
+            # One trial's fault, whatever it is, must not sink the others; it is in the table.
             first = (str(error).strip().splitlines() or ["no message"])[0]
             return self._failed(redact(f"{type(error).__name__}: {first}"), started)
         result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}

@@ -99,7 +99,7 @@ class LogitFunction:
         self.require_dna()
         if isinstance(self.model, (TabularModel, AutoencoderTrees)):
             raise ConfigError(
-                f"a {self.kind} is no differentiable function of its bases, which {method} needs: use method "
+                f"a {self.kind} is not a differentiable function of its bases, which {method} needs: use method "
                 "mutagenesis"
             )
 

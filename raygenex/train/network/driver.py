@@ -52,7 +52,7 @@ def network_trainer(
     backbone
         Folder of what `prepare_backbone` wrote.
     log
-        Mailbox that is told of epochs.
+        Mailbox that epochs are sent to.
     stop
         A file that ends the training after the epoch during which it appears.
     """

@@ -84,7 +84,7 @@ class NetworkFit:
         elif self._online.learns:
             self._trained = prepare(self._online)
         else:
-            # What stays the same on every worker is none of DDP's.
+            # What stays the same on every worker is not for DDP to average.
             self._trained = self._online.around(prepare(self.model))
 
     def epoch(self) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class NetworkFit:
         return {"logits": logits, "labels": labels}
 
     def save(self, folder: Path, valid: dict[str, Tensor]) -> None:
-        """Write the last epoch as a checkpoint, with the logits of valid and what `resume` needs beside it."""
+        """Write the last epoch as a checkpoint, with the logits of valid and what `resume` needs next to it."""
         info = self._worker.info
         info.epoch = self.progress.next_epoch - 1
         info.feature_scaler = scaler_values(self.model)

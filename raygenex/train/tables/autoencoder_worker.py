@@ -22,7 +22,7 @@ from raygenex.train.steps import gather, train_epoch
 from raygenex.train.worker import Worker
 
 FEATURES = "features.safetensors"
-"""In the last checkpoint, beside the encoder's weights: ``train_features``, ``train_label`` and those of valid."""
+"""In the last checkpoint, next to the encoder's weights: ``train_features``, ``train_label`` and those of valid."""
 STATE = "autoencoder_state.pt"
 # Scoring holds no gradients, so its batches can be larger than training's.
 SCORE_FACTOR = 2

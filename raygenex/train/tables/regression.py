@@ -79,7 +79,7 @@ def fit_logistic(
         history.append(metrics)
         show(metrics)
 
-    found = minimize(
+    optimum = minimize(
         objective,
         np.zeros(features.shape[1] + 1),
         jac=True,
@@ -89,14 +89,14 @@ def fit_logistic(
     )
     if not history:
         # The start is the optimum already, as when every feature is constant.
-        after(found)
-    if found.nit >= MAX_ITERATIONS:
+        after(optimum)
+    if optimum.nit >= MAX_ITERATIONS:
         logger.warning("the regression has not converged after %d iterations: raise model.l2", MAX_ITERATIONS)
     with torch.no_grad():
         model.mean.copy_(torch.from_numpy(mean))
         model.scale.copy_(torch.from_numpy(scale))
-        model.linear.weight.copy_(torch.from_numpy(found.x[None, :-1]))
-        model.linear.bias.copy_(torch.from_numpy(found.x[-1:]))
+        model.linear.weight.copy_(torch.from_numpy(optimum.x[None, :-1]))
+        model.linear.bias.copy_(torch.from_numpy(optimum.x[-1:]))
     return history
 
 

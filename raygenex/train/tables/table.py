@@ -75,6 +75,6 @@ def check_memory(config: RunConfig, inputs: Inputs) -> None:
     if gib > config.train.memory_gib:
         more = "raise train.memory_gib or train.workers" if config.model.kind == "xgboost_kmer" else "raise it"
         raise ConfigError(
-            f"{width} features of {inputs.tables['train'].count} genes take {gib:.1f} GiB a worker, and "
+            f"{width} features of {inputs.tables['train'].count} genes take {gib:.1f} GiB per worker, and "
             f"train.memory_gib is {config.train.memory_gib:g}: {more}, or count shorter k-mers in fewer regions"
         )

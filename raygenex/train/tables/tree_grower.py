@@ -82,7 +82,7 @@ class TreeGrower:
         """Grow a tree; return its number, counted from 0, and the losses and the AUROC with it."""
         number = self.progress.next_epoch
         if number and number % TREES_A_REPORT == 0:
-            # Which features a tree sees is drawn from a state that no bytes hold: it begins anew wherever a resumed
+            # Which features a tree sees is drawn from a state that no bytes hold: it begins again wherever a resumed
             # run would begin.
             self._load(self.state())
         self._trees.update(self._train, number)

@@ -116,7 +116,7 @@ def test_prediction_into_an_odd_file(raygenex, config):
 def test_prediction_without_a_model(raygenex, config, tmp_path):
     code, out, err = raygenex("predict", config(), "train.h5", "--output", "out.csv")
     assert (code, out) == (2, "")
-    one_sentence(err, tmp_path / "runs" / "small" / "checkpoint", "is no checkpoint")
+    one_sentence(err, tmp_path / "runs" / "small" / "checkpoint", "is not a checkpoint")
 
 
 def test_simulation_without_its_section(raygenex, config):
