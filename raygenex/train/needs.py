@@ -6,6 +6,7 @@ from raygenex.cluster.connect import Request, connect
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
+from raygenex.extras import check_xgboost
 from raygenex.train.inputs import Inputs
 from raygenex.train.tables.table import check_memory
 
@@ -47,6 +48,4 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
             )
     check_memory(config, inputs)
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
-        from raygenex.models.booster import import_xgboost
-
-        import_xgboost()
+        check_xgboost()

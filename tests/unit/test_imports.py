@@ -1,6 +1,7 @@
 """What may import what: the contracts of pyproject.toml, and what `--help` and `--dry-run` may load."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ CONTRACTS = PACKAGE.parent / "pyproject.toml"
 # What `raygenex --help` must not wait for.
 HEAVY = (
     *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
-    *("xgboost", "pysam", "gffutils"),
+    *("xgboost", "pysam"),
 )
 
 
@@ -63,7 +64,7 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost", "optuna")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run", "tune"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "tune"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -74,10 +75,15 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
         f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
-    options = {"embed": ["backbone.kind=hyenadna"], "tune": ["tune.space={train.weight_decay: {uniform: [0, 0.1]}}"]}
-    overrides = [part for option in options.get(verb, ()) for part in ("-o", option)]
+    kinds = ("lstm", "xgboost_kmer", "autoencoder_xgboost", "logistic")
+    rows = [{"name": kind, "set": {"model.kind": kind}} for kind in kinds]
+    options = {
+        "embed": ["-o", "backbone.kind=hyenadna"],
+        "benchmark": ["-o", "benchmark.split=valid", "-o", f"benchmark.models={json.dumps(rows)}"],
+        "tune": ["-o", "tune.space={train.weight_decay: {uniform: [0, 0.1]}}"],
+    }.get(verb, [])
     code = (
-        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *overrides]!r}\n"
+        f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
         "from raygenex.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code, leaving.code\n"
         f"print('imported', *[name for name in {SLOW!r} if name in sys.modules])"
