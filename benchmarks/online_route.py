@@ -28,7 +28,7 @@ from raygenex.models import build_model
 from raygenex.models.base import InputShape
 from raygenex.train.network.epochs import build_optimizer
 from raygenex.train.network.online import open_online
-from raygenex.train.shard import Batch
+from raygenex.train.shard import GeneBatch
 from raygenex.train.steps import backward
 
 WAYS: dict[str, dict[str, object] | None] = {
@@ -97,12 +97,12 @@ def make_step(way: str, batch: int, options: argparse.Namespace, folder: Path) -
     else:
         sequence = torch.from_numpy(rng.integers(0, 4, (batch, options.window)).astype(np.uint8))
     label = torch.from_numpy((np.arange(batch) % 2).astype(np.float32))
-    genes = Batch(sequence, torch.zeros(batch, 8), label)
+    genes = GeneBatch(sequence, torch.zeros(batch, 8), label)
 
     def step() -> Tensor:
         trained.train()
         optimizer.zero_grad(set_to_none=True)
-        loss = backward(trained, genes, batch, 1, lambda: torch.autocast("cpu", torch.bfloat16, enabled=False))
+        loss = backward(trained, genes, batch, 1, autocast=lambda: torch.autocast("cpu", enabled=False))
         optimizer.step()
         return loss
 

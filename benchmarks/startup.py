@@ -105,11 +105,11 @@ def watch_training(config: str) -> None:
     mark("Ray: import and start", connect, "_initialise")
     mark("MLflow: import, its database, the run", runs.Tracker, "start")
 
-    from raygenex.train.job import Job
+    from raygenex.train.training import TrackedTraining
 
-    shower = Job.epoch_shower
+    shower = TrackedTraining.epoch_shower
 
-    def first_epoch(self: Job, advance: Any) -> Any:
+    def first_epoch(self: TrackedTraining, advance: Any) -> Any:
         parts["begun"] = time.perf_counter()
         show = shower(self, advance)
 
@@ -119,7 +119,7 @@ def watch_training(config: str) -> None:
 
         return shown
 
-    Job.epoch_shower = first_epoch
+    TrackedTraining.epoch_shower = first_epoch
     fit = run._fit
 
     def fitted(*arguments: Any) -> Any:

@@ -32,7 +32,7 @@ from raygenex.data.simulate.run import simulate
 from raygenex.embed.store import list_shards
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.records import Ledger, TrialRecord
 
 MARK = "RAYGENEX_CHAOS"
 """The variable that all processes below a command inherit, by which orphans are known."""
@@ -322,7 +322,7 @@ def _marked(mark: bytes) -> list[psutil.Process]:
     return [process for process in found if _lives(process)]
 
 
-def _records(config: RunConfig) -> dict[int, Record]:
+def _records(config: RunConfig) -> dict[int, TrialRecord]:
     ledger = Ledger(Path(config.folder, "tune"))
     return ledger.records if ledger.read() is not None else {}
 

@@ -21,8 +21,8 @@ from raygenex.redact import redact
 from raygenex.terminal.progress import duration, progress
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.inputs import open_inputs
-from raygenex.train.run import known_state, uses_gpu
-from raygenex.train.state import read_state
+from raygenex.train.needs import uses_gpu
+from raygenex.train.state import known_state, read_state
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def finished_jobs(jobs: list[SeedTraining], split: str, splits: dict[str, SplitD
             continue
         inputs = open_inputs(job.config, {name: splits[name] for name in ("train", "valid")})
         try:
-            state = known_state(folder, inputs)
+            state = known_state(folder, inputs.identity)
         except CheckpointError:
             raise CheckpointError(
                 f"{folder} holds a run with other settings or data: rename the row {job.model}, remove that folder, or "

@@ -30,7 +30,7 @@ from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
-from raygenex.train.run import check_workers
+from raygenex.train.needs import check_workers
 
 logger = logging.getLogger(__name__)
 

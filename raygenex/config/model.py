@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from raygenex.config.base import Fraction, PositiveFloat, PositiveInt, Section, default_kind
 
+PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
+"""Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
+
 
 class HalflifeConfig(Section):
     """How the half-life features are read, their encoder, and its pretraining by a triplet loss."""

@@ -61,7 +61,7 @@ class Booster(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Take bytes of any number, where a buffer's shape must otherwise match."""
-        if (found := state_dict.get(f"{prefix}raw")) is not None:
-            self.raw = torch.empty_like(found, device=self.raw.device)
+        if (saved := state_dict.get(f"{prefix}raw")) is not None:
+            self.raw = torch.empty_like(saved, device=self.raw.device)
             self._trees = None
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -54,7 +54,7 @@ def feature_count(config: KmerConfig, length: int) -> int:
 def kmer_features(
     sequence: NDArray[np.uint8], halflife: NDArray[np.float32] | None, config: KmerConfig
 ) -> NDArray[np.float32]:
-    """Turn promoters into a table of numbers, one row a gene.
+    """Turn promoters into a table of numbers, one row per gene.
 
     In order: the counts of all k-mers of each length in ``config.k``; for lengths up to ``config.region_k`` the
     counts in each of ``config.regions`` equal regions, a k-mer belonging to the region of its first base; the

@@ -12,7 +12,7 @@ from raygenex.models.kmers import feature_count, kmer_features
 
 
 class TabularModel(ExpressionModel):
-    """A model of the k-mer features of a promoter and the half-life features beside them.
+    """A model of the k-mer features of a promoter and the half-life features next to them.
 
     It reads bases, never embeddings, and is fitted to the whole table of the training genes at once. Inputs of length
     0, of genes without promoters, leave the half-life features alone.
@@ -69,12 +69,7 @@ class TabularModel(ExpressionModel):
 class BoostedTrees(TabularModel):
     """XGBoost's trees on the table of features; they have no gradients, and always score on the CPU.
 
-    Parameters
-    ----------
-    config
-        Which features there are; the rest of it says how the trees are grown.
-    inputs
-        Shape of the DNA input, which must be bases.
+    Parameters are those of `TabularModel`; the rest of the configuration says how the trees are grown.
     """
 
     def __init__(self, config: XgboostKmer, inputs: InputShape) -> None:
@@ -87,14 +82,7 @@ class BoostedTrees(TabularModel):
 
 
 class LogisticRegression(TabularModel):
-    """A weight for each standardised feature, and a bias.
-
-    Parameters
-    ----------
-    config
-        Which features there are.
-    inputs
-        Shape of the DNA input, which must be bases.
+    """A weight for each standardised feature, and a bias; parameters are those of `TabularModel`.
 
     Attributes
     ----------

@@ -147,7 +147,7 @@ def read_info(folder: str | Path) -> CheckpointInfo:
     Raises
     ------
     CheckpointError
-        If the folder is no checkpoint, is damaged, or was written by a later version.
+        If the folder is not a checkpoint, is damaged, or was written by a later version.
     """
     path = Path(folder, INFO)
     try:
@@ -159,7 +159,9 @@ def read_info(folder: str | Path) -> CheckpointInfo:
             )
         return CheckpointInfo.model_validate(values)
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{folder} is no checkpoint: it has no {INFO}; train one with `raygenex train`") from None
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: it has no {INFO}; train one with `raygenex train`"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError):
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
 
@@ -213,7 +215,7 @@ def _check_size(config: RunConfig, info: CheckpointInfo, path: Path) -> None:
     except (ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{path} does not fit its configuration: {error}") from None
     if sum(tensor.nbytes for tensor in model.state_dict().values()) > size:
-        # A truncated file is told as one.
+        # A truncated file is reported as truncated.
         read_tensors(path)
         raise CheckpointError(f"{path} does not fit its configuration, which describes a larger model: train again")
 

@@ -11,22 +11,35 @@ from ray.train.data_parallel_trainer import DataParallelTrainer
 
 from raygenex.cluster.connect import START_S
 from raygenex.config.run import RunConfig
+from raygenex.data.source import RowShards, rows_dataset
 from raygenex.errors import ClusterError, RaygenexError
 from raygenex.train.checkpoint import read_info, save_checkpoint_info
 from raygenex.train.epoch_log import ReportToLog
-from raygenex.train.job import Job, Training
+from raygenex.train.training import TrackedTraining, Training
 
 # Ray retries workers that cannot be placed; after this many tries the preflight's promise is broken, and we say so.
 CONTROLLER_FAILURES = 3
 
 
-def worker_settings(job: Training) -> dict[str, Any]:
+def trainer_options(training: Training, log: Any, use_gpu: bool) -> dict[str, Any]:
+    """Return what every kind of Ray Train's trainers takes: its workers, its folder and its genes."""
+    config, tables = training.config, training.inputs.tables
+    return {
+        "scaling_config": scaling(config, use_gpu),
+        "run_config": ray_run_config(training, log),
+        "datasets": {name: rows_dataset(rows) for name, rows in tables.items()},
+        "dataset_config": RowShards(tables, config.train.cpus_per_worker),
+    }
+
+
+def worker_settings(training: Training) -> dict[str, Any]:
     """Return what every kind of worker is told, as plain values."""
     return {
-        "config": job.config.dump(),
-        "info": job.new_info().model_dump(mode="json"),
-        "counts": {name: rows.count for name, rows in job.inputs.tables.items()},
-        "folder": str(job.folder),
+        "config": training.config.dump(),
+        "info": training.new_info().model_dump(mode="json"),
+        "counts": {name: rows.count for name, rows in training.inputs.tables.items()},
+        "row_bytes": training.inputs.tables["train"].row_bytes,
+        "folder": str(training.folder),
     }
 
 
@@ -46,14 +59,14 @@ def how_many(config: RunConfig) -> str:
     return str(options.workers) if options.min_workers is None else f"{options.min_workers} to {options.workers}"
 
 
-def ray_run_config(job: Training, log: Any) -> ray.train.RunConfig:
+def ray_run_config(training: Training, log: Any) -> ray.train.RunConfig:
     """Return where Ray Train keeps checkpoints, which it keeps, and whom it tells of epochs."""
-    options = job.config.train
+    options = training.config.train
     return ray.train.RunConfig(
         name="ray_train",
-        storage_path=str(job.folder),
+        storage_path=str(training.folder),
         failure_config=ray.train.FailureConfig(
-            max_failures=options.max_failures, controller_failure_limit=_starts_in_vain(job.config)
+            max_failures=options.max_failures, controller_failure_limit=_starts_in_vain(training.config)
         ),
         checkpoint_config=ray.train.CheckpointConfig(
             num_to_keep=options.keep_checkpoints, checkpoint_score_attribute="score"
@@ -94,11 +107,16 @@ def fit_until_done(trainer: DataParallelTrainer) -> ray.train.Result:
             signal.signal(signal.SIGINT, before)
 
 
-def keep_best(job: Job, result: ray.train.Result, target: Path) -> None:
-    """Copy the best checkpoint to ``target``, with the history of all epochs, which the latest knows."""
+def refuse_without_checkpoint(training: Training, result: ray.train.Result) -> None:
+    """Raise a RaygenexError if a training that ended has kept no checkpoint."""
     if not result.best_checkpoints:
-        folder = job.folder / "ray_train"
+        folder = training.folder / "ray_train"
         raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
+
+
+def keep_best(training: TrackedTraining, result: ray.train.Result, target: Path) -> None:
+    """Copy the best checkpoint to ``target``, with the history of all epochs, which the latest knows."""
+    refuse_without_checkpoint(training, result)
     best = max(result.best_checkpoints, key=lambda pair: pair[1]["score"])[0]
     best.to_directory(str(target))
     info = read_info(target)

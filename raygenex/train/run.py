@@ -3,38 +3,26 @@
 import logging
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file
-
-from raygenex.cluster.connect import Request, connect
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
-from raygenex.errors import CheckpointError, ConfigError
-from raygenex.extras import check_installed
+from raygenex.errors import CheckpointError
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
-from raygenex.stats.metrics import binary_metrics, choose_threshold
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
-from raygenex.train.checkpoint import (
-    BACKBONE,
-    VALID_SCORES,
-    CheckpointInfo,
-    check_epochs,
-    read_info,
-    save_checkpoint_info,
-)
+from raygenex.train.checkpoint import CheckpointInfo, check_epochs, read_info
+from raygenex.train.complete import complete_checkpoint, track
 from raygenex.train.inputs import Inputs, open_inputs, start_backbone
-from raygenex.train.job import UNTRACKED, Job
-from raygenex.train.state import RunState, read_state, write_state
-from raygenex.train.tables.table import check_memory
+from raygenex.train.needs import check_workers, needs_ray, room_for_workers, uses_gpu
+from raygenex.train.state import RunState, known_state, write_state
+from raygenex.train.training import UNTRACKED, TrackedTraining
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +70,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     check_workers(config, inputs)
     folder = Path(config.folder)
     final = folder / "checkpoint"
-    state = None if force else known_state(folder, inputs)
+    state = None if force else known_state(folder, inputs.identity)
     finished = state is not None and state.finished
     if strict or not finished:
         guard(config, strict)
@@ -91,9 +79,9 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     tracker = Tracker(config)
     trained = state is not None and state.trained
     # Whatever could refuse has been asked before anything is removed or begun.
-    with nullcontext() if trained else _cluster(config), exclusive(folder, "training"):
+    with nullcontext() if trained else room_for_workers(config), exclusive(folder, "training"):
         # Another process may have finished this run while this one waited for the cluster.
-        state = None if force else known_state(folder, inputs)
+        state = None if force else known_state(folder, inputs.identity)
         if state is not None and state.finished:
             return _reuse(final, state.run_id, started)
         if force:
@@ -104,110 +92,54 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         what = f"the training of {config.name}"
         remedy = f"what is trained is in {folder}, and the same command completes MLflow without training it again"
         with Outbox(what, config.tracking.patience_s, remedy) as outbox:
-            job = Job(config, inputs, folder, splits, tracker, state.run_id, outbox)
+            training = TrackedTraining(config, inputs, folder, splits, tracker, state.run_id, outbox)
             with tracker.ending(state.run_id, outbox):
                 if trained:
-                    info = _read_trained(job, final)
+                    info = _read_trained(training, final)
                 else:
-                    info = _train(job, final)
+                    info = _train(training, final)
                     # From here on the training is safe, whatever MLflow does.
                     state = state.model_copy(update={"trained": True})
                     write_state(folder, state)
-                _track(job, final, info)
+                track(training, final, info)
         write_state(folder, state.model_copy(update={"finished": True}))
         (folder / UNTRACKED).unlink(missing_ok=True)
-        for path in (folder / "ray_train", start_backbone(config.online, folder)):
-            # What workers went on from is needed no more; the backbone is in the checkpoint.
-            if path is not None and path.exists():
-                shutil.rmtree(path)
+        # What workers went on from is needed no more; the backbone is in the checkpoint.
+        _remove(folder / "ray_train", start_backbone(config.online, folder))
     return _result(final, info, state.run_id, started, reused=trained, continued=continued)
 
 
-def needs_ray(config: RunConfig) -> bool:
-    """Whether a model is fitted by Ray's workers, where others are in this process."""
-    if isinstance(config.model, Logistic):
-        return False
-    return not isinstance(config.model, XgboostKmer) or config.train.workers > 1
-
-
-def uses_gpu(config: RunConfig) -> bool:
-    """Whether each worker takes a GPU, which trees of k-mers have no use for."""
-    return config.train.use_gpu and not isinstance(config.model, XgboostKmer)
-
-
-def _cluster(config: RunConfig) -> AbstractContextManager[None]:
-    """Open the cluster and check that the workers fit, for a model that needs them."""
-    if not needs_ray(config):
-        return nullcontext()
-    gpu = uses_gpu(config)
-    request = Request(
-        "training",
-        config.train.workers,
-        config.train.cpus_per_worker,
-        1.0 if gpu else 0.0,
-        "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
-        config.train.fewest_workers,
-    )
-    return connect(config.cluster, request)
-
-
-def _fit(job: Job, target: Path) -> None:
-    """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid beside it."""
-    if not needs_ray(job.config):
+def _fit(training: TrackedTraining, target: Path) -> None:
+    """Fit the model as its kind is fitted; make ``target``, the checkpoint with the logits of valid next to it."""
+    if not needs_ray(training.config):
         from raygenex.train.tables.inprocess import fit_in_process
 
-        fit_in_process(job, target)
-    elif isinstance(job.config.model, XgboostKmer):
-        from raygenex.train.tables.boosted_workers import fit_boosted
+        fit_in_process(training, target)
+    elif isinstance(training.config.model, XgboostKmer):
+        from raygenex.train.tables.tree_workers import fit_trees
 
-        fit_boosted(job, target)
-    elif isinstance(job.config.model, AutoencoderXgboost):
+        fit_trees(training, target)
+    elif isinstance(training.config.model, AutoencoderXgboost):
         from raygenex.train.tables.autoencoder import fit_autoencoder
 
-        fit_autoencoder(job, target)
+        fit_autoencoder(training, target)
     else:
         from raygenex.train.network.driver import fit_network
 
-        fit_network(job, target)
-
-
-def known_state(folder: Path, inputs: Inputs) -> RunState | None:
-    """Return the state of an earlier run of the same settings and data in a folder, or None.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds a run of something else.
-    """
-    state = read_state(folder)
-    if state is not None and state.identity != inputs.identity:
-        raise CheckpointError(
-            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
-            "give this one another name, or pass --force to replace it"
-        )
-    return state
-
-
-def check_workers(config: RunConfig, inputs: Inputs) -> None:
-    """Refuse, with a ConfigError, what workers cannot do: too few genes, too little memory, a package missing."""
-    for split, rows in inputs.tables.items():
-        if rows.count < config.train.workers:
-            raise ConfigError(
-                f"data.{split} has {rows.count} genes for {config.train.workers} workers: lower train.workers"
-            )
-    check_memory(config, inputs)
-    if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
-        check_installed({"xgboost": "xgboost"}, "boosted", "this kind of model")
+        fit_network(training, target)
 
 
 def _clear(folder: Path, start: Path | None) -> None:
     """Remove what an earlier training left in a folder; ``start`` is what `start_backbone` returned."""
-    own = (folder / name for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation"))
-    for path in (*own, start):
-        if path is not None and path.exists():
-            shutil.rmtree(path)
+    _remove(*(folder / name for name in ("checkpoint", "ray_train", "halflife_encoder", "evaluation")), start)
     (folder / "run.json").unlink(missing_ok=True)
     (folder / UNTRACKED).unlink(missing_ok=True)
+
+
+def _remove(*folders: Path | None) -> None:
+    for folder in folders:
+        if folder is not None and folder.exists():
+            shutil.rmtree(folder)
 
 
 def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
@@ -267,67 +199,32 @@ def _begin(
     return state
 
 
-def _train(job: Job, final: Path) -> CheckpointInfo:
+def _train(training: TrackedTraining, final: Path) -> CheckpointInfo:
     """Fit the model and put its checkpoint, and the numbers that MLflow is to have, in place."""
     check_epochs(final.parent / "ray_train")
     with whole_folder(final) as aside:
-        _fit(job, aside)
-        info = _finish(job, aside)
-    job.remember_epochs(info.history)
-    job.save_series()
+        _fit(training, aside)
+        info = complete_checkpoint(training, aside)
+    training.remember_epochs(info.history)
+    training.save_series()
     return info
 
 
-def _read_trained(job: Job, final: Path) -> CheckpointInfo:
+def _read_trained(training: TrackedTraining, final: Path) -> CheckpointInfo:
     """Read what an earlier process trained and could not track."""
     _refuse_lost(final)
     logger.info("%s is trained already: completing MLflow", final)
-    job.load_series()
+    training.load_series()
     info = read_info(final)
-    job.remember_epochs(info.history)
+    training.remember_epochs(info.history)
     return info
-
-
-def _finish(job: Job, aside: Path) -> CheckpointInfo:
-    """Choose the threshold on valid, and complete the checkpoint."""
-    info = read_info(aside)
-    scores = load_file(aside / VALID_SCORES)
-    labels = scores["labels"].astype(np.uint8)
-    probability = 1.0 / (1.0 + np.exp(-scores["logits"].astype(np.float64)))
-    info.threshold = choose_threshold(labels, probability, job.config.evaluate.threshold_metric)
-    info.metrics = binary_metrics(labels, probability, info.threshold)
-    save_checkpoint_info(aside, info)
-    (aside / VALID_SCORES).unlink()
-    if job.inputs.backbone is not None:
-        shutil.copytree(job.inputs.backbone, aside / BACKBONE)
-    return info
-
-
-def _prefixed(metrics: dict[str, float]) -> dict[str, float]:
-    return {f"best_valid_{name}": value for name, value in metrics.items()}
-
-
-def _track(job: Job, final: Path, info: CheckpointInfo) -> None:
-    """Let the outbox log what MLflow has of a finished training."""
-    from raygenex.drawing.figures import loss_figure
-    from raygenex.drawing.style import save
-
-    figures = final.parent / "figures"
-    figures.mkdir(exist_ok=True)
-    save(loss_figure(info.history), figures / "loss.png")
-    tracker, run_id, add = job.tracker, job.run_id, job.outbox.add
-    measured_ms = int(time.time() * 1000)
-    add(job.complete_series, "the series of epochs")
-    add(lambda: tracker.log_series(run_id, {info.epoch: _prefixed(info.metrics)}, measured_ms), "the best epoch")
-    add(lambda: tracker.log_folder(run_id, final, "checkpoint"), "the checkpoint")
-    add(lambda: tracker.log_folder(run_id, figures, "figures"), "the figures")
 
 
 def plan_train(config: RunConfig, force: bool) -> str:
     """Say what would be trained where, and whether it continues or reuses a run."""
     inputs = open_inputs(config, open_splits(config.data, ("train", "valid")))
     check_workers(config, inputs)
-    return train_step(config, None if force else known_state(Path(config.folder), inputs))
+    return train_step(config, None if force else known_state(Path(config.folder), inputs.identity))
 
 
 def train_step(config: RunConfig, state: RunState | None) -> str:

@@ -1,7 +1,7 @@
 """A worker's share of a split: kept in memory when it fits, streamed through Ray Data when it does not."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ COLUMNS = ("sequence", "halflife", "label")
 
 
 @dataclass(frozen=True)
-class Batch:
+class GeneBatch:
     """Genes of one step on one worker.
 
     ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` ``(n, 8)`` float32
@@ -24,9 +24,9 @@ class Batch:
     halflife: Tensor
     label: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "GeneBatch":
         """Return the batch on a device."""
-        return Batch(*(part.to(device, non_blocking=True) for part in (self.sequence, self.halflife, self.label)))
+        return GeneBatch(*(part.to(device, non_blocking=True) for part in (self.sequence, self.halflife, self.label)))
 
 
 def derive_seed(*parts: int) -> int:
@@ -35,7 +35,7 @@ def derive_seed(*parts: int) -> int:
 
 
 class WorkerShard:
-    """The rows of one worker, in a fixed order, each given exactly once a pass.
+    """The rows of one worker, in a fixed order, each given exactly once per pass.
 
     Parameters
     ----------
@@ -51,18 +51,18 @@ class WorkerShard:
     def __init__(self, stream: Callable[[int, int | None], Iterator[dict[str, Any]]], count: int, keep: bool) -> None:
         self._stream = stream
         self.count = count
-        self._kept: Batch | None = None
+        self._kept: GeneBatch | None = None
         if keep:
-            self._kept = _to_batch(_hold(stream(4096, None), count))
+            self._kept = _to_batch(hold(stream(4096, None), count))
 
     @classmethod
-    def of(cls, genes: Batch) -> "WorkerShard":
+    def of(cls, genes: GeneBatch) -> "WorkerShard":
         """Return a shard of genes that are in memory already, which it does not change."""
         shard = cls(lambda batch_size, seed: iter(()), len(genes.label), keep=False)
         shard._kept = genes
         return shard
 
-    def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
+    def shuffled(self, batch_size: int, seed: int) -> Iterator[GeneBatch]:
         """Yield every row once, in an order drawn from ``seed``."""
         if self._kept is None:
             yield from map(_to_batch, self._stream(batch_size, seed % 2**31))
@@ -70,23 +70,23 @@ class WorkerShard:
         order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
         for rows in order.split(batch_size):
             # Copies whole rows, where indexing by a tensor goes number by number.
-            yield Batch(*(part.index_select(0, rows) for part in _columns(self._kept)))
+            yield GeneBatch(*(part.index_select(0, rows) for part in _columns(self._kept)))
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
+    def in_order(self, batch_size: int) -> Iterator[GeneBatch]:
         """Yield every row once, in row order."""
         if self._kept is None:
             yield from map(_to_batch, self._stream(batch_size, None))
             return
         for start in range(0, self.count, batch_size):
-            yield Batch(*(part[start : start + batch_size] for part in _columns(self._kept)))
+            yield GeneBatch(*(part[start : start + batch_size] for part in _columns(self._kept)))
 
 
-def _columns(genes: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _columns(genes: GeneBatch) -> tuple[Tensor, Tensor, Tensor]:
     return genes.sequence, genes.halflife, genes.label
 
 
-def _hold(parts: Iterator[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
-    """Copy parts of a shard, one after another, into memory for all of it."""
+def hold(parts: Iterable[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
+    """Copy the columns of rows that come in parts, ``count`` in all, into memory for all of them."""
     held: dict[str, np.ndarray] = {}
     reached = 0
     for part in parts:
@@ -102,11 +102,11 @@ def _hold(parts: Iterator[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
     return held
 
 
-def _to_batch(columns: dict[str, Any]) -> Batch:
+def _to_batch(columns: dict[str, Any]) -> GeneBatch:
     # Ray hands out read-only views of its object store; torch wants memory of its own.
     own = (column if column.flags.writeable else column.copy() for column in (columns[name] for name in COLUMNS))
     sequence, halflife, label = map(torch.from_numpy, own)
-    return Batch(sequence, halflife.float(), label.float())
+    return GeneBatch(sequence, halflife.float(), label.float())
 
 
 def ray_stream(iterator: Any, buffer: int) -> Callable[[int, int | None], Iterator[dict[str, Any]]]:

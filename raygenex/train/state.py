@@ -44,3 +44,20 @@ def read_state(folder: Path) -> RunState | None:
 def write_state(folder: Path, state: RunState) -> None:
     """Write a run's state aside and rename it into place."""
     replace_text(folder / STATE_FILE, state.model_dump_json(indent=2) + "\n")
+
+
+def known_state(folder: Path, identity: str) -> RunState | None:
+    """Return the state of an earlier run of the same settings and data in a folder; None if nothing was started there.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds a run of something else.
+    """
+    state = read_state(folder)
+    if state is not None and state.identity != identity:
+        raise CheckpointError(
+            f"{folder} holds a {'finished' if state.finished else 'started'} run with other settings or data: "
+            "give this one another name, or pass --force to replace it"
+        )
+    return state

@@ -11,10 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raygenex.config.train import TrainConfig
 from raygenex.data.rows import shard_bounds
-from raygenex.train.shard import Batch, WorkerShard
+from raygenex.train.shard import GeneBatch
+from raygenex.train.worker import Worker
 
 Autocast = Callable[[], torch.autocast]
-Loss = Callable[[nn.Module, Batch], Tensor]
+Loss = Callable[[nn.Module, GeneBatch], Tensor]
 """Runs a model over a batch and returns the sum of its genes' losses."""
 
 DDP_OPTIONS = {"gradient_as_bucket_view": True}
@@ -24,12 +25,12 @@ DDP_OPTIONS = {"gradient_as_bucket_view": True}
 def gradients_alone(model: nn.Module) -> nn.Module:
     """Let a model that is wrapped by DDP exchange gradients only; another stays as it is."""
     if isinstance(model, DistributedDataParallel):
-        # Buffers are fitted before the training and the same everywhere: DDP would send them anew with every step.
+        # Buffers are fitted before the training and the same everywhere: DDP would send them again with every step.
         model.broadcast_buffers = False
     return model
 
 
-def expression_loss(model: nn.Module, batch: Batch) -> Tensor:
+def expression_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
     """Return the summed cross-entropy (nats) of a model called as ``model(sequence, halflife) -> logits``."""
     logits = model(batch.sequence, batch.halflife)
     return binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum")
@@ -52,9 +53,10 @@ def genes_in_step(sizes: list[int], batch_size: int, step: int) -> int:
 
 def backward(
     model: nn.Module,
-    batch: Batch,
+    batch: GeneBatch,
     genes: int,
     world_size: int,
+    *,
     autocast: Autocast,
     weight: float = 1.0,
     loss: Loss = expression_loss,
@@ -92,33 +94,44 @@ def backward(
 
 
 def train_epoch(
+    worker: Worker,
     model: nn.Module,
-    shard: WorkerShard,
     optimizer: torch.optim.Optimizer,
-    sizes: list[int],
-    batch_size: int,
     seed: int,
-    device: torch.device,
-    autocast: Autocast,
+    *,
     loss: Loss = expression_loss,
     rate: Callable[[int], float] | None = None,
 ) -> float:
     """Pass once over the training genes of all workers; return the mean loss per gene.
 
     Every worker takes the same number of steps. One that runs out of genes a step early repeats its last batch with
-    weight 0, so nobody waits and no gene counts twice. ``rate`` gives the step size of each step of the epoch, which a
-    group of parameters multiplies by its ``factor``, if it has one; without it the optimizer keeps its own.
+    weight 0, so nobody waits and no gene counts twice.
+
+    Parameters
+    ----------
+    worker
+        This worker, with its share of the training genes.
+    model
+        Called by ``loss``.
+    optimizer
+        Of the parameters that learn.
+    seed
+        Of the order of the genes.
+    loss
+        What is minimised.
+    rate
+        Gives the step size of each step of the epoch, which a group of parameters multiplies by its ``factor``, if it
+        has one; without it the optimizer keeps its own.
     """
     model.train()
-    world_size = len(sizes)
-    steps = steps_of_epoch(sizes, batch_size)
-    total = torch.zeros((), device=device, dtype=torch.float64)
+    shard, sizes, batch_size = worker.shards["train"], worker.sizes["train"], worker.batch_size
+    total = torch.zeros((), device=worker.device, dtype=torch.float64)
     batches = iter(shard.shuffled(batch_size, seed))
-    batch: Batch | None = None
-    for step in range(steps):
+    batch: GeneBatch | None = None
+    for step in range(steps_of_epoch(sizes, batch_size)):
         mine = min(batch_size, max(0, shard.count - step * batch_size))
         if mine:
-            batch = next(batches).to(device)
+            batch = next(batches).to(worker.device)
             assert len(batch.label) == mine, "a shard gave fewer genes than it was promised"
         assert batch is not None, "a worker without genes cannot train"
         weight = 1.0 if mine else 0.0
@@ -126,24 +139,23 @@ def train_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = rate(step) * group.get("factor", 1.0)
         optimizer.zero_grad(set_to_none=True)
-        total += backward(model, batch, genes_in_step(sizes, batch_size, step), world_size, autocast, weight, loss)
+        genes = genes_in_step(sizes, batch_size, step)
+        total += backward(model, batch, genes, worker.world_size, autocast=worker.autocast, weight=weight, loss=loss)
         optimizer.step()
     assert next(batches, None) is None, "a shard gave more genes than it was promised"
-    if world_size > 1:
+    if worker.world_size > 1:
         dist.all_reduce(total)
     return float(total) / sum(sizes)
 
 
 @torch.no_grad()
-def score_shard(
-    model: nn.Module, shard: WorkerShard, batch_size: int, device: torch.device, autocast: Autocast
-) -> tuple[Tensor, Tensor]:
-    """Return logits and labels of a shard in row order, float32, shape ``(count,)`` each."""
+def score_shard(worker: Worker, model: nn.Module, split: str, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Return logits and labels of a worker's share of a split, in row order, float32, shape ``(count,)`` each."""
     model.eval()
     logits, labels = [], []
-    for batch in shard.in_order(batch_size):
-        moved = batch.to(device)
-        with autocast():
+    for batch in worker.shards[split].in_order(batch_size):
+        moved = batch.to(worker.device)
+        with worker.autocast():
             logits.append(model(moved.sequence, moved.halflife).float())
         labels.append(moved.label)
     return torch.cat(logits), torch.cat(labels)

@@ -1,4 +1,4 @@
-"""The best settings of a study, trained anew: several seeds on the full number of epochs, measured once on test."""
+"""The best settings of a study, trained again: several seeds on the full number of epochs, measured once on test."""
 
 import logging
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from raygenex.data.opening import open_splits
 from raygenex.errors import RaygenexError
 from raygenex.registry.register import register
 from raygenex.stats.compare import Summary, seed_summary
-from raygenex.train.run import uses_gpu
-from raygenex.tune.records import Record
+from raygenex.train.needs import uses_gpu
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ class Best:
     split: str
     """What they were measured on beside valid: test, where the configuration has one."""
     valid: dict[str, list[float]]
-    """Metrics on valid, one value a seed."""
+    """Metrics on valid, one value per seed."""
     test: dict[str, list[float]]
-    """Metrics on ``split``, one value a seed."""
+    """Metrics on ``split``, one value per seed."""
     registered: str
     """URI of the seed of the median valid AUROC."""
 
@@ -39,13 +39,13 @@ class Best:
 
     def numbers(self) -> dict[str, float]:
         """Return the means, as MLflow is told of them."""
-        found = {f"best_valid_{name}": self.summary("valid", name).mean for name in self.valid}
+        means = {f"best_valid_{name}": self.summary("valid", name).mean for name in self.valid}
         if self.split != "valid":
-            found |= {f"best_{self.split}_{name}": self.summary("test", name).mean for name in self.test}
-        return found
+            means |= {f"best_{self.split}_{name}": self.summary("test", name).mean for name in self.test}
+        return means
 
 
-def train_best(config: RunConfig, space: Space, best: Record, parent: str, force: bool) -> Best:
+def train_best(config: RunConfig, space: Space, best: TrialRecord, parent: str, force: bool) -> Best:
     """Train the settings of a trial with every seed of ``tune.seeds``; what is trained already is reused.
 
     Parameters
@@ -73,7 +73,7 @@ def train_best(config: RunConfig, space: Space, best: Record, parent: str, force
     split = config.benchmark.split
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, split, splits)
-    logger.info("training the best settings, those of trial %d, anew: seeds %s", best.number, list(options.seeds))
+    logger.info("training the best settings, those of trial %d, again: seeds %s", best.number, list(options.seeds))
     for number, outcome in run_jobs(config, jobs, done, parent, force):
         if outcome.get("error"):
             raise RaygenexError(f"the best settings failed with seed {jobs[number].seed}: {outcome['error']}")

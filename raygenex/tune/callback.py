@@ -3,10 +3,8 @@
 import heapq
 import logging
 import math
-import pickle
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -18,7 +16,8 @@ from raygenex.errors import first_line
 from raygenex.terminal.progress import duration
 from raygenex.tune.fit_workers import RUNNING, STOP
 from raygenex.tune.mlflow_runs import StudyTrack
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.ray_private import OutOfMemory, trial_error
+from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 
 logger = logging.getLogger(__name__)
@@ -27,11 +26,7 @@ logger = logging.getLogger(__name__)
 STOP_S = 1800.0
 
 
-class OutOfMemory(RayActorError):
-    """The loss of a trial's process that Ray ended because its node had no memory left."""
-
-
-class Watch(tune.Callback):
+class StudyCallback(tune.Callback):
     """Keeps the ledger of a study while Ray Tune runs it.
 
     Parameters
@@ -75,15 +70,12 @@ class Watch(tune.Callback):
         """Write down a trial that begins, or begins again after its process or node was lost."""
         number = trial.config["number"]
         if number in self._began:
-            record = self._ledger.records[number]
-            record.lost += 1
-            logger.warning("trial %d lost its process or its node; it begins again", number)
-            self._ledger.keep(record)
+            self._lose(self._ledger.records[number])
             return
         known = self._ledger.records.get(number)
         self._earlier_s[number] = known.wall_s if known else 0.0
         self._began[number] = heapq.heappop(self._free) if self._free else time.monotonic()
-        record = known or Record(number=number, params=trial.config["params"])
+        record = known or TrialRecord(number=number, params=trial.config["params"])
         self._ledger.keep(record)
         self._track.begin(record)
 
@@ -125,19 +117,22 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down a trial that Ray Tune gave up, unless it may come again."""
         number = trial.config["number"]
-        record = self._ledger.records.get(number) or Record(number=number, params=trial.config["params"])
+        record = self._ledger.records.get(number) or TrialRecord(number=number, params=trial.config["params"])
         self._began.setdefault(number, time.monotonic())
-        if isinstance(_error(trial), RayActorError) and record.lost < self._max_failures:
-            record.lost += 1
-            self._ledger.keep(record)
+        if isinstance(trial_error(trial), RayActorError) and record.lost < self._max_failures:
+            self._lose(record)
             heapq.heappush(self._free, time.monotonic())
-            logger.warning("trial %d lost its process or its node; it begins again", number)
             return
         record.state = "failed"
         record.reason = _why(trial, record.lost + 1)
         self._close(record)
 
-    def _stop_workers(self, record: Record) -> None:
+    def _lose(self, record: TrialRecord) -> None:
+        record.lost += 1
+        logger.warning("trial %d lost its process or its node; it begins again", record.number)
+        self._ledger.keep(record)
+
+    def _stop_workers(self, record: TrialRecord) -> None:
         """Let the workers of a stopped trial end their epoch, and wait for it: killed ones would keep their places."""
         folder = self._ledger.trial_folder(record.number)
         if not (folder / RUNNING).exists():
@@ -147,7 +142,7 @@ class Watch(tune.Callback):
         while (folder / RUNNING).exists() and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def _close(self, record: Record) -> None:
+    def _close(self, record: TrialRecord) -> None:
         now = time.monotonic()
         record.wall_s = self._wall_s(record.number)
         heapq.heappush(self._free, now)
@@ -185,15 +180,9 @@ class Watch(tune.Callback):
         return f"about {duration(seconds)} left"
 
 
-def _error(trial: Any) -> Any:
-    """Return the error that Ray Tune wrote down for a trial; None if it knows none."""
-    path = trial.pickled_error_file
-    return None if path is None else pickle.loads(Path(path).read_bytes())
-
-
 def _why(trial: Any, losses: int) -> str:
     """Say why Ray Tune gave a trial up, from the error that it wrote down."""
-    error = _error(trial)
+    error = trial_error(trial)
     if error is None:
         return "Ray Tune gave it up"
     if isinstance(error, OutOfMemory):

@@ -4,7 +4,7 @@ import statistics
 import time
 import warnings
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularMod
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import STATE, NetworkFit
-from raygenex.train.shard import Batch, WorkerShard
-from raygenex.train.tables.boosting import Boosting
+from raygenex.train.shard import GeneBatch, WorkerShard
 from raygenex.train.tables.regression import fit_logistic
-from raygenex.train.tables.table import Table, make_table
+from raygenex.train.tables.table import FeatureTable, make_table
+from raygenex.train.tables.tree_grower import grow_in_process
 from raygenex.train.worker import Worker
+from raygenex.tune.fit import EpochFit, Fit
 from raygenex.tune.shared import Shared, trial_start
 
 # A trial that loses its process loses this much of its work at most.
@@ -33,37 +34,11 @@ SAVE_S = 30.0
 TIMED_PASSES = 5
 
 
-class Fit(Protocol):
-    """A training under way."""
-
-    def step(self) -> dict[str, float]:
-        """Train on, and return the numbers of the next epoch."""
-
-    @property
-    def ended(self) -> str:
-        """Why the training is over; empty while it is not."""
-
-    def model(self) -> ExpressionModel:
-        """Return the model as it is, on its device."""
-
-    def close(self) -> None:
-        """End the training, wherever it stands."""
-
-
-class LocalFit:
-    """A network that is trained in this process.
-
-    Parameters
-    ----------
-    shared
-        What all trials have in common.
-    config
-        Of the trial.
-    folder
-        Where the trial keeps its state, for the case that this process is lost.
-    """
+class LocalFit(EpochFit):
+    """A network that is trained in this process."""
 
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
+        super().__init__(config, folder)
         device = torch.device("cuda" if config.train.use_gpu else "cpu")
         sizes = {split: [len(columns["label"])] for split, columns in shared.columns.items()}
         shards = {split: WorkerShard.of(_batch(columns)) for split, columns in shared.columns.items()}
@@ -72,34 +47,19 @@ class LocalFit:
         self._fit = NetworkFit(
             worker, trial_start(shared, config, device), start_backbone(config.online, shared.folder)
         )
-        self._folder = folder
+        self._progress = self._fit.progress
         self._saved = time.monotonic()
-        self._reported = 0
         if (folder / STATE).exists() and read_info(folder).config_hash == config.hash():
             self._fit.resume(folder)
-
-    def step(self) -> dict[str, float]:
-        """Train an epoch; those that an earlier process trained are returned first, one by one."""
-        history = self._fit.progress.history
-        if self._reported == len(history):
-            valid = self._fit.epoch()
-            if time.monotonic() - self._saved > SAVE_S and not self._fit.progress.finished:
-                self._save(valid)
-        self._reported += 1
-        return history[self._reported - 1]
-
-    @property
-    def ended(self) -> str:
-        """Why the training is over."""
-        progress = self._fit.progress
-        return "" if self._reported < len(progress.history) else progress.why_ended
 
     def model(self) -> ExpressionModel:
         """Return the network."""
         return self._fit.model
 
-    def close(self) -> None:
-        """Nothing goes on in the background."""
+    def _advance(self) -> None:
+        valid = self._fit.epoch()
+        if time.monotonic() - self._saved > SAVE_S and not self._progress.finished:
+            self._save(valid)
 
     def _save(self, valid: dict[str, Tensor]) -> None:
         with whole_folder(self._folder) as aside:
@@ -107,7 +67,7 @@ class LocalFit:
         self._saved = time.monotonic()
 
 
-class TableFit:
+class TableFit(Fit):
     """A model of a table of features, fitted in one step.
 
     Parameters
@@ -120,11 +80,11 @@ class TableFit:
         Tables of earlier trials in this process, by the settings that made them; this one's is added.
     """
 
-    def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, Table]]) -> None:
+    def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:
         model = build_model(config.model, config.halflife, shared.info.inputs.shape)
         assert isinstance(model, TabularModel), config.model.kind
-        self._model = model
         self._config = config
+        self._model = model
         assert isinstance(config.model, KmerConfig), config.model.kind
         key = canonical_hash(config.model.model_dump(mode="json", include=set(KmerConfig.model_fields)))
         if key not in tables:
@@ -138,21 +98,18 @@ class TableFit:
 
     def step(self) -> dict[str, float]:
         """Fit the model."""
-        section, train, valid = self._config.model, self._tables["train"], self._tables["valid"]
+        section = self._config.model
         if isinstance(section, Logistic):
             assert isinstance(self._model, LogisticRegression), section.kind
-            history = fit_logistic(self._model, train, valid, section.l2, lambda metrics: None)
+            history = fit_logistic(self._model, self._tables["train"], self._tables["valid"], section.l2)
             self._ended = f"the optimum, after {len(history)} iterations"
             return {**history[-1], "epoch": 0.0}
         assert isinstance(section, XgboostKmer), section.kind
         assert isinstance(self._model, BoostedTrees), section.kind
-        sizes = {split: [len(table.label)] for split, table in self._tables.items()}
-        boosting = Boosting(section.trees, train, valid, sizes, self._config.seed, torch.get_num_threads())
-        while not boosting.finished:
-            boosting.grow()
-        self._model.booster.keep(boosting.best())
-        self._ended = f"{len(boosting.progress.history)} trees"
-        return {**boosting.progress.history[boosting.last_kept], "epoch": 0.0}
+        grower = grow_in_process(section.trees, self._tables, self._config.seed)
+        self._model.booster.keep(grower.best())
+        self._ended = f"{len(grower.progress.history)} trees"
+        return {**grower.progress.history[grower.last_kept], "epoch": 0.0}
 
     @property
     def ended(self) -> str:
@@ -163,16 +120,13 @@ class TableFit:
         """Return the fitted model."""
         return self._model
 
-    def close(self) -> None:
-        """Nothing goes on in the background."""
-
 
 def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str, float]:
     """Return the objectives beside the AUROC.
 
     Returns
     -------
-    ``latency_ms``: milliseconds a gene, the median of several passes over genes of valid in batches of
+    ``latency_ms``: milliseconds per gene, the median of several passes over genes of valid in batches of
     ``predict.batch_size``, the backbone not counted. ``size_mb``: megabytes of the model's tensors.
     """
     device = next(iter(model.state_dict().values())).device
@@ -192,9 +146,9 @@ def judge(model: ExpressionModel, shared: Shared, config: RunConfig) -> dict[str
     return {"latency_ms": 1e3 * statistics.median(seconds) / count, "size_mb": size / 1e6}
 
 
-def _batch(columns: dict[str, Any]) -> Batch:
+def _batch(columns: dict[str, Any]) -> GeneBatch:
     """Return genes as tensors over the memory of the object store, which is not written."""
-    return Batch(
+    return GeneBatch(
         _as_tensor(columns["sequence"]),
         _as_tensor(columns["halflife"], torch.float32),
         _as_tensor(columns["label"], torch.float32),

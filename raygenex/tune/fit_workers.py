@@ -17,10 +17,11 @@ from raygenex.models.base import ExpressionModel
 from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import start_backbone
-from raygenex.train.job import EPOCH_METRICS, Training
 from raygenex.train.network.driver import network_trainer
 from raygenex.train.ray_train import fit_until_done
 from raygenex.train.stopping import Progress
+from raygenex.train.training import EPOCH_METRICS, Training
+from raygenex.tune.fit import EpochFit
 from raygenex.tune.shared import Shared, start_folder
 
 logger = logging.getLogger(__name__)
@@ -31,28 +32,18 @@ RUNNING = "running"
 """File in a trial's folder while its workers run."""
 
 
-class NestedFit:
-    """A network that several workers of Ray Train train, below this process.
-
-    Parameters
-    ----------
-    shared
-        What all trials have in common.
-    config
-        Of the trial.
-    folder
-        Where the trial, and Ray Train, keep their state.
-    """
+class NestedFit(EpochFit):
+    """A network that several workers of Ray Train train, below this process."""
 
     def __init__(self, shared: Shared, config: RunConfig, folder: Path) -> None:
+        super().__init__(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self._config = config
         self._stop, self._running = folder / STOP, folder / RUNNING
         self._stop.unlink(missing_ok=True)
         self._history = _History(folder / "history.json")
+        self._progress = Progress(self._history.entries, config.train.patience, config.train.epochs)
         start = start_folder(shared, config, torch.device("cpu"))
         self._training = Training(config, shared.inputs, folder)
-        self._reported = 0
         self._arrived: queue.Queue[dict[str, float] | BaseException | None] = queue.Queue()
         self._result: Any = None
         backbone = start_backbone(config.online, shared.folder)
@@ -61,29 +52,24 @@ class NestedFit:
         self._thread.start()
 
     def step(self) -> dict[str, float]:
-        """Wait for the workers to end an epoch; those that an earlier process saw are returned first, one by one."""
-        known = self._history.entries
-        while self._reported == len(known):
-            item = self._arrived.get()
-            if isinstance(item, BaseException):
-                raise item
-            if item is None or int(item["epoch"]) > len(known):
-                # Ray Train kept epochs that an earlier process did not live to see.
-                self._history.extend(_kept_history(self._training.folder))
-            if item is not None and int(item["epoch"]) == len(known):
-                self._history.extend([*known, {name: item[name] for name in ("epoch", *EPOCH_METRICS)}])
-            assert item is not None or len(known) > self._reported, "training ended before its last epoch"
-        self._reported += 1
-        if not self.ended:
-            return known[self._reported - 1]
-        self._join()
-        return known[self._reported - 1]
+        """Return the numbers of the next epoch, and end the workers' thread with the last."""
+        metrics = super().step()
+        if self.ended:
+            self._join()
+        return metrics
 
-    @property
-    def ended(self) -> str:
-        """Why the training is over."""
-        history = Progress(self._history.entries, self._config.train.patience, self._config.train.epochs)
-        return "" if self._reported < len(history.history) else history.why_ended
+    def _advance(self) -> None:
+        """Wait for the workers to end an epoch."""
+        known = self._history.entries
+        item = self._arrived.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None or int(item["epoch"]) > len(known):
+            # Ray Train kept epochs that an earlier process did not live to see.
+            self._history.extend(_kept_history(self._folder))
+        if item is not None and int(item["epoch"]) == len(known):
+            self._history.extend([*known, {name: item[name] for name in ("epoch", *EPOCH_METRICS)}])
+        assert item is not None or len(known) > self._reported, "training ended before its last epoch"
 
     def model(self) -> ExpressionModel:
         """Return the network of the best epoch."""
@@ -125,8 +111,8 @@ class NestedFit:
 
 def _kept_history(folder: Path) -> list[dict[str, float]]:
     """Return the numbers of all epochs up to the last checkpoint that Ray Train kept."""
-    found = sorted(folder.glob("ray_train/**/epoch_*/checkpoint.json"), key=lambda path: path.parent.name)
-    return read_info(found[-1].parent).history if found else []
+    paths = sorted(folder.glob("ray_train/**/epoch_*/checkpoint.json"), key=lambda path: path.parent.name)
+    return read_info(paths[-1].parent).history if paths else []
 
 
 class _History:

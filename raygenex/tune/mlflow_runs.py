@@ -1,4 +1,4 @@
-"""A study in MLflow: the run of the study, and below it one run a trial, written by the driver alone."""
+"""A study in MLflow: the run of the study, and below it one run per trial, written by the driver alone."""
 
 import time
 from functools import partial
@@ -6,8 +6,8 @@ from typing import Any
 
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, flatten
-from raygenex.train.job import epoch_numbers
-from raygenex.tune.records import Record
+from raygenex.train.training import epoch_numbers
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
 
 STAGE = "trial"
@@ -15,7 +15,7 @@ _ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "run
 
 
 class StudyTrack:
-    """What MLflow is told of trials; nothing here waits for MLflow.
+    """What MLflow gets of trials; nothing here waits for MLflow.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class StudyTrack:
         self._space = space
         self._runs: dict[int, str] = {}
 
-    def adopt(self, records: list[Record]) -> None:
+    def adopt(self, records: list[TrialRecord]) -> None:
         """Find the runs of earlier processes, log what they lack, and end those of trials that have ended.
 
         A trial that goes on keeps its run. Raises a TrackingError if MLflow does not answer.
@@ -61,7 +61,7 @@ class StudyTrack:
                 self._end(record)
         self._complete_parent(records)
 
-    def _complete_parent(self, records: list[Record]) -> None:
+    def _complete_parent(self, records: list[TrialRecord]) -> None:
         logged = self._tracker.logged_steps(self._parent, "trial_valid_auroc")
         best, series = float("-inf"), {}
         for record in records:
@@ -71,17 +71,17 @@ class StudyTrack:
                     series[record.number] = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best}
         self._tracker.log_series(self._parent, series)
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: TrialRecord) -> None:
         """Open the run of a trial, or the one that it has already."""
         self._outbox.add(lambda: self._begin(record), f"the run of trial {record.number}")
 
-    def epoch(self, record: Record, metrics: dict[str, float]) -> None:
+    def epoch(self, record: TrialRecord, metrics: dict[str, float]) -> None:
         """Log the numbers of an epoch."""
         at = _now_ms()
         what = f"epoch {int(metrics['epoch'])} of trial {record.number}"
         self._outbox.add(lambda: self._epochs(record, [metrics], at), what)
 
-    def end(self, record: Record, best: Record | None) -> None:
+    def end(self, record: TrialRecord, best: TrialRecord | None) -> None:
         """End the run of a trial, and tell the run of the study how far the search is."""
         at = _now_ms()
         self._outbox.add(lambda: self._end(record, at), f"the end of trial {record.number}")
@@ -92,7 +92,7 @@ class StudyTrack:
                 f"the AUROC of trial {record.number}",
             )
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, record: TrialRecord) -> None:
         values = self._space.plain(record.params)
         if (run_id := self._runs.get(record.number)) is not None:
             self._tracker.reopen(run_id)
@@ -101,15 +101,15 @@ class StudyTrack:
             name = f"{values['name']}-trial-{record.number:02d}"
             # Known before anything else is logged: a call that is tried again makes no second run.
             run_id = self._runs[record.number] = self._tracker.start(name, {}, tags, self._parent)
-        # The settings of the study stand in its own run.
+        # The settings of the study are in its own run.
         params = flatten({key: value for key, value in values.items() if key not in ("tune", "benchmark")})
         self._tracker.log_params(run_id, params)
 
-    def _epochs(self, record: Record, history: list[dict[str, float]], at: int | None = None) -> None:
+    def _epochs(self, record: TrialRecord, history: list[dict[str, float]], at: int | None = None) -> None:
         series = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}
         self._tracker.log_series(self._runs[record.number], series, at)
 
-    def _end(self, record: Record, at: int | None = None) -> None:
+    def _end(self, record: TrialRecord, at: int | None = None) -> None:
         run_id = self._runs[record.number]
         self._tracker.tag(run_id, {"raygenex.state": record.state, "raygenex.reason": record.reason})
         numbers: dict[str, Any] = {f"trial_{name}": value for name, value in record.values.items()}
@@ -117,7 +117,7 @@ class StudyTrack:
         self._tracker.log_series(run_id, {0: numbers}, at)
         self._tracker.end(run_id, _ENDS[record.state])
 
-    def close(self, records: list[Record]) -> None:
+    def close(self, records: list[TrialRecord]) -> None:
         """End what is still open as killed, of trials that another process is to finish."""
         for record in records:
             if not record.ended:

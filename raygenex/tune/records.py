@@ -1,4 +1,4 @@
-"""What a study remembers between processes: one small file a trial, written after every epoch."""
+"""What a study remembers between processes: one small file per trial, written after every epoch."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ TRIALS = "trials"
 State = Literal["running", "finished", "stopped", "failed"]
 
 
-class Record(BaseModel):
+class TrialRecord(BaseModel):
     """A trial: what it tried, how far it came, and why it ended."""
 
     model_config = ConfigDict(extra="forbid")
@@ -73,7 +73,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.records: dict[int, Record] = {}
+        self.records: dict[int, TrialRecord] = {}
 
     def read(self) -> StudyState | None:
         """Read the study and all its trials; None if none was begun.
@@ -88,7 +88,7 @@ class Ledger:
             return None
         state: StudyState = _read(StudyState, path)
         for path in sorted((self.folder / TRIALS).glob("*.json")):
-            record: Record = _read(Record, path)
+            record: TrialRecord = _read(TrialRecord, path)
             self.records[record.number] = record
         return state
 
@@ -97,7 +97,7 @@ class Ledger:
         (self.folder / TRIALS).mkdir(parents=True, exist_ok=True)
         _write(state, self.folder / STUDY)
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: TrialRecord) -> None:
         """Write a trial."""
         self.records[record.number] = record
         _write(record, self.folder / TRIALS / f"{record.number:04d}.json")
@@ -107,12 +107,12 @@ class Ledger:
         return self.folder / TRIALS / f"{number:04d}"
 
     @property
-    def ended(self) -> list[Record]:
+    def ended(self) -> list[TrialRecord]:
         """The trials that need no more work, in order."""
         return [self.records[number] for number in sorted(self.records) if self.records[number].ended]
 
     @property
-    def scored(self) -> list[Record]:
+    def scored(self) -> list[TrialRecord]:
         """The trials that can be compared, in order."""
         return [record for record in self.ended if record.scored]
 
@@ -121,7 +121,7 @@ def _read(kind: type[Any], path: Path) -> Any:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError):
-        raise CheckpointError(f"{path} is damaged: restore it, or pass --force to begin the study anew") from None
+        raise CheckpointError(f"{path} is damaged: restore it, or pass --force to begin the study again") from None
 
 
 def _write(what: BaseModel, path: Path) -> None:

@@ -10,14 +10,13 @@ from raygenex.config.run import RunConfig
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.files.whole import replace_text, whole_file
 from raygenex.redact import redact_values
-from raygenex.tune.records import Ledger, Record
-from raygenex.tune.search import frozen_trial
+from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.space import Space
 
 FOLDER = "report"
 
 
-def choose(scored: list[Record], options: TuneConfig) -> Record:
+def choose(scored: list[TrialRecord], options: TuneConfig) -> TrialRecord:
     """Return the best of the trials that can be compared, the first of equal ones.
 
     With one objective that of the highest valid AUROC; with several, of those within ``tolerance`` of it, the best by
@@ -28,19 +27,19 @@ def choose(scored: list[Record], options: TuneConfig) -> Record:
     others = [name for name in options.objectives if name != "valid_auroc"]
     near = [record for record in scored if record.auroc >= highest - (options.tolerance if others else 0.0)]
 
-    def cost(record: Record) -> tuple[float, ...]:
+    def cost(record: TrialRecord) -> tuple[float, ...]:
         return (*(record.values[name] for name in others), -record.auroc)
 
     return min(near, key=cost)
 
 
-def pareto_front(scored: list[Record], objectives: tuple[str, ...]) -> list[Record]:
+def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list[TrialRecord]:
     """Return the trials that no other one beats in every objective, by falling AUROC."""
 
-    def costs(record: Record) -> list[float]:
+    def costs(record: TrialRecord) -> list[float]:
         return [record.values[name] * (1.0 if OBJECTIVES[name] == "min" else -1.0) for name in objectives]
 
-    def beaten(record: Record) -> bool:
+    def beaten(record: TrialRecord) -> bool:
         mine = costs(record)
         return any(
             theirs != mine and all(their <= my for their, my in zip(theirs, mine, strict=True))
@@ -82,7 +81,7 @@ def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     return folder
 
 
-def best_yaml(space: Space, best: Record) -> str:
+def best_yaml(space: Space, best: TrialRecord) -> str:
     """Return the configuration of the study with the settings of a trial, for ``raygenex train``."""
     config = space.settings(best.params)
     values = config.dump() | {"name": f"{config.name}-best"}
@@ -95,7 +94,7 @@ def best_yaml(space: Space, best: Record) -> str:
     return note + yaml.safe_dump(redact_values(kept), sort_keys=False)
 
 
-def _write_table(path: Path, records: list[Record], space: Space) -> None:
+def _write_table(path: Path, records: list[TrialRecord], space: Space) -> None:
     objectives = [name for name in space.config.tune.objectives if name != "valid_auroc"]
     with whole_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -136,24 +135,21 @@ def _plots(space: Space, ledger: Ledger, wall_s: float) -> str:
 
 def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
     """Draw Optuna's plots of the trials that can be compared."""
-    import optuna
     from optuna import visualization
 
+    from raygenex.tune.optuna_study import optuna_study
+
     options = space.config.tune
-    directions = ["minimize" if OBJECTIVES[name] == "min" else "maximize" for name in options.objectives]
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=directions)
-    distributions = space.distributions()
     scored = ledger.scored
-    study.add_trials([frozen_trial(record, distributions, options.objectives) for record in scored])
+    study = optuna_study(options.objectives, space.distributions(), scored)
     shown: dict[str, Any] = {"target_name": "valid AUROC"}
-    if len(directions) > 1:
+    if len(options.objectives) > 1:
         place = options.objectives.index("valid_auroc")
         shown["target"] = lambda trial: trial.values[place]
     figures = {"Valid AUROC, trial by trial": visualization.plot_optimization_history(study, **shown)}
-    if len(directions) > 1:
+    if len(options.objectives) > 1:
         names = list(options.objectives)
-        if len(directions) <= 3:
+        if len(options.objectives) <= 3:
             figures["What no trial beats in every objective"] = visualization.plot_pareto_front(
                 study, target_names=names
             )

@@ -48,9 +48,9 @@ class TuneResult:
     first_auroc: float | None
     """Of the first trial, if it was scored."""
     trained: Best | None
-    """The best settings, trained anew with several seeds."""
+    """The best settings, trained again with several seeds."""
     overhead_s: float
-    """Seconds a trial beside its training, over the whole search."""
+    """Seconds per trial beside its training, over the whole search."""
     run_id: str
     """MLflow's run of the study."""
     seconds: float
@@ -103,7 +103,7 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     resume
         Whether to go on with a study that was interrupted, or that is to have more trials.
     force
-        Whether to begin anew, whatever is there.
+        Whether to begin again, whatever is there.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     if study.state is not None and study.left and not resume:
         raise ConfigError(
             f"{study.ledger.folder} holds a study with {len(study.ledger.ended)} of {config.tune.trials} trials: pass "
-            "--resume to go on with it, or --force to begin anew"
+            "--resume to go on with it, or --force to begin again"
         )
     if study.left:
         guard(config, strict=False)
@@ -163,7 +163,7 @@ def _conclude(
     outbox.add(lambda: tracker.log_folder(run_id, report, "tune"), "the table and the plots")
     if not ledger.scored:
         reason = ledger.ended[0].reason
-        raise RaygenexError(f"all trials failed, the first one because {reason}: mend that, and pass --force")
+        raise RaygenexError(f"all trials failed, the first one because {reason}: fix that, and pass --force")
     trained = None
     if config.tune.seeds:
         trained = train_best(config, study.space, choose(ledger.scored, config.tune), run_id, force)
@@ -281,7 +281,7 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
 
 def _trained_lines(trained: Any) -> list[str]:
     noun = "seed" if len(trained.seeds) == 1 else "seeds"
-    lines = [f"trained anew with {noun} {', '.join(map(str, trained.seeds))}:"]
+    lines = [f"trained again with {noun} {', '.join(map(str, trained.seeds))}:"]
     splits = ["valid"] if trained.split == "valid" else ["valid", "test"]
     for split in splits:
         parts = []

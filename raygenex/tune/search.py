@@ -6,13 +6,14 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.storages import InMemoryStorage
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.train.shard import derive_seed
-from raygenex.tune.records import Record
+from raygenex.tune.optuna_study import STUDY, optuna_study
+from raygenex.tune.records import TrialRecord
 
 EPOCHS = "epochs"
 """Key of a result: the epochs that the trial has had."""
@@ -37,13 +38,18 @@ class StudySearch(OptunaSearch):
         Settings to propose before any other, unless trials took their numbers already.
     seed
         Of the sampler.
+
+    Attributes
+    ----------
+    study
+        Optuna's study.
     """
 
     def __init__(
         self,
         config: TuneConfig,
         distributions: dict[str, Any],
-        records: list[Record],
+        records: list[TrialRecord],
         first: list[dict[str, Any]],
         seed: int,
     ) -> None:
@@ -52,20 +58,26 @@ class StudySearch(OptunaSearch):
         missing = [number for number in range(len(first)) if number not in known]
         # What ended is part of the seed: a sampler that began alike would propose again what it proposed before.
         drawn = derive_seed(seed, len(records) - len(interrupted)) % 2**32
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        several = len(config.objectives) > 1
+        # The search opens the study that it finds in the storage; it can take trials with one objective alone itself.
+        storage = InMemoryStorage()
+        self.study = optuna_study(
+            config.objectives,
+            distributions,
+            [record for record in records if record.ended],
+            [record.params for record in interrupted] + [first[number] for number in missing],
+            storage,
+        )
         super().__init__(
             space=distributions,
-            metric=list(config.objectives) if len(config.objectives) > 1 else config.objectives[0],
-            mode=[OBJECTIVES[name] for name in config.objectives] if len(config.objectives) > 1 else "max",
-            points_to_evaluate=[record.params for record in interrupted] + [first[number] for number in missing],
+            metric=list(config.objectives) if several else config.objectives[0],
+            mode=[OBJECTIVES[name] for name in config.objectives] if several else "max",
             sampler=sampler(config.sampler, drawn),
+            study_name=STUDY,
+            storage=storage,
         )
-        self._objectives = config.objectives
         self._queued = [record.number for record in interrupted] + missing
         self._next = max([-1, *known, *self._queued]) + 1
-        for record in records:
-            if record.ended:
-                self._ot_study.add_trial(frozen_trial(record, distributions, config.objectives))
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Return the number of the next trial, and its settings."""
@@ -99,19 +111,7 @@ def sampler(name: str, seed: int) -> BaseSampler:
     return proposer
 
 
-def frozen_trial(record: Record, distributions: dict[str, Any], objectives: tuple[str, ...]) -> FrozenTrial:
-    """Return a trial that ended, as Optuna keeps it."""
-    scored = record.scored
-    return create_trial(
-        state=TrialState.COMPLETE if scored else TrialState.FAIL,
-        values=[record.values[name] for name in objectives] if scored else None,
-        params=record.params,
-        distributions=distributions,
-        user_attrs={"number": record.number, "state": record.state},
-    )
-
-
-def scheduler(config: TuneConfig, epochs: int, records: list[Record]) -> TrialScheduler:
+def scheduler(config: TuneConfig, epochs: int, records: list[TrialRecord]) -> TrialScheduler:
     """Return what stops poor trials: ASHA (Li et al. 2020), which knows the epochs of earlier trials, or nothing.
 
     Parameters

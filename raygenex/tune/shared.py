@@ -1,5 +1,6 @@
 """What all trials of a study read, computed once and shared through Ray's object store."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
-from raygenex.data.rows import Rows
+from raygenex.data.rows import Columns, Rows
 from raygenex.errors import ClusterError
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
 from raygenex.train.inputs import Inputs
 from raygenex.train.network.halflife_stage import identity_of, keep_start
 from raygenex.train.network.halflife_start import Start, make_start, read_start, start_identity
-from raygenex.train.shard import COLUMNS
+from raygenex.train.shard import COLUMNS, hold
 from raygenex.train.tables.table import read_parts
 from raygenex.tune.space import Space
 
@@ -59,23 +60,14 @@ def read_columns(tables: dict[str, Rows]) -> dict[str, dict[str, NDArray[Any]]]:
     By split: ``sequence`` (base indices ``(N, window)`` or embeddings ``(N, bins, channels)``), ``halflife``
     ``(N, 8)`` and ``label`` ``(N,)``.
     """
-    columns: dict[str, dict[str, NDArray[Any]]] = {}
     with progress("reading genes", sum(rows.count for rows in tables.values())) as advance:
-        for split, rows in tables.items():
-            found: dict[str, NDArray[Any]] = {}
-            done = 0
-            for part in read_parts(rows):
-                genes = len(part["label"])
-                for name in COLUMNS:
-                    values = np.asarray(part[name])
-                    if name not in found:
-                        found[name] = np.empty((rows.count, *values.shape[1:]), dtype=values.dtype)
-                    found[name][done : done + genes] = values
-                done += genes
-                advance(genes, "")
-            assert done == rows.count, "a split must hold the genes it was promised"
-            columns[split] = found
-    return columns
+
+        def shown(parts: Iterable[Columns]) -> Iterator[Columns]:
+            for part in parts:
+                yield part
+                advance(len(part["label"]), "")
+
+        return {split: hold(shown(read_parts(rows)), rows.count) for split, rows in tables.items()}
 
 
 def read_sample(rows: Rows, embedded: InputInfo | None = None) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import change_keys, parse_config
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.config.tune import SearchRange
 from raygenex.errors import ConfigError
@@ -72,7 +73,7 @@ class Space:
         ConfigError
             If one of them is not in the space.
         """
-        found = []
+        settings = []
         for number, given in enumerate(self.config.tune.first):
             where = f"tune.first, number {number + 1}"
             if unknown := set(given) - set(self._ranges):
@@ -89,8 +90,8 @@ class Space:
                         f"{where}: {key} is {value!r} there, and {WHERE} does not reach it: widen {WHERE}.{key}, give "
                         f"another value in tune.first, or set tune.first to []"
                     )
-            found.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
-        return found
+            settings.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
+        return settings
 
     def trial_config(self, params: dict[str, Any]) -> RunConfig:
         """Return the configuration of a trial.
@@ -181,8 +182,6 @@ def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None
         raise ConfigError(
             f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
         )
-    from raygenex.train.network.halflife_start import PRETRAINED_KINDS
-
     pretrains = config.model.kind in PRETRAINED_KINDS or "model.kind" in ranges
     if section == "halflife" and name != "bins" and not pretrains:
         raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}, which has no encoder: remove it")

@@ -11,7 +11,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError
 from raygenex.train.inputs import Inputs, open_inputs
-from raygenex.train.run import check_workers, uses_gpu
+from raygenex.train.needs import check_workers, uses_gpu
 from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.space import Space
 

@@ -11,15 +11,16 @@ from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
 from raygenex.errors import RaygenexError, first_line
 from raygenex.redact import redact
-from raygenex.train.tables.table import Table
-from raygenex.tune.fit_local import Fit, LocalFit, TableFit, judge
+from raygenex.train.tables.table import FeatureTable
+from raygenex.tune.fit import Fit
+from raygenex.tune.fit_local import LocalFit, TableFit, judge
 from raygenex.tune.fit_workers import NestedFit
 from raygenex.tune.records import TRIALS
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 from raygenex.tune.shared import Shared
 
 
-class Trial(tune.Trainable):
+class TrialActor(tune.Trainable):
     """Trains what the search proposes; one process serves many trials, one after another."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -34,7 +35,7 @@ class Trial(tune.Trainable):
         """
         assert shared is not None, "trials read what the study shares"
         self._shared = shared
-        self._tables: dict[str, dict[str, Table]] = {}
+        self._tables: dict[str, dict[str, FeatureTable]] = {}
         self._fit: Fit | None = None
         self._best, self._epochs = float("-inf"), 0
         self._begin(config)
@@ -63,7 +64,7 @@ class Trial(tune.Trainable):
         except RaygenexError as error:
             return self._failed(str(error), started)
         except Exception as error:  # noqa: BLE001
-            # One trial's fault, whatever it is, must not sink the others; it stands in the table.
+            # One trial's fault, whatever it is, must not sink the others; it is in the table.
             return self._failed(redact(f"{type(error).__name__}: {first_line(error)}"), started)
         result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}
         return dict.fromkeys(self._objectives, 0.0) | values | result | {"training_s": time.monotonic() - started}

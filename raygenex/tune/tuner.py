@@ -10,14 +10,13 @@ from typing import Any
 
 import ray
 import ray.tune
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import OutOfMemoryError
 
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import START_BACKBONE, prepare_backbone
-from raygenex.tune.callback import OutOfMemory, Watch
+from raygenex.tune.callback import StudyCallback
 from raygenex.tune.mlflow_runs import StudyTrack
+from raygenex.tune.ray_private import memory_losses_recovered
 from raygenex.tune.search import StudySearch, scheduler
 from raygenex.tune.shared import (
     Shared,
@@ -29,7 +28,7 @@ from raygenex.tune.shared import (
     trial_halflife,
 )
 from raygenex.tune.study import Study, nested, request
-from raygenex.tune.trial import Trial
+from raygenex.tune.trial import TrialActor
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
     if nested(config, study.inputs):
         # Its workers reserve what they need; the trial itself waits for them.
         resources = {"cpu": WAITING_CPUS}
-    trainable = ray.tune.with_resources(ray.tune.with_parameters(Trial, shared=shared), resources)
+    trainable = ray.tune.with_resources(ray.tune.with_parameters(TrialActor, shared=shared), resources)
     logger.info("searching %s with %d trials", ", ".join(study.space.keys), study.left)
     with progress("trials", options.trials, len(ledger.ended)) as advance:
         # Ray Tune gives up a trial whose process is lost before its first step; such a trial comes again in another
@@ -67,8 +66,8 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         before = -1
         while study.left and (done := len(ledger.ended) + sum(one.lost for one in ledger.records.values())) > before:
             before = done
-            watch = Watch(ledger, track, options, advance)
-            with _quiet(), _lost_for_want_of_memory():
+            watch = StudyCallback(ledger, track, options, advance)
+            with _quiet(), memory_losses_recovered():
                 _tuner(study, trainable, watch).fit()
     for name in (RAY_FOLDER, START_BACKBONE):
         shutil.rmtree(ledger.folder / name, ignore_errors=True)
@@ -76,7 +75,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         shutil.rmtree(ledger.trial_folder(record.number), ignore_errors=True)
 
 
-def _tuner(study: Study, trainable: Any, watch: Watch) -> ray.tune.Tuner:
+def _tuner(study: Study, trainable: Any, watch: StudyCallback) -> ray.tune.Tuner:
     """Return Ray Tune's run of the trials that are left; Optuna and ASHA know those that have ended."""
     config, options, ledger = study.config, study.config.tune, study.ledger
     records = list(ledger.records.values())
@@ -114,24 +113,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def _lost_for_want_of_memory() -> Iterator[None]:
-    """Let a trial that Ray ended for want of memory be one that lost its process.
-
-    Ray's `OutOfMemoryError` is none of the errors that Ray Tune recovers from: it would end the whole search.
-    """
-    fail = RayActorManager._actor_task_failed
-
-    def recover(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        fail(manager, tracked_actor_task, OutOfMemory() if isinstance(exception, OutOfMemoryError) else exception)
-
-    RayActorManager._actor_task_failed = recover
-    try:
-        yield
-    finally:
-        RayActorManager._actor_task_failed = fail
 
 
 def _share(study: Study) -> Shared:

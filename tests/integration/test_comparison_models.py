@@ -112,7 +112,7 @@ def test_a_trained_autoencoder_is_not_trained_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(autoencoder, "boost", fail)
+        patch.setattr(autoencoder, "grow_trees", fail)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     caplog.clear()

@@ -17,7 +17,7 @@ from raygenex.errors import ConfigError
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import plan_train
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.run import TuneResult, tune
 
 HUGE = 2**36
@@ -32,7 +32,7 @@ TRAIN = {"epochs": 15, "workers": 1}
 TITLE = "ResourceTrainable"
 
 
-def records(config: RunConfig) -> dict[int, Record]:
+def records(config: RunConfig) -> dict[int, TrialRecord]:
     ledger = Ledger(Path(config.folder, "tune"))
     ledger.read()
     return ledger.records
@@ -171,7 +171,7 @@ def test_a_killed_driver_and_a_killed_trial_repeat_nothing(make_config: Callable
     config = study(make_config, FAST, trials=8, stop_early=False, train=TRAIN)
     path = write(config, tmp_path)
 
-    def ended() -> dict[int, Record]:
+    def ended() -> dict[int, TrialRecord]:
         return {number: one for number, one in records(config).items() if one.ended}
 
     with command("tune", path) as process:

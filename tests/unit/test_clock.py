@@ -20,8 +20,8 @@ PACKAGE = Path(raygenex.__file__).parent
 STAMPS = {
     "evaluate": "times of numbers in MLflow, which are told apart by their steps",
     "tracking/runs": "the same",
-    "train/job": "the same",
-    "train/run": "the same",
+    "train/training": "the same",
+    "train/complete": "the same",
     "train/network/loop": "when an epoch ended, for the numbers in MLflow, and no duration",
     "tune/mlflow_runs": "the same",
     "tune/tuner": "the name of a folder of Ray Tune's, with the process in it, removed after the search",

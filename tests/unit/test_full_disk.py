@@ -32,7 +32,7 @@ from raygenex.predict.table import write_predictions
 from raygenex.train.network.halflife_stage import keep_start
 from raygenex.train.network.halflife_start import Start
 from raygenex.train.state import RunState, write_state
-from raygenex.tune.records import Ledger, Record
+from raygenex.tune.records import Ledger, TrialRecord
 
 ROOM = 64
 """Bytes that fit."""
@@ -83,7 +83,7 @@ def _start(path: Path, seed: int) -> None:
 def _trial(path: Path, seed: int) -> None:
     ledger = Ledger(path.parent.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ledger.keep(Record(number=0, params={"model.dropout": seed}, reason="a reason of some length"))
+    ledger.keep(TrialRecord(number=0, params={"model.dropout": seed}, reason="a reason of some length"))
 
 
 def _figure(path: Path, seed: int) -> None:

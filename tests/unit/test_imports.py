@@ -71,10 +71,10 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 # What `--dry-run` of the main verbs must not wait for.
-SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost")
+SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost", "optuna")
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "explain"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "tune", "explain"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -90,6 +90,7 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     options = {
         "embed": ["-o", "backbone.kind=hyenadna"],
         "benchmark": ["-o", "benchmark.split=valid", "-o", f"benchmark.models={json.dumps(rows)}"],
+        "tune": ["-o", "tune.space={train.weight_decay: {uniform: [0, 0.1]}}"],
     }.get(verb, [])
     models = []
     if verb == "explain":

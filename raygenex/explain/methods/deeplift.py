@@ -1,8 +1,6 @@
-"""DeepLIFT, by captum, for convolutional networks that read bases."""
+"""DeepLIFT, by tangermeme, for convolutional networks that read bases."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,14 +27,14 @@ class DeepLift(NamedTuple):
 
 
 class _OnBases(nn.Module):
-    """A logit as captum calls it: one tensor that is explained, one that is passed along."""
+    """A logit as tangermeme calls it: bases as channels ``(N, 4, L)``, and one column of logits ``(N, 1)``."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, one_hot: Tensor, halflife: Tensor) -> Tensor:
-        return self.model(one_hot, halflife)
+        return self.model(one_hot.transpose(1, 2), halflife)[:, None]
 
 
 def deeplift(
@@ -45,8 +43,7 @@ def deeplift(
     """Attribute the change of the logit from references to genes by DeepLIFT's rescale rule.
 
     After Shrikumar, Greenside & Kundaje, "Learning important features through propagating activation differences"
-    (2017). Each gene meets each reference in a pass of its own: where an input of a max-pooling does not differ, captum
-    takes the gradient of the first gene of the batch for all of them.
+    (2017).
 
     Parameters
     ----------
@@ -63,61 +60,41 @@ def deeplift(
     Raises
     ------
     ConfigError
-        If the model is not such a network, or captum is not installed.
+        If the model is not such a network, or tangermeme is not installed.
     """
     require_deeplift(function.predictor.info)
-    from captum.attr import DeepLift as Captum
+    from tangermeme.deep_lift_shap import deep_lift_shap
 
-    n, count, length = references.shape
+    n, _, length = references.shape
     result = DeepLift(np.empty((n, length), np.float32), np.empty((n, length, 4), np.float32), np.empty(n), np.empty(n))
-    with torch.inference_mode(False), torch.enable_grad(), function.frozen(), _prepared(function.model):
-        method = Captum(_OnBases(function.model))
+    # It puts a model back into the mode that it came in.
+    model = _OnBases(function.model).eval()
+    with torch.inference_mode(False), torch.enable_grad(), function.frozen(), warnings.catch_warnings():
+        # It warns of unknown bases, which are welcome here, and of sums that are off, which `delta` says.
+        warnings.filterwarnings("ignore", module="tangermeme")
         for gene in range(n):
-            own, hypothetical, difference = np.zeros(length), np.zeros((length, 4)), 0.0
-            given = function.one_hot(codes[gene : gene + 1]).requires_grad_()
-            # captum hangs hooks on gradients everywhere, in the half-life branch too.
-            features = function.features(halflife[gene : gene + 1]).requires_grad_()
-            for row in references[gene]:
-                reference = function.one_hot(row[None])
-                multipliers = method.attribute(
-                    given, reference, additional_forward_args=(features,), custom_attribution_func=_multipliers
-                )
-                with torch.no_grad():
-                    ends = [function.model(one_hot, features).double().item() for one_hot in (given, reference)]
-                difference += (ends[0] - ends[1]) / count
-                scaled = multipliers.detach()[0].double()
-                change = (given - reference).detach()[0]
-                own += (scaled * change).sum(dim=-1).cpu().numpy() / count
-                hypothetical += (scaled - (scaled * reference[0]).sum(dim=-1, keepdim=True)).cpu().numpy() / count
-            result.attribution[gene], result.hypothetical[gene] = own, hypothetical
-            result.difference[gene], result.delta[gene] = difference, own.sum() - difference
+            own, others = function.one_hot(codes[gene : gene + 1]), function.one_hot(references[gene])
+            features = function.features(halflife[gene : gene + 1])
+            batches = iter(others.transpose(1, 2)[:, None].split(function.batch_size))
+            multipliers = deep_lift_shap(
+                model,
+                own.transpose(1, 2),
+                args=(features,),
+                batch_size=function.batch_size,
+                # Given as a tensor they would have to be bases, where ours may be all bases in equal parts.
+                references=lambda _, n, batches=batches: next(batches),
+                n_shuffles=len(others),
+                raw_outputs=True,
+                only_warn=True,
+                device=str(function.device),
+            )
+            with torch.no_grad():
+                top, bottom = (function.model(rows, features.expand(len(rows), -1)) for rows in (own, others))
+            # (R, L, 4)
+            scaled = multipliers[0].transpose(1, 2).double()
+            attribution = (scaled * (own - others)).sum(dim=-1).mean(dim=0)
+            hypothetical = (scaled - (scaled * others).sum(dim=-1, keepdim=True)).mean(dim=0)
+            difference = top.double().item() - bottom.double().mean().item()
+            result.attribution[gene], result.hypothetical[gene] = attribution.cpu(), hypothetical.cpu()
+            result.difference[gene], result.delta[gene] = difference, attribution.sum().item() - difference
     return result
-
-
-@contextmanager
-def _prepared(model: nn.Module) -> Iterator[None]:
-    """Make a network fit for captum's hooks, and clean up behind them.
-
-    captum reads the gradient of a layer's output, and replaces that of its input, by hooks on the tensors. Where one
-    layer's output is the next one's input, as between ReLU and max-pooling, the gradient would be read before it is
-    replaced, and sums would be off by any amount; a copy between them puts the hooks in order.
-    """
-    layers = [module for module in model.modules() if isinstance(module, (nn.ReLU, nn.MaxPool1d))]
-    hooks = [layer.register_forward_pre_hook(lambda _, given: (given[0].clone(),)) for layer in layers]
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting forward, backward hooks and attributes")
-            yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer in layers:
-            # Left by captum on layers that no gradient came back through.
-            layer.__dict__.pop("input", None)
-            layer.__dict__.pop("output", None)
-
-
-def _multipliers(
-    multipliers: tuple[Tensor, ...], inputs: tuple[Tensor, ...], references: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    return multipliers

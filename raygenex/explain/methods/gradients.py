@@ -32,15 +32,15 @@ def gradient(function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArra
     Raises
     ------
     ConfigError
-        If the model is no differentiable function of its bases.
+        If the model is not a differentiable function of its bases.
     """
     require_gradient(function.predictor.info, "a gradient")
-    found = np.empty((*codes.shape, 4), dtype=np.float32)
+    gradients = np.empty((*codes.shape, 4), dtype=np.float32)
     for start in range(0, len(codes), function.batch_size):
         batch = slice(start, start + function.batch_size)
         _, slopes = function.gradient(function.one_hot(codes[batch]), halflife[batch])
-        found[batch] = (slopes - slopes.mean(dim=-1, keepdim=True)).cpu().numpy()
-    return found
+        gradients[batch] = (slopes - slopes.mean(dim=-1, keepdim=True)).cpu().numpy()
+    return gradients
 
 
 def saliency(gradient: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,14 +61,14 @@ def integrated_gradients(
     steps
         Points on a path that are tried first, evenly spread, at least 2.
     max_steps
-        No path gets more than so many; their gradients are kept in memory, 16 bytes a base and point.
+        No path gets more than so many; their gradients are kept in memory, 16 bytes per base and point.
     tolerance
         Relative, above 0.
 
     Raises
     ------
     ConfigError
-        If the model is no differentiable function of its bases.
+        If the model is not a differentiable function of its bases.
     """
     require_gradient(function.predictor.info, "integrated_gradients")
     n, count, length = references.shape

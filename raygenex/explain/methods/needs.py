@@ -53,14 +53,14 @@ def require_gradient(info: CheckpointInfo, method: str) -> None:
 
 
 def require_deeplift(info: CheckpointInfo) -> None:
-    """Raise a ConfigError unless DeepLIFT has a rule for every layer of the model, and captum is installed."""
+    """Raise a ConfigError unless DeepLIFT has a rule for every layer of the model, and tangermeme is installed."""
     require_gradient(info, "deeplift")
     model = info.run_config.model
     embeds = info.inputs.kind == "embedding"
     if embeds or isinstance(model, LstmConfig):
         what = "the products and Fourier transforms of HyenaDNA" if embeds else f"the gates of a {model.kind}"
         raise ConfigError(f"deeplift has no rule for {what}: use method integrated_gradients")
-    check_installed({"captum": "captum"}, "explain", "method deeplift")
+    check_installed({"tangermeme": "tangermeme"}, "explain", "method deeplift")
 
 
 def method_settings(config: RunConfig, method: str, labelled: bool, window_first: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def references(
     gene_id
         Names of the genes, shape ``(N,)``: a gene's shuffles depend on its name, bases and seed alone.
     count
-        Shuffles a gene; of the other kinds there is one.
+        Shuffles per gene; of the other kinds there is one.
     seed
         Of the shuffles.
 
@@ -43,12 +43,12 @@ def references(
 
 
 def unknown(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return one reference a gene, of unknown bases, uint8 ``(N, 1, L)``."""
+    """Return one reference per gene, of unknown bases, uint8 ``(N, 1, L)``."""
     return np.full_like(codes, UNKNOWN)[:, None]
 
 
 def uniform(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return one reference a gene, of all bases in equal parts where its own is known, uint8 ``(N, 1, L)``."""
+    """Return one reference per gene, of all bases in equal parts where its own is known, uint8 ``(N, 1, L)``."""
     return np.where(codes < UNKNOWN, np.uint8(EVEN), np.uint8(UNKNOWN))[:, None]
 
 
@@ -75,12 +75,12 @@ def shuffled(codes: NDArray[np.uint8], gene_id: str, count: int, seed: int) -> N
     """
     name = int.from_bytes(hashlib.sha256(gene_id.encode()).digest()[:8], "big")
     edges = np.flatnonzero(np.diff(np.concatenate([[False], codes < UNKNOWN, [False]]).astype(np.int8)))
-    found = np.repeat(codes[None], count, axis=0)
-    for number, row in enumerate(found):
+    shuffles = np.repeat(codes[None], count, axis=0)
+    for number, row in enumerate(shuffles):
         rng = np.random.default_rng([seed, name, number])
         for first, stop in edges.reshape(-1, 2):
             row[first:stop] = shuffle_dinucleotides(codes[first:stop], rng)
-    return found
+    return shuffles
 
 
 def shuffle_dinucleotides(codes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -88,7 +88,8 @@ def shuffle_dinucleotides(codes: NDArray[np.uint8], rng: np.random.Generator) ->
 
     A sequence is a walk over its bases that takes every dinucleotide once: an Eulerian path. A random last exit of
     every base, such that they all lead to the last base, and a random order of the other exits give each such path with
-    equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526, 1985).
+    equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526, 1985). tangermeme's
+    shuffle draws from fewer of them: of the 15 such sequences for ACAGACGCA it reaches 4.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def pretrain_encoder(
 
     A gene's positive is itself plus Gaussian noise, in units of each feature's standard deviation. Its negative is
     another gene: an epoch draws one permutation of all genes, and within its batches every code is compared with the
-    next one's, so each gene is a negative once an epoch, never its own, and no code is computed twice.
+    next one's, so each gene is a negative once per epoch, never its own, and no code is computed twice.
 
     Parameters
     ----------

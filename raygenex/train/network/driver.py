@@ -7,32 +7,31 @@ from typing import Any
 
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from raygenex.data.source import RowShards, rows_dataset
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import BACKBONE
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import prepare_backbone
-from raygenex.train.job import Job, Training
 from raygenex.train.network.epochs import STATE
 from raygenex.train.network.halflife_stage import prepare_halflife
 from raygenex.train.network.loop import train_worker
-from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, keep_best, trainer_options, worker_settings
+from raygenex.train.training import TrackedTraining, Training
 
 logger = logging.getLogger(__name__)
 
 
-def fit_network(job: Job, target: Path) -> None:
+def fit_network(training: TrackedTraining, target: Path) -> None:
     """Pretrain the half-life encoder, if there is one, train the model, and make ``target`` of its best epoch."""
-    config, tables = job.config, job.inputs.tables
-    encoder = prepare_halflife(job)
-    inputs = job.inputs
-    backbone = prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, job.folder)
+    config, tables = training.config, training.inputs.tables
+    encoder = prepare_halflife(training)
+    inputs = training.inputs
+    backbone = prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, training.folder)
     log = open_epoch_log()
-    trainer = network_trainer(job, encoder, backbone, log)
+    trainer = network_trainer(training, encoder, backbone, log)
     logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
-    with progress("training epochs", config.train.epochs) as advance, follow(log, job.epoch_shower(advance)):
+    with progress("training epochs", config.train.epochs) as advance, follow(log, training.epoch_shower(advance)):
         result = fit_until_done(trainer)
-    keep_best(job, result, target)
+    keep_best(training, result, target)
     (target / STATE).unlink()
     if backbone is not None and not (target / BACKBONE).exists():
         # Epochs carry its weights only where they move.
@@ -53,18 +52,14 @@ def network_trainer(
     backbone
         Folder of what `prepare_backbone` wrote.
     log
-        Mailbox that is told of epochs.
+        Mailbox that epochs are sent to.
     stop
         A file that ends the training after the epoch during which it appears.
     """
-    config, tables = training.config, training.inputs.tables
-    own = {"encoder": encoder, "backbone": backbone, "row_bytes": tables["train"].row_bytes, "stop": stop}
+    use_gpu = training.config.train.use_gpu
     return TorchTrainer(
         train_worker,
-        train_loop_config=worker_settings(training) | own,
-        torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
-        scaling_config=scaling(config, config.train.use_gpu),
-        run_config=ray_run_config(training, log),
-        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables, config.train.cpus_per_worker),
+        train_loop_config=worker_settings(training) | {"encoder": encoder, "backbone": backbone, "stop": stop},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        **trainer_options(training, log, use_gpu),
     )

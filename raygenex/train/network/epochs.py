@@ -84,7 +84,7 @@ class NetworkFit:
         elif self._online.learns:
             self._trained = prepare(self._online)
         else:
-            # What stays the same on every worker is none of DDP's.
+            # What stays the same on every worker is not for DDP to average.
             self._trained = self._online.around(prepare(self.model))
 
     def epoch(self) -> dict[str, Tensor]:
@@ -95,31 +95,22 @@ class NetworkFit:
         ``logits`` and ``labels`` of all genes of valid, shape ``(N,)`` each; the same on every worker.
         """
         worker, config, epoch = self._worker, self._worker.config, self.progress.next_epoch
-        sizes, shards, device = worker.sizes, worker.shards, worker.device
         # Seeds come from the epoch, not from a running state: a resumed run draws what an undisturbed one would.
         seed = derive_seed(config.seed, epoch, worker.rank)
         torch.manual_seed(seed)
-        train_loss = train_epoch(
-            self._trained,
-            shards["train"],
-            self._optimizer,
-            sizes["train"],
-            worker.batch_size,
-            seed,
-            device,
-            worker.autocast,
-            rate=epoch_rate(config.train, epoch, steps_of_epoch(sizes["train"], worker.batch_size)),
-        )
+        rate = epoch_rate(config.train, epoch, steps_of_epoch(worker.sizes["train"], worker.batch_size))
+        train_loss = train_epoch(worker, self._trained, self._optimizer, seed, rate=rate)
         scored = self._online or self.model
         # A batch of embeddings is large where they are made from bases.
         batch_size = worker.batch_size * (SCORE_FACTOR if self._online is None else 1)
-        logits, labels = score_shard(scored, shards["valid"], batch_size, device, worker.autocast)
-        logits, labels = gather(logits, sizes["valid"]), gather(labels, sizes["valid"])
+        logits, labels = (
+            gather(values, worker.sizes["valid"]) for values in score_shard(worker, scored, "valid", batch_size)
+        )
         self.progress.history.append(_measure(logits, labels, train_loss, epoch, worker))
         return {"logits": logits, "labels": labels}
 
     def save(self, folder: Path, valid: dict[str, Tensor]) -> None:
-        """Write the last epoch as a checkpoint, with the logits of valid and what `resume` needs beside it."""
+        """Write the last epoch as a checkpoint, with the logits of valid and what `resume` needs next to it."""
         info = self._worker.info
         info.epoch = self.progress.next_epoch - 1
         info.feature_scaler = scaler_values(self.model)

@@ -10,6 +10,7 @@ import ray
 import torch
 from safetensors.torch import load, save
 
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import whole_folder
@@ -17,15 +18,15 @@ from raygenex.terminal.progress import progress
 from raygenex.tracking.runs import flatten
 from raygenex.train.checkpoint import package_versions
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.job import Job
-from raygenex.train.network.halflife_start import PRETRAINED_KINDS, Start, make_start, start_identity, write_start
+from raygenex.train.network.halflife_start import Start, make_start, start_identity, write_start
+from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
 
 INFO = "encoder.json"
 
 
-def prepare_halflife(job: Job) -> str | None:
+def prepare_halflife(training: TrackedTraining) -> str | None:
     """Make the folder that the model's half-life branch starts from, or reuse the one of the same making.
 
     Returns
@@ -33,18 +34,18 @@ def prepare_halflife(job: Job) -> str | None:
     A folder with ``scaler.safetensors`` and, for the encoded kinds, ``model.safetensors``; None for a model without
     half-life features.
     """
-    config = job.config
-    identity = start_identity(config, job.inputs.fingerprints["train"])
+    config = training.config
+    identity = start_identity(config, training.inputs.fingerprints["train"])
     if identity is None:
         return None
     folder = Path(config.folder, "halflife_encoder")
     if identity_of(folder) == identity:
         logger.info("half-life stage: reusing %s", folder)
         return str(folder)
-    halflife = np.concatenate([table.halflife for table in job.splits["train"].tables])
+    halflife = np.concatenate([table.halflife for table in training.splits["train"].tables])
     history: list[dict[str, float]] = []
     if config.model.kind in PRETRAINED_KINDS:
-        start = _pretrain(job, halflife, history)
+        start = _pretrain(training, halflife, history)
     else:
         start = make_start(config, torch.from_numpy(halflife))
     keep_start(start, folder, identity, config, history)
@@ -76,23 +77,23 @@ def identity_of(folder: Path) -> str | None:
         return None
 
 
-def _pretrain(job: Job, halflife: np.ndarray, history: list[dict[str, float]]) -> Start:
-    config, tracker = job.config, job.tracker
+def _pretrain(training: TrackedTraining, halflife: np.ndarray, history: list[dict[str, float]]) -> Start:
+    config, tracker = training.config, training.tracker
     tags = {"raygenex.stage": "halflife", "raygenex.config_hash": config.hash()}
     params = flatten({"seed": config.seed, "halflife": config.halflife.model_dump(mode="json")})
-    run_id = job.outbox.ask(
-        lambda: tracker.start(f"{config.name}-halflife", params, tags, job.run_id), "the half-life stage"
+    run_id = training.outbox.ask(
+        lambda: tracker.start(f"{config.name}-halflife", params, tags, training.run_id), "the half-life stage"
     )
     log = open_epoch_log()
     gpus = 1 if config.train.use_gpu else 0
     logger.info("pretraining the half-life encoder on %d genes", len(halflife))
-    with tracker.ending(run_id, job.outbox), progress("half-life epochs", config.halflife.epochs) as advance:
+    with tracker.ending(run_id, training.outbox), progress("half-life epochs", config.halflife.epochs) as advance:
 
         def show(metrics: dict[str, float]) -> None:
             history.append(metrics)
             numbers = {name: value for name, value in metrics.items() if name != "epoch"}
             advance(1, f"triplet loss {metrics['triplet_loss']:.5f}")
-            job.log(run_id, int(metrics["epoch"]), numbers)
+            training.log(run_id, int(metrics["epoch"]), numbers)
 
         task = ray.remote(num_cpus=config.train.cpus_per_worker, num_gpus=gpus)(_pretrain_task)
         with follow(log, show):

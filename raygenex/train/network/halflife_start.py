@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from raygenex.config.base import canonical_hash
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.models.base import ExpressionModel
 from raygenex.models.halflife import FeatureScaler
@@ -15,8 +16,6 @@ from raygenex.train.checkpoint import WEIGHTS, read_tensors
 from raygenex.train.network.contrastive import pretrain_encoder
 
 SCALER = "scaler.safetensors"
-PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
-"""Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import torch.distributed as dist
 from raygenex.files.errors import disk_errors_told
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import read_start
+from raygenex.train.ray_worker import average_gradients, open_worker
 from raygenex.train.stopping import ENDED
-from raygenex.train.worker import Worker, average_gradients, open_worker
+from raygenex.train.worker import Worker
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -43,10 +44,10 @@ def _told_to_stop(stop: str | None, worker: Worker) -> bool:
     """Look for the file on rank 0, and let every rank know the same."""
     if stop is None:
         return False
-    found = torch.tensor([float(worker.rank == 0 and Path(stop).exists())], device=worker.device)
+    flag = torch.tensor([float(worker.rank == 0 and Path(stop).exists())], device=worker.device)
     if worker.world_size > 1:
-        dist.broadcast(found, src=0)
-    return bool(found.item())
+        dist.broadcast(flag, src=0)
+    return bool(flag.item())
 
 
 def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int, target: str) -> None:

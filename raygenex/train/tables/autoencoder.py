@@ -8,63 +8,62 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.numpy import load_file, save_file
 
 from raygenex.config.model import AutoencoderXgboost
-from raygenex.data.source import RowShards, rows_dataset
-from raygenex.errors import RaygenexError
 from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.job import Job
-from raygenex.train.ray_train import fit_until_done, how_many, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import (
+    fit_until_done,
+    how_many,
+    refuse_without_checkpoint,
+    trainer_options,
+    worker_settings,
+)
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
-from raygenex.train.tables.inprocess import boost, score_table, threads
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.inprocess import grow_trees, score_table, threads
+from raygenex.train.tables.table import FeatureTable
+from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
 
 LOSSES = ("train_loss", "valid_loss")
 
 
-def fit_autoencoder(job: Job, target: Path) -> None:
+def fit_autoencoder(training: TrackedTraining, target: Path) -> None:
     """Train the autoencoder, keep its best epoch, fit trees to its codes, and make ``target`` of encoder and trees."""
-    config, rows = job.config, job.inputs.tables
+    config, rows = training.config, training.inputs.tables
     section = config.model
     assert isinstance(section, AutoencoderXgboost), section.kind
     log = open_epoch_log()
     trainer = TorchTrainer(
         train_autoencoder,
-        train_loop_config=worker_settings(job) | {"row_bytes": rows["train"].row_bytes},
+        train_loop_config=worker_settings(training),
         torch_config=TorchConfig(backend="nccl" if config.train.use_gpu else "gloo"),
-        scaling_config=scaling(config, config.train.use_gpu),
-        run_config=ray_run_config(job, log),
-        datasets={name: rows_dataset(table) for name, table in rows.items()},
-        dataset_config=RowShards(rows, config.train.cpus_per_worker),
+        **trainer_options(training, log, config.train.use_gpu),
     )
     logger.info("training the autoencoder on %d genes with %s workers", rows["train"].count, how_many(config))
-    with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(job, advance)):
+    with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(training, advance)):
         result = fit_until_done(trainer)
-    if result.checkpoint is None:
-        folder = job.folder / "ray_train"
-        raise RaygenexError(f"training ended without a checkpoint; remove {folder} and train again")
-    model = build_model(section, config.halflife, job.inputs.info.shape)
+    refuse_without_checkpoint(training, result)
+    model = build_model(section, config.halflife, training.inputs.info.shape)
     assert isinstance(model, AutoencoderTrees), section.kind
     with result.checkpoint.as_directory() as folder:
         load_weights(model.dna_encoder, Path(folder, WEIGHTS))
         columns = load_file(Path(folder, FEATURES))
         # The checkpoint knows the epochs that another process trained, too.
-        job.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
-    tables = {name: Table(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
-    info = job.new_info()
+        training.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
+    tables = {name: FeatureTable(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
+    info = training.new_info()
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
     with threads(max(1, int(config.train.cpus_per_worker))):
-        boost(job, section.trees, model.booster, tables, info)
+        grow_trees(training, section.trees, model.booster, tables, info)
         target.mkdir(exist_ok=True)
         save_checkpoint(target, model, info)
         save_file(score_table(model, tables["valid"]), target / VALID_SCORES)
 
 
-def _shower(job: Job, advance: Callable[[int, str], None]) -> Callable[[dict[str, float]], None]:
+def _shower(training: TrackedTraining, advance: Callable[[int, str], None]) -> Callable[[dict[str, float]], None]:
     """Return what an epoch's numbers are given to: the log, the progress bar and MLflow, by names of their own."""
 
     def show(metrics: dict[str, float]) -> None:
@@ -72,7 +71,7 @@ def _shower(job: Job, advance: Callable[[int, str], None]) -> Callable[[dict[str
         note = "  ".join(f"{name} {metrics[name]:.5f}" for name in LOSSES)
         logger.info("autoencoder, epoch %d: %s", epoch, note)
         advance(1, f"valid loss {metrics['valid_loss']:.5f}")
-        job.log(job.run_id, epoch, _numbers(metrics))
+        training.log(training.run_id, epoch, _numbers(metrics))
 
     return show
 

@@ -16,12 +16,13 @@ from raygenex.config.model import AutoencoderXgboost
 from raygenex.errors import RaygenexError
 from raygenex.models.autoencoder import Autoencoder, AutoencoderTrees
 from raygenex.train.checkpoint import WEIGHTS
-from raygenex.train.shard import Batch, WorkerShard, derive_seed
+from raygenex.train.ray_worker import average_gradients, open_worker
+from raygenex.train.shard import GeneBatch, derive_seed
 from raygenex.train.steps import gather, train_epoch
-from raygenex.train.worker import Worker, average_gradients, open_worker
+from raygenex.train.worker import Worker
 
 FEATURES = "features.safetensors"
-"""In the last checkpoint, beside the encoder's weights: ``train_features``, ``train_label`` and those of valid."""
+"""In the last checkpoint, next to the encoder's weights: ``train_features``, ``train_label`` and those of valid."""
 STATE = "autoencoder_state.pt"
 # Scoring holds no gradients, so its batches can be larger than training's.
 SCORE_FACTOR = 2
@@ -65,10 +66,7 @@ def train_autoencoder(settings: dict[str, Any]) -> None:
     trained = average_gradients(model)
     for epoch in range(len(standing.history), section.epochs):
         seed = derive_seed(worker.config.seed, epoch, worker.rank)
-        shard, sizes = worker.shards["train"], worker.sizes["train"]
-        train_loss = train_epoch(
-            trained, shard, optimizer, sizes, worker.batch_size, seed, worker.device, worker.autocast, restoring_loss
-        )
+        train_loss = train_epoch(worker, trained, optimizer, seed, loss=restoring_loss)
         valid_loss = _valid_loss(model, worker)
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
             raise RaygenexError(f"the autoencoder diverged in epoch {epoch}: lower model.learning_rate")
@@ -86,7 +84,7 @@ def train_autoencoder(settings: dict[str, Any]) -> None:
         _report(model, optimizer, standing, worker, features)
 
 
-def restoring_loss(model: nn.Module, batch: Batch) -> Tensor:
+def restoring_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
     """Return the summed reconstruction loss of an `Autoencoder`, wrapped or not, over a batch."""
     return model(batch.sequence).sum()
 
@@ -108,9 +106,8 @@ def _valid_loss(model: Autoencoder, worker: Worker) -> float:
 def _make_features(scorer: AutoencoderTrees, split: str, worker: Worker) -> dict[str, Tensor]:
     """Return ``features`` and ``label`` of all genes of a split, in row order, in full precision."""
     scorer.eval()
-    shard: WorkerShard = worker.shards[split]
     features, labels = [], []
-    for batch in shard.in_order(worker.batch_size * SCORE_FACTOR):
+    for batch in worker.shards[split].in_order(worker.batch_size * SCORE_FACTOR):
         moved = batch.to(worker.device)
         features.append(scorer.features(moved.sequence, moved.halflife))
         labels.append(moved.label)

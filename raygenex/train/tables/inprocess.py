@@ -17,66 +17,68 @@ from raygenex.models.booster import Booster
 from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularModel
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpoint
-from raygenex.train.job import Job, describe
-from raygenex.train.tables.boosting import Boosting, xgboost_version
 from raygenex.train.tables.regression import MAX_ITERATIONS, fit_logistic
-from raygenex.train.tables.table import Table, make_table, read_parts
+from raygenex.train.tables.table import FeatureTable, make_table, read_parts
+from raygenex.train.tables.tree_grower import grow_in_process, xgboost_version
+from raygenex.train.training import TrackedTraining, describe
 
 logger = logging.getLogger(__name__)
 
 
-def fit_in_process(job: Job, target: Path) -> None:
+def fit_in_process(training: TrackedTraining, target: Path) -> None:
     """Make the tables of train and valid, fit the model, and make ``target`` of it."""
-    config, rows = job.config, job.inputs.tables
-    model = build_model(config.model, config.halflife, job.inputs.info.shape)
+    config, rows = training.config, training.inputs.tables
+    model = build_model(config.model, config.halflife, training.inputs.info.shape)
     assert isinstance(model, TabularModel), "other models are fitted by workers"
     with progress("genes to features", sum(table.count for table in rows.values())) as advance:
         tables = {name: make_table(model, read_parts(table), table.count, advance) for name, table in rows.items()}
     genes = len(tables["train"].label)
     logger.info("fitting %s to %d features of %d genes", config.model.kind, model.width, genes)
-    info = job.new_info()
+    info = training.new_info()
     with threads(max(1, int(config.train.cpus_per_worker))):
         if isinstance(model, BoostedTrees):
             assert isinstance(config.model, XgboostKmer), config.model.kind
-            boost(job, config.model.trees, model.booster, tables, info)
+            grow_trees(training, config.model.trees, model.booster, tables, info)
         else:
             assert isinstance(model, LogisticRegression), config.model.kind
-            _regress(job, model, tables, info)
+            _regress(training, model, tables, info)
         target.mkdir(exist_ok=True)
         save_checkpoint(target, model, info)
         save_file(score_table(model, tables["valid"]), target / VALID_SCORES)
 
 
-def score_table(model: TabularModel | AutoencoderTrees, table: Table) -> dict[str, NDArray[np.float32]]:
+def score_table(model: TabularModel | AutoencoderTrees, table: FeatureTable) -> dict[str, NDArray[np.float32]]:
     """Return ``logits`` and ``labels`` of a table's genes, float32, shape ``(genes,)`` each."""
     with torch.inference_mode():
         logits = model.logits(torch.from_numpy(table.features))
     return {"logits": logits.numpy(), "labels": table.label}
 
 
-def boost(job: Job, config: TreesConfig, booster: Booster, tables: dict[str, Table], info: CheckpointInfo) -> None:
+def grow_trees(
+    training: TrackedTraining,
+    config: TreesConfig,
+    booster: Booster,
+    tables: dict[str, FeatureTable],
+    info: CheckpointInfo,
+) -> None:
     """Grow trees on the table of train, give ``booster`` the best number of them, and complete ``info``."""
-    sizes = {name: [len(table.label)] for name, table in tables.items()}
-    boosting = Boosting(config, tables["train"], tables["valid"], sizes, job.config.seed, torch.get_num_threads())
     with progress("trees", config.trees) as advance:
-        show = job.tree_shower(advance)
-        while not boosting.finished:
-            metrics = boosting.grow()
-            if boosting.due:
-                show(metrics)
-    booster.keep(boosting.best())
-    info.history, info.epoch = boosting.progress.history, boosting.last_kept
+        grower = grow_in_process(config, tables, training.config.seed, training.tree_shower(advance))
+    booster.keep(grower.best())
+    info.history, info.epoch = grower.progress.history, grower.last_kept
     info.versions |= xgboost_version()
 
 
-def _regress(job: Job, model: LogisticRegression, tables: dict[str, Table], info: CheckpointInfo) -> None:
-    assert isinstance(job.config.model, Logistic), job.config.model.kind
+def _regress(
+    training: TrackedTraining, model: LogisticRegression, tables: dict[str, FeatureTable], info: CheckpointInfo
+) -> None:
+    assert isinstance(training.config.model, Logistic), training.config.model.kind
     with progress("iterations", MAX_ITERATIONS) as advance:
         info.history = fit_logistic(
             model,
             tables["train"],
             tables["valid"],
-            job.config.model.l2,
+            training.config.model.l2,
             lambda metrics: advance(1, f"training loss {metrics['train_loss']:.5f}"),
         )
     info.epoch = len(info.history) - 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc, bce_with_logits
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
 
 logger = logging.getLogger(__name__)
 
@@ -21,15 +21,17 @@ TOLERANCE = 1e-6
 
 def fit_logistic(
     model: LogisticRegression,
-    train: Table,
-    valid: Table,
+    train: FeatureTable,
+    valid: FeatureTable,
     l2: float,
-    show: Callable[[dict[str, float]], None],
+    show: Callable[[dict[str, float]], None] = lambda metrics: None,
 ) -> list[dict[str, float]]:
     """Fit a model to the optimum of its penalised loss, which does not depend on valid.
 
     The loss is the mean cross-entropy plus ``l2 / (2 n)`` times the sum of the squared weights, the bias free, as
     in scikit-learn's ``LogisticRegression(C=1 / l2)``. Everything is computed in double precision.
+    scikit-learn comes to the same optimum, within 1e-7 of a weight. It has no callback, and here the losses and the
+    AUROC of every iteration are shown and kept, as those of epochs are.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def fit_logistic(
         history.append(metrics)
         show(metrics)
 
-    found = minimize(
+    optimum = minimize(
         objective,
         np.zeros(features.shape[1] + 1),
         jac=True,
@@ -87,14 +89,14 @@ def fit_logistic(
     )
     if not history:
         # The start is the optimum already, as when every feature is constant.
-        after(found)
-    if found.nit >= MAX_ITERATIONS:
+        after(optimum)
+    if optimum.nit >= MAX_ITERATIONS:
         logger.warning("the regression has not converged after %d iterations: raise model.l2", MAX_ITERATIONS)
     with torch.no_grad():
         model.mean.copy_(torch.from_numpy(mean))
         model.scale.copy_(torch.from_numpy(scale))
-        model.linear.weight.copy_(torch.from_numpy(found.x[None, :-1]))
-        model.linear.bias.copy_(torch.from_numpy(found.x[-1:]))
+        model.linear.weight.copy_(torch.from_numpy(optimum.x[None, :-1]))
+        model.linear.bias.copy_(torch.from_numpy(optimum.x[-1:]))
     return history
 
 

@@ -21,7 +21,7 @@ PIECE = 4096
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """Features, shape ``(genes, features)``, and labels, shape ``(genes,)``, both float32."""
 
     features: NDArray[np.float32]
@@ -30,7 +30,7 @@ class Table:
 
 def make_table(
     model: "TabularModel", parts: Iterable[Columns], count: int, advance: Callable[[int, str], None] | None = None
-) -> Table:
+) -> FeatureTable:
     """Make the features of genes that come in parts, so that only their features are in memory together.
 
     Parameters
@@ -55,7 +55,7 @@ def make_table(
         if advance is not None:
             advance(len(part["label"]), "")
     assert done == count, "a split must hold the genes it was promised"
-    return Table(features, label)
+    return FeatureTable(features, label)
 
 
 def read_parts(rows: Rows) -> Iterable[Columns]:
@@ -75,6 +75,6 @@ def check_memory(config: RunConfig, inputs: Inputs) -> None:
     if gib > config.train.memory_gib:
         more = "raise train.memory_gib or train.workers" if config.model.kind == "xgboost_kmer" else "raise it"
         raise ConfigError(
-            f"{width} features of {inputs.tables['train'].count} genes take {gib:.1f} GiB a worker, and "
+            f"{width} features of {inputs.tables['train'].count} genes take {gib:.1f} GiB per worker, and "
             f"train.memory_gib is {config.train.memory_gib:g}: {more}, or count shorter k-mers in fewer regions"
         )

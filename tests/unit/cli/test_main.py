@@ -116,7 +116,7 @@ def test_prediction_into_an_odd_file(raygenex, config):
 def test_prediction_without_a_model(raygenex, config, tmp_path):
     code, out, err = raygenex("predict", config(), "train.h5", "--output", "out.csv")
     assert (code, out) == (2, "")
-    one_sentence(err, tmp_path / "runs" / "small" / "checkpoint", "is no checkpoint")
+    one_sentence(err, tmp_path / "runs" / "small" / "checkpoint", "is not a checkpoint")
 
 
 def test_simulation_without_its_section(raygenex, config):
@@ -389,7 +389,7 @@ def test_a_training_on_sound_data_says_nothing_of_leaks(raygenex, config, no_tra
 
 def test_a_finished_training_is_no_way_around_strict(raygenex, leaking, monkeypatch):
     finished = RunState(identity="", run_id="run", finished=True)
-    monkeypatch.setattr("raygenex.train.run.known_state", lambda folder, inputs: finished)
+    monkeypatch.setattr("raygenex.train.run.known_state", lambda folder, identity: finished)
     code, _, err = raygenex("train", leaking(), "--strict")
     assert code == 2
     one_sentence(err, "1 of the 6 genes of valid")

@@ -312,5 +312,5 @@ def test_a_run_without_checkpoint_is_one_sentence(raygenex, written, make):
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
-    assert "is no checkpoint" in err
+    assert "is not a checkpoint" in err
     assert not folder_of(make()).parent.exists()

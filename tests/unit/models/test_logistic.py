@@ -12,7 +12,7 @@ from raygenex.models.base import InputShape
 from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc
 from raygenex.train.tables.regression import fit_logistic
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
 
 WINDOW = 12
 KMERS = {"k": (1, 2), "regions": 1, "onehot_bases": 4}
@@ -26,7 +26,7 @@ def build(window=WINDOW, **settings):
 def table(n=60, seed=0, model=None):
     genes = columns(n, WINDOW, seed)
     features = (model or build()).features(genes["sequence"], genes["halflife"])
-    return Table(features, genes["label"].astype(np.float32))
+    return FeatureTable(features, genes["label"].astype(np.float32))
 
 
 def fit(l2=1.0, train=None, valid=None):
@@ -85,7 +85,7 @@ def test_valid_does_not_move_the_optimum():
 
 def test_constant_features_are_harmless():
     train = table()
-    constant = Table(np.ones_like(train.features), train.label)
+    constant = FeatureTable(np.ones_like(train.features), train.label)
     model, history = fit(train=constant, valid=constant)
     assert len(history) == 1
     assert np.isfinite(logits(model, train)).all()

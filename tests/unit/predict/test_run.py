@@ -294,7 +294,7 @@ def test_an_output_in_no_folder_is_refused(tmp_path):
 
 def test_no_checkpoint_and_no_input_are_refused_before_anything_starts(tmp_path, bases_checkpoint):
     output = str(tmp_path / "out.csv")
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         predict(small_config(), [], str(tmp_path / "nothing"), output)
     with pytest.raises(DataError, match="nothing matches"):
         predict(small_config(), [str(tmp_path / "*.h5")], str(bases_checkpoint), output)

@@ -152,7 +152,7 @@ def test_what_is_no_checkpoint_is_refused(saved, name):
     (saved / "empty").mkdir()
     with pytest.raises(CheckpointError) as info:
         load_checkpoint(saved.parent / name)
-    sentence(info, saved.parent / name, "is no checkpoint", INFO, "raygenex train")
+    sentence(info, saved.parent / name, "is not a checkpoint", INFO, "raygenex train")
 
 
 def test_a_later_schema_is_refused(saved):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from toy_models import columns
 
-from raygenex.train.shard import Batch, WorkerShard, derive_seed, ray_stream
+from raygenex.train.shard import GeneBatch, WorkerShard, derive_seed, ray_stream
 
 WINDOW = 6
 
@@ -103,7 +103,7 @@ def test_a_batch_owns_its_memory():
 
 
 def test_a_batch_moves_whole():
-    moved = Batch(torch.zeros(1, 2), torch.zeros(1, 8), torch.zeros(1)).to(torch.device("meta"))
+    moved = GeneBatch(torch.zeros(1, 2), torch.zeros(1, 8), torch.zeros(1)).to(torch.device("meta"))
     assert {part.device.type for part in (moved.sequence, moved.halflife, moved.label)} == {"meta"}
 
 

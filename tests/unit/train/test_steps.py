@@ -11,8 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from toy_models import build_toy, columns, small_config
 
 from raygenex.data.rows import shard_bounds
-from raygenex.train.checkpoint import InputInfo
-from raygenex.train.shard import Batch, WorkerShard, derive_seed
+from raygenex.train.checkpoint import CheckpointInfo, InputInfo
+from raygenex.train.shard import GeneBatch, WorkerShard, derive_seed
 from raygenex.train.steps import (
     DDP_OPTIONS,
     backward,
@@ -23,8 +23,8 @@ from raygenex.train.steps import (
     shard_sizes,
     train_epoch,
 )
+from raygenex.train.worker import Worker
 
-CPU = torch.device("cpu")
 WINDOW = 20
 BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
 # Genes of one step on each of two workers, of five in all: (3, 2) is worker 0 with genes 0 to 2. The last worker of
@@ -43,7 +43,7 @@ def model_without_dropout(kind="cnn_halflife_encoded"):
 def batch_of(rows, n=20):
     genes = columns(n, WINDOW)
     sequence, halflife, label = (torch.from_numpy(genes[name][rows]) for name in ("sequence", "halflife", "label"))
-    return Batch(sequence, halflife, label.float())
+    return GeneBatch(sequence, halflife, label.float())
 
 
 def shard_of(start, stop, n, keep=True, **replaced):
@@ -55,6 +55,15 @@ def shard_of(start, stop, n, keep=True, **replaced):
             yield {name: column[low : min(low + batch_size, stop)] for name, column in genes.items()}
 
     return WorkerShard(stream, stop - start, keep)
+
+
+def worker_of(shard, batch_size, sizes=None, rank=0):
+    """Return a worker of a shard, one of train and of valid alike; `sizes` are the genes of all workers."""
+    sizes = sizes or [shard.count]
+    config = small_config(train={"global_batch_size": batch_size * len(sizes)})
+    info = CheckpointInfo(config={}, config_hash="", inputs=BASES)
+    splits = ("train", "valid")
+    return Worker(config, info, rank, torch.device("cpu"), dict.fromkeys(splits, sizes), dict.fromkeys(splits, shard))
 
 
 class OneWeightAGene(nn.Module):
@@ -89,8 +98,8 @@ def train_numbered(model, rank, sizes, batch_size):
     """Train one epoch over numbered genes with plain gradient steps of length 1; return the mean loss."""
     start = sum(sizes[:rank])
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    shard = numbered_shard(start, start + sizes[rank])
-    return train_epoch(model, shard, optimizer, sizes, batch_size, 11, CPU, no_autocast)
+    worker = worker_of(numbered_shard(start, start + sizes[rank]), batch_size, sizes, rank)
+    return train_epoch(worker, model, optimizer, 11)
 
 
 # Two workers
@@ -106,14 +115,13 @@ def work(rank, folder):
         model = model_without_dropout()
         start = shares[0] * rank
         rows = list(range(start, start + shares[rank])) or [7]
-        weight = 1.0 if shares[rank] else 0.0
         backward(
             gradients_alone(DistributedDataParallel(model, **DDP_OPTIONS)),
             batch_of(rows),
             sum(shares),
             2,
-            no_autocast,
-            weight,
+            autocast=no_autocast,
+            weight=1.0 if shares[rank] else 0.0,
         )
         found["gradients"][shares] = {name: parameter.grad for name, parameter in model.named_parameters()}
     for count, batch_size in ((7, 1), (7, 2), (8, 3), (2, 5)):
@@ -127,7 +135,7 @@ def work(rank, folder):
         found["gathered"][tuple(sizes)] = gather(values, sizes)
     found["rows"] = gather(torch.full((2 + rank, 3), float(rank)), [2, 3])
     start, stop = shard_bounds(7, rank, 2)
-    logits, labels = score_shard(model_without_dropout(), shard_of(start, stop, 7), 2, CPU, no_autocast)
+    logits, labels = score_shard(worker_of(shard_of(start, stop, 7), 2), model_without_dropout(), "valid", 2)
     found["scores"] = [gather(values, shard_sizes(7, 2)) for values in (logits, labels)]
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -187,7 +195,7 @@ def test_gather_joins_rows_of_tables_too(workers):
 
 
 def test_scores_of_two_workers_are_those_of_one(workers):
-    logits, labels = score_shard(model_without_dropout(), shard_of(0, 7, 7), 3, CPU, no_autocast)
+    logits, labels = score_shard(worker_of(shard_of(0, 7, 7), 3), model_without_dropout(), "valid", 3)
     assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
     for found in workers:
         torch.testing.assert_close(found["scores"][0], logits, rtol=1e-5, atol=1e-6)
@@ -231,7 +239,7 @@ def test_gather_of_one_worker_is_its_values():
 def test_backward_of_one_worker_is_the_mean_loss():
     batch = batch_of([0, 1, 2])
     model, plain = model_without_dropout(), model_without_dropout()
-    summed = backward(model, batch, 3, 1, no_autocast)
+    summed = backward(model, batch, 3, 1, autocast=no_autocast)
     mean = binary_cross_entropy_with_logits(plain(batch.sequence, batch.halflife), batch.label)
     mean.backward()
     assert summed.item() == pytest.approx(3 * mean.item())
@@ -242,7 +250,7 @@ def test_backward_of_one_worker_is_the_mean_loss():
 
 def test_a_batch_without_weight_leaves_no_trace():
     model = model_without_dropout()
-    assert backward(model, batch_of([0, 1]), 3, 1, no_autocast, weight=0.0).item() == 0
+    assert backward(model, batch_of([0, 1]), 3, 1, autocast=no_autocast, weight=0.0).item() == 0
     assert all(not parameter.grad.any() for parameter in model.parameters())
 
 
@@ -253,16 +261,7 @@ def test_one_worker_sees_each_gene_once_and_returns_the_mean_loss_per_gene():
     assert loss == pytest.approx(math.log(2))
     # Seen again, a gene's logit is its weight.
     expected = sum(math.log1p(math.exp(-weight)) for weight in model.weight.tolist()) / 5
-    again = train_epoch(
-        model,
-        numbered_shard(0, 5),
-        torch.optim.SGD(model.parameters(), lr=0.0),
-        [5],
-        2,
-        0,
-        CPU,
-        no_autocast,
-    )
+    again = train_epoch(worker_of(numbered_shard(0, 5), 2), model, torch.optim.SGD(model.parameters(), lr=0.0), 0)
     assert again == pytest.approx(expected)
 
 
@@ -273,7 +272,7 @@ def test_another_loss_may_be_minimised():
     def distance(trained, batch):
         return (trained(batch.sequence, batch.halflife) - 3.0).square().sum()
 
-    assert train_epoch(model, numbered_shard(0, 5), optimizer, [5], 5, 0, CPU, no_autocast, distance) == 9.0
+    assert train_epoch(worker_of(numbered_shard(0, 5), 5), model, optimizer, 0, loss=distance) == 9.0
     # The gradient of the mean over five genes: 2 * (0 - 3) / 5.
     assert model.weight.tolist() == pytest.approx([1.2] * 5)
 
@@ -281,9 +280,10 @@ def test_another_loss_may_be_minimised():
 def test_training_leaves_the_model_training_and_scoring_leaves_it_evaluating():
     model = model_without_dropout().eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    train_epoch(model, shard_of(0, 4, 4), optimizer, [4], 2, 0, CPU, no_autocast)
+    worker = worker_of(shard_of(0, 4, 4), 2)
+    train_epoch(worker, model, optimizer, 0)
     assert model.training
-    logits, _ = score_shard(model, shard_of(0, 4, 4), 2, CPU, no_autocast)
+    logits, _ = score_shard(worker, model, "valid", 2)
     assert not model.training
     assert not logits.requires_grad
 
@@ -293,14 +293,14 @@ def test_a_worker_without_genes_cannot_train():
     shard = WorkerShard(lambda size, seed: iter(()), 0, keep=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(AssertionError, match="a worker without genes cannot train"):
-        train_epoch(model, shard, optimizer, [2], 1, 0, CPU, no_autocast)
+        train_epoch(worker_of(shard, 1, [2]), model, optimizer, 0)
 
 
 def test_a_shard_that_gives_too_much_is_noticed():
     model = OneWeightAGene(6)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(AssertionError, match="more genes than it was promised"):
-        train_epoch(model, numbered_shard(0, 6), optimizer, [4], 2, 0, CPU, no_autocast)
+        train_epoch(worker_of(numbered_shard(0, 6), 2, [4]), model, optimizer, 0)
 
 
 def test_a_shard_that_gives_short_batches_is_noticed():
@@ -312,14 +312,14 @@ def test_a_shard_that_gives_short_batches_is_noticed():
 
     optimizer = torch.optim.SGD(model_without_dropout().parameters(), lr=1.0)
     with pytest.raises(AssertionError, match="fewer genes than it was promised"):
-        train_epoch(model_without_dropout(), WorkerShard(short, 6, keep=False), optimizer, [6], 2, 0, CPU, no_autocast)
+        train_epoch(worker_of(WorkerShard(short, 6, keep=False), 2), model_without_dropout(), optimizer, 0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_scores_are_in_row_order_whatever_the_batch_size(batch_size):
     model = model_without_dropout().eval()
     batch = batch_of(list(range(7)), n=7)
-    logits, labels = score_shard(model, shard_of(0, 7, 7, keep=False), batch_size, CPU, no_autocast)
+    logits, labels = score_shard(worker_of(shard_of(0, 7, 7, keep=False), 1), model, "valid", batch_size)
     torch.testing.assert_close(logits, model(batch.sequence, batch.halflife), rtol=1e-5, atol=1e-6)
     assert torch.equal(labels, batch.label)
     assert logits.dtype == labels.dtype == torch.float32
@@ -335,7 +335,7 @@ def losses(seed):
     for epoch in range(4):
         epoch_seed = derive_seed(seed, epoch, 0)
         torch.manual_seed(epoch_seed)
-        found.append(train_epoch(model, shard, optimizer, [48], 8, epoch_seed, CPU, no_autocast))
+        found.append(train_epoch(worker_of(shard, 8), model, optimizer, epoch_seed))
     return found
 
 

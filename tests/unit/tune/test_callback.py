@@ -9,8 +9,9 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from raygenex.config.tune import TuneConfig
 from raygenex.errors import DataError
-from raygenex.tune.callback import OutOfMemory, Watch
+from raygenex.tune.callback import StudyCallback
 from raygenex.tune.fit_workers import RUNNING, STOP
+from raygenex.tune.ray_private import OutOfMemory, memory_losses_recovered
 from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.search import ENDED, EPOCHS, FAILED
 
@@ -37,7 +38,7 @@ class Track:
 def study(tmp_path):
     ledger, track = Ledger(tmp_path), Track()
     ledger.begin(StudyState(identity="x", run_id="y"))
-    return ledger, track, Watch(ledger, track, OPTIONS, lambda amount, note: None)
+    return ledger, track, StudyCallback(ledger, track, OPTIONS, lambda amount, note: None)
 
 
 def trial(number, **more):
@@ -148,15 +149,13 @@ def test_memory_that_is_gone_is_a_loss_that_ray_tune_recovers_from():
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.exceptions import OutOfMemoryError
 
-    from raygenex.tune.tuner import _lost_for_want_of_memory
-
     told = []
     actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
     task = SimpleNamespace(_tracked_actor=actor, _on_error=None)
     manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
     with pytest.raises(RuntimeError, match="unexpected"):
         RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
-    with _lost_for_want_of_memory():
+    with memory_losses_recovered():
         RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("no memory"))
     assert [type(error) for error in told] == [OutOfMemory]
     with pytest.raises(RuntimeError, match="unexpected"):
@@ -167,7 +166,7 @@ def test_time_adds_up_over_the_processes_that_had_a_trial(study):
     ledger, track, watch = study
     report(watch, trial(0), result(1, 0.7))
     ledger.records[0].wall_s = 100.0
-    later = Watch(ledger, track, OPTIONS, lambda amount, note: None)
+    later = StudyCallback(ledger, track, OPTIONS, lambda amount, note: None)
     report(later, trial(0), result(1, 0.7), result(2, 0.8, "all 2 epochs"))
     later.on_trial_complete(0, [], trial(0))
     assert 100.0 <= ledger.records[0].wall_s < 160.0
@@ -177,7 +176,7 @@ def test_a_stopped_trial_counts_up_to_where_it_was_stopped(study):
     """An earlier process had trained it further."""
     ledger, track, watch = study
     report(watch, trial(0), result(1, 0.7), result(2, 0.6), result(3, 0.9))
-    later = Watch(ledger, track, OPTIONS, lambda amount, note: None)
+    later = StudyCallback(ledger, track, OPTIONS, lambda amount, note: None)
     report(later, trial(0), result(1, 0.7), result(2, 0.6))
     later.on_trial_complete(0, [], trial(0))
     record = ledger.records[0]
@@ -213,11 +212,11 @@ def test_a_trial_that_was_lost_before_its_first_step_comes_again_in_another_pass
     lost = trial(0, pickled_error_file=str(path))
     options = TuneConfig(trials=3, parallel=2, max_failures=2)
     for losses in (1, 2):
-        watch = Watch(ledger, track, options, lambda amount, note: None)
+        watch = StudyCallback(ledger, track, options, lambda amount, note: None)
         report(watch, trial(0))
         watch.on_trial_error(0, [], lost)
         assert (ledger.records[0].state, ledger.records[0].lost) == ("running", losses)
-    watch = Watch(ledger, track, options, lambda amount, note: None)
+    watch = StudyCallback(ledger, track, options, lambda amount, note: None)
     report(watch, trial(0))
     watch.on_trial_error(0, [], lost)
     assert ledger.records[0].reason == "its process or its node was lost 3 times, perhaps for want of memory"

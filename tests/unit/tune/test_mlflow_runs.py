@@ -7,7 +7,7 @@ from raygenex.errors import TrackingAway
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.tune.mlflow_runs import StudyTrack
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
 
 
@@ -17,7 +17,7 @@ def record(number, state="finished", epochs=2):
         for epoch in range(epochs)
     ]
     values = {"valid_auroc": 0.5 + 0.1 * (epochs - 1)} if state in ("finished", "stopped") else {}
-    return Record(
+    return TrialRecord(
         number=number, params={"model.dropout": 0.1}, state=state, reason="why", history=history, values=values
     )
 

@@ -3,13 +3,13 @@
 import pytest
 
 from raygenex.errors import CheckpointError
-from raygenex.tune.records import STUDY, TRIALS, Ledger, Record, StudyState
+from raygenex.tune.records import STUDY, TRIALS, Ledger, StudyState, TrialRecord
 
 STATE = StudyState(identity="abc", run_id="run")
 
 
 def record(number, state="finished", auroc=0.5):
-    return Record(
+    return TrialRecord(
         number=number,
         params={"model.dropout": 0.1 * number},
         state=state,

@@ -6,13 +6,13 @@ import re
 import pytest
 
 from raygenex.config.load import load_config, parse_config
-from raygenex.tune.records import Ledger, Record, StudyState
+from raygenex.tune.records import Ledger, StudyState, TrialRecord
 from raygenex.tune.report import best_yaml, choose, pareto_front, write_report
 from raygenex.tune.space import Space
 
 
 def record(number, auroc, state="finished", params=None, **values):
-    return Record(
+    return TrialRecord(
         number=number,
         params=params or {},
         state=state,

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler
 
 from raygenex.config.load import parse_config
-from raygenex.tune.records import Record
+from raygenex.tune.records import TrialRecord
 from raygenex.tune.search import EPOCHS, FAILED, StudySearch, sampler, scheduler
 from raygenex.tune.space import Space
 
@@ -31,7 +31,7 @@ def ended(search, trial, auroc, **more):
 def record(number, params, aurocs, state="finished", **values):
     history = [{"epoch": float(epoch), "valid_auroc": auroc} for epoch, auroc in enumerate(aurocs)]
     values = {"valid_auroc": max(aurocs), **values} if aurocs else {}
-    return Record(number=number, params=params, state=state, history=history, values=values)
+    return TrialRecord(number=number, params=params, state=state, history=history, values=values)
 
 
 def params(dropout, rate=1e-3):
@@ -106,19 +106,19 @@ def test_a_failed_trial_is_no_result():
     ended(search, "a", 0.75)
     ended(search, "b", float("nan"), **{FAILED: "it broke"})
     search.on_trial_complete("c", error=True)
-    states = [trial.state for trial in search._ot_study.trials]
+    states = [trial.state for trial in search.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
-    assert search._ot_study.best_value == 0.75
+    assert search.study.best_value == 0.75
 
 
 def test_several_objectives_go_their_own_ways():
     config = make(objectives=["valid_auroc", "size_mb"], sampler="nsga2")
     search = begin(config, [record(0, params(0.5, 1e-4), [0.6], size_mb=3.0)])
-    assert [direction.name for direction in search._ot_study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert search._ot_study.trials[0].values == [0.6, 3.0]
+    assert [direction.name for direction in search.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert search.study.trials[0].values == [0.6, 3.0]
     search.suggest("a")
     ended(search, "a", 0.7, size_mb=2.0)
-    assert search._ot_study.trials[1].values == [0.7, 2.0]
+    assert search.study.trials[1].values == [0.7, 2.0]
 
 
 @pytest.mark.parametrize(

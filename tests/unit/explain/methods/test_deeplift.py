@@ -13,7 +13,7 @@ NAMES = np.array(["a", "b", "c"])
 
 
 def test_a_linear_model_by_hand(tmp_path):
-    pytest.importorskip("captum")
+    pytest.importorskip("tangermeme")
     function = bases_function(tmp_path / "a", {"kind": "cnn_dna_only"}, window=4)
     # What is refused is decided by the class.
     linear = linear_function(tmp_path / "b").model
@@ -29,7 +29,7 @@ def test_a_linear_model_by_hand(tmp_path):
 @pytest.mark.parametrize("model", ["cnn_halflife_encoded", "cnn_halflife_raw", "cnn_dna_only"])
 @pytest.mark.parametrize("window", [60, 61])
 def test_the_sum_is_the_change_of_the_logit(kind, model, window, tmp_path):
-    pytest.importorskip("captum")
+    pytest.importorskip("tangermeme")
     function = bases_function(tmp_path / "a", {"kind": model, "channels": (5, 4, 3)}, window)
     codes, halflife = draw_genes(3, window)
     others = references(kind, codes, NAMES, 2, 0)
@@ -46,7 +46,7 @@ def test_the_sum_is_the_change_of_the_logit(kind, model, window, tmp_path):
 
 
 def test_genes_do_not_depend_on_each_other_and_no_hook_stays(tmp_path):
-    pytest.importorskip("captum")
+    pytest.importorskip("tangermeme")
     function = bases_function(tmp_path / "a")
     codes, halflife = draw_genes(3)
     expected = deeplift(function, codes, halflife, unknown(codes))
@@ -79,9 +79,9 @@ def test_models_without_rules_are_refused(make, words, tmp_path):
     sentence(info, *words)
 
 
-def test_without_captum_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_tangermeme_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("raygenex.extras.find_spec", lambda name: None)
     codes, halflife = draw_genes()
     with pytest.raises(ConfigError) as info:
         deeplift(bases_function(tmp_path / "a"), codes, halflife, unknown(codes))
-    sentence(info, "captum", "raygenex[explain]")
+    sentence(info, "tangermeme", "raygenex[explain]")

@@ -217,7 +217,7 @@ def test_models_without_gradients_are_refused(name, tmp_path):
     codes, halflife = draw_genes()
     with pytest.raises(ConfigError) as info:
         gradient(function, codes, halflife)
-    sentence(info, name, "no differentiable function", "mutagenesis")
+    sentence(info, name, "not a differentiable function", "mutagenesis")
     with pytest.raises(ConfigError) as info:
         integrated_gradients(function, codes, halflife, unknown(codes))
     sentence(info, name, "integrated_gradients", "mutagenesis")

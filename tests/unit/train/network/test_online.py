@@ -23,7 +23,7 @@ from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import NetworkFit
 from raygenex.train.network.halflife_start import Start, make_start
 from raygenex.train.network.online import OnlineModel
-from raygenex.train.shard import Batch, WorkerShard
+from raygenex.train.shard import GeneBatch, WorkerShard
 from raygenex.train.steps import backward
 from raygenex.train.worker import Worker
 
@@ -61,11 +61,11 @@ def config_of(route: str = "online", **sections: dict) -> RunConfig:
     return parse_config(SMALL | values | plain, "test")
 
 
-def genes_of(count: int, seed: int) -> Batch:
+def genes_of(count: int, seed: int) -> GeneBatch:
     """Return genes whose label is the base in the middle, which a network can learn."""
     genes = columns(count, WINDOW, seed)
     label = (genes["sequence"][:, 18:26] >= 2).sum(axis=1) >= 5
-    return Batch(
+    return GeneBatch(
         torch.from_numpy(genes["sequence"]), torch.from_numpy(genes["halflife"]), torch.from_numpy(label).float()
     )
 
@@ -87,7 +87,7 @@ def fit_of(config: RunConfig, weights: Path) -> NetworkFit:
         network = load_backbone(str(weights), None)
         settings = config.embed.model_dump()
         splits = {
-            name: Batch(
+            name: GeneBatch(
                 torch.from_numpy(embed_sequences(network, genes.sequence.numpy(), settings, "cpu", 8)),
                 genes.halflife,
                 genes.label,
@@ -219,7 +219,7 @@ def test_a_bias_that_nothing_reads_does_not_learn(tmp_path: Path):
     network = HyenaDnaModel(HyenaDnaConfig(d_model=WIDTH, n_layer=2, max_seq_len=WINDOW + 2, use_bias=False))
     save_backbone(network, tmp_path)
     online = online_of(fit_of(finetuning(), tmp_path)).train()
-    backward(online, genes_of(7, 4), 7, 1, autocast)
+    backward(online, genes_of(7, 4), 7, 1, autocast=autocast)
     still = {name for name, value in online.named_parameters() if not value.requires_grad}
     assert still == {f"backbone.backbone.layers.{number}.mixer.filter_fn.bias" for number in (0, 1)}
     # Several workers wait for the gradient of everything that learns.
@@ -230,7 +230,7 @@ def gradients(weights: Path, **backbone: object) -> dict[str, torch.Tensor]:
     fit = fit_of(finetuning(**backbone), weights)
     online = online_of(fit).train()
     torch.manual_seed(3)
-    backward(online, genes_of(7, 4), 7, 1, autocast)
+    backward(online, genes_of(7, 4), 7, 1, autocast=autocast)
     return {name: parameter.grad for name, parameter in online.named_parameters()}
 
 
@@ -319,8 +319,8 @@ def stepped(rank: int, folder: Path, weights: Path, config: RunConfig) -> dict:
         start = shares[0] * rank
         rows = torch.arange(start, start + shares[rank]) if shares[rank] else torch.tensor([4])
         genes = genes_of(5, 4)
-        batch = Batch(genes.sequence[rows], genes.halflife[rows], genes.label[rows])
-        backward(trained, batch, sum(shares), 2, autocast, 1.0 if shares[rank] else 0.0)
+        batch = GeneBatch(genes.sequence[rows], genes.halflife[rows], genes.label[rows])
+        backward(trained, batch, sum(shares), 2, autocast=autocast, weight=1.0 if shares[rank] else 0.0)
         found[shares] = {name: value.grad for name, value in online.named_parameters() if value.requires_grad}
     return found
 
@@ -357,7 +357,7 @@ def test_two_workers_have_the_gradient_of_one(workers: list[dict], weights: Path
     for module in online.backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    backward(online, genes_of(5, 4), 5, 1, autocast)
+    backward(online, genes_of(5, 4), 5, 1, autocast=autocast)
     expected = {name: value.grad for name, value in online.named_parameters() if value.requires_grad}
     assert any(key.startswith("backbone.") for key in expected) == (name == "tuned")
     for found in workers:

@@ -18,11 +18,12 @@ from raygenex.stats.metrics import auroc
 from raygenex.tracking.outbox import Outbox
 from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_checkpoint, save_checkpoint_info
 from raygenex.train.inputs import open_inputs
-from raygenex.train.job import Job
-from raygenex.train.run import check_workers, needs_ray, train
-from raygenex.train.tables.boosting import Boosting
+from raygenex.train.needs import check_workers, needs_ray
+from raygenex.train.run import train
 from raygenex.train.tables.inprocess import fit_in_process
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
+from raygenex.train.tables.tree_grower import TreeGrower
+from raygenex.train.training import TrackedTraining
 
 pytest.importorskip("xgboost")
 
@@ -42,17 +43,17 @@ def files(tmp_path_factory):
     }
 
 
-def make_job(files, folder, **sections):
+def make_training(files, folder, **sections):
     values = {"output": str(folder), "data": files, "model": XGBOOST} | sections
     config = parse_config(values, "test")
     splits = open_splits(config.data, ("train", "valid"))
-    return Job(config, open_inputs(config, splits), folder, splits, None, "run", Outbox("the test", 0.0))
+    return TrackedTraining(config, open_inputs(config, splits), folder, splits, None, "run", Outbox("the test", 0.0))
 
 
 def fit(files, folder, **sections):
     """Fit a model; return its checkpoint, made loadable, and the logits of valid that stand beside it."""
     target = folder / "checkpoint"
-    fit_in_process(make_job(files, folder, **sections), target)
+    fit_in_process(make_training(files, folder, **sections), target)
     scores = load_file(target / VALID_SCORES)
     _, info = load_checkpoint(target)
     info.threshold = 0.5
@@ -92,7 +93,7 @@ def test_the_checkpoint_scores_as_the_fit_did(files, tmp_path, model):
 
 
 def test_a_folder_of_the_users_stays(files, tmp_path):
-    config = make_job(files, tmp_path, model=LOGISTIC).config
+    config = make_training(files, tmp_path, model=LOGISTIC).config
     mine = Path(config.folder, "backbone", "model.safetensors")
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
@@ -157,10 +158,10 @@ def test_genes_without_promoters(tmp_path, model):
 
 
 def test_bases_are_read_whatever_the_backbone(files, tmp_path):
-    job = make_job(files, tmp_path, backbone={"kind": "hyenadna"})
-    assert job.inputs.info.kind == "bases"
-    assert job.inputs.backbone is None
-    assert not job.config.reads_embeddings
+    training = make_training(files, tmp_path, backbone={"kind": "hyenadna"})
+    assert training.inputs.info.kind == "bases"
+    assert training.inputs.backbone is None
+    assert not training.config.reads_embeddings
 
 
 def test_torch_has_its_threads_back(files, tmp_path):
@@ -176,23 +177,23 @@ def test_torch_has_its_threads_back(files, tmp_path):
 # Boosting
 
 
-def boosting(early_stopping=None, trees=12):
+def grower(early_stopping=None, trees=12):
     section = parse_config(
         {"model": XGBOOST | {"trees": TREES | {"trees": trees, "early_stopping": early_stopping}}}, "test"
     ).model
-    return Boosting(section.trees, **tables(), sizes={"train": [64], "valid": [20]}, seed=0, threads=1)
+    return TreeGrower(section.trees, **tables(), sizes={"train": [64], "valid": [20]}, seed=0, threads=1)
 
 
 def tables():
     rng = np.random.default_rng(0)
     return {
-        name: Table(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
+        name: FeatureTable(rng.normal(size=(n, 6)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
         for name, n in (("train", 64), ("valid", 20))
     }
 
 
 def test_losses_are_those_of_xgboost():
-    growing = boosting()
+    growing = grower()
     metrics = growing.grow()
     named = [(xgboost.DMatrix(table.features, table.label), name) for name, table in tables().items()]
     measured = dict(part.split(":") for part in growing.best().eval_set(named, 0).split("\t")[1:])
@@ -201,13 +202,13 @@ def test_losses_are_those_of_xgboost():
 
 
 def test_resumed_trees_are_those_of_an_undisturbed_run():
-    whole = boosting(trees=45)
+    whole = grower(trees=45)
     while not whole.finished:
         whole.grow()
-    first = boosting(trees=45)
+    first = grower(trees=45)
     for _ in range(20):
         first.grow()
-    second = boosting(trees=45)
+    second = grower(trees=45)
     second.resume(first.state(), first.progress.history)
     while not second.finished:
         second.grow()
@@ -219,7 +220,7 @@ def test_resumed_trees_are_those_of_an_undisturbed_run():
 
 @pytest.mark.parametrize("early_stopping", [None, 5])
 def test_all_trees_are_kept_but_with_early_stopping(early_stopping):
-    growing = boosting(early_stopping, trees=30)
+    growing = grower(early_stopping, trees=30)
     while not growing.finished:
         growing.grow()
     history = growing.progress.history
@@ -232,7 +233,7 @@ def test_all_trees_are_kept_but_with_early_stopping(early_stopping):
 
 
 def test_a_report_is_due_every_twenty_trees_and_at_the_end():
-    growing = boosting(trees=45)
+    growing = grower(trees=45)
     due = []
     while not growing.finished:
         growing.grow()
@@ -244,19 +245,19 @@ def test_a_report_is_due_every_twenty_trees_and_at_the_end():
 
 
 def test_features_that_do_not_fit_are_refused(files, tmp_path):
-    job = make_job(files, tmp_path, train={"memory_gib": 0.0})
+    training = make_training(files, tmp_path, train={"memory_gib": 0.0})
     with pytest.raises(ConfigError) as info:
-        check_workers(job.config, job.inputs)
+        check_workers(training.config, training.inputs)
     sentence(info, "features of 32 genes", "train.memory_gib is 0", "raise train.memory_gib or train.workers")
 
 
 def test_trees_need_their_package(files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "xgboost", None)
-    job = make_job(files, tmp_path)
+    training = make_training(files, tmp_path)
     with pytest.raises(ConfigError, match="pip install"):
-        check_workers(job.config, job.inputs)
-    job = make_job(files, tmp_path, model=LOGISTIC)
-    check_workers(job.config, job.inputs)
+        check_workers(training.config, training.inputs)
+    training = make_training(files, tmp_path, model=LOGISTIC)
+    check_workers(training.config, training.inputs)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,23 @@
 """Growing boosted trees one at a time, in one process or alike on several, with their loss and AUROC after each."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raygenex.config.model import TreesConfig
 from raygenex.models.booster import import_xgboost
 from raygenex.stats.metrics import auroc, bce_with_logits
 from raygenex.train.stopping import Progress
-from raygenex.train.tables.table import Table
+from raygenex.train.tables.table import FeatureTable
 
 # Trees between two messages, and between two checkpoints where there are any.
 TREES_A_REPORT = 20
 
 
-class Boosting:
+class TreeGrower:
     """Gradient boosting of a binary classifier (Chen & Guestrin 2016), with early stopping on the AUROC of valid.
 
     Several workers, each with its own genes, grow the same trees: XGBoost adds up their histograms. Every worker
@@ -36,7 +38,13 @@ class Boosting:
     """
 
     def __init__(
-        self, config: TreesConfig, train: Table, valid: Table, sizes: dict[str, list[int]], seed: int, threads: int
+        self,
+        config: TreesConfig,
+        train: FeatureTable,
+        valid: FeatureTable,
+        sizes: dict[str, list[int]],
+        seed: int,
+        threads: int,
     ) -> None:
         self._xgboost = import_xgboost()
         self._train = self._xgboost.QuantileDMatrix(train.features, label=train.label, nthread=threads)
@@ -74,7 +82,7 @@ class Boosting:
         """Grow a tree; return its number, counted from 0, and the losses and the AUROC with it."""
         number = self.progress.next_epoch
         if number and number % TREES_A_REPORT == 0:
-            # Which features a tree sees is drawn from a state that no bytes hold: it begins anew wherever a resumed
+            # Which features a tree sees is drawn from a state that no bytes hold: it begins again wherever a resumed
             # run would begin.
             self._load(self.state())
         self._trees.update(self._train, number)
@@ -111,6 +119,22 @@ class Boosting:
     def _load(self, state: bytes) -> None:
         matrices = [self._train, self._valid]
         self._trees = self._xgboost.Booster(self._parameters, matrices, model_file=bytearray(state))
+
+
+def grow_in_process(
+    config: TreesConfig,
+    tables: dict[str, FeatureTable],
+    seed: int,
+    show: Callable[[dict[str, float]], None] = lambda metrics: None,
+) -> TreeGrower:
+    """Grow trees on the tables of train and valid; ``show`` is called with the numbers of each tree that is `due`."""
+    sizes = {name: [len(table.label)] for name, table in tables.items()}
+    grower = TreeGrower(config, tables["train"], tables["valid"], sizes, seed, torch.get_num_threads())
+    while not grower.finished:
+        metrics = grower.grow()
+        if grower.due:
+            show(metrics)
+    return grower
 
 
 def xgboost_version() -> dict[str, str]:

@@ -45,7 +45,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Job(Training):
+class TrackedTraining(Training):
     """A training, and the MLflow run that records it."""
 
     splits: dict[str, SplitData]

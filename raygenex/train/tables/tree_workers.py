@@ -10,51 +10,52 @@ from safetensors.numpy import save_file
 
 from raygenex.config.load import parse_config
 from raygenex.config.model import XgboostKmer
-from raygenex.data.source import RowShards, rows_dataset
 from raygenex.models import build_model
 from raygenex.models.booster import import_xgboost
 from raygenex.models.tabular import BoostedTrees
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
-from raygenex.train.job import Job
-from raygenex.train.ray_train import fit_until_done, how_many, keep_best, ray_run_config, scaling, worker_settings
+from raygenex.train.ray_train import fit_until_done, how_many, keep_best, trainer_options, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
-from raygenex.train.tables.boosting import Boosting, gather, xgboost_version
 from raygenex.train.tables.inprocess import score_table
 from raygenex.train.tables.table import PIECE, make_table
+from raygenex.train.tables.tree_grower import TreeGrower, gather, xgboost_version
+from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
 
 STATE = "all_trees.ubj"
 
 
-def fit_boosted(job: Job, target: Path) -> None:
+def fit_trees(training: TrackedTraining, target: Path) -> None:
     """Grow the trees of a model on several workers, and make ``target`` of the best number of them."""
     import_xgboost()
     # Ray Train's module imports xgboost, an extra.
     from ray.train.xgboost import XGBoostTrainer
 
-    config, tables = job.config, job.inputs.tables
+    config = training.config
     assert isinstance(config.model, XgboostKmer), config.model.kind
     log = open_epoch_log()
     trainer = XGBoostTrainer(
-        boosted_worker,
-        train_loop_config=worker_settings(job),
-        scaling_config=scaling(config, use_gpu=False),
-        run_config=ray_run_config(job, log),
-        datasets={name: rows_dataset(rows) for name, rows in tables.items()},
-        dataset_config=RowShards(tables, config.train.cpus_per_worker),
+        grow_with_others,
+        train_loop_config=worker_settings(training),
+        **trainer_options(training, log, use_gpu=False),
     )
-    logger.info("training %s on %d genes with %s workers", config.model.kind, tables["train"].count, how_many(config))
-    with progress("trees", config.model.trees.trees) as advance, follow(log, job.tree_shower(advance)):
+    logger.info(
+        "training %s on %d genes with %s workers",
+        config.model.kind,
+        training.inputs.tables["train"].count,
+        how_many(config),
+    )
+    with progress("trees", config.model.trees.trees) as advance, follow(log, training.tree_shower(advance)):
         result = fit_until_done(trainer)
-    keep_best(job, result, target)
+    keep_best(training, result, target)
     (target / STATE).unlink()
 
 
-def boosted_worker(settings: dict[str, Any]) -> None:
+def grow_with_others(settings: dict[str, Any]) -> None:
     """Grow trees on this worker's genes until the shared decision to stop, with a checkpoint every few trees.
 
     Parameters
@@ -76,32 +77,32 @@ def boosted_worker(settings: dict[str, Any]) -> None:
     for split in sizes:
         parts = ray_stream(ray.train.get_dataset_shard(split), 0)(PIECE, None)
         tables[split] = make_table(model, parts, sizes[split][rank])
-    boosting = Boosting(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
-    _resume(boosting)
+    grower = TreeGrower(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
+    _resume(grower)
     info.versions |= xgboost_version()
-    while not boosting.finished:
-        metrics = boosting.grow()
-        if not boosting.due:
+    while not grower.finished:
+        metrics = grower.grow()
+        if not grower.due:
             continue
-        model.booster.keep(boosting.best())
+        model.booster.keep(grower.best())
         scores = score_table(model, tables["valid"])
         scores = {name: gather(values, sizes["valid"]) for name, values in scores.items()}
-        info.history, info.epoch = boosting.progress.history, boosting.last_kept
+        info.history, info.epoch = grower.progress.history, grower.last_kept
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
                 save_checkpoint(folder, model, info)
                 save_file(scores, Path(folder, VALID_SCORES))
-                Path(folder, STATE).write_bytes(boosting.state())
+                Path(folder, STATE).write_bytes(grower.state())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             # Every checkpoint holds the best trees so far, so the last is the best.
             number = int(metrics["epoch"])
             ray.train.report({**metrics, "score": number}, checkpoint, checkpoint_dir_name=f"trees_{number + 1:05d}")
 
 
-def _resume(boosting: Boosting) -> None:
+def _resume(grower: TreeGrower) -> None:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return
     with checkpoint.as_directory() as folder:
-        boosting.resume(Path(folder, STATE).read_bytes(), read_info(folder).history)
+        grower.resume(Path(folder, STATE).read_bytes(), read_info(folder).history)

@@ -4,8 +4,8 @@ import pytest
 
 from raygenex.errors import TrackingAway
 from raygenex.tracking.outbox import Outbox
-from raygenex.train.job import UNTRACKED, Job
 from raygenex.train.stopping import ENDED
+from raygenex.train.training import UNTRACKED, TrackedTraining
 
 
 class Store:
@@ -50,34 +50,34 @@ def store():
 
 
 @pytest.fixture
-def job(store, tmp_path):
-    return Job(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
+def training(store, tmp_path):
+    return TrackedTraining(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
 
 
-def test_epochs_go_through_the_outbox(job, store):
+def test_epochs_go_through_the_outbox(training, store):
     shown = []
-    with job.outbox:
-        show = job.epoch_shower(lambda steps, note: shown.append((steps, note)))
+    with training.outbox:
+        show = training.epoch_shower(lambda steps, note: shown.append((steps, note)))
         show(epoch(0))
         show(epoch(1))
     assert store.numbers["run"] == {0: numbers(0), 1: numbers(1)}
     assert shown == [(1, "valid AUROC 0.5000")] * 2
 
 
-def test_the_time_of_an_epoch_is_when_the_worker_ended_it(job, store):
-    with job.outbox:
-        job.epoch_shower(lambda steps, note: None)(epoch(0) | {ENDED: 1700000000.5})
+def test_the_time_of_an_epoch_is_when_the_worker_ended_it(training, store):
+    with training.outbox:
+        training.epoch_shower(lambda steps, note: None)(epoch(0) | {ENDED: 1700000000.5})
     assert store.times == [1700000000500]
 
 
-def test_what_mlflow_lacks_is_completed_once(job, store):
+def test_what_mlflow_lacks_is_completed_once(training, store):
     store.numbers["run"] = {0: numbers(0), 1: {"autoencoder_train_loss": 3.0}}
     store.numbers["child"] = {0: {"triplet_loss": 0.5}}
-    job.remember_epochs([epoch(0), epoch(1)])
-    job.remember({0: {"autoencoder_train_loss": 4.0}, 1: {"autoencoder_train_loss": 3.0}})
-    job.series["child"] = {0: {"triplet_loss": 0.5}, 1: {"triplet_loss": 0.25}}
-    job.series["deleted"] = {0: {"triplet_loss": 1.0}}
-    job.complete_series()
+    training.remember_epochs([epoch(0), epoch(1)])
+    training.remember({0: {"autoencoder_train_loss": 4.0}, 1: {"autoencoder_train_loss": 3.0}})
+    training.series["child"] = {0: {"triplet_loss": 0.5}, 1: {"triplet_loss": 0.25}}
+    training.series["deleted"] = {0: {"triplet_loss": 1.0}}
+    training.complete_series()
     assert store.numbers == {
         "run": {
             0: numbers(0) | {"autoencoder_train_loss": 4.0},
@@ -88,14 +88,14 @@ def test_what_mlflow_lacks_is_completed_once(job, store):
     assert store.ended == [("child", "FINISHED")]
 
 
-def test_another_process_completes_what_was_kept(job, store, tmp_path):
-    job.remember_epochs([epoch(0)])
-    job.series["child"] = {3: {"triplet_loss": 0.25}}
-    job.save_series()
+def test_another_process_completes_what_was_kept(training, store, tmp_path):
+    training.remember_epochs([epoch(0)])
+    training.series["child"] = {3: {"triplet_loss": 0.25}}
+    training.save_series()
     assert [path.name for path in tmp_path.iterdir()] == [UNTRACKED]
     assert json.loads((tmp_path / UNTRACKED).read_text())["child"] == {"3": {"triplet_loss": 0.25}}
-    later = Job(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
+    later = TrackedTraining(None, None, tmp_path, {}, store, "run", Outbox("the test", 0.0))
     later.load_series()
-    assert later.series == job.series
+    assert later.series == training.series
     later.complete_series()
     assert store.numbers == {"run": {0: numbers(0)}, "child": {3: {"triplet_loss": 0.25}}}
