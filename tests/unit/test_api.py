@@ -1,5 +1,6 @@
 """The door for Python, used as a notebook would."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,8 @@ def test_predict_refuses_before_any_work(tmp_path):
     with pytest.raises(api.RaygenexError) as info:
         api.load_predictor(config)
     sentence(info, config.checkpoint)
+
+
+def test_the_page_of_the_door_has_every_name():
+    page = (Path(api.__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\.\. auto\w+:: raygenex\.api\.(\w+)$", page, re.M)) == sorted(api.__all__)
