@@ -25,7 +25,7 @@ from raygenex.errors import ConfigError
 from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CLUSTER_FILES = ("cluster-", "mlflow-", "rayjob-")
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if not path.name.startswith(CLUSTER_FILES))
 FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
@@ -219,6 +219,9 @@ def test_quickstart_and_snippets_run(
     for block in read_blocks(page):
         if block.caption:
             (tmp_path / block.caption).write_text(block.text, encoding="utf-8")
+    # What README calls the demo is the finished run of the quickstart here.
+    (tmp_path / "jobs").mkdir()
+    shutil.copy(tmp_path / "quick.yaml", tmp_path / "jobs" / "demo.yaml")
     (tmp_path / "runs").mkdir()
     shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -248,6 +251,7 @@ def test_quickstart_and_snippets_run(
     assert "(4, 3, 2) float16" in said
     assert "'low'" in said
     assert "probability  prediction" in said
+    assert "Interval(value=" in said
 
 
 def execute(words: list[str]) -> str:

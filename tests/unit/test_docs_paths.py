@@ -41,7 +41,7 @@ def exists(names):
     if not (path / f"{names[0]}.py").is_file():
         return False
     text = (path / f"{names[0]}.py").read_text(encoding="utf-8")
-    return len(names) == 1 or re.search(rf"^(?:def |class )?{names[1]}\b", text, re.M) is not None
+    return len(names) == 1 or re.search(rf"^(?:def |class |from .* import .*)?\b{names[1]}\b", text, re.M) is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
