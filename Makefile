@@ -12,7 +12,7 @@ demo: $(VENV)/.base
 	$(BIN)/raygenex run jobs/demo.yaml
 
 # One Ray for all tests that need one, in one process; the others are shared out by file.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow"

@@ -22,7 +22,7 @@ from measure import print_table, side_by_side
 from untrained import save_untrained
 
 from raygenex.config.model import HalflifeConfig, KmerConfig
-from raygenex.data.similarity import sketch
+from raygenex.data.sketches import sketch
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.mutagenesis import mutagenesis
 from raygenex.models.halflife import triplet_loss

@@ -28,7 +28,6 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
 from raygenex.data.source import RowShards, to_dataset
-from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
     Manifest,
     list_shards,
@@ -135,7 +134,7 @@ def main() -> None:
         data = DataConfig(train=(f"{folder}/part*.h5",))
         grown, splits = held(lambda: open_splits(data, ("train",)))
         show("open_splits", timed(lambda: open_splits(data, ("train",)))[0], given.files, "HDF5 files", grown)
-        show("sha256 of every file", timed(lambda: data_fingerprints(splits), 1)[0], given.files, "HDF5 files")
+        show("sha256 of every file", timed(lambda: splits["train"].fingerprints, 1)[0], given.files, "HDF5 files")
         promoters = PromoterRows(splits["train"].files, WINDOW, "train")
         seconds, parts = timed(lambda: promoters.pieces(0, promoters.count, 64))
         show("cut into pieces", seconds, len(parts), "pieces", len(pickle.dumps(parts[0])) * len(parts))

@@ -10,16 +10,19 @@ import csv
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.data.simulate.motifs import MOTIFS
 from raygenex.explain.parts import folder_of, read_manifest, read_parts
-from raygenex.explain.results.agreement import agreement, share_in_sites
+from raygenex.explain.results.agreement import agreement
 from raygenex.stats.metrics import auroc
 
 JOB = Path(__file__).parents[1] / "jobs" / "motifs.yaml"
@@ -65,6 +68,44 @@ def files(data: Path) -> list[str]:
 
 def options(overrides: list[str]) -> list[str]:
     return [part for override in overrides for part in ("-o", override)]
+
+
+@dataclass(frozen=True)
+class SiteOverlap:
+    """How many of a gene's strongest positions lie in known sites."""
+
+    share: NDArray[np.float64]
+    """Share of them that do, shape ``(n,)``; NaN for a gene without sites or attributions."""
+    chance: NDArray[np.float64]
+    """Share of all positions that do, shape ``(n,)``: what positions drawn at random would give."""
+
+
+def share_in_sites(
+    attribution: NDArray[np.floating], sites: Sequence[Sequence[tuple[int, int]]], k: int = 20
+) -> SiteOverlap:
+    """Find how many of the ``k`` positions with the largest absolute attributions lie in known sites.
+
+    Parameters
+    ----------
+    attribution
+        Shape ``(n, L)``; NaN is passed over; of equal values the leftmost are taken.
+    sites
+        For every gene the first index and the one after the last of each site, clipped to the window.
+    k
+        Positions per gene, all if it has fewer.
+    """
+    assert len(attribution) == len(sites), (len(attribution), len(sites))
+    share, chance = np.full((2, len(sites)), np.nan)
+    for row, (values, intervals) in enumerate(zip(attribution, sites, strict=True)):
+        inside = np.zeros(len(values), dtype=bool)
+        for start, stop in intervals:
+            inside[max(start, 0) : max(stop, 0)] = True
+        known = np.flatnonzero(np.isfinite(values))
+        if not inside[known].any():
+            continue
+        top = known[np.argsort(-np.abs(values[known]), kind="stable")[:k]]
+        share[row], chance[row] = inside[top].mean(), inside[known].mean()
+    return SiteOverlap(share, chance)
 
 
 def report(config: RunConfig, truth: dict[str, list[tuple[int, int]]]) -> None:

@@ -27,7 +27,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.simulate.run import simulate
 from raygenex.embed.hyenadna.weights import build_backbone, save_backbone, weights_sha256
-from raygenex.embed.run import data_fingerprints, store_identity
+from raygenex.embed.run import store_identity
 from raygenex.embed.store import BACKBONE_FOLDER, write_manifest, write_shard
 
 HERE = Path(__file__).parent
@@ -76,7 +76,7 @@ def write_random_store(config: RunConfig) -> None:
     window = next(iter(splits.values())).window
     backbone = build_backbone(config.backbone, window)
     digest, width = weights_sha256(backbone), backbone.config.d_model
-    manifest = store_identity(config, window, data_fingerprints(splits), splits, digest, width)
+    manifest = store_identity(config, window, splits, digest, width)
     manifest.complete = True
     rng, step = np.random.default_rng(0), config.embed.rows_per_file
     for name, split in splits.items():

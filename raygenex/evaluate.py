@@ -12,7 +12,6 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import Manifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
@@ -23,6 +22,7 @@ from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import write_predictions
 from raygenex.stats.metrics import METRICS, Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.terminal.table import columns
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -50,13 +50,13 @@ class EvaluateResult:
 
     def text(self) -> str:
         """Return a table of metrics with their intervals."""
-        lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", ""]
-        lines.append(f"{'metric':<12}{'value':>8}   {'interval'}")
+        rows = [("metric", "value", " interval")]
         for name in METRICS:
-            interval = self.metrics[name]
-            lines.append(f"{name:<12}{interval.value:>8.4f}   {interval.low:.4f} to {interval.high:.4f}")
-        lines.append(f"{'calib. error':<12}{self.calibration_error:>8.4f}")
+            value, low, high = self.metrics[name]
+            rows.append((name, f"{value:.4f}", f" {low:.4f} to {high:.4f}"))
+        rows.append(("calib. error", f"{self.calibration_error:.4f}", ""))
         (tn, fp), (fn, tp) = self.confusion
+        lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", "", *columns(rows, "<><")]
         lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
         lines.append(f"figures and predictions: {short_path(self.folder)}")
         return "\n".join(lines)
@@ -139,7 +139,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     data = open_splits(config.data, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     if not info.reads_dna:
-        return data_fingerprints({split: data})[split], PromoterRows(data.files, 0, split)
+        return data.fingerprints, PromoterRows(data.files, 0, split)
     if not data.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has no promoters: {NO_DNA}"
@@ -149,12 +149,11 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
-    prints = data_fingerprints({split: data})[split]
     if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
-        if manifest is not None and _made_for(manifest, info, split, prints):
-            return prints, open_store(config.store, split)
-    return prints, PromoterRows(data.files, data.window, split)
+        if manifest is not None and _made_for(manifest, info, split, data.fingerprints):
+            return data.fingerprints, open_store(config.store, split)
+    return data.fingerprints, PromoterRows(data.files, data.window, split)
 
 
 def _made_for(manifest: Manifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:

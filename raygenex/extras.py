@@ -123,3 +123,18 @@ def check_packages() -> None:
             raise ConfigError(
                 f"raygenex tune needs the package {package}: install it with `pip install 'raygenex[tune]'`"
             )
+
+
+NO_XGBOOST = "this kind of model needs the package xgboost: install it with `pip install 'raygenex[boosted]'`"
+
+
+def check_xgboost() -> None:
+    """Refuse boosted trees without XGBoost; imports nothing.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    if find_spec("xgboost") is None:
+        raise ConfigError(NO_XGBOOST)

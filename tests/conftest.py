@@ -17,26 +17,48 @@ os.environ |= {
 }
 os.environ.pop("RAY_ADDRESS", None)
 
+import gc
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests go to one process, where there are several (``-n 2 --dist loadgroup``).
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over modules and tests, which live to the end: a walk takes half a second."""
+    gc.collect()
+    gc.freeze()
 
-    The one Ray and what its tests share is in one process, and what a file's tests share in one other. Slow tests that
-    share nothing are free to go anywhere.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        names = getattr(item, "fixturenames", ())
-        if "ray_cluster" in names:
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        elif not item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let the tests that need a Ray share one, in one process, where there are several (``-n 2 --dist loadscope``)."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(config.rootpath, nodeid)
+
+    return Scheduler(config, log)
+
+
+def _together(root: Path, nodeid: str) -> str:
+    """Return a name that is the same for tests that share a Ray or another fixture of their file."""
+    file = nodeid.partition("::")[0]
+    text = _text(root / file)
+    if "ray_cluster" in text or "core60: RunConfig" in text:
+        return "ray"
+    # Long tests that share nothing are handed out one by one.
+    alone = "/integration/" in file and 'scope="module"' not in text
+    return nodeid if alone else file
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

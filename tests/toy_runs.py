@@ -12,10 +12,11 @@ from raygenex.benchmark.table_files import to_json
 from raygenex.benchmark.tables import benchmark_table
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import fingerprint, inspect, read_table
+from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.explain.parts import Manifest, MethodRecord, write_manifest, write_part
 from raygenex.explain.results.profile import profiles, top_positions, write_profiles, write_top
 from raygenex.explain.results.projection import Projection, write_projection
+from raygenex.files.fingerprint import fingerprint
 from raygenex.predict.table import write_predictions
 from raygenex.stats import metrics
 from raygenex.train.checkpoint import InputInfo, checkpoint_sha256

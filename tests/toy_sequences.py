@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from raygenex.data.sketches import EMPTY
 from raygenex.sequence import reverse_complement, to_string
 
 
@@ -26,3 +27,8 @@ def kmer_set(sequence, k):
 def exact(a, b, k=16):
     a, b = kmer_set(a, k), kmer_set(b, k)
     return len(a & b) / len(a | b)
+
+
+def jaccard(a, b):
+    """The similarity that sketches say: the share of columns that agree."""
+    return ((a == b) & (a != EMPTY)).mean(axis=-1)

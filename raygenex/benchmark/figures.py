@@ -1,27 +1,27 @@
-"""Figures of a comparison of models: each a self-contained matplotlib `Figure`, which `save` writes.
+"""Figures of a comparison of models: each a self-contained matplotlib `Figure`.
 
 A model keeps its colour and line style in all curves, by its place among the results. Colours are those of Okabe &
 Ito (2008) without their yellow, too pale for a line, and the wine of Tol's muted set; line styles tell models apart
-in grey as well. Nothing here touches pyplot or the global settings.
+in grey as well.
 """
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
-from raygenex.benchmark.results import ModelResult, Scores, mean_scores
+from raygenex.benchmark.results import ModelResult, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
-from raygenex.drawing.style import DPI, GREY, frame_unit_square, label_axes
-from raygenex.files.whole import whole_file
+from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
 from raygenex.stats import metrics
 from raygenex.stats.compare import seed_summary
+from raygenex.stats.metrics import Floats
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.
 _LINES = ("-", "--", "-.")
 # What the entries of a history are, where they are not epochs.
@@ -45,11 +45,8 @@ def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
     DataError
         If a class is absent, or the trainings scored different genes.
     """
-    figure, axes, scores = _unit_square(results, split)
-    for place, model, text in _ranked(results, "auroc"):
-        curve = metrics.roc_curve(scores.labels, scores.probability[model])
-        axes.plot(curve.fpr, curve.tpr, label=text, **_style(place))
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance  0.500", zorder=1)
+    figure, axes, _ = _curves(results, split, "auroc", metrics.roc_curve)
+    _level(axes, [0, 1], "chance  0.500")
     label_axes(axes, "False positive rate", "True positive rate")
     _legend(figure, [axes], "AUROC of the seeds")
     return figure
@@ -59,27 +56,10 @@ def precision_recall_curves(results: Sequence[ModelResult], split: str = "test")
     """Draw the precision-recall curve of every model's mean probability over its seeds, with the prevalence.
 
     Curves are steps, without interpolation. The legend gives the mean and standard deviation of the AUPRC over the
-    seeds, highest first.
-
-    Parameters
-    ----------
-    results
-        The models; at least one training finished.
-    split
-        Name of the split that they scored, for the title.
-
-    Raises
-    ------
-    DataError
-        If a class is absent, or the trainings scored different genes.
+    seeds, highest first. Takes and raises what `roc_curves` does.
     """
-    figure, axes, scores = _unit_square(results, split)
-    for place, model, text in _ranked(results, "auprc"):
-        curve = metrics.precision_recall_curve(scores.labels, scores.probability[model])
-        axes.plot(curve.recall, curve.precision, drawstyle="steps-pre", label=text, **_style(place))
-    prevalence = float(scores.labels.mean())
-    label = f"prevalence  {prevalence:.3f}"
-    axes.plot([0, 1], [prevalence] * 2, color=GREY, linewidth=1, linestyle=":", label=label, zorder=1)
+    figure, axes, prevalence = _curves(results, split, "auprc", metrics.precision_recall_curve, drawstyle="steps-pre")
+    _level(axes, [prevalence] * 2, f"prevalence  {prevalence:.3f}")
     label_axes(axes, "Recall", "Precision")
     _legend(figure, [axes], "AUPRC of the seeds")
     return figure
@@ -153,7 +133,7 @@ def forest(table: BenchmarkTable) -> Figure:
     texts = ["failed"] * len(names)
     for place, row in enumerate(table.rows):
         area, seeds = row.ensemble_auroc, row.auroc_by_seed
-        colour = _COLOURS[1] if row.name == table.best else _COLOURS[0]
+        colour = ORANGE if row.name == table.best else BLUE
         axes.plot([area.low, area.high], [place] * 2, color=colour, linewidth=1.4)
         axes.plot(area.value, place, "s", color=colour, markersize=5)
         hollow: dict[str, Any] = {"color": GREY, "fillstyle": "none", "markersize": 3, "markeredgewidth": 0.7}
@@ -172,28 +152,6 @@ def forest(table: BenchmarkTable) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: str | Path) -> tuple[Path, ...]:
-    """Write a figure as SVG, PDF and PNG, without a date inside.
-
-    Parameters
-    ----------
-    figure
-        What to write.
-    stem
-        Path without a suffix, in a folder that exists.
-
-    Returns
-    -------
-    The three files.
-    """
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    paths = {suffix: Path(f"{stem}.{suffix}") for suffix in undated}
-    for suffix, path in paths.items():
-        with whole_file(path) as aside:
-            figure.savefig(aside, format=suffix, dpi=figure.dpi, metadata=undated[suffix])
-    return tuple(paths.values())
-
-
 def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, str, str]]:
     """Yield place, name and legend of the models that finished, in descending order of their mean."""
     found = []
@@ -207,17 +165,32 @@ def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, 
         yield place, name, text
 
 
-def _unit_square(results: Sequence[ModelResult], split: str) -> tuple[Figure, Axes, Scores]:
+def _curves(
+    results: Sequence[ModelResult],
+    split: str,
+    metric: str,
+    curve: Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats, Floats]],
+    **options: Any,
+) -> tuple[Figure, Axes, float]:
+    """Draw a curve of every model; returns the figure, its axes, and the share of high genes."""
     scores = mean_scores(results)
     assert scores.probability, "no model to draw"
     figure = Figure(figsize=(7.4, 4.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     frame_unit_square(axes)
+    for place, model, text in _ranked(results, metric):
+        x, y, _ = curve(scores.labels, scores.probability[model])
+        axes.plot(x, y, label=text, **_style(place), **options)
     counts = sorted({len(result.finished) for result in results if result.finished})
     seeds = " or ".join(map(str, counts))
     title = f"{_genes(split, scores.labels.size, int(scores.labels.sum()))}\nmean probability of {seeds} seeds"
     axes.set_title(title.removesuffix("s") if counts == [1] else title, fontsize=9)
-    return figure, axes, scores
+    return figure, axes, float(scores.labels.mean())
+
+
+def _level(axes: Axes, y: list[float], label: str) -> None:
+    """Draw what a model without skill reaches, from the left side to the right."""
+    axes.plot([0, 1], y, color=GREY, linewidth=1, linestyle=":", label=label, zorder=1)
 
 
 def _genes(split: str, genes: int, high: int) -> str:

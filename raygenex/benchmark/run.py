@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from raygenex.benchmark.figures import forest, learning_curves, precision_recall_curves, roc_curves, save
 from raygenex.benchmark.jobs import Job, finished_jobs, job_metrics, plan_jobs, run_jobs
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model
 from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
@@ -56,8 +55,6 @@ class BenchmarkResult:
 
     def text(self) -> str:
         """Return the tables, where they are, and which model won."""
-        from raygenex.benchmark.table_files import to_markdown
-
         lines = [to_markdown(self.table), f"tables and figures: {short_path(self.folder)}"]
         if self.winner is None:
             lines.append("every training failed, see the table")
@@ -67,8 +64,6 @@ class BenchmarkResult:
 
     def values(self) -> dict[str, Any]:
         """Return the result as plain values."""
-        from raygenex.benchmark.table_files import to_json
-
         values = {name: getattr(self, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
         return values | {"table": json.loads(to_json(self.table))}
 
@@ -172,12 +167,24 @@ def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> Benchm
     replace_text(folder / "tables.json", to_json(table))
     to_csv(table, folder / "tables.csv")
     if table.rows:
-        save(roc_curves(models, config.benchmark.split), folder / "roc")
-        save(precision_recall_curves(models, config.benchmark.split), folder / "precision_recall")
-        if any(result.epochs for model in models for result in model.finished):
-            save(learning_curves(models), folder / "learning")
-        save(forest(table), folder / "auroc")
+        _draw(folder, models, table)
     return table
+
+
+def _draw(folder: Path, models: list[ModelResult], table: BenchmarkTable) -> None:
+    from raygenex.benchmark.figures import forest, learning_curves, precision_recall_curves, roc_curves
+    from raygenex.drawing.style import save
+
+    drawn = {
+        "roc": roc_curves(models, table.split),
+        "precision_recall": precision_recall_curves(models, table.split),
+        "auroc": forest(table),
+    }
+    if any(result.epochs for model in models for result in model.finished):
+        drawn["learning"] = learning_curves(models)
+    for name, figure in drawn.items():
+        for suffix in ("svg", "pdf", "png"):
+            save(figure, folder / f"{name}.{suffix}")
 
 
 def _register_winner(config: RunConfig, jobs: list[Job], models: list[ModelResult], winner: str) -> str:

@@ -12,18 +12,8 @@ from typing import Any
 from raygenex.benchmark.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 from raygenex.files.whole import whole_file
 from raygenex.stats.compare import Comparison, Summary
-from raygenex.stats.metrics import METRICS, Interval
+from raygenex.stats.metrics import METRICS, TITLES, Interval
 
-_HEADINGS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "mcc": "MCC",
-    "brier": "Brier",
-}
 _NOTHING = "-"
 _ENDS = {"": "value", "_low": "low", "_high": "high"}
 
@@ -98,7 +88,7 @@ def _metrics_part(table: BenchmarkTable, split: str) -> tuple[str, str]:
         "Lower is better for the Brier score alone. Bold: the highest mean AUROC on valid. "
         f"The published columns are the paper's, of another data set ({PAPER}): compare orders, not numbers."
     )
-    headings = ["Model", "Seeds", *_HEADINGS.values(), "Published AUROC", "Published F1"]
+    headings = ["Model", "Seeds", *TITLES.values(), "Published AUROC", "Published F1"]
     return text, _grid(headings, lines)
 
 
@@ -112,7 +102,7 @@ def _intervals_part(table: BenchmarkTable) -> tuple[str, str]:
         "the middle): each metric with its "
         f"{table.confidence * 100:g} % bootstrap interval over genes ({table.resamples:,} resamples)."
     )
-    return text, _grid(["Model", "Seed", *_HEADINGS.values()], lines)
+    return text, _grid(["Model", "Seed", *TITLES.values()], lines)
 
 
 def _versus_part(table: BenchmarkTable) -> tuple[str, str]:

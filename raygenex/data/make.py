@@ -47,7 +47,9 @@ def made_folder(config: RunConfig, verb: str) -> Path:
         raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
-        raise ConfigError(f"{verb} writes one file a split: set data.train, data.valid and data.test to one path each")
+        raise ConfigError(
+            f"{verb} writes one file per split: set data.train, data.valid and data.test to one path each"
+        )
     if url := next((found[0] for found in paths.values() if found and is_url(found[0])), None):
         raise ConfigError(
             f"{verb} writes local files, but {url} is a URL: name a local path, then copy the files there"

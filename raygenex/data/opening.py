@@ -1,7 +1,8 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 from raygenex.config.base import SPLITS
 from raygenex.config.data import DataConfig
 from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
-from raygenex.data.hdf5.schema import Locations, PromoterFile, Table
+from raygenex.data.hdf5.schema import GeneTable, Locations, PromoterFile
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import locate
 from raygenex.sequence import crop_start
 
@@ -23,10 +26,10 @@ class SplitData:
     """``train``, ``valid`` or ``test``."""
     files: tuple[PromoterFile, ...]
     """The files, in the order of the configuration."""
-    tables: tuple[Table, ...]
+    tables: tuple[GeneTable, ...]
     """The small columns of each file."""
     window: int
-    """Bases a promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""
+    """Bases per promoter as the run uses it: ``data.window``, or all of them; 0 without promoters."""
     rows: int
     """Genes in all files."""
 
@@ -34,6 +37,11 @@ class SplitData:
     def halflife_scale(self) -> str:
         """How the lengths among the half-life features are scaled, the same in all files."""
         return self.files[0].halflife_scale
+
+    @cached_property
+    def fingerprints(self) -> list[str]:
+        """The sha256 of every file, read when it is first asked for."""
+        return fingerprints(file.path for file in self.files)
 
     @property
     def gene_id(self) -> NDArray[np.object_]:
@@ -75,17 +83,18 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
         ``both_labels`` asks for.
     """
     assert set(needed) <= set(SPLITS), needed
-    found: dict[str, list[PromoterFile]] = {}
+    files: dict[str, tuple[PromoterFile, ...]] = {}
     for name in needed:
         if not data.split(name):
             raise DataError(f"data.{name} is not set: name its HDF5 files, as in `-o data.{name}={name}.h5`")
-        found[name] = [inspect(path) for path in locate(data.split(name), f"data.{name}")]
-    window = _common_window(data, [file for files in found.values() for file in files])
-    _check_one_scale([file for files in found.values() for file in files])
-    splits = {}
-    for name, files in found.items():
-        tables = tuple(read_table(file) for file in files)
-        splits[name] = SplitData(name, tuple(files), tables, window, sum(file.rows for file in files))
+        files[name] = tuple(inspect(path) for path in locate(data.split(name), f"data.{name}"))
+    every = list(chain.from_iterable(files.values()))
+    window = _common_window(data, every)
+    _check_one_scale(every)
+    splits = {
+        name: SplitData(name, its, tuple(map(read_table, its)), window, sum(file.rows for file in its))
+        for name, its in files.items()
+    }
     _check_no_leak(splits)
     for name in ("train", "valid") if both_labels else ():
         if name in splits and len(classes := np.unique(splits[name].label)) == 1:
@@ -129,28 +138,23 @@ def _check_one_scale(files: list[PromoterFile]) -> None:
 
 
 def _check_no_leak(splits: dict[str, SplitData]) -> None:
-    if all_distinct(table.gene_id for split in splits.values() for table in split.tables):
+    repeat = first_repeat(lambda: (table.gene_id for split in splits.values() for table in split.tables))
+    if repeat is None:
         return
-    seen: dict[str, tuple[str, str]] = {}
-    for name, split in splits.items():
-        for file, table in zip(split.files, split.tables, strict=True):
-            for gene in table.gene_id:
-                other, path = seen.setdefault(gene, (name, file.path))
-                if path == file.path and other == name:
-                    continue
-                if other == name:
-                    raise DataError(f"data.{name}: gene {gene} is in both {path} and {file.path}; keep one of them")
-                raise DataError(
-                    f"gene {gene} leaks between splits: it is in {path} (data.{other}) and in {file.path} "
-                    f"(data.{name}); keep it in one of them"
-                )
+    places = [(split.name, file.path) for split in splits.values() for file in split.files]
+    (first, path), (second, other_path) = (places[table] for table in repeat.tables)
+    if first == second:
+        raise DataError(f"data.{first}: gene {repeat.id} is in both {path} and {other_path}; keep one of them")
+    raise DataError(
+        f"gene {repeat.id} leaks between splits: it is in {path} (data.{first}) and in {other_path} "
+        f"(data.{second}); keep it in one of them"
+    )
 
 
 def locations(split: SplitData) -> Locations | None:
     """Read where the genes of a split lie; None if not every file says it."""
-    found = [read_locations(file) for file in split.files]
-    known = [places for places in found if places is not None]
-    if len(known) < len(found):
+    known = [places for file in split.files if (places := read_locations(file)) is not None]
+    if len(known) < len(split.files):
         return None
     strands = [places.strand for places in known if places.strand is not None]
     return Locations(
@@ -179,17 +183,3 @@ def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[n
     common = set.intersection(*(set(file.extra) for file in split.files))
     names = [name for name in split.files[0].extra if name in common]
     return {name: np.concatenate([read_extra(file, name) for file in split.files]) for name in names}
-
-
-def all_distinct(tables: Iterable[NDArray[np.object_]]) -> bool:
-    """Tell whether no id is there twice, in one table or in two; False may also be two ids of one 64-bit hash.
-
-    Parameters
-    ----------
-    tables
-        Gene ids, text; each table may be forgotten when the next is asked for.
-    """
-    hashes = [np.fromiter(map(hash, ids), np.int64, len(ids)) for ids in tables]
-    together = np.concatenate(hashes)
-    together.sort()
-    return not (together[1:] == together[:-1]).any()

@@ -96,7 +96,7 @@ class PromoterRows:
         low = bisect_right(self._ends, start)
         high = bisect_left(self._ends, stop) + 1
         first = self._ends[low - 1] if low else 0
-        part = _Part(self.files[low:high], first, self.window, self.split, self.has_label)
+        part = _FileRange(self.files[low:high], first, self.window, self.split, self.has_label)
         return Piece(part.files[0].path, stop - start, (stop - start) * self.row_bytes, partial(part.read, start, stop))
 
     @cached_property
@@ -106,7 +106,7 @@ class PromoterRows:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _FileRange:
     """Some consecutive files of a table, whose first row has the number ``first`` in it."""
 
     files: tuple[PromoterFile, ...]

@@ -42,7 +42,7 @@ class RowRangeDatasource(Datasource):
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
-        """Return one read task a piece; the number of pieces, not ``parallelism``, says how many."""
+        """Return one read task per piece; the number of pieces, not ``parallelism``, says how many."""
         return [
             ReadTask(
                 partial(_read_block, piece),
@@ -113,7 +113,7 @@ class RowShards(ray.train.DataConfig):
         worker_node_ids: Any,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
-        """Return one iterator a dataset for every worker; Ray calls it anew when the number of workers changes."""
+        """Return one iterator per dataset for every worker; Ray calls it again when the number of workers changes."""
         # What was free for reading when the training began may be gone with a node.
         left = ray.cluster_resources().get("CPU", 0.0) - world_size * self._cpus_per_worker
         uncounted = UNCOUNTED_READS if left < SPARE_CPUS else None

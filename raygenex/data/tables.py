@@ -1,9 +1,8 @@
-"""Tables of the user's, one row a gene: expression, features, groups, measured half-lives."""
+"""Tables of the user's, one row per gene: expression, features, groups, measured half-lives."""
 
 import csv
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 from raygenex.files.lines import LONGEST_LINE, unpacked
 from raygenex.files.locate import local_copy
@@ -37,7 +37,7 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     Raises
     ------
     DataError
-        If the file is missing, no such table, truncated or empty, or a column stands in it twice.
+        If the file is missing, not such a table, truncated or empty, or a column is in it twice.
     """
     import pandas as pd
     from pandas.errors import EmptyDataError, ParserError
@@ -50,11 +50,12 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
             table = pd.read_parquet(local_copy(path))
         elif name.endswith((".csv", ".tsv", ".txt")):
             separator = "," if name.endswith(".csv") else "\t"
+            local = local_copy(path)
             # Lines that start with # before the header are comments; a later # may belong to a value.
-            with opened_table(local_copy(path)) as stream:
+            with opened_table(local) as stream:
                 skipped, line = _header_line(stream)
             header = next(csv.reader([line], delimiter=separator), [])
-            with opened_table(local_copy(path)) as stream:
+            with opened_table(local) as stream:
                 table = pd.read_csv(
                     stream,
                     sep=separator,
@@ -63,12 +64,12 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
                     keep_default_na=False,
                     # A tab at the end of every line must not shift the columns.
                     index_col=False,
-                    # In most tab-separated tables a quote is a letter: 5' and 3" stand in names.
+                    # In most tab-separated tables a quote is a letter: 5' and 3" are in names.
                     quoting=csv.QUOTE_MINIMAL if quoted or separator == "," else csv.QUOTE_NONE,
                 )
             table.columns = table.columns.str.strip()
         else:
-            raise DataError(f"{path} is no table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
+            raise DataError(f"{path} is not a table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
@@ -78,8 +79,8 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     except MemoryError:
         raise DataError(f"{path} does not fit into the memory as a table; leave out what is not needed") from None
-    if twice := next((column for column, count in Counter(header).items() if count > 1), None):
-        raise DataError(f"{path} has the column {twice} twice; rename one of them")
+    if (repeat := first_repeat(lambda: [header])) is not None:
+        raise DataError(f"{path} has the column {repeat.id} twice; rename one of them")
     if table.empty:
         raise DataError(f"{path} has no rows; check the file")
     return table
@@ -91,7 +92,7 @@ def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: b
     Raises
     ------
     DataError
-        If the column is missing, or an id is empty or there twice, as it stands or without its version.
+        If the column is missing, or an id is empty or there twice, as it is or without its version.
     """
     if column not in table.columns:
         raise DataError(f"{path} has no column {column} of gene ids; it has {shown(list(table.columns))}: name the one")
@@ -107,12 +108,11 @@ def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: b
 
 def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
     """Refuse gene ids that are there twice, by a `DataError` that names ``where``, the gene and both rows (from 1)."""
-    first: dict[str, int] = {}
-    for row, gene in enumerate(gene_id):
-        if (other := first.setdefault(gene, row)) != row:
-            raise DataError(
-                f"{where}: gene {gene} is in rows {other + 1} and {row + 1}; keep one, or join them into one row"
-            )
+    if (repeat := first_repeat(lambda: [gene_id])) is not None:
+        first, second = repeat.rows
+        raise DataError(
+            f"{where}: gene {repeat.id} is in rows {first + 1} and {second + 1}; keep one, or join them into one row"
+        )
 
 
 def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str) -> list[str]:
@@ -130,7 +130,7 @@ def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], bu
     Raises
     ------
     DataError
-        If a pattern matches no column, no column is numeric, or one that mostly is holds what is no number.
+        If a pattern matches no column, no column is numeric, or one that mostly is holds what is not a number.
     """
     names = [str(name) for name in table.columns if name != but]
     if not patterns:
@@ -158,7 +158,7 @@ def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.o
     Raises
     ------
     DataError
-        If a value is no finite number; the sentence names the gene, the column and the value.
+        If a value is not a finite number; the sentence names the gene, the column and the value.
     """
     values, wrong = _parse(table[column])
     if wrong is not None:
@@ -188,7 +188,7 @@ def shown(names: Sequence[Any]) -> str:
 
 
 def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
-    """Return the numbers of a column and the first row that holds no finite number, None if there is none."""
+    """Return the numbers of a column and the first row that does not hold a finite number, None if there is none."""
     import pandas as pd
 
     raw = column.where(~column.isin(_MISSING), None) if column.dtype.kind not in "fiub" else column
@@ -205,7 +205,7 @@ def opened_table(local: str) -> Iterator[BinaryIO]:
 
 
 def _header_line(stream: BinaryIO) -> tuple[int, str]:
-    """Return how many comment lines stand before the header, and the header; empty if there is none."""
+    """Return how many comment lines are before the header, and the header; empty if there is none."""
     number = 0
     while line := stream.readline(LONGEST_LINE):
         if not line.startswith(b"#"):

@@ -1,8 +1,4 @@
-"""Figures of a training run and of its predictions, each a self-contained matplotlib `Figure`.
-
-Nothing here touches pyplot or the global settings, so figures can be drawn in any thread and beside other plots.
-Colours are those of Okabe & Ito (2008), which colour-blind readers can tell apart.
-"""
+"""Figures of a training run and of its predictions, each a self-contained matplotlib `Figure`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from raygenex.drawing.style import _BLUE, _ORANGE, DPI, GREY, frame_unit_square, label_axes
+from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
 from raygenex.stats import metrics
 
 _CLASSES = ("low", "high")
@@ -34,14 +30,14 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     # A single epoch is a point, which a line alone would not show.
     marker = "o" if len(history) == 1 else None
     losses.plot(epoch, train, color=GREY, linestyle="--", marker=marker, label="training")
-    losses.plot(epoch, valid, color=_BLUE, marker=marker, label="validation")
-    scores.plot(epoch, auroc, color=_BLUE, marker=marker)
+    losses.plot(epoch, valid, color=BLUE, marker=marker, label="validation")
+    scores.plot(epoch, auroc, color=BLUE, marker=marker)
     if not all(map(math.isnan, auroc)):
         best = int(np.nanargmax(auroc))
         for axes in (losses, scores):
-            axes.axvline(epoch[best], color=_ORANGE, linewidth=0.8, linestyle=":")
+            axes.axvline(epoch[best], color=ORANGE, linewidth=0.8, linestyle=":")
         label = f"best: {auroc[best]:.3f} (epoch {epoch[best]:g})"
-        scores.plot(epoch[best], auroc[best], "o", color=_ORANGE, markersize=5, label=label)
+        scores.plot(epoch[best], auroc[best], "o", color=ORANGE, markersize=5, label=label)
         _legend(scores, "lower right")
     scores.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
     scores.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
@@ -65,7 +61,7 @@ def roc_figure(
     figure, axes = _unit_square()
     area = _with_interval("AUROC", metrics.auroc(labels, probability), interval, confidence)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance (0.500)")
-    axes.plot(curve.fpr, curve.tpr, color=_BLUE, linewidth=1.5, label=area)
+    axes.plot(curve.fpr, curve.tpr, color=BLUE, linewidth=1.5, label=area)
     label_axes(axes, "False positive rate", "True positive rate")
     _legend(axes, "lower right", reverse=True)
     return figure
@@ -86,7 +82,7 @@ def precision_recall_figure(
     area = _with_interval("AUPRC", metrics.auprc(labels, probability), interval, confidence)
     chance = f"prevalence ({prevalence:.3f})"
     axes.plot([0, 1], [prevalence] * 2, color=GREY, linewidth=1, linestyle="--", label=chance)
-    axes.plot(curve.recall, curve.precision, color=_BLUE, linewidth=1.5, drawstyle="steps-pre", label=area)
+    axes.plot(curve.recall, curve.precision, color=BLUE, linewidth=1.5, drawstyle="steps-pre", label=area)
     label_axes(axes, "Recall", "Precision")
     _legend(axes, "lower left", reverse=True)
     return figure
@@ -104,8 +100,8 @@ def calibration_figure(labels: ArrayLike, probability: ArrayLike, bins: int = 10
     # At 0 or 1 rounding may put the end of an interval a hair inside the point.
     bars = np.maximum([curve.observed - curve.low, curve.high - curve.observed], 0.0)
     label = f"genes in {curve.genes.size} bins, {confidence * 100:g} % interval\nexpected calibration error {error:.3f}"
-    axes.plot(curve.predicted, curve.observed, "o-", color=_BLUE, markersize=4, linewidth=1, label=label)
-    axes.errorbar(curve.predicted, curve.observed, yerr=bars, fmt="none", ecolor=_BLUE, elinewidth=1, capsize=2)
+    axes.plot(curve.predicted, curve.observed, "o-", color=BLUE, markersize=4, linewidth=1, label=label)
+    axes.errorbar(curve.predicted, curve.observed, yerr=bars, fmt="none", ecolor=BLUE, elinewidth=1, capsize=2)
     label_axes(axes, "Mean predicted probability", "Observed fraction of high genes")
     _legend(axes, "upper left", reverse=True)
     return figure

@@ -1,7 +1,13 @@
-"""Colours, sizes and axes: the one style of all figures."""
+"""Colours, sizes, axes and files: the one style of all figures.
+
+Nothing here touches pyplot or the global settings, so figures can be drawn in any thread. Colours are those of Okabe &
+Ito (2008), which colour-blind readers can tell apart.
+"""
 
 from pathlib import Path
+from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,16 +21,28 @@ COLOURS = {
     "green": "#009e73",
     "gold": "#c98500",
 }
-"""Names of the CSS variables, and what stands in for them where there is none."""
+"""Colours of figures in pages by the name of the CSS variable that replaces each; the yellow is darkened."""
 
-_BLUE, _ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+"""Colours of figures on white."""
+
 DPI = 200
+SIZE = 8.5
+"""Points of the text of figures in pages."""
+
+MINUS = "\N{MINUS SIGN}"
+
+_UNDATED: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG at its own resolution, into a folder that exists."""
-    with whole_file(Path(path)) as aside:
-        figure.savefig(aside, format="png", dpi=figure.dpi)
+    """Write a figure as SVG, PDF or PNG, by the suffix of ``path``, whole, into a folder that exists.
+
+    The same figure gives the same bytes: there is no date inside, and ids do not change.
+    """
+    path = Path(path)
+    with whole_file(path) as aside, rc_context({"svg.hashsalt": "raygenex"}):
+        figure.savefig(aside, format=path.suffix[1:], dpi=figure.dpi, metadata=_UNDATED[path.suffix])
 
 
 def frame_unit_square(axes: Axes) -> None:
@@ -33,8 +51,35 @@ def frame_unit_square(axes: Axes) -> None:
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:
-    """Name the axes in the one size of all figures, and leave their top and right sides open."""
+    """Name the axes of a figure on white, and leave their top and right sides open."""
     axes.set_xlabel(x, fontsize=10)
     axes.set_ylabel(y, fontsize=10)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def frame(axes: Axes, x: str, y: str) -> Axes:
+    """Name the axes of a figure in a page, in colours that follow the page, and leave two sides open."""
+    axes.set_xlabel(x, fontsize=SIZE, color=COLOURS["ink"])
+    axes.set_ylabel(y, fontsize=SIZE, color=COLOURS["ink"])
+    axes.tick_params(which="both", labelsize=SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
+    return axes
+
+
+def zero_line(axes: Axes) -> None:
+    """Draw a faint dotted line behind everything where x is 0."""
+    axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
+
+
+def legend_above(axes: Axes, columns: int, right: bool = False, **options: Any) -> None:
+    """Put the legend of a figure in a page above its axes, at their left end or at their right."""
+    style = {"fontsize": SIZE, "frameon": False, "borderaxespad": 0.2, "labelcolor": COLOURS["ink"]}
+    loc = "lower right" if right else "lower left"
+    axes.legend(loc=loc, bbox_to_anchor=(int(right), 1), ncols=columns, **(style | options))
+
+
+def signed(value: float) -> str:
+    """Write a whole number with its sign, and 0 without."""
+    return f"{value:+,.0f}".replace("-", MINUS) if round(value) else "0"

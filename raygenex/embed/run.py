@@ -15,7 +15,6 @@ from raygenex import __version__
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.make import build_data, simulate_data
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.data.rows import Columns, PromoterRows
@@ -104,22 +103,8 @@ class Embedder:
         return {"split": batch["split"][:1], "rows": np.array([len(batch["row"])])}
 
 
-def data_fingerprints(splits: dict[str, SplitData]) -> dict[str, list[str]]:
-    """Return the sha256 of every file of every split."""
-    # Hashing holds no lock of Python's, and on a network file system waiting is most of it.
-    with ThreadPoolExecutor() as pool:
-        return {
-            name: list(pool.map(fingerprint, [file.path for file in split.files])) for name, split in splits.items()
-        }
-
-
 def store_identity(
-    config: RunConfig,
-    window: int,
-    fingerprints: dict[str, list[str]],
-    splits: dict[str, SplitData],
-    weights_sha256: str,
-    d_model: int,
+    config: RunConfig, window: int, splits: dict[str, SplitData], weights_sha256: str, d_model: int
 ) -> Manifest:
     """Return the manifest that a store for this configuration and data has."""
     from raygenex.embed.hyenadna.pooling import bin_count
@@ -136,7 +121,7 @@ def store_identity(
         dtype=config.embed.dtype,
         precision=config.embed.effective_precision,
         shape=(bin_count(window, config.embed.bin_size), d_model),
-        fingerprints=fingerprints,
+        fingerprints={name: split.fingerprints for name, split in splits.items()},
         rows={name: split.rows for name, split in splits.items()},
     )
 
@@ -174,12 +159,12 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     if not window:
         path = next(iter(splits.values())).files[0].path
         raise DataError(f"{path} has no promoters to embed: train cnn_halflife_only on it, with backbone.kind onehot")
-    fingerprints = data_fingerprints(splits)
+    fingerprints = {name: split.fingerprints for name, split in splits.items()}
     existing = read_manifest(config.store)
     if existing is not None and not force:
         refuse_differences(config.store, settings_differences(existing, config, window, fingerprints, paths=False))
     backbone = build_backbone(config.backbone, window)
-    manifest = store_identity(config, window, fingerprints, splits, weights_sha256(backbone), backbone.config.d_model)
+    manifest = store_identity(config, window, splits, weights_sha256(backbone), backbone.config.d_model)
     rows = {name: split.rows for name, split in splits.items()}
     total = sum(rows.values())
     if existing is not None and _is_done(config.store, existing, manifest):
@@ -312,9 +297,8 @@ def plan_embed(config: RunConfig, force: bool) -> str:
     splits = open_splits(config.data, config.data.configured or ("train",))
     if (manifest := read_manifest(config.store)) is not None and not force:
         window = next(iter(splits.values())).window
-        refuse_differences(
-            config.store, settings_differences(manifest, config, window, data_fingerprints(splits), paths=False)
-        )
+        fingerprints = {name: split.fingerprints for name, split in splits.items()}
+        refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=False))
     return embed_step(config, {name: split.rows for name, split in splits.items()})
 
 

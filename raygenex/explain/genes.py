@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.read import fingerprint, read_table
+from raygenex.data.hdf5.read import read_table
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
+from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import locate
 from raygenex.predict.inputs import open_genes
 from raygenex.sequence import crop_start
@@ -146,7 +147,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> Genes:
             )
     chosen = spread(rows.count, options.genes)
     halflife = np.concatenate([read_table(file).halflife for file in rows.files])[chosen]
-    prints = [fingerprint(file.path) for file in rows.files]
+    prints = fingerprints(file.path for file in rows.files)
     return Genes(rows, chosen, halflife, prints, first, assumed)
 
 

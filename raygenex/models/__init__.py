@@ -1,15 +1,21 @@
 """Torch models, called as ``model(sequence, halflife) -> logits``."""
 
+from typing import TYPE_CHECKING
+
 from raygenex.config.model import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
-from raygenex.models.autoencoder import AutoencoderTrees
-from raygenex.models.base import ExpressionModel, InputShape
-from raygenex.models.cnn import Cnn
-from raygenex.models.lstm import Lstm
-from raygenex.models.tabular import BoostedTrees, LogisticRegression
+
+if TYPE_CHECKING:
+    from raygenex.models.base import ExpressionModel, InputShape
 
 
-def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: InputShape) -> ExpressionModel:
+def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: "InputShape") -> "ExpressionModel":
     """Build the model of a configuration, with every layer sized for its inputs."""
+    # Here, so that counting k-mers, as a dry run does, loads no torch.
+    from raygenex.models.autoencoder import AutoencoderTrees
+    from raygenex.models.cnn import Cnn
+    from raygenex.models.lstm import Lstm
+    from raygenex.models.tabular import BoostedTrees, LogisticRegression
+
     if isinstance(model, LstmConfig):
         return Lstm(model, halflife, inputs)
     if isinstance(model, AutoencoderXgboost):

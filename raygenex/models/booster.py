@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from raygenex.errors import ConfigError
+from raygenex.extras import NO_XGBOOST
 
 if TYPE_CHECKING:
     import xgboost
@@ -23,9 +24,7 @@ def import_xgboost() -> Any:
     try:
         import xgboost
     except ImportError:
-        raise ConfigError(
-            "this kind of model needs the package xgboost: install it with `pip install 'raygenex[boosted]'`"
-        ) from None
+        raise ConfigError(NO_XGBOOST) from None
     return xgboost
 
 

@@ -1,8 +1,10 @@
 """The genes that a prediction reads, checked against the model."""
 
+from collections.abc import Sequence
+
 from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.data.hdf5.schema import PromoterFile
-from raygenex.data.opening import all_distinct
+from raygenex.data.repeats import first_repeat
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import DataError
 from raygenex.train.checkpoint import CheckpointInfo
@@ -19,10 +21,10 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
     Raises
     ------
     DataError
-        If a file breaks the schema, a gene stands in two files, or the window is not the model's.
+        If a file breaks the schema, a gene is in two files, or the window is not the model's.
     """
     files = tuple(inspect(path, require_label=False) for path in paths)
-    _check_unique(files)
+    check_unique(files)
     wanted = info.inputs.window
     for file in files:
         refuse_other_scale(file.path, file.halflife_scale, info)
@@ -49,12 +51,9 @@ def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
         )
 
 
-def _check_unique(files: tuple[PromoterFile, ...]) -> None:
-    if all_distinct(read_table(file).gene_id for file in files):
-        return
-    owner: dict[str, str] = {}
-    for file in files:
-        for gene in read_table(file).gene_id:
-            if gene in owner:
-                raise DataError(f"gene {gene} stands in {owner[gene]} and in {file.path}: remove it from one of them")
-            owner[str(gene)] = file.path
+def check_unique(files: Sequence[PromoterFile]) -> None:
+    """Read the gene ids of files, and refuse a gene that is in two of them by a DataError that names both."""
+    repeat = first_repeat(lambda: (read_table(file).gene_id for file in files))
+    if repeat is not None:
+        path, other = (files[table].path for table in repeat.tables)
+        raise DataError(f"gene {repeat.id} is in {path} and in {other}: remove it from one of them")

@@ -7,8 +7,9 @@ from raygenex.errors import ConfigError, DataError
 from raygenex.registry.history import Difference
 from raygenex.registry.register import CANDIDATE, CHAMPION
 from raygenex.registry.scoring import compare_metric, fetch_contender, score_both
-from raygenex.registry.versions import _DASH, Registry, Version, _columns
+from raygenex.registry.versions import DASH, Registry, Version
 from raygenex.stats.metrics import METRICS
+from raygenex.terminal.table import columns
 from raygenex.tracking.runs import flatten
 
 # What says where a run is and what is done beside it: nothing of the model.
@@ -57,18 +58,18 @@ class CompareResult:
                         f"{found.p_value:.2g}",
                     )
                 )
-            lines += _columns(rows)
+            lines += columns(rows)
         else:
             lines += ["", f"not compared on the same genes: {self.note}"]
             names = [name for name in METRICS if name in a.metrics and name in b.metrics]
             rows = [("metric, each on its own valid", "a", "b")]
-            lines += _columns([*rows, *((name, f"{a.metrics[name]:.4f}", f"{b.metrics[name]:.4f}") for name in names)])
+            lines += columns([*rows, *((name, f"{a.metrics[name]:.4f}", f"{b.metrics[name]:.4f}") for name in names)])
         lines += ["", f"train data: {_same(self.same_train)}; valid data: {_same(self.same_valid)}"]
         if not self.settings:
             return "\n".join([*lines, "settings: the same"])
         rows = [("setting", "a", "b")]
-        rows += [(key, values[0] or _DASH, values[1] or _DASH) for key, values in self.settings.items()]
-        return "\n".join([*lines, "", *_columns(rows)])
+        rows += [(key, values[0] or DASH, values[1] or DASH) for key, values in self.settings.items()]
+        return "\n".join([*lines, "", *columns(rows)])
 
 
 def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> CompareResult:

@@ -10,7 +10,6 @@ from raygenex.config.data import DataConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import Rows
-from raygenex.embed.run import data_fingerprints
 from raygenex.errors import DataError
 from raygenex.evaluate import open_rows
 from raygenex.predict.predictor import Predictor
@@ -77,7 +76,7 @@ def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:
             "anew on the data of the other, or promote with --force"
         )
     valid = open_splits(_valid_alone(config), ("valid",))
-    prints = sorted(data_fingerprints(valid)["valid"])
+    prints = sorted(valid["valid"].fingerprints)
     if prints != a.valid_fingerprints:
         raise DataError(
             f"data.valid has fingerprint {_short(prints)} and versions {a.version.version} and {b.version.version} "

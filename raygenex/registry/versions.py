@@ -11,9 +11,12 @@ from raygenex.errors import TrackingError
 from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
 from raygenex.registry.register import CHAMPION
+from raygenex.terminal.table import columns
 from raygenex.tracking.runs import Tracker, mlflow_errors, tracking_uri
 
-_DASH = "-"
+DASH = "-"
+"""What tables show where nothing is known."""
+
 _SHORT = 12
 
 _VALID = "valid_"
@@ -77,7 +80,7 @@ class Listing:
             "commit",
         )
         rows = [head, *(_row(version) for version in self.versions)]
-        lines = [f"{self.name} in {self.uri}", "", *_columns(rows)]
+        lines = [f"{self.name} in {self.uri}", "", *columns(rows)]
         lines += ["", "champions (UTC):"]
         lines += [f"  {_event(event)}" for event in self.history] or ["  none yet"]
         return "\n".join(lines)
@@ -180,14 +183,14 @@ def _row(version: Version) -> tuple[str, ...]:
     commit = version.git_commit
     return (
         version.version,
-        ", ".join(version.aliases) or _DASH,
+        ", ".join(version.aliases) or DASH,
         _minute(version.created),
-        version.run_name or _DASH,
-        version.model_kind or _DASH,
-        _DASH if auroc is None else f"{auroc:.4f}",
-        version.config_hash or _DASH,
-        (version.valid_fingerprint or _DASH)[:_SHORT],
-        _DASH if commit is None else commit[:_SHORT] + ("-dirty" if commit.endswith("-dirty") else ""),
+        version.run_name or DASH,
+        version.model_kind or DASH,
+        DASH if auroc is None else f"{auroc:.4f}",
+        version.config_hash or DASH,
+        (version.valid_fingerprint or DASH)[:_SHORT],
+        DASH if commit is None else commit[:_SHORT] + ("-dirty" if commit.endswith("-dirty") else ""),
     )
 
 
@@ -211,9 +214,3 @@ def _event(event: Event) -> str:
 def _minute(time: str) -> str:
     """Return the date and the minute of an ISO 8601 time."""
     return time[:16].replace("T", " ")
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return rows of text as aligned lines."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -9,9 +9,9 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.describe import DataReport
 from raygenex.data.check.leakage import sentence
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import is_url, locate
 from raygenex.terminal.progress import steps
 from raygenex.train.checkpoint import CheckpointInfo
@@ -60,7 +60,7 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
         files = {name: locate(config.data.split(name), f"data.{name}") for name in names}
     except DataError as error:
         return _nothing(f"the data are not here ({error})")
-    prints = {name: tuple(map(fingerprint, paths)) for name, paths in files.items()}
+    prints = {name: tuple(fingerprints(paths)) for name, paths in files.items()}
     changed = [name for name, known in info.fingerprints.items() if prints.get(name) != tuple(known)]
     if changed:
         return _nothing(f"the files of {' and '.join(changed)} are not those that the model was trained with")

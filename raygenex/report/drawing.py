@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.drawing import figures
-from raygenex.drawing.style import COLOURS
+from raygenex.drawing.style import COLOURS, SIZE, frame
 from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
 from raygenex.errors import DataError
 from raygenex.explain.results import figures as looking
@@ -25,7 +25,6 @@ from raygenex.report.studies import Benchmark, Study
 LOGOS = 12
 """As many logos are shown."""
 
-_SIZE = 8.5
 _SQUARE, _WIDE = (4.1, 3.5), (4.6, 2.8)
 
 
@@ -90,8 +89,8 @@ def search(study: Study) -> Picture:
         axes.plot(number[known], study.auroc[known], "o", color=COLOURS["faint"], markersize=4, label="trial")
         axes.plot(number, best, color=COLOURS["blue"], linewidth=1.5, drawstyle="steps-post", label="best so far")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _frame(axes, "Trial", "Valid AUROC")
-        return axes
+        axes.legend(loc="lower right", fontsize=SIZE, frameon=False, labelcolor=COLOURS["ink"])
+        return frame(axes, "Trial", "Valid AUROC")
 
     failed = sum(trial.state == "failed" for trial in study.trials)
     stopped = sum(trial.state == "stopped" for trial in study.trials)
@@ -240,15 +239,6 @@ def _assumed(found: Explained) -> str:
     if not found.manifest.window_first_assumed:
         return ""
     return " The files do not say where the TSS is; the window was taken as centred on it."
-
-
-def _frame(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
-    axes.legend(loc="lower right", fontsize=_SIZE, frameon=False, labelcolor=COLOURS["ink"])
 
 
 def _dashed(method: str) -> str:

@@ -11,12 +11,13 @@ from raygenex.benchmark.tables import PUBLISHED
 from raygenex.data.check.page import page_values
 from raygenex.data.check.plots import LABEL_COLOURS
 from raygenex.drawing import html
+from raygenex.drawing.style import MINUS
 from raygenex.report import drawing
 from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
 from raygenex.report.explanation import Explained
 from raygenex.report.studies import Row, Study
-from raygenex.stats.metrics import METRICS, Interval
+from raygenex.stats.metrics import METRICS, TITLES, Interval
 from raygenex.tracking.runs import tracking_uri
 
 GENERATOR = "raygenex report"
@@ -28,18 +29,7 @@ TRIALS = 10
 ROWS = 20
 """As many rows has a table of an explanation."""
 
-_HEADINGS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "mcc": "MCC",
-    "brier": "Brier score",
-}
 _NOTHING = "\N{EN DASH}"
-_MINUS = "\N{MINUS SIGN}"
 
 
 def render_page(facts: Facts, day: str) -> str:
@@ -112,7 +102,7 @@ def interval_text(value: Interval) -> str:
 def _metrics(facts: Facts) -> list[tuple[str, list[str]]]:
     """Return the rows of the table of metrics: the name, and the text of every measured split."""
     measured = facts.measured.values()
-    rows = [(_HEADINGS[name], [interval_text(one.metrics[name]) for one in measured]) for name in METRICS]
+    rows = [(TITLES[name], [interval_text(one.metrics[name]) for one in measured]) for name in METRICS]
     return [*rows, ("Calibration error", [f"{one.calibration_error:.3f}" for one in measured])]
 
 
@@ -146,7 +136,7 @@ def _row(row: Row) -> dict[str, str]:
     difference = p = _NOTHING
     if row.difference is not None:
         value, low, high, adjusted = row.difference
-        difference = f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", _MINUS)
+        difference = f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", MINUS)
         p = "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}"
     return {
         "name": row.name,
@@ -195,7 +185,7 @@ def _explained(found: Explained, facts: Facts) -> dict[str, Any]:
 def _cells(row: dict[str, str]) -> dict[str, str]:
     """Write the correlations of a row in two decimals."""
     return {
-        name: _short(cell, ".2f").replace("-", _MINUS) if name.startswith("spearman") else cell
+        name: _short(cell, ".2f").replace("-", MINUS) if name.startswith("spearman") else cell
         for name, cell in row.items()
     }
 
@@ -205,7 +195,7 @@ def _separation(numbers: dict[str, Any]) -> str:
     said = []
     silhouette, purity = (_dense(numbers, name) for name in ("silhouette", "knn_purity"))
     if silhouette is not None:
-        said.append(f"silhouette {silhouette:.2f}".replace("-", _MINUS))
+        said.append(f"silhouette {silhouette:.2f}".replace("-", MINUS))
     if purity is not None:
         nearest = f"{100 * purity:.0f} % of the {numbers.get('neighbours', 'nearest')} nearest genes of one class"
         found = numbers["knn_purity"]

@@ -222,15 +222,11 @@ def mean_probability(probabilities: Sequence[ArrayLike]) -> Floats:
 
 def placements(truth: np.ndarray, scores: ArrayLike) -> tuple[Floats, Floats]:
     """Return the share of low genes below each high gene, and the share of high genes above each low gene."""
+    from scipy.stats import rankdata
+
     values = np.asarray(scores, dtype=np.float64)
-    ranks = _midranks(values)
+    ranks = rankdata(values)
     positives, negatives = int(truth.sum()), int((~truth).sum())
-    below = (ranks[truth] - _midranks(values[truth])) / negatives
-    above = 1.0 - (ranks[~truth] - _midranks(values[~truth])) / positives
+    below = (ranks[truth] - rankdata(values[truth])) / negatives
+    above = 1.0 - (ranks[~truth] - rankdata(values[~truth])) / positives
     return below, above
-
-
-def _midranks(values: Floats) -> Floats:
-    """Return the ranks from 1 (lowest), equal values sharing the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]

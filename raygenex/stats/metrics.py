@@ -18,7 +18,19 @@ from raygenex.errors import DataError, RaygenexError
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-METRICS = ("auroc", "auprc", "accuracy", "precision", "recall", "f1", "mcc", "brier")
+TITLES = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier": "Brier score",
+}
+"""The metrics as tables name them."""
+
+METRICS = tuple(TITLES)
 
 # Entries of one block of bootstrap counts: 8 MiB an array, whatever the number of genes and resamples.
 _BLOCK = 2**20

@@ -10,7 +10,6 @@ from raygenex.config.model import CnnHalflifeOnly, KmerConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
-from raygenex.embed.run import data_fingerprints
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     open_store,
@@ -58,7 +57,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         used.
     """
     refuse_without_promoters(config, splits)
-    fingerprints = data_fingerprints(splits)
+    fingerprints = {name: split.fingerprints for name, split in splits.items()}
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
     tables: dict[str, Rows] = {}

@@ -16,6 +16,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import CheckpointError, ConfigError
+from raygenex.extras import check_xgboost
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
@@ -196,9 +197,7 @@ def check_workers(config: RunConfig, inputs: Inputs) -> None:
             )
     check_memory(config, inputs)
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
-        from raygenex.models.booster import import_xgboost
-
-        import_xgboost()
+        check_xgboost()
 
 
 def _clear(folder: Path, start: Path | None) -> None:

@@ -1,5 +1,6 @@
-"""The logit of every window of a spool, and what a variant changes of it."""
+"""What variants change of the logits of genes, as rows of the table and as a plot."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -7,79 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.rows import Columns
-from raygenex.predict.predictor import Predictor
-from raygenex.sequence import from_string
-from raygenex.variants.genes import Genes
-from raygenex.variants.spool import REFERENCE
-from raygenex.variants.windows import changed_window, reference_window
-
-
-class WindowScorer:
-    """Builds windows with and without variants and scores them: an actor of Ray Data, or a plain object.
-
-    Parameters
-    ----------
-    folder
-        The spool, which holds the genes.
-    genome
-        Path or URL of the FASTA.
-    checkpoint
-        Folder of the model.
-    device
-        Torch device.
-    batch_size
-        Windows a forward pass.
-    threads
-        Threads of torch in this process; None leaves them as they are.
-    """
-
-    def __init__(
-        self, folder: str, genome: str, checkpoint: str, device: str, batch_size: int, threads: int | None
-    ) -> None:
-        import torch
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self._genes = Genes.load(Path(folder))
-        self._genome = open_genome(genome)
-        self._predictor = Predictor(checkpoint, device, batch_size)
-
-    def __call__(self, batch: Columns) -> Columns:
-        """Return the ``row`` and the ``logit`` of every edit; NaN for those that are not to be scored."""
-        logit = np.full(len(batch["row"]), np.nan)
-        wanted = np.flatnonzero(batch["scored"])
-        step = self._predictor.batch_size
-        with GenomeReader(self._genome) as reader:
-            # Whole windows of one forward pass at a time: a block of long ones would fill the memory.
-            for at in range(0, len(wanted), step):
-                rows = wanted[at : at + step]
-                logit[rows] = self._predictor.logits(
-                    self._windows(batch, rows, reader), self._genes.halflife[batch["gene"][rows]]
-                )
-        return {"row": batch["row"], "logit": logit}
-
-    def _windows(self, batch: Columns, rows: NDArray[np.intp], reader: GenomeReader) -> NDArray[np.uint8]:
-        genes = self._genes
-        alleles = [from_string(str(allele)) for allele in batch["allele"][rows]]
-        longest = max(len(allele) for allele in alleles)
-        margin = max(longest, int((batch["stop"][rows] - batch["start"][rows]).max()))
-        windows = np.empty((len(rows), genes.window), dtype=np.uint8)
-        around: dict[int, NDArray[np.uint8]] = {}
-        for number, (row, allele) in enumerate(zip(rows, alleles, strict=True)):
-            gene = int(batch["gene"][row])
-            low, strand = int(genes.low[gene]), str(genes.strand[gene])
-            if gene not in around:
-                size = genes.window + 2 * margin
-                around[gene] = reader.window(str(genes.chrom[gene]), low - margin + 1, "+", 0, size)
-            start, stop = int(batch["start"][row]), int(batch["stop"][row])
-            if start == REFERENCE:
-                windows[number] = reference_window(around[gene], margin, strand)
-            else:
-                tss = int(genes.tss[gene])
-                windows[number] = changed_window(around[gene], margin, low, tss, strand, start, stop, allele)
-        return windows
+from raygenex.variants.genes import ScoredGenes
+from raygenex.variants.spool import Part, read_part
+from raygenex.variants.table import TableWriter
 
 
 def effect_columns(
@@ -110,3 +41,59 @@ def effect_columns(
         "prediction_ref": (before >= threshold).astype(np.int8),
         "prediction_alt": np.where(np.isnan(after), -1, after >= threshold).astype(np.int8),
     }
+
+
+class Effects:
+    """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes per row.
+
+    Parameters
+    ----------
+    genes
+        All genes that variants are scored against.
+    threshold
+        Probability from which a gene is called high.
+    parts
+        All files of rows.
+    touched
+        Genes with a variant, whose references are the first rows.
+    """
+
+    def __init__(self, genes: ScoredGenes, threshold: float, parts: list[Part], touched: int) -> None:
+        self._genes = genes
+        self._threshold = threshold
+        self._touched = touched
+        self._reference = np.full(len(genes.gene_id), np.nan)
+        self._position: list[NDArray[np.int32]] = []
+        self._delta: list[NDArray[np.float32]] = []
+        self.rows = 0
+        self.known = 0
+        """Rows with an effect."""
+        self.changed_calls = 0
+        assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
+
+    def take(self, part: Part, logit: NDArray[np.float64], table: TableWriter) -> None:
+        """Keep the logits of references, and write the effects of variants."""
+        if part.first < self._touched:
+            self._reference[read_part(part.path, ("gene",))["gene"]] = logit
+            return
+        columns = read_part(part.path)
+        gene = np.array(columns["gene"])
+        effects = effect_columns(self._reference[gene], logit, self._threshold)
+        self.rows += len(gene)
+        known = effects["prediction_alt"] >= 0
+        self.known += int(known.sum())
+        self.changed_calls += int((known & (effects["prediction_alt"] != effects["prediction_ref"])).sum())
+        self._position.append(np.array(columns["position"], dtype=np.int32)[known])
+        self._delta.append(effects["delta_logit"][known].astype(np.float32))
+        values: dict[str, list[Any]] = columns | {name: column.tolist() for name, column in effects.items()}
+        values["prediction_alt"] = [None if call < 0 else call for call in values["prediction_alt"]]
+        values["gene_id"] = self._genes.gene_id[gene].tolist()
+        values["strand"] = self._genes.strand[gene].tolist()
+        table.write(values)
+
+    def draw(self, path: Path) -> None:
+        """Draw the effects against their distance from the TSS, as SVG and as PNG."""
+        from raygenex.variants.figures import write_effects
+
+        first, stop = self._genes.first, self._genes.first + self._genes.window
+        write_effects(np.concatenate(self._position), np.concatenate(self._delta), first, stop, path)

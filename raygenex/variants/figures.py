@@ -6,20 +6,18 @@ median differs from the bands by its line too.
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.style import DPI, GREY, label_axes
+from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, label_axes, save
 
 POINTS = 5000
 """So many effects are drawn one by one; more are drawn by the quantiles of bins."""
 
 BINS = 60
-_BLUE, _ORANGE = "#0072B2", "#D55E00"
 _BANDS = ((1, 99, 0.18), (10, 90, 0.35))
 
 
@@ -50,8 +48,8 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
     axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
     if len(delta) <= POINTS:
         rises = delta > 0
-        for rows, face in ((rises, _ORANGE), (~rises, "none")):
-            edge = _ORANGE if face != "none" else _BLUE
+        for rows, face in ((rises, ORANGE), (~rises, "none")):
+            edge = ORANGE if face != "none" else BLUE
             axes.scatter(position[rows], delta[rows], s=10, facecolors=face, edgecolors=edge, linewidths=0.7)
     else:
         _bands(axes, position, delta, np.linspace(first, stop, BINS + 1))
@@ -69,9 +67,9 @@ def _bands(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.float32], 
     for low, high, alpha in _BANDS:
         ends = np.array([np.percentile(group, (low, high)) if len(group) else (np.nan, np.nan) for group in groups])
         label = f"{low} to {high} % of the variants"
-        axes.fill_between(centres, ends[:, 0], ends[:, 1], color=_BLUE, alpha=alpha, linewidth=0, label=label)
+        axes.fill_between(centres, ends[:, 0], ends[:, 1], color=BLUE, alpha=alpha, linewidth=0, label=label)
     middle = np.array([np.median(group) if len(group) else np.nan for group in groups])
-    axes.plot(centres, middle, color=_ORANGE, linewidth=1.4, label="median")
+    axes.plot(centres, middle, color=ORANGE, linewidth=1.4, label="median")
     # Above the plot: what lies behind a legend would be lost.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, edgecolor="none")
 
@@ -88,6 +86,5 @@ def write_effects(position: NDArray[np.int32], delta: NDArray[np.float32], first
     figure = Figure(figsize=(6.4, 3.8), dpi=DPI, layout="constrained")
     draw_effects(figure.subplots(), position, delta, first, stop)
     figure.supxlabel(caption(delta), fontsize=8)
-    with matplotlib.rc_context({"svg.hashsalt": "variants", "svg.fonttype": "none"}):
-        figure.savefig(path, format="svg", metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), format="png", dpi=DPI)
+    save(figure, path)
+    save(figure, path.with_suffix(".png"))

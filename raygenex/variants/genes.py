@@ -20,7 +20,7 @@ from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.inputs import refuse_other_scale
+from raygenex.predict.inputs import check_unique, refuse_other_scale
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
@@ -35,7 +35,7 @@ _FILE = "genes.npz"
 _LOG = logging.getLogger(__name__)
 
 
-class Names:
+class ChromosomeNames:
     """Finds the chromosomes of a genome under the names of other files.
 
     A name stands for itself if the genome has it; otherwise for the one with or without ``chr`` before it; and every
@@ -75,8 +75,8 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Genes:
-    """Genes and the windows that a model reads around their TSS; one value or row a gene."""
+class ScoredGenes:
+    """Genes and the windows that a model reads around their TSS; one value or row per gene."""
 
     gene_id: NDArray[np.str_]
     chrom: NDArray[np.str_]
@@ -105,7 +105,7 @@ class Genes:
         np.savez(folder / _FILE, **columns, first=self.first, window=self.window, assumed=self.assumed)
 
     @classmethod
-    def load(cls, folder: Path) -> "Genes":
+    def load(cls, folder: Path) -> "ScoredGenes":
         """Read the genes that `save` wrote."""
         with np.load(folder / _FILE, allow_pickle=False) as found:
             columns = {name: found[name] for name in ("gene_id", "chrom", "tss", "strand", "halflife")}
@@ -113,7 +113,7 @@ class Genes:
             return cls(**columns, first=first, window=window, assumed=assumed)
 
 
-def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
+def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> ScoredGenes:
     """Read the genes of a configuration, from HDF5 files or from an annotation; warn if their windows are assumed.
 
     Parameters
@@ -144,7 +144,7 @@ def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes
     return genes
 
 
-def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Genes:
+def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> ScoredGenes:
     patterns = config.variants.genes
     where = "variants.genes"
     if not patterns:
@@ -161,16 +161,12 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Gene
             f"the windows start at base {one} in {file.path} and at base {other} in {other_file.path}: use files that "
             "were made in one way, or set variants.window_first"
         )
-    names = Names(genome.lengths)
+    names = ChromosomeNames(genome.lengths)
     parts = [_of_file(file, info, genome, names) for file in files]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    owner: dict[str, str] = {}
-    for file, part in zip(files, parts, strict=True):
-        for gene in part["gene_id"]:
-            if (other_path := owner.setdefault(gene, file.path)) != file.path:
-                raise DataError(f"gene {gene} stands in {other_path} and in {file.path}: remove it from one of them")
+    check_unique(files)
     assumed = all(assumed for _, assumed in found)
-    genes = Genes(**columns, first=next(iter(firsts)), window=info.inputs.window, assumed=assumed)
+    genes = ScoredGenes(**columns, first=next(iter(firsts)), window=info.inputs.window, assumed=assumed)
     _check_ends(genes, genome, where)
     start = 0
     with GenomeReader(genome) as reader:
@@ -192,7 +188,9 @@ def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = 
     if not file.window:
         return file.first, False
     if file.window < wanted:
-        raise DataError(f"the model reads {wanted} bases a promoter and {file.path} has {file.window}: use other genes")
+        raise DataError(
+            f"the model reads {wanted} bases per promoter and {file.path} has {file.window}: use other genes"
+        )
     return file.first + crop_start(file.window, wanted), False
 
 
@@ -207,7 +205,7 @@ def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:
     return -(wanted // 2), True
 
 
-def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Names) -> dict[str, NDArray]:
+def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: ChromosomeNames) -> dict[str, NDArray]:
     refuse_other_scale(file.path, file.halflife_scale, info)
     places = read_locations(file)
     if places is None or places.strand is None:
@@ -231,7 +229,7 @@ def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Na
     }
 
 
-def _check_ends(genes: Genes, genome: Genome, where: str) -> None:
+def _check_ends(genes: ScoredGenes, genome: Genome, where: str) -> None:
     lengths = np.array([genome.lengths[chrom] for chrom in genes.chrom])
     if (beyond := np.flatnonzero((genes.tss < 0) | (genes.tss >= lengths))).size:
         at = beyond[0]
@@ -241,7 +239,7 @@ def _check_ends(genes: Genes, genome: Genome, where: str) -> None:
         )
 
 
-def _compare(file: PromoterFile, genes: Genes, start: int, reader: GenomeReader, genome: Genome) -> None:
+def _compare(file: PromoterFile, genes: ScoredGenes, start: int, reader: GenomeReader, genome: Genome) -> None:
     """Refuse a genome that the promoters of a file, which starts at row ``start``, were not cut from."""
     if not file.window:
         return
@@ -261,7 +259,7 @@ def _compare(file: PromoterFile, genes: Genes, start: int, reader: GenomeReader,
             )
 
 
-def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome: Genome) -> Genes:
+def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome: Genome) -> ScoredGenes:
     refuse_other_scale(path, "log10", info)
     wanted = info.inputs.window
     first, is_assumed = _first(config, info)
@@ -279,7 +277,7 @@ def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome:
             assert gene.transcript is not None, "genes of an annotation have one"
             halflife[row] = halflife_features(gene.transcript, partial(reader.fetch, gene.chrom))[0]
             advance(1, "")
-    return Genes(
+    return ScoredGenes(
         gene_id=np.array([gene.gene_id for gene in found], dtype=np.str_),
         chrom=np.array([gene.chrom for gene in found], dtype=np.str_),
         tss=np.array([gene.tss - 1 for gene in found], dtype=np.int64),

@@ -15,8 +15,8 @@ _BCF_MAGIC = b"BCF\x02"
 _MISSING = ("", ".")
 
 
-class Record(NamedTuple):
-    """One line of a file of variants, as it stands there."""
+class VariantRecord(NamedTuple):
+    """One line of a file of variants, as it is there."""
 
     line: int
     """Number of the line, from 1; in a BCF that of the record."""
@@ -30,7 +30,7 @@ class Record(NamedTuple):
     """Alternative alleles in the order of the file; ``(".",)`` where none is given."""
 
 
-def read_variants(path: str, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:
+def read_variants(path: str, on_progress: Callable[[int, int], None] | None = None) -> Iterator[VariantRecord]:
     """Yield the records of a file of variants, one after the other; nothing is kept.
 
     What the file is, is told from its content. The header of a VCF needs nothing but the line that starts with
@@ -52,8 +52,9 @@ def read_variants(path: str, on_progress: Callable[[int, int], None] | None = No
         If the file cannot be read, is neither, lacks a column, or a line has too few fields or a position that is
         none; the sentence names file and line.
     """
-    if _is_bcf(path):
-        yield from _read_bcf(path)
+    local = local_copy(path)
+    if _is_bcf(local):
+        yield from _read_bcf(path, local)
         return
     columns: list[int] | None = None
     separator = "\t"
@@ -93,7 +94,7 @@ def _columns(path: str, number: int, line: str, separator: str) -> list[int]:
     return found
 
 
-def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int]) -> Record:
+def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int]) -> VariantRecord:
     chrom_at, pos_at, id_at, ref_at, alt_at = columns
     if len(values) <= max(columns):
         raise DataError(
@@ -101,19 +102,19 @@ def _record(path: str, number: int, values: Sequence[str], columns: Sequence[int
         )
     pos = values[pos_at].strip()
     if not is_position(pos):
-        raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is no position; correct it")
+        raise DataError(f"{path}: line {number} has the position {pos[:40]!r}, which is not a position; correct it")
     chrom, ref, alt = values[chrom_at].strip(), values[ref_at].strip(), values[alt_at].strip()
     if not chrom or ref in _MISSING:
         what = "reference allele" if chrom else "chromosome"
         raise DataError(f"{path}: line {number} has no {what}; correct or remove it")
     name = values[id_at].strip() if id_at >= 0 else ""
     alts = tuple(alt.split(",")) if alt else (".",)
-    return Record(number, chrom, int(pos), "" if name in _MISSING else name, ref, alts)
+    return VariantRecord(number, chrom, int(pos), "" if name in _MISSING else name, ref, alts)
 
 
-def _is_bcf(path: str) -> bool:
+def _is_bcf(local: str) -> bool:
     try:
-        with open(local_copy(path), "rb") as raw:
+        with open(local, "rb") as raw:
             head = raw.read(len(_BCF_MAGIC))
             if head[:2] == GZIP_MAGIC:
                 raw.seek(0)
@@ -125,16 +126,16 @@ def _is_bcf(path: str) -> bool:
     return head == _BCF_MAGIC
 
 
-def _read_bcf(path: str) -> Iterator[Record]:
+def _read_bcf(path: str, local: str) -> Iterator[VariantRecord]:
     import pysam
 
     before = pysam.set_verbosity(0)
     number = 0
     try:
-        with pysam.VariantFile(local_copy(path)) as file:
+        with pysam.VariantFile(local) as file:
             for number, record in enumerate(file, 1):
                 name = record.id if record.id not in (None, *_MISSING) else ""
-                yield Record(number, record.chrom, record.pos, name, record.ref or ".", record.alts or (".",))
+                yield VariantRecord(number, record.chrom, record.pos, name, record.ref or ".", record.alts or (".",))
     except (OSError, ValueError):
         raise DataError(f"{path} is damaged after record {number}; copy or download it again") from None
     finally:

@@ -5,29 +5,23 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
-from raygenex.data.rows import Columns
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.locate import is_url, short_path
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
-from raygenex.terminal.progress import progress, steps
-from raygenex.variants.effects import WindowScorer, effect_columns
-from raygenex.variants.genes import Genes, open_genes
+from raygenex.terminal.progress import steps
+from raygenex.variants.effects import Effects
+from raygenex.variants.genes import ScoredGenes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Counts, Scanner
-from raygenex.variants.spool import Part, Spool, read_part
+from raygenex.variants.scoring import scored
+from raygenex.variants.spool import Part, Spool
 from raygenex.variants.table import SUFFIXES, TableWriter
 
 _LOG = logging.getLogger(__name__)
@@ -41,7 +35,7 @@ class VariantsResult:
     """Kind of the model, and the run that it is of."""
     output: str
     figure: str | None
-    """The plot as SVG, a PNG of the same name beside it; None if there is nothing to draw."""
+    """The plot as SVG, a PNG of the same name next to it; None if there is nothing to draw."""
     skipped_file: str | None
     """A TSV of the alleles that were skipped; None if there are none."""
     records: int
@@ -95,7 +89,7 @@ class Opened:
 
     predictor: Predictor
     genome: Genome
-    genes: Genes
+    genes: ScoredGenes
 
 
 def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool = False) -> VariantsResult:
@@ -126,10 +120,10 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     opened = open_variants(config, path, checkpoint, target, force)
     with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
         counts, parts, touched = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
-        effects = _Effects(opened, parts, touched)
+        effects = Effects(opened.genes, opened.predictor.threshold, parts, len(touched))
         with TableWriter(aside / target.name, target.suffix) as table:
-            for part in _scored(config, opened, parts, spool, checkpoint):
-                effects.take(*part, table)
+            for part, logit in scored(config, parts, spool, opened.genome.path, checkpoint, opened.genes.window):
+                effects.take(part, logit, table)
         if counts.effects != effects.rows:
             raise DataError(f"scoring variants returned {effects.rows} of {counts.effects} effects: run it again")
         if effects.known:
@@ -243,121 +237,6 @@ def _scan(
         scanner = Scanner(opened.genome, reader, genes, spool, options.max_length, skipped)
         scanner.scan(read_variants(path, on_progress), path)
     return scanner.counts, spool.close(), list(spool.genes)
-
-
-def _scored(
-    config: RunConfig, opened: Opened, parts: list[Part], spool: Path, checkpoint: str
-) -> Iterator[tuple[Part, NDArray[np.float64]]]:
-    """Score all parts and yield each with its logits, in their order."""
-    total = sum(part.rows for part in parts)
-    if not total:
-        return
-    options = config.variants
-    settings = (
-        str(spool),
-        opened.genome.path,
-        str(Path(checkpoint).absolute()),
-        "cuda" if options.gpus_per_worker else "cpu",
-        options.batch_size,
-    )
-    is_small = total * opened.genes.window <= options.in_process and not options.gpus_per_worker
-    if is_small and not (config.cluster.address or os.environ.get("RAY_ADDRESS")):
-        scorer = WindowScorer(*settings, None)
-        blocks = (scorer(part.piece().read()) for part in parts)
-    else:
-        blocks = _on_ray(config, parts, settings)
-    with contextlib.closing(blocks), progress("scoring variants, windows", total) as advance:
-        yield from _by_part(parts, blocks, advance)
-
-
-def _on_ray(config: RunConfig, parts: list[Part], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
-    # Loaded before Ray starts, which then silences its notes.
-    import ray.data
-
-    from raygenex.data.source import UNCOUNTED_READS, to_dataset
-
-    options = config.variants
-    request = Request(
-        "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
-    )
-    with connect(config.cluster, request):
-        # Reads take no CPU, as in prediction: those that were free may go to the actors of a node that was lost.
-        scored = to_dataset(
-            [part.piece() for part in parts], parts[0].piece(1), uncounted=max(UNCOUNTED_READS, options.workers)
-        ).map_batches(
-            WindowScorer,
-            fn_constructor_args=(*settings, max(1, int(options.cpus_per_worker))),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=options.workers),
-            num_cpus=options.cpus_per_worker,
-            num_gpus=options.gpus_per_worker or None,
-        )
-        yield from scored.iter_batches(batch_size=None, batch_format="numpy")
-
-
-def _by_part(parts: list[Part], blocks: Iterator[Columns], advance: Any) -> Iterator[tuple[Part, NDArray[np.float64]]]:
-    """Yield each part with its logits, however the rows, which come in order, are cut into blocks."""
-    waiting = np.empty(0)
-    number = 0
-    for block in blocks:
-        if not len(block["row"]):
-            continue
-        expected = parts[number].first + len(waiting)
-        if not np.array_equal(block["row"], np.arange(expected, expected + len(block["row"]))):
-            raise DataError("scoring variants returned windows out of order: run it again")
-        waiting = np.concatenate([waiting, block["logit"]])
-        while number < len(parts) and len(waiting) >= parts[number].rows:
-            part = parts[number]
-            yield part, waiting[: part.rows]
-            advance(part.rows, "")
-            waiting = waiting[part.rows :]
-            number += 1
-
-
-class _Effects:
-    """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes a row."""
-
-    def __init__(self, opened: Opened, parts: list[Part], touched: list[int]) -> None:
-        self._opened = opened
-        self._touched = len(touched)
-        self._reference = np.full(len(opened.genes.gene_id), np.nan)
-        self._position: list[NDArray[np.int32]] = []
-        self._delta: list[NDArray[np.float32]] = []
-        self.rows = 0
-        self.known = 0
-        """Rows with an effect."""
-        self.changed_calls = 0
-        assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
-
-    def take(self, part: Part, logit: NDArray[np.float64], table: TableWriter) -> None:
-        """Keep the logits of references, and write the effects of variants."""
-        if part.first < self._touched:
-            self._reference[read_part(part.path, ("gene",))["gene"]] = logit
-            return
-        columns = read_part(part.path)
-        gene = np.array(columns["gene"])
-        found = effect_columns(self._reference[gene], logit, self._opened.predictor.threshold)
-        self.rows += len(gene)
-        known = found["prediction_alt"] >= 0
-        self.known += int(known.sum())
-        self.changed_calls += int((known & (found["prediction_alt"] != found["prediction_ref"])).sum())
-        self._position.append(np.array(columns["position"], dtype=np.int32)[known])
-        self._delta.append(found["delta_logit"][known].astype(np.float32))
-        values: dict[str, list[Any]] = columns | {name: column.tolist() for name, column in found.items()}
-        values["prediction_alt"] = [None if call < 0 else call for call in values["prediction_alt"]]
-        values["gene_id"] = self._opened.genes.gene_id[gene].tolist()
-        values["strand"] = self._opened.genes.strand[gene].tolist()
-        table.write(values)
-
-    def draw(self, path: Path) -> None:
-        """Draw the effects against their distance from the TSS, as SVG and as PNG."""
-        from raygenex.variants.figures import write_effects
-
-        genes = self._opened.genes
-        write_effects(
-            np.concatenate(self._position), np.concatenate(self._delta), genes.first, genes.first + genes.window, path
-        )
 
 
 def window_text(first: int, window: int, assumed: bool) -> str:

@@ -16,8 +16,8 @@ from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.sequence import to_string
-from raygenex.variants.genes import Genes, Names
-from raygenex.variants.records import Record
+from raygenex.variants.genes import ChromosomeNames, ScoredGenes
+from raygenex.variants.records import VariantRecord
 from raygenex.variants.spool import Spool
 from raygenex.variants.windows import LEFT_ALIGN_BASES, kind_of, left_align, position_from_tss, trim
 
@@ -85,18 +85,18 @@ class Scanner:
     """
 
     def __init__(
-        self, genome: Genome, reader: GenomeReader, genes: Genes, spool: Spool, max_length: int, skipped: Path
+        self, genome: Genome, reader: GenomeReader, genes: ScoredGenes, spool: Spool, max_length: int, skipped: Path
     ) -> None:
         self.counts = Counts()
         self._genome, self._genes, self._spool = genome, genes, spool
         self._bases = _Bases(reader, genome)
-        self._names = Names(genome.lengths)
+        self._names = ChromosomeNames(genome.lengths)
         self._max_length = max_length
         self._skipped_path = skipped
         self._skipped: Any = None
         self._windows = _windows_by_chromosome(genes)
 
-    def scan(self, records: Iterable[Record], path: str) -> None:
+    def scan(self, records: Iterable[VariantRecord], path: str) -> None:
         """Go through all records.
 
         Raises
@@ -126,7 +126,7 @@ class Scanner:
                 self._genome.path,
             )
 
-    def _scan_chunk(self, chunk: list[Record]) -> None:
+    def _scan_chunk(self, chunk: list[VariantRecord]) -> None:
         self.counts.records += len(chunk)
         chroms = [self._names.find(record.chrom) for record in chunk]
         for record, chrom, is_near in zip(chunk, chroms, self._near(chunk, chroms), strict=True):
@@ -142,7 +142,7 @@ class Scanner:
                 else:
                     self.counts.outside += 1
 
-    def _near(self, chunk: list[Record], chroms: list[str | None]) -> NDArray[np.bool_]:
+    def _near(self, chunk: list[VariantRecord], chroms: list[str | None]) -> NDArray[np.bool_]:
         """Return which records may change a window, wherever left-alignment takes them."""
         start = np.array([record.pos - 1 for record in chunk])
         stop = start + np.array([len(record.ref) for record in chunk])
@@ -158,7 +158,7 @@ class Scanner:
             near[rows] = last > first
         return near
 
-    def _take(self, record: Record, chrom: str, alt: str) -> None:
+    def _take(self, record: VariantRecord, chrom: str, alt: str) -> None:
         """Put the effects of one allele on all genes into the spool."""
         whole = record.ref.upper()
         before, ref, new = trim(whole, alt.upper())
@@ -193,7 +193,7 @@ class Scanner:
                 *(position_from_tss(start, stop, tss, strand), kind_of(ref, new), matches, "; ".join(replaced)),
             )
 
-    def _skip(self, record: Record, alt: str, reason: str) -> None:
+    def _skip(self, record: VariantRecord, alt: str, reason: str) -> None:
         self.counts.skipped[reason] += 1
         if self._skipped is None:
             self._skipped = self._skipped_path.open("w", newline="", encoding="utf-8")
@@ -218,7 +218,7 @@ class _Windows:
         return np.searchsorted(self.low, start - self.length, side="right"), np.searchsorted(self.low, stop)
 
 
-def _windows_by_chromosome(genes: Genes) -> dict[str, _Windows]:
+def _windows_by_chromosome(genes: ScoredGenes) -> dict[str, _Windows]:
     order = np.lexsort((genes.low, genes.chrom))
     chroms, starts = np.unique(genes.chrom[order], return_index=True)
     stops = [*starts[1:], len(order)]
@@ -228,7 +228,7 @@ def _windows_by_chromosome(genes: Genes) -> dict[str, _Windows]:
     }
 
 
-def _unusable(record: Record, alt: str, length: int) -> str | None:
+def _unusable(record: VariantRecord, alt: str, length: int) -> str | None:
     """Return why an allele cannot be scored; None if it can."""
     if alt == ".":
         return "no ALT"

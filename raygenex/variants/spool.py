@@ -1,4 +1,4 @@
-"""Windows to be scored, on the disk: first the reference of every gene that has a variant, then one row an effect.
+"""Windows to be scored, on the disk: first the reference of every gene that has a variant, then one row per effect.
 
 A row is a number of its own, a gene, and an edit: the replaced stretch of the forward strand and the allele in its
 place. A reference is an edit that replaces nothing by nothing, at position -1. What only the table of effects needs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_embed import EMBED, HYENA
 
 from raygenex.config.data import SimulateConfig
 from raygenex.config.load import parse_config
@@ -74,3 +75,36 @@ def config_in(promoters: Path, mlflow_template: Path) -> Callable[[Path], Callab
         return parse_config(values, "the test's configuration")
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def core60(
+    ray_cluster: None,
+    config_in: Callable[[Path], Callable[..., RunConfig]],
+    shared_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> RunConfig:
+    """The configuration of a finished run on real promoters: trained, measured on valid, registered."""
+    from raygenex.pipeline import run
+
+    config = config_in(tmp_path_factory.mktemp("core60"))(
+        data={name: str(shared_data / "core60" / f"{name}.h5") for name in ("train", "valid")} | {"test": []},
+        halflife={"epochs": 1, "batch_size": 512},
+        train={"epochs": 2, "global_batch_size": 256},
+        predict={"cpus_per_worker": 0.5},
+    )
+    run(config)
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished_store(ray_cluster: None, promoters: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete store of the simulated genes, made once; tests work on copies."""
+    from raygenex.embed.run import embed
+
+    store = tmp_path_factory.mktemp("finished") / "store"
+    data = {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")}
+    values = {"data": data, "backbone": HYENA, "embed": {**EMBED, "store": str(store)}}
+    result = embed(parse_config(values, "the test's configuration"))
+    assert (result.embedded, result.reused, result.shape) == (281, 0, (7, 16))
+    return store

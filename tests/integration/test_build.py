@@ -19,10 +19,11 @@ from raygenex.config.run import RunConfig
 from raygenex.data.build.run import BuildResult, build
 from raygenex.data.check.check import check
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import fingerprint, inspect, read_extra, read_locations, read_rows
+from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_rows
 from raygenex.data.splits.file import read_split
 from raygenex.data.splits.resplit import resplit
 from raygenex.errors import ClusterError, DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import to_string
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -25,7 +25,12 @@ from raygenex.errors import ConfigError
 from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "jobs" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 CLUSTER_FILES = ("cluster-", "mlflow-", "rayjob-")
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if not path.name.startswith(CLUSTER_FILES))
 FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
@@ -124,7 +129,7 @@ def test_configuration_page_has_every_section():
 
 
 def test_error_table_quotes_messages_that_exist():
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "raygenex" / "data").glob("*.py")))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "raygenex").rglob("*.py")))
     # Long sentences are split over lines of source.
     joined = re.sub(r"\"\s*\n\s*f?\"", "", sources)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from toy_embed import EMBED, HYENA
 
-from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.data.rows import PromoterRows
@@ -23,25 +23,11 @@ from raygenex.errors import CheckpointError, DataError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-HYENA = {"kind": "hyenadna", "d_model": 16, "n_layer": 2, "seed": 1}
-EMBED = {"bin_size": 32, "batch_size": 5, "rows_per_file": 32, "max_actors": 2, "cpus_per_actor": 0.5}
-
 
 def stored(config: RunConfig, split: str) -> dict[str, np.ndarray]:
     rows = open_store(config.store, split)
     parts = [piece.read() for piece in rows.pieces(0, rows.count, 64)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-@pytest.fixture(scope="module")
-def finished_store(ray_cluster: None, promoters: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete store of the simulated genes, made once; tests work on copies."""
-    store = tmp_path_factory.mktemp("finished") / "store"
-    data = {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")}
-    values = {"data": data, "backbone": HYENA, "embed": {**EMBED, "store": str(store)}}
-    result = embed(parse_config(values, "the test's configuration"))
-    assert (result.embedded, result.reused, result.shape) == (281, 0, (7, 16))
-    return store
 
 
 @pytest.fixture

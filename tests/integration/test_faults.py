@@ -19,7 +19,7 @@ from raygenex.train.checkpoint import read_info
 
 pytestmark = pytest.mark.slow
 
-TRAIN = {"epochs": 60, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 3}
+TRAIN = {"epochs": 30, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 3}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_sigterm_ends_a_training_as_ctrl_c_does_and_a_cut_epoch_is_named(
     make_config: Callable[..., RunConfig], tmp_path: Path
 ):
     """One sentence, exit code 143, no process and no running run; then a cut checkpoint; then the training goes on."""
-    config = make_config(name="ended", train=TRAIN | {"epochs": 30})
+    config = make_config(name="ended", train=TRAIN | {"epochs": 20})
     path = write(config, tmp_path)
     with command("train", path) as process:
         wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
@@ -107,7 +107,7 @@ def test_sigterm_ends_a_training_as_ctrl_c_does_and_a_cut_epoch_is_named(
     weights.write_bytes(whole)
     with command("train", path) as process:
         assert "continuing the unfinished run" in process.finish()
-    assert [int(entry["epoch"]) for entry in read_info(Path(config.folder, "checkpoint")).history] == list(range(30))
+    assert [int(entry["epoch"]) for entry in read_info(Path(config.folder, "checkpoint")).history] == list(range(20))
     assert train_runs(config) == {run_id: "FINISHED"}
 
 

@@ -17,7 +17,7 @@ from raygenex.train.inputs import START_BACKBONE
 pytestmark = pytest.mark.slow
 
 FINETUNED = {"kind": "hyenadna", "d_model": 16, "n_layer": 1, "route": "online", "finetune": True}
-TRAIN = {"epochs": 30, "global_batch_size": 16, "learning_rate": 1e-3, "workers": 2}
+TRAIN = {"epochs": 12, "global_batch_size": 16, "learning_rate": 1e-3, "workers": 2}
 
 
 def online_config(make_config: Callable[..., RunConfig], name: str, **backbone: object) -> RunConfig:

@@ -1,7 +1,7 @@
 """The report of a run in a real browser, offline, on a phone and on a desk, and in the run's MLflow."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ import toy_runs
 from toy_browser import Browser, find_browser
 from toy_pages import Page
 
-from raygenex import pipeline
 from raygenex.config.run import RunConfig
 from raygenex.registry.register import register
 from raygenex.report.run import report
@@ -126,17 +125,9 @@ def test_a_report_is_in_the_runs_mlflow(mlflow_template: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_report_of_real_data(
-    make_config: Callable[..., RunConfig], shared_data: Path, browser: Browser, tmp_path: Path
-):
-    files = {name: str(shared_data / "core60" / f"{name}.h5") for name in ("train", "valid")}
-    config = make_config(
-        data=files | {"test": []}, train={"epochs": 2, "global_batch_size": 128}, halflife={"epochs": 1}
-    )
-    pipeline.run(config)
-    folder = Path(config.folder)
-    toy_runs.add_explanation(folder, files["valid"])
+def test_the_report_of_real_data(core60: RunConfig, browser: Browser, tmp_path: Path):
+    folder = Path(core60.folder)
+    toy_runs.add_explanation(folder, core60.data.valid[0])
     result = report(folder, tmp_path / "core60.html")
     assert result.bytes < 5 * 2**20
     for width, scheme in SIZES:

@@ -24,7 +24,6 @@ from raygenex.predict.run import predict
 from raygenex.registry.register import fetch_checkpoint, register
 from raygenex.sequence import to_string
 from raygenex.tracking.runs import tracking_uri
-from raygenex.train.run import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
@@ -100,20 +99,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str, str], int]]:
             server.wait()
 
 
-def test_the_server_answers_what_predict_writes(
-    make_config: Callable[..., RunConfig],
-    serve: Callable[[str, str], int],
-    shared_data: Path,
-    tmp_path: Path,
-):
-    valid = str(shared_data / "core60" / "valid.h5")
-    config = make_config(
-        data={"train": str(shared_data / "core60" / "train.h5"), "valid": valid, "test": []},
-        halflife={"epochs": 1, "batch_size": 512},
-        train={"epochs": 1, "global_batch_size": 256},
-        predict={"cpus_per_worker": 0.5},
-    )
-    train(config)
+def test_the_server_answers_what_predict_writes(core60: RunConfig, serve: Callable[[str, str], int], tmp_path: Path):
+    config, (valid,) = core60, core60.data.valid
     uri = register(config).uri
     predict(config, [valid], fetch_checkpoint(config, uri), str(tmp_path / "scores.csv"))
     scores = pd.read_csv(tmp_path / "scores.csv")[:GENES]

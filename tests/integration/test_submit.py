@@ -30,7 +30,7 @@ BIN = Path(sys.executable).parent
 UP_S = 300
 RUN_S = 900
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * RUN_S), pytest.mark.xdist_group("submit")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * RUN_S)]
 
 
 class Cluster(NamedTuple):

@@ -1,6 +1,7 @@
 """The main job on Ray: train, evaluate, register, predict; the same seed gives the same numbers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from toy_embed import EMBED, HYENA
 
 from raygenex.cluster.connect import Request, preflight
 from raygenex.config.run import RunConfig
@@ -27,14 +29,11 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def test_chain_through_embeddings_agrees_with_itself_everywhere(
-    make_config: Callable[..., RunConfig], promoters: Path, tmp_path: Path
+    make_config: Callable[..., RunConfig], promoters: Path, finished_store: Path, tmp_path: Path
 ):
-    config = make_config(
-        backbone={"kind": "hyenadna", "d_model": 16, "n_layer": 1},
-        embed={"bin_size": 20, "cpus_per_actor": 0.5},
-        predict={"cpus_per_worker": 0.5},
-    )
-    embed(config)
+    config = make_config(backbone=HYENA, embed=EMBED, predict={"cpus_per_worker": 0.5})
+    shutil.copytree(finished_store, config.store)
+    assert embed(config).reused == 281
     trained = train(config)
     info = read_info(trained.checkpoint)
     assert len(info.history) == trained.epochs == 3

@@ -9,8 +9,9 @@ import pytest
 
 import raygenex
 from raygenex.config.load import parse_config
+from raygenex.files.leftovers import remove_leftovers
 from raygenex.files.lock import exclusive
-from raygenex.files.whole import remove_leftovers, whole_file
+from raygenex.files.whole import whole_file
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 

@@ -6,11 +6,11 @@ import pytest
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
 from raygenex.config.load import parse_config
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.store import Manifest, write_manifest
 from raygenex.errors import CheckpointError
 from raygenex.evaluate import evaluate, open_rows
+from raygenex.files.fingerprint import fingerprint
 from raygenex.train.checkpoint import InputInfo, read_info
 
 WEIGHTS = "f" * 64

@@ -16,10 +16,10 @@ import torch
 from matplotlib.figure import Figure
 from toy_models import columns, small_config
 
-from raygenex.benchmark import figures as benchmark_figures
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.splits.file import SplitTable, write_split
-from raygenex.drawing import figures, html
+from raygenex.drawing import html
+from raygenex.drawing.style import save
 from raygenex.embed.store import Manifest, write_manifest, write_shard
 from raygenex.errors import RaygenexError
 from raygenex.explain.parts import write_part
@@ -85,7 +85,7 @@ def _trial(path: Path, seed: int) -> None:
 
 
 def _figure(path: Path, seed: int) -> None:
-    figures.save(Figure(), path)
+    save(Figure(), path)
 
 
 WRITERS: dict[str, Callable[[Path, int], None]] = {
@@ -95,7 +95,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "scores.parquet": _predictions,
     "scores.csv": _predictions,
     "loss.png": _figure,
-    "roc.svg": lambda path, seed: benchmark_figures.save(Figure(), path.with_suffix("")) and None,
+    "roc.svg": _figure,
     "bars.svg": lambda path, seed: save_figure(path.parent, "bars", (2, 2), lambda axes: axes),
     "table.csv": lambda path, seed: write_table(path, ("a", "b"), [(seed, seed)] * 40),
     "part-00000000-00000004.npz": lambda path, seed: write_part(path.parent, 0, columns(4, 8, seed)) and None,

@@ -1,6 +1,7 @@
 """What may import what: the contracts of pyproject.toml, and what `--help` and `--dry-run` may load."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ CONTRACTS = PACKAGE.parent / "pyproject.toml"
 # What `raygenex --help` must not wait for.
 HEAVY = (
     *("torch", "ray", "mlflow", "transformers", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "pyarrow", "numpy"),
-    *("xgboost", "pysam", "gffutils"),
+    *("xgboost", "pysam"),
 )
 
 
@@ -69,7 +70,7 @@ def test_the_door_for_python_imports_nothing_slow():
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("verb", ["train", "embed", "run"])
+@pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):
         with PromoterWriter(tmp_path / f"{name}.h5", window=60) as writer:
@@ -80,7 +81,12 @@ def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
         f"name: a\noutput: {tmp_path}/runs\nbackbone: {{kind: onehot}}\n"
         f"data: {{train: {tmp_path}/train.h5, valid: {tmp_path}/valid.h5}}\n"
     )
-    options = [] if verb != "embed" else ["-o", "backbone.kind=hyenadna"]
+    kinds = ("lstm", "xgboost_kmer", "autoencoder_xgboost", "logistic")
+    rows = [{"name": kind, "set": {"model.kind": kind}} for kind in kinds]
+    options = {
+        "embed": ["-o", "backbone.kind=hyenadna"],
+        "benchmark": ["-o", "benchmark.split=valid", "-o", f"benchmark.models={json.dumps(rows)}"],
+    }.get(verb, [])
     code = (
         f"import sys\nsys.argv = {['raygenex', verb, str(config), '--dry-run', *options]!r}\n"
         "from raygenex.cli.main import main\n"

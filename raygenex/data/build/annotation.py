@@ -3,12 +3,12 @@
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
-from raygenex.data.build.gff import FeatureFile, first_value
+from raygenex.data.build.gff import Feature, FeatureFile
+from raygenex.data.build.transcripts import Transcript, union, with_stops
 from raygenex.errors import DataError
 
 _LOG = logging.getLogger(__name__)
@@ -19,32 +19,6 @@ _BIOTYPE_KEYS = ("gene_biotype", "gene_type", "transcript_biotype", "transcript_
 _NAME_KEYS = ("gene_name", "Name", "gene")
 _ATTRIBUTES = (*_BIOTYPE_KEYS, *_NAME_KEYS, "ID", "Parent", "gene_id", "geneID", "transcript_id", "tag")
 _TAGS = {"Ensembl_canonical", "MANE_Select", "basic"}
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """A transcript; all positions are 1-based and inclusive, pieces in genomic order whatever the strand."""
-
-    transcript_id: str
-    gene_id: str
-    gene_name: str
-    """Empty if the annotation has none."""
-    biotype: str
-    """Of the gene, or the transcript's own if the gene has none; empty if neither has one."""
-    chrom: str
-    strand: str
-    start: int
-    end: int
-    exons: tuple[tuple[int, int], ...]
-    cds: tuple[tuple[int, int], ...]
-    """Coding pieces, the stop codon included, in GTF too; empty if it codes for nothing."""
-    tags: frozenset[str]
-    """Only those that choose among transcripts: Ensembl_canonical, MANE_Select, appris_..., basic."""
-
-    @property
-    def tss(self) -> int:
-        """The first transcribed base, 1-based."""
-        return self.start if self.strand == "+" else self.end
 
 
 @dataclass(frozen=True)
@@ -59,7 +33,7 @@ class Annotation:
     genes_without_transcripts: tuple[str, ...]
     """Genes that have a line of their own, but no transcript with exons or coding pieces."""
     left_out: tuple[str, ...]
-    """Transcripts that are no stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
+    """Transcripts that are not a stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
 
 
 def read_annotation(path: str, on_progress: Callable[[int, int], None] | None = None) -> Annotation:
@@ -119,7 +93,7 @@ class _Node:
 
 
 @dataclass(slots=True)
-class _Parts:
+class _TranscriptLines:
     """The lines below a transcript; ``places`` are their chromosomes and strands."""
 
     places: list[tuple[str, str]] = field(default_factory=list)
@@ -134,7 +108,7 @@ class _Graph:
     def __init__(self, path: str) -> None:
         self._path = path
         self._nodes: dict[str, _Node] = {}
-        self._parts: dict[str, _Parts] = {}
+        self._parts: dict[str, _TranscriptLines] = {}
         # Transcripts of a gene share most of their exons: equal pairs and tag sets are kept once.
         self._pairs: dict[tuple[int, int], tuple[int, int]] = {}
         self._chrom = ""
@@ -151,38 +125,38 @@ class _Graph:
             known.start, known.end = min(known.start, node.start), max(known.end, node.end)
             known.strand = known.strand if known.strand == node.strand else "?"
 
-    def add_part(self, key: str, feature: Any) -> None:
-        parts = self._parts.setdefault(key, _Parts())
-        place = (sys.intern(feature.seqid), sys.intern(feature.strand))
+    def add_part(self, key: str, feature: Feature) -> None:
+        parts = self._parts.setdefault(key, _TranscriptLines())
+        place = (sys.intern(feature.chrom), sys.intern(feature.strand))
         if place not in parts.places:
             parts.places.append(place)
         if place[0] != self._chrom:
             self._chrom = place[0]
             self._pairs.clear()
         pair = (feature.start, feature.end)
-        getattr(parts, _PARTS[feature.featuretype]).append(self._pairs.setdefault(pair, pair))
+        getattr(parts, _PARTS[feature.kind]).append(self._pairs.setdefault(pair, pair))
 
     def make_node(
-        self, feature: Any, parent: str | None, gene_id: str, transcript_id: str, has_line: bool = True
+        self, feature: Feature, parent: str | None, gene_id: str, transcript_id: str, has_line: bool = True
     ) -> _Node:
-        is_gene = parent is None and "gene" in feature.featuretype
+        is_gene = parent is None and "gene" in feature.kind
         # The Name of a transcript is its own.
         name_keys = [key for key in _NAME_KEYS if is_gene or key != "Name"]
         return _Node(
             parent=parent,
-            chrom=sys.intern(feature.seqid),
+            chrom=sys.intern(feature.chrom),
             strand=sys.intern(feature.strand),
             start=feature.start if has_line else 0,
             end=feature.end if has_line else 0,
             gene_id=gene_id,
             transcript_id=transcript_id,
-            gene_name=first_value(feature, *name_keys),
-            biotype=sys.intern(first_value(feature, *_BIOTYPE_KEYS)),
+            gene_name=feature.first(*name_keys),
+            biotype=sys.intern(feature.first(*_BIOTYPE_KEYS)),
             tags=self._tags(feature),
             is_gene=is_gene and has_line,
         )
 
-    def _tags(self, feature: Any) -> frozenset[str]:
+    def _tags(self, feature: Feature) -> frozenset[str]:
         # RefSeq writes MANE Select with a space.
         tags = ",".join(feature.attributes.get("tag", ())).replace(" ", "_").split(",")
         found = frozenset(sys.intern(tag) for tag in tags if tag in _TAGS or tag.startswith("appris_"))
@@ -223,17 +197,17 @@ class _Graph:
         full = {gene_id: transcripts for gene_id, transcripts in found.items() if transcripts}
         return Annotation(self._path, full, genome_build, without, tuple(left_out))
 
-    def _transcript(self, node: _Node, gene: _Node, parts: _Parts) -> Transcript | None:
-        """Return the transcript of a node; None if it is no stretch of one strand."""
+    def _transcript(self, node: _Node, gene: _Node, parts: _TranscriptLines) -> Transcript | None:
+        """Return the transcript of a node; None if it is not a stretch of one strand."""
         what = f"{self._path}: transcript {node.transcript_id} of gene {gene.gene_id}"
         for chrom, _ in (*parts.places, (node.chrom, "")):
             self._check_chromosome(gene.gene_id, gene.chrom, chrom)
         strands = {strand for _, strand in parts.places} | {node.strand}
         if parts.cds and strands <= {".", "?"}:
             raise DataError(f"{what} has a coding sequence but the strand {node.strand!r}; write + or -")
-        exons, cds = sorted(parts.exons), _with_stops(parts.cds, parts.stops)
+        exons, cds = sorted(parts.exons), with_stops(parts.cds, parts.stops)
         if not exons:
-            exons = _union(cds)
+            exons = union(cds)
             if node.start:
                 exons[0] = (min(node.start, exons[0][0]), exons[0][1])
                 exons[-1] = (exons[-1][0], max(node.end, exons[-1][1]))
@@ -272,9 +246,9 @@ class _Gtf(_Graph):
     def wants(self, kind: str, line: str) -> bool:
         return kind in _GTF_TYPES
 
-    def take(self, feature: Any, number: int) -> None:
-        gene_id, transcript_id = first_value(feature, "gene_id"), first_value(feature, "transcript_id")
-        kind = feature.featuretype
+    def take(self, feature: Feature, number: int) -> None:
+        gene_id, transcript_id = feature.first("gene_id"), feature.first("transcript_id")
+        kind = feature.kind
         missing = "gene_id" if not gene_id else "transcript_id" if kind != "gene" and not transcript_id else None
         if missing:
             raise DataError(f"{self._path}: line {number} ({kind}) has no {missing}; correct or remove the line")
@@ -300,22 +274,22 @@ class _Gff3(_Graph):
             return kind != "stop_codon"
         return "ID=" in line and ("gene" in kind or "Parent=" in line or kind.endswith(("RNA", "transcript")))
 
-    def take(self, feature: Any, number: int) -> None:
+    def take(self, feature: Feature, number: int) -> None:
         parents = feature.attributes.get("Parent", [])
-        if feature.featuretype in _PARTS:
-            for parent in parents:
-                self.add_part(parent, feature)
+        if feature.kind in _PARTS:
+            for transcript in parents:
+                self.add_part(transcript, feature)
             return
-        key = first_value(feature, "ID")
+        key = feature.first("ID")
         if not key:
             return
         own = _bare(key)
         parent = parents[0] if parents else None
         if parent is None:
-            gene_id = _prefer(own, first_value(feature, "gene_id", "geneID"))
+            gene_id = _prefer(own, feature.first("gene_id", "geneID"))
         else:
-            gene_id = first_value(feature, "gene_id") or _bare(parent)
-        transcript_id = _prefer(own, first_value(feature, "transcript_id"))
+            gene_id = feature.first("gene_id") or _bare(parent)
+        transcript_id = _prefer(own, feature.first("transcript_id"))
         self.add_node(key, self.make_node(feature, parent, gene_id, transcript_id))
 
 
@@ -327,27 +301,3 @@ def _bare(key: str) -> str:
 def _prefer(own: str, named: str) -> str:
     # In some releases of GENCODE's GFF3 the ID alone tells the copy of a gene on chromosome Y.
     return own if not named or own.endswith("_PAR_Y") else named
-
-
-def _with_stops(cds: Sequence[tuple[int, int]], stops: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Add GTF's stop codons to the coding pieces; the part behind an intron becomes a piece of its own."""
-    pieces = list(cds)
-    for start, end in stops if cds else ():
-        for index, (low, high) in enumerate(pieces):
-            if start <= high + 1 and end >= low - 1:
-                pieces[index] = (min(low, start), max(high, end))
-                break
-        else:
-            pieces.append((start, end))
-    return sorted(pieces)
-
-
-def _union(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join sorted pieces that overlap, as the coding pieces of a frameshift do."""
-    joined = [pieces[0]]
-    for low, high in pieces[1:]:
-        if low <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
-        else:
-            joined.append((low, high))
-    return joined

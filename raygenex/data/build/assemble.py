@@ -18,7 +18,7 @@ from raygenex.data.hdf5.write import SplitWriters
 
 @dataclass(frozen=True)
 class GeneRows:
-    """All small columns of the genes of a data set; one value or row a gene, in the order of the genome."""
+    """All small columns of the genes of a data set; one value or row per gene, in the order of the genome."""
 
     gene_id: NDArray[np.object_]
     locations: Locations | None

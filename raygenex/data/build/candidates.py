@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.annotation import Annotation, Transcript
+from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
 from raygenex.data.build.halflife import cut_regions
-from raygenex.data.build.transcripts import choose_transcript
-from raygenex.data.genome import Genome, window_bounds
+from raygenex.data.build.transcripts import Transcript, choose_transcript
+from raygenex.data.genome import Genome
+from raygenex.data.repeats import first_repeat
 from raygenex.data.tables import shown, strip_version
+from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
 # What the mitochondrial chromosome is called by those who write chr and by those who do not.
@@ -64,12 +66,12 @@ def find_candidates(
     chosen: list[tuple[Transcript, str, str]] = []
     empty = annotation.genes_without_transcripts
     dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
-    seen: set[str] = set()
-    for gene, transcripts in annotation.transcripts.items():
-        gene_id = strip_version(gene) if config.strip_versions else gene
-        if gene_id in seen:
-            raise DataError(f"{annotation.path}: {gene} is there twice without version suffixes; keep one of them")
-        seen.add(gene_id)
+    genes = list(annotation.transcripts)
+    ids = [strip_version(gene) if config.strip_versions else gene for gene in genes]
+    if (repeat := first_repeat(lambda: [ids])) is not None:
+        gene = genes[repeat.rows[1]]
+        raise DataError(f"{annotation.path}: {gene} is there twice without version suffixes; keep one of them")
+    for gene_id, transcripts in zip(ids, annotation.transcripts.values(), strict=True):
         if (reason := _reason(transcripts, config)) is not None:
             dropped[gene_id] = reason
             continue

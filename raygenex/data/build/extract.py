@@ -15,7 +15,7 @@ from raygenex.data.build.candidates import Candidate
 from raygenex.data.build.halflife import halflife_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
-from raygenex.data.similarity import protein_sketch, sketch
+from raygenex.data.sketches import protein_sketch, sketch
 from raygenex.sequence import UNKNOWN, from_string
 from raygenex.terminal.progress import progress
 
@@ -26,7 +26,7 @@ START_CODON = from_string("ATG")
 
 
 @dataclass(frozen=True)
-class Batch:
+class GeneBatch:
     """Neighbouring genes: what one task extracts."""
 
     number: int
@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was extracted of a batch; one value or row a gene, but for the path."""
+    """What was extracted of a batch; one value or row per gene, but for the path."""
 
     number: int
     path: str
@@ -52,12 +52,12 @@ class Extracted:
     """MinHash of the protein; None if not asked for."""
 
 
-def cut_batches(genes: Sequence[Candidate], size: int) -> list[Batch]:
+def cut_batches(genes: Sequence[Candidate], size: int) -> list[GeneBatch]:
     """Cut genes into batches of ``size`` genes, the last one of what is left; their order stays."""
-    return [Batch(number, tuple(genes[at : at + size])) for number, at in enumerate(range(0, len(genes), size))]
+    return [GeneBatch(number, tuple(genes[at : at + size])) for number, at in enumerate(range(0, len(genes), size))]
 
 
-def extract_batch(genome_path: str, batch: Batch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
+def extract_batch(genome_path: str, batch: GeneBatch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
     """Extract one batch.
 
     Parameters
@@ -148,7 +148,7 @@ def extract(
 
 
 def _run(
-    genome_path: str, batches: list[Batch], folder: str, cpus: float, sketches: tuple[bool, bool]
+    genome_path: str, batches: list[GeneBatch], folder: str, cpus: float, sketches: tuple[bool, bool]
 ) -> Iterator[Extracted]:
     """Keep as many tasks under way as the cluster runs at once, and yield what they give as it comes."""
     import ray

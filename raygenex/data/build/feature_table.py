@@ -12,9 +12,10 @@ from raygenex.config.data import BuildConfig
 from raygenex.data.build.candidates import Candidate
 from raygenex.data.build.halflife import scale_lengths
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
-from raygenex.data.genome import Genome, window_bounds
+from raygenex.data.genome import Genome
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
+from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ LONGEST_LOG10 = 9.0
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """The features of a table and what else it says; one row a gene."""
+    """The features of a table and what else it says; one row per gene."""
 
     path: str
     gene_id: NDArray[np.object_]
@@ -73,7 +74,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     Raises
     ------
     DataError
-        If a column is missing or holds what is no number, a label is neither 0 nor 1, or a strand neither + nor -.
+        If a column is missing or holds what is not a number, a label is neither 0 nor 1, or a strand neither + nor -.
     """
     assert config.features is not None, "checked by the caller"
     path = config.features
@@ -164,7 +165,7 @@ def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> t
     table
         The genes.
     genome
-        The genome, or a FASTA with one record a gene, named as the gene.
+        The genome, or a FASTA with one record per gene, named as the gene.
     config
         Window, BED of windows, chromosome names.
 
@@ -237,7 +238,7 @@ def _check_place(gene: str, chrom: str, tss: int, length: int, genome: Genome, w
 
 
 def has_records(config: BuildConfig) -> bool:
-    """Whether ``build.windows`` is a FASTA with one record a gene; a BED on the genome is told by its name."""
+    """Whether ``build.windows`` is a FASTA with one record per gene; a BED on the genome is told by its name."""
     return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 

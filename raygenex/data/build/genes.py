@@ -16,8 +16,9 @@ from raygenex.data.build.labels import label_genes, read_expression, read_extras
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.splits.file import SplitTable, apply_split, read_split
-from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign, groups_of
+from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.tables import match_genes
+from raygenex.data.windows import GeneWindows
 from raygenex.errors import ConfigError, DataError
 from raygenex.terminal.progress import steps
 
@@ -139,7 +140,7 @@ def _from_table(config: BuildConfig) -> Origin:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The genes of a data set and all that is known of them without their sequences; one value a gene, in order."""
+    """The genes of a data set and all that is known of them without their sequences; one value per gene, in order."""
 
     origin: Origin
     columns: dict[str, NDArray[Any]]
@@ -148,7 +149,7 @@ class Chosen:
     threshold: float | None
     """Expression above which a gene is high; None if the labels come from the table of features."""
     label: NDArray[np.uint8]
-    genes: Genes
+    genes: GeneWindows
     """What the split looks at, but for sequences."""
     split: SplitTable | None
     """None if it depends on sequences."""
@@ -182,21 +183,17 @@ def choose(config: RunConfig) -> Chosen:
         match_genes(origin.gene_id.tolist(), column.values, origin.where, f"the column {column.name} of build.extra")
     columns = {column.name: column.of(origin.gene_id.tolist()) for column in extras}
     places = origin.locations()
-    genes = Genes(
-        gene_id=origin.gene_id,
-        chrom=None if places is None else places.chrom,
-        # Without its window a TSS does not tell which genes overlap.
-        tss=None if places is None or not options.promoters else places.tss,
-        strand=None if places is None else places.strand,
-        first=options.window[0] if options.promoters else None,
-        stop=options.window[1] if options.promoters else None,
+    genes = GeneWindows(
+        origin.gene_id,
+        **({} if places is None else places.columns()),
+        window=options.window if options.promoters else None,
         group=groups_of(config.split, origin.gene_id, columns) if isinstance(config.split, GroupSplit) else None,
     )
     split = None if isinstance(config.split, SimilaritySplit) else assign_filled(genes, config)
     return Chosen(origin, columns, expression, threshold, label, genes, split)
 
 
-def assign_filled(genes: Genes, config: RunConfig) -> SplitTable:
+def assign_filled(genes: GeneWindows, config: RunConfig) -> SplitTable:
     """Split genes by the rule of a configuration.
 
     Raises

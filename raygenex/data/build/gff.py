@@ -1,9 +1,11 @@
-"""The lines of GTF and GFF3 files, parsed by gffutils without its database."""
+"""The lines of GTF and GFF3 files."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from urllib.parse import unquote
 
 from raygenex.errors import DataError
 from raygenex.files.lines import is_position, read_lines
@@ -17,6 +19,28 @@ _BUILD = re.compile(
 _LINES_TO_GUESS_FROM = 10
 _QUOTED_SEMICOLON = re.compile(r'"[^"]*;[^"]*"')
 _ATTRIBUTE = re.compile(r'(?:[^;"]|"[^"]*")+')
+_STARTS_AS_GFF3 = re.compile(r"[;\s]*[^;=\s\"]+=")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What one line describes, with the attributes that matter."""
+
+    chrom: str
+    kind: str
+    """Such as gene, transcript, exon or CDS."""
+    start: int
+    """From 1."""
+    end: int
+    """The last base."""
+    strand: str
+    """``+`` or ``-``; ``.`` or ``?`` without one."""
+    attributes: dict[str, list[str]]
+    """The values of each, in the order of the line."""
+
+    def first(self, *keys: str) -> str:
+        """Return the first value of the first of these attributes that has one, or an empty string."""
+        return next((values[0] for key in keys if (values := self.attributes.get(key)) and values[0]), "")
 
 
 class FeatureFile:
@@ -43,21 +67,16 @@ class FeatureFile:
     def __init__(
         self, path: str, attributes: Sequence[str], on_progress: Callable[[int, int], None] | None = None
     ) -> None:
-        from gffutils.iterators import DataIterator
-
         self._path = path
         self._lines = self._described(read_lines(path, on_progress))
         self._head = list(islice(self._lines, _LINES_TO_GUESS_FROM))
-        self._dialect = DataIterator([self._parse(number, line, None) for number, line in self._head]).dialect
-        self._starts = tuple(f"{name}{self._dialect['keyval separator']}" for name in attributes)
-
-    @property
-    def is_gtf(self) -> bool:
+        self.is_gtf = self._looks_like_gtf()
         """Whether the attributes are written as GTF writes them; else the file is GFF3."""
-        return bool(self._dialect["fmt"] == "gtf")
+        self._separator = " " if self.is_gtf else "="
+        self._starts = tuple(f"{name}{self._separator}" for name in attributes)
 
-    def features(self, wants: Callable[[str, str], bool]) -> Iterator[tuple[int, Any]]:
-        """Yield line numbers, from 1, and gffutils features.
+    def features(self, wants: Callable[[str, str], bool]) -> Iterator[tuple[int, Feature]]:
+        """Yield line numbers, from 1, and features.
 
         Parameters
         ----------
@@ -71,7 +90,7 @@ class FeatureFile:
         """
         for number, line in chain(self._head, self._lines):
             if wants(line.split("\t", 3)[2], line):
-                yield number, self._parse(number, self._trim(line), self._dialect)
+                yield number, self._parse(number, line)
 
     def _described(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """Yield the lines that describe features, and look for the genome build in the comments."""
@@ -89,19 +108,35 @@ class FeatureFile:
                     )
                 yield number, line
 
-    def _trim(self, line: str) -> str:
-        """Leave out the attributes that do not matter: most of the time of reading would go into them."""
-        head, _, text = line.rpartition("\t")
-        # Every line is cut by itself: one may write "; " where the first ones write ";", or a semicolon in quotes.
+    def _looks_like_gtf(self) -> bool:
+        """Let the first lines say by their attributes how the file is written; those with more of them count more."""
+        votes: Counter[bool] = Counter()
+        for number, line in self._head:
+            self._place(number, line)
+            text = line.split("\t", 8)[8].strip()
+            votes[bool(text) and not _STARTS_AS_GFF3.match(text)] += text.count(";") + bool(text)
+        return bool(votes) and votes.most_common(1)[0][0]
+
+    def _parse(self, number: int, line: str) -> Feature:
+        text = line.rpartition("\t")[2]
         quoted = self.is_gtf and _QUOTED_SEMICOLON.search(text)
-        pieces = [piece.strip() for piece in (_ATTRIBUTE.findall(text) if quoted else text.split(";"))]
-        kept = [piece for piece in pieces if piece.startswith(self._starts)]
-        return f"{head}\t{self._dialect['field separator'].join(kept)}"
+        attributes: dict[str, list[str]] = {}
+        for piece in map(str.strip, _ATTRIBUTE.findall(text) if quoted else text.split(";")):
+            # Most attributes do not matter, and most of the time of reading would go into them.
+            if piece.startswith(self._starts):
+                key, _, value = piece.partition(self._separator)
+                attributes.setdefault(key, []).extend(self._values(value.strip().strip('"')))
+        chrom, kind, start, end, strand = self._place(number, line)
+        return Feature(chrom, kind, start, end, strand, attributes)
 
-    def _parse(self, number: int, line: str, dialect: Any) -> Any:
-        from gffutils.feature import feature_from_line
+    def _values(self, text: str) -> list[str]:
+        if self.is_gtf:
+            return [text]
+        return [unquote(value) for value in ([text] if ", " in text else text.split(","))]
 
-        chrom, _, _, start, end, _, strand, _ = line.split("\t", 8)[:8]
+    def _place(self, number: int, line: str) -> tuple[str, str, int, int, str]:
+        """Return chromosome, type, start, end and strand of a line."""
+        chrom, _, kind, start, end, _, strand, _ = line.split("\t", 8)[:8]
         wrong = None
         if not (is_position(start) and is_position(end) and 1 <= int(start) <= int(end)):
             wrong = f"start {start!r} and end {end!r}, not numbers from 1 in rising order"
@@ -112,9 +147,4 @@ class FeatureFile:
         if wrong:
             what = "correct the line, or name a GTF or GFF3 file"
             raise DataError(f"{self._path}: line {number} has {wrong}; {what}")
-        return feature_from_line(line, dialect=dialect)
-
-
-def first_value(feature: Any, *keys: str) -> str:
-    """Return the first value of the first of a feature's attributes that has one, or an empty string."""
-    return next((values[0] for key in keys if (values := feature.attributes.get(key)) and values[0]), "")
+        return chrom, kind, int(start), int(end), strand

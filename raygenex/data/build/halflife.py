@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import sequence
-from raygenex.data.build.annotation import Transcript
+from raygenex.data.build.transcripts import Transcript
 
 PSEUDO_LENGTH = 0.1
 """Bases added before the logarithm, as Xpresso does."""

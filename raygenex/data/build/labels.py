@@ -1,4 +1,4 @@
-"""From an expression table to labels: one value a gene, a threshold, and high above it."""
+"""From an expression table to labels: one value per gene, a threshold, and high above it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from raygenex.errors import DataError
 
 @dataclass(frozen=True)
 class Expression:
-    """One value a gene, and how it came about."""
+    """One value per gene, and how it came about."""
 
     value: Mapping[str, float]
     """Expression by gene id, in the unit of the table; genes without any value are absent."""
@@ -33,7 +33,7 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     ------
     DataError
         If the table cannot be read, a gene is in it twice (with ``strip_versions`` also when only versions differ), a
-        column is missing or holds what is no number, or no gene has a value.
+        column is missing or holds what is not a number, or no gene has a value.
     """
     assert config.table is not None, "checked by the caller"
     table = read_table_file(config.table)

@@ -16,11 +16,11 @@ from raygenex.data.build.assemble import GeneRows, rule_counts, split_counts, wr
 from raygenex.data.build.candidates import count_reasons
 from raygenex.data.build.extract import Extracted, extract
 from raygenex.data.build.genes import Chosen, Origin, assign_filled, choose
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.splits.file import write_split
-from raygenex.data.splits.rules import Genes
+from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import put_in_place, refuse_own_input
+from raygenex.files.fingerprint import fingerprint
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import aside_folder
@@ -252,7 +252,7 @@ def _rows(chosen: Chosen, batches: list[Extracted]) -> GeneRows:
     )
 
 
-def _with_sketches(genes: Genes, batches: list[Extracted]) -> Genes:
+def _with_sketches(genes: GeneWindows, batches: list[Extracted]) -> GeneWindows:
     promoters = [batch.promoter_sketch for batch in batches if batch.promoter_sketch is not None]
     proteins = [batch.protein_sketch for batch in batches if batch.protein_sketch is not None]
     return replace(

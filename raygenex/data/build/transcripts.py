@@ -1,8 +1,7 @@
-"""Which transcript stands for a gene, and where CAGE says that transcription starts."""
+"""Transcripts: their pieces, and which one stands for a gene."""
 
 from collections.abc import Callable, Sequence
-
-from raygenex.data.build.annotation import Transcript
+from dataclasses import dataclass
 
 # From the best on, as APPRIS ranks them; the plain appris_principal is that of releases before the numbers, up to
 # GENCODE 19 of hg19.
@@ -15,6 +14,32 @@ _APPRIS = (
     ("appris_alternative_1",),
     ("appris_alternative_2",),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A transcript; all positions are 1-based and inclusive, pieces in genomic order whatever the strand."""
+
+    transcript_id: str
+    gene_id: str
+    gene_name: str
+    """Empty if the annotation has none."""
+    biotype: str
+    """Of the gene, or the transcript's own if the gene has none; empty if neither has one."""
+    chrom: str
+    strand: str
+    start: int
+    end: int
+    exons: tuple[tuple[int, int], ...]
+    cds: tuple[tuple[int, int], ...]
+    """Coding pieces, the stop codon included, in GTF too; empty if it codes for nothing."""
+    tags: frozenset[str]
+    """Only those that choose among transcripts: Ensembl_canonical, MANE_Select, appris_..., basic."""
+
+    @property
+    def tss(self) -> int:
+        """The first transcribed base, 1-based."""
+        return self.start if self.strand == "+" else self.end
 
 
 def choose_transcript(transcripts: Sequence[Transcript], order: tuple[str, ...]) -> tuple[Transcript, str]:
@@ -71,3 +96,27 @@ _RULES: dict[str, Callable[[Transcript], int]] = {
     "appris": _appris,
     "longest_cds": lambda transcript: _bases(transcript.cds),
 }
+
+
+def with_stops(cds: Sequence[tuple[int, int]], stops: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Add GTF's stop codons to the coding pieces; the part behind an intron becomes a piece of its own."""
+    pieces = list(cds)
+    for start, end in stops if cds else ():
+        for index, (low, high) in enumerate(pieces):
+            if start <= high + 1 and end >= low - 1:
+                pieces[index] = (min(low, start), max(high, end))
+                break
+        else:
+            pieces.append((start, end))
+    return sorted(pieces)
+
+
+def union(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join sorted pieces that overlap, as the coding pieces of a frameshift do."""
+    joined = [pieces[0]]
+    for low, high in pieces[1:]:
+        if low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return joined

@@ -22,7 +22,6 @@ from raygenex.data.check.describe import (
 from raygenex.data.check.leakage import find_leaks
 from raygenex.data.check.scan import Scan, leak_genes, scan
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import SplitData, locations, open_splits, window_offsets
 from raygenex.sequence import UNKNOWN
 
@@ -68,7 +67,7 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
             on_progress(done, total)
 
     scans = {name: scan(split, on_rows) for name, split in splits.items()}
-    leakage = find_leaks([leak_genes(split, scans[name]) for name, split in splits.items()], config)
+    leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report)]
     warnings += _differences(reports)
@@ -77,35 +76,35 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
 
 def _differences(reports: dict[str, SplitReport]) -> list[str]:
     """Say what should be the same in all splits and is not."""
-    found = []
+    sentences = []
     for what, values in (
         ("genome build", {name: report.genome_build for name, report in reports.items()}),
         ("place of the TSS in the window", {name: report.first for name, report in reports.items()}),
     ):
         if len(set(values.values())) > 1:
             shown = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in values.items())
-            found.append(f"the splits differ in the {what}: {shown}")
-    return found
+            sentences.append(f"the splits differ in the {what}: {shown}")
+    return sentences
 
 
 def _warnings(name: str, report: SplitReport) -> list[str]:
-    found = []
+    sentences = []
     rare = min(report.positive_fraction, 1 - report.positive_fraction)
     if rare < FEW:
-        found.append(f"{name}: only {100 * rare:.1f} % of the genes are of the rarer label")
+        sentences.append(f"{name}: only {100 * rare:.1f} % of the genes are of the rarer label")
     if report.unknown_fraction is not None and report.unknown_fraction > MUCH_UNKNOWN:
-        found.append(f"{name}: {100 * report.unknown_fraction:.0f} % of the bases are unknown")
+        sentences.append(f"{name}: {100 * report.unknown_fraction:.0f} % of the bases are unknown")
     for feature, summary in report.halflife.items():
         if feature.endswith("GC") and (summary.min < 0 or summary.max > 1):
-            found.append(f"{name}: {feature} lies between {summary.min:g} and {summary.max:g}, not between 0 and 1")
+            sentences.append(f"{name}: {feature} lies between {summary.min:g} and {summary.max:g}, not between 0 and 1")
     constant = [feature for feature, summary in report.halflife.items() if summary.sd == 0]
     if constant and report.rows > 1:
-        found.append(f"{name}: every gene has the same {', '.join(constant)}")
-    return found
+        sentences.append(f"{name}: every gene has the same {', '.join(constant)}")
+    return sentences
 
 
-def _summarise(split: SplitData, found: Scan) -> SplitReport:
-    counts = found.counts
+def _summarise(split: SplitData, scanned: Scan) -> SplitReport:
+    counts = scanned.counts
     label, halflife = split.label, split.halflife.astype(np.float64)
     offsets, places = window_offsets(split), locations(split)
     # Positions are counted from the TSS, or from the middle where nobody says where the TSS is.
@@ -113,13 +112,16 @@ def _summarise(split: SplitData, found: Scan) -> SplitReport:
     fine = _profile(counts, start, PROFILE_BINS) if split.window else None
     coarse = _profile(counts, start, GC_BINS) if split.window else None
     return SplitReport(
-        files=tuple(FileReport(file.path, file.rows, file.window, fingerprint(file.path)) for file in split.files),
+        files=tuple(
+            FileReport(file.path, file.rows, file.window, sha256)
+            for file, sha256 in zip(split.files, split.fingerprints, strict=True)
+        ),
         rows=split.rows,
         window=split.window,
         positives=int(label.sum()),
         positive_fraction=float(label.mean()),
         unknown_fraction=float(counts[:, UNKNOWN].sum() / counts.sum()) if split.window else None,
-        with_unknown=found.with_unknown,
+        with_unknown=scanned.with_unknown,
         genome_build=split.files[0].genome_build,
         halflife_scale=split.halflife_scale,
         first=None if offsets is None else offsets[0],

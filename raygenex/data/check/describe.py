@@ -42,7 +42,7 @@ class FileReport:
     rows: int
     """Genes in the file."""
     window: int
-    """Bases a promoter in the file."""
+    """Bases per promoter in the file."""
     sha256: str
     """Fingerprint of the file's bytes."""
 
@@ -107,7 +107,7 @@ class SplitReport:
     rows: int
     """Genes."""
     window: int
-    """Bases a promoter, as the run uses them; 0 without promoters."""
+    """Bases per promoter, as the run uses them; 0 without promoters."""
     positives: int
     """Genes of label 1 (high)."""
     positive_fraction: float
@@ -187,10 +187,12 @@ class DataReport:
 
 def by_split(report: DataReport, text: Callable[[SplitReport], str]) -> str:
     """Say something of every split, and once if it is the same for all."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, split in report.splits.items():
-        found.setdefault(text(split), []).append(name)
-    return "; ".join(found) if len(found) == 1 else "; ".join(f"{', '.join(names)}: {t}" for t, names in found.items())
+        groups.setdefault(text(split), []).append(name)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
 
 
 def window_text(split: SplitReport) -> str:

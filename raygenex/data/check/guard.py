@@ -1,4 +1,4 @@
-"""Guarding a training against leaks: the verdict of the full check, made once a data set and kept beside the runs."""
+"""Guarding a training against leaks: the verdict of the full check, once per data set, kept next to the runs."""
 
 import json
 import logging
@@ -9,8 +9,8 @@ from raygenex.config.base import canonical_hash
 from raygenex.config.run import RunConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.leakage import LeakageReport, sentence
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprints
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import locate
 from raygenex.files.whole import replace_text
@@ -19,7 +19,7 @@ from raygenex.terminal.progress import steps
 logger = logging.getLogger(__name__)
 
 METHOD = 1
-"""Raised whenever what counts as a leak changes, so that older verdicts are made anew."""
+"""Raised whenever what counts as a leak changes, so that older verdicts are made again."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def _keep(path: Path, config: RunConfig, report: LeakageReport) -> Verdict:
 
 
 def _path(config: RunConfig) -> Path:
-    files = {name: locate(config.data.split(name), f"data.{name}") for name in config.data.configured}
-    prints = {name: [fingerprint(path) for path in paths] for name, paths in files.items()}
+    data = config.data
+    prints = {name: fingerprints(locate(data.split(name), f"data.{name}")) for name in data.configured}
     key = canonical_hash([METHOD, prints, config.data.window, config.check.model_dump(mode="json")])
     return Path(config.output_root, "checks", f"{key}.json")
 
 
 def _read(path: Path) -> Verdict | None:
-    """Return a kept verdict; None if there is none, or it is damaged and must be made anew."""
+    """Return a kept verdict; None if there is none, or it is damaged and must be made again."""
     try:
         values = load_json(path)
         return Verdict(float(values["worst"]), str(values["sentence"]))

@@ -6,7 +6,7 @@ where the windows are longer than the distance they overlap and are counted alre
 model sees different bases, though the chromatin around them may be shared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.data import CheckConfig
 from raygenex.data.similarity import best_partners
-from raygenex.data.windows import chromosome_keys, window_bounds
+from raygenex.data.windows import GeneWindows, chromosome_keys
 
 LEAKS = {
     "same_id": "the same id",
@@ -29,30 +29,6 @@ LEAKS = {
 EXAMPLES = 5
 
 _Partners = tuple[NDArray[np.int64], NDArray[Any] | None]
-
-
-@dataclass(frozen=True)
-class SplitGenes:
-    """The genes of one split, a row a gene; None where something is not known or not to be looked at."""
-
-    name: str
-    """train, valid or test."""
-    gene_id: NDArray[np.object_]
-    """Ids, str, shape ``(n,)``, at least one."""
-    chrom: NDArray[np.object_] | None = None
-    """Chromosome names; None or empty for a gene whose place is unknown."""
-    tss: NDArray[np.int64] | None = None
-    """Transcription start sites, from 1."""
-    strand: NDArray[np.object_] | None = None
-    """``+`` or ``-``."""
-    first: int | None = None
-    """First base of the windows, from the TSS, on the gene's strand."""
-    stop: int | None = None
-    """The base after the last."""
-    digests: NDArray[np.bytes_] | None = None
-    """From `raygenex.data.similarity.sequence_digests`."""
-    sketches: NDArray[np.uint32] | None = None
-    """From `raygenex.data.similarity.sketch`, shape ``(n, size)``."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +98,20 @@ class LeakageReport:
         return self.worst > max_leaked
 
 
-def find_leaks(splits: Sequence[SplitGenes], config: CheckConfig) -> LeakageReport:
+def find_leaks(splits: Mapping[str, GeneWindows], config: CheckConfig) -> LeakageReport:
     """Look for what every split gives away about those after it.
 
     Parameters
     ----------
     splits
-        In the order train, valid, test; those that there are.
+        By name, in the order train, valid, test; those that there are.
     config
         What counts as a neighbour and as a near-duplicate.
     """
-    pairs = tuple(_compare(first, second, config) for first, second in combinations(splits, 2))
-    repeated = {split.name: _repeated(split.digests) for split in splits}
+    pairs = tuple(
+        _compare(first, splits[first], second, splits[second], config) for first, second in combinations(splits, 2)
+    )
+    repeated = {name: _repeated(genes.digests) for name, genes in splits.items()}
     return LeakageReport(config.neighbours, config.promoter, pairs, repeated)
 
 
@@ -142,11 +120,11 @@ def sentence(report: LeakageReport, config: CheckConfig) -> str:
     pair = max(report.pairs, key=lambda pair: pair.any.share)
     leaks = [(text, getattr(pair, kind)) for kind, text in LEAKS.items()]
     leaks = [(text, leak) for text, leak in leaks if leak is not None and leak.genes]
-    found = ", ".join(f"{leak.genes:,} by {text}" for text, leak in leaks)
+    kinds = ", ".join(f"{leak.genes:,} by {text}" for text, leak in leaks)
     such = "".join(f", such as {leak.examples[0].gene} from {leak.examples[0].partner}" for _, leak in leaks[:1])
     return (
         f"{pair.any.genes:,} of the {pair.genes:,} genes of {pair.second} ({pair.any.share:.1%}) leak from "
-        f"{pair.first} ({found}{such}), and check.max_leaked is {config.max_leaked:.1%}: split by chromosome or by "
+        f"{pair.first} ({kinds}{such}), and check.max_leaked is {config.max_leaked:.1%}: split by chromosome or by "
         "similarity with `raygenex data split`, or raise check.max_leaked"
     )
 
@@ -174,7 +152,9 @@ def _cell(leak: Leak | None) -> str:
     return "-" if leak is None else f"{leak.genes:,} {f'({leak.share:.1%})':>8}"
 
 
-def _compare(first: SplitGenes, second: SplitGenes, config: CheckConfig) -> PairLeaks:
+def _compare(
+    first_name: str, first: GeneWindows, second_name: str, second: GeneWindows, config: CheckConfig
+) -> PairLeaks:
     partners: dict[str, _Partners | None] = {
         "same_id": _equal(first.gene_id.astype(str), second.gene_id.astype(str)),
         "identical": None,
@@ -183,16 +163,16 @@ def _compare(first: SplitGenes, second: SplitGenes, config: CheckConfig) -> Pair
     if first.digests is not None and second.digests is not None:
         partners["identical"] = _equal(first.digests, second.digests)
     partners["overlapping"], partners["neighbouring"] = _close(first, second, config.neighbours)
-    if first.sketches is not None and second.sketches is not None:
-        partners["near_duplicate"] = best_partners(second.sketches, first.sketches, config.promoter)
-    found = [part[0] >= 0 for kind in LEAKS if (part := partners[kind]) is not None]
-    leaking = int(np.logical_or.reduce(found).sum())
+    if first.promoter_sketch is not None and second.promoter_sketch is not None:
+        partners["near_duplicate"] = best_partners(second.promoter_sketch, first.promoter_sketch, config.promoter)
+    leaked = [part[0] >= 0 for kind in LEAKS if (part := partners[kind]) is not None]
+    leaking = int(np.logical_or.reduce(leaked).sum())
     count = len(second.gene_id)
     leaks = {kind: _leak(first, second, part, kind == "neighbouring") for kind, part in partners.items()}
-    return PairLeaks(first.name, second.name, count, **leaks, any=Leak(leaking, leaking / count))
+    return PairLeaks(first_name, second_name, count, **leaks, any=Leak(leaking, leaking / count))
 
 
-def _leak(first: SplitGenes, second: SplitGenes, partners: _Partners | None, ascending: bool) -> Leak | None:
+def _leak(first: GeneWindows, second: GeneWindows, partners: _Partners | None, ascending: bool) -> Leak | None:
     if partners is None:
         return None
     partner, value = partners
@@ -219,7 +199,7 @@ def _repeated(digests: NDArray[np.bytes_] | None) -> int | None:
     return int(counts[counts > 1].sum())
 
 
-def _close(first: SplitGenes, second: SplitGenes, neighbours: int) -> tuple[_Partners | None, _Partners | None]:
+def _close(first: GeneWindows, second: GeneWindows, neighbours: int) -> tuple[_Partners | None, _Partners | None]:
     """Return overlapping windows, with the bases they share, and neighbouring TSSs, with their distance."""
     if first.chrom is None or second.chrom is None or first.tss is None or second.tss is None:
         return None, None
@@ -229,12 +209,9 @@ def _close(first: SplitGenes, second: SplitGenes, neighbours: int) -> tuple[_Par
     row, distance = _nearest(keys[0], first.tss, keys[1], second.tss)
     near = (row >= 0) & (distance <= neighbours)
     neighbouring = (np.where(near, row, -1), distance)
-    if first.strand is None or first.first is None or first.stop is None:
+    if (first_bounds := first.bounds()) is None or (second_bounds := second.bounds()) is None:
         return None, neighbouring
-    if second.strand is None or second.first is None or second.stop is None:
-        return None, neighbouring
-    start, end = window_bounds(first.tss, first.strand, first.first, first.stop)
-    from_, to = window_bounds(second.tss, second.strand, second.first, second.stop)
+    (start, end), (from_, to) = first_bounds, second_bounds
     # All windows of a split are of one length, so the window that shares most is the one with the nearest middle.
     row, _ = _nearest(keys[0], start + end, keys[1], from_ + to)
     shared = np.minimum(end[row], to) - np.maximum(start[row], from_)

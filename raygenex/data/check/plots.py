@@ -1,8 +1,7 @@
 """Plots of a data set, as SVG to be put into a page: each draws on one `Axes` and returns it.
 
-Nothing here touches pyplot. The colours are those of Okabe & Ito (2008), the yellow darkened, which colour-blind
-readers can tell apart, and lines differ in their dashes too. In the SVG each colour is a CSS variable, so that a page
-can have others on a dark ground. Text stays text, in the page's font.
+Lines differ in their dashes, not in their colours alone. In the SVG each colour is a CSS variable, so that a page can
+have others on a dark ground. Text stays text, in the page's font.
 """
 
 import math
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from raygenex.data.check.describe import BaseProfile, FeatureSummary, SplitReport
-from raygenex.drawing.style import COLOURS
+from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, legend_above, signed, zero_line
 
 LABEL_COLOURS = {"low": "blue", "high": "red"}
 
@@ -27,8 +26,6 @@ _BASES = (
     ("G", "gold", (0, (6, 1.5, 1, 1.5))),
     ("T", "red", (0, (1.2, 1.2))),
 )
-_MINUS = "\N{MINUS SIGN}"
-_SIZE = 8.5
 
 
 def label_balance(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
@@ -40,11 +37,11 @@ def label_balance(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
             axes.barh(row, 100 * share, left=100 * start, height=0.62, color=colour, alpha=0.35, label=name)
         genes = (split.rows - split.positives, split.positives)
         for text, x, side in ((f"{genes[0]:,} low", 1, "left"), (f"{genes[1]:,} high", 99, "right")):
-            axes.text(x, row, text, ha=side, va="center", fontsize=_SIZE, color=COLOURS["ink"])
+            axes.text(x, row, text, ha=side, va="center", fontsize=SIZE, color=COLOURS["ink"])
     axes.axvline(50, color=COLOURS["faint"], linewidth=0.8, linestyle=":")
     axes.set(xlim=(0, 100), ylim=(len(splits) - 0.5, -0.5))
     axes.set_yticks(range(len(splits)), list(splits))
-    _frame(axes, "Genes (%)", "")
+    frame(axes, "Genes (%)", "")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return axes
@@ -74,10 +71,10 @@ def feature(axes: Axes, summary: FeatureSummary) -> Axes:
         axes.text(
             0.5,
             0.5,
-            f"all {start:g}".replace("-", _MINUS),
+            f"all {start:g}".replace("-", MINUS),
             ha="center",
             va="center",
-            fontsize=_SIZE,
+            fontsize=SIZE,
             color=COLOURS["ink"],
         )
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
@@ -94,8 +91,7 @@ def feature(axes: Axes, summary: FeatureSummary) -> Axes:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    _frame(axes, "", "")
-    return axes
+    return frame(axes, "", "")
 
 
 def chromosomes(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
@@ -114,7 +110,7 @@ def chromosomes(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
             xytext=(3, 0),
             textcoords="offset points",
             va="center",
-            fontsize=_SIZE,
+            fontsize=SIZE,
             color=COLOURS["ink"],
         )
     # A name may hold anything, so that nothing in it is taken for a formula.
@@ -122,7 +118,7 @@ def chromosomes(axes: Axes, splits: Mapping[str, SplitReport]) -> Axes:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _frame(axes, "Genes", "")
+    frame(axes, "Genes", "")
     axes.tick_params(axis="y", length=0)
     return axes
 
@@ -152,31 +148,13 @@ def _line(axes: Axes, profile: BaseProfile, shares: Sequence[float | None], name
 
 
 def _along(axes: Axes, profiles: Sequence[BaseProfile], origin: str, y: str, columns: int) -> Axes:
-    axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
+    zero_line(axes)
     axes.set_xlim(min(one.edges[0] for one in profiles) - 0.5, max(one.edges[-1] for one in profiles) - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:+,.0f}".replace("-", _MINUS) if value else "0")
+    axes.xaxis.set_major_formatter(lambda value, _: signed(value))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    _frame(axes, f"Bases from {origin}", y)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=columns,
-        fontsize=_SIZE,
-        frameon=False,
-        borderaxespad=0.2,
-        handlelength=2.4,
-        labelcolor=COLOURS["ink"],
-    )
-    return axes
-
-
-def _frame(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
+    legend_above(axes, columns, handlelength=2.4)
+    return frame(axes, f"Bases from {origin}", y)
 
 
 def _ordered(names: Sequence[str]) -> list[str]:

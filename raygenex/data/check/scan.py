@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.check.leakage import SplitGenes
 from raygenex.data.hdf5.read import iter_rows
 from raygenex.data.opening import SplitData, locations, window_offsets
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
+from raygenex.data.windows import GeneWindows
 from raygenex.sequence import UNKNOWN
 
 BLOCK_BYTES = 8 * 2**20
@@ -20,7 +20,7 @@ class Scan:
     """What one pass over the promoters of a split finds."""
 
     counts: NDArray[np.int64]
-    """How often each base (A, C, G, T, unknown) stands at each position, shape ``(window, 5)``."""
+    """How often each base (A, C, G, T, unknown) is at each position, shape ``(window, 5)``."""
     with_unknown: int
     """Genes with at least one unknown base."""
     digests: NDArray[np.bytes_] | None
@@ -65,17 +65,13 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
     return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
 
 
-def leak_genes(split: SplitData, found: Scan | None) -> SplitGenes:
-    """Return what the search for leaks needs of a split; without a scan, ids and places alone."""
-    places, offsets = locations(split), window_offsets(split)
-    return SplitGenes(
-        name=split.name,
-        gene_id=split.gene_id,
-        chrom=None if places is None else places.chrom,
-        tss=None if places is None else places.tss,
-        strand=None if places is None else places.strand,
-        first=None if offsets is None else offsets[0],
-        stop=None if offsets is None else offsets[1],
-        digests=None if found is None else found.digests,
-        sketches=None if found is None else found.sketches,
+def leak_genes(split: SplitData, scanned: Scan) -> GeneWindows:
+    """Return what the search for leaks needs of a split and its scan."""
+    places = locations(split)
+    return GeneWindows(
+        split.gene_id,
+        **({} if places is None else places.columns()),
+        window=window_offsets(split),
+        digests=scanned.digests,
+        promoter_sketch=scanned.sketches,
     )

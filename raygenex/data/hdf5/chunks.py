@@ -2,10 +2,10 @@
 
 HDF5 inflates a chunk, copies it through its cache into an array of one-hot values, and that array is then turned into
 base indices. Here each chunk is turned into base indices as soon as it is inflated, by ISA-L's inflate, which is about
-twice as fast as zlib's. Only what is stored plainly is read so: one byte a value, gzip with or without HDF5's shuffling
-of bytes (which leaves single bytes as they are). For all else, and wherever a chunk is damaged, was never written or
-holds what is no one-hot, a reader gives up; its caller reads the same rows through HDF5 and finds the words for what is
-wrong.
+twice as fast as zlib's. Only what is stored plainly is read so: one byte per value, gzip with or without HDF5's
+shuffling of bytes (which leaves single bytes as they are). For all else, and wherever a chunk is damaged, was never
+written or holds what is not one-hot, a reader gives up; its caller reads the same rows through HDF5 and finds the words
+for what is wrong.
 """
 
 import math
@@ -28,7 +28,7 @@ MOST_BYTES = 128 * 2**20
 
 
 class NotPlainError(Exception):
-    """Rows that HDF5 itself must read, or that hold something that is no base."""
+    """Rows that HDF5 itself must read, or that hold something that is not a base."""
 
 
 def is_plain(dataset: Any) -> bool:
@@ -59,7 +59,7 @@ class ChunkReader:
 
     def __init__(self, dataset: Any, first: int, window: int) -> None:
         self._dataset = dataset
-        # Every look at these asks HDF5 anew.
+        # Every look at these asks HDF5 again.
         self._rows, self._chunks = dataset.shape[0], dataset.chunks
         self._first = first
         self._window = window

@@ -42,10 +42,12 @@ def check_stored(handle: Any, path: str, names: Mapping[str, str], size: int) ->
         # Every gene has an id of its own, which takes a byte at the very least.
         if shape and shape[0] > size:
             raise DataError(
-                f"{path}: {name} claims {shape[0]} rows, more than the file has bytes ({size}); write the file anew"
+                f"{path}: {name} claims {shape[0]} rows, more than the file has bytes ({size}); write the file again"
             )
         if len(shape) == 3 and shape[1] > MOST_BASES:
-            raise DataError(f"{path}: {name} claims {shape[1]} bases a gene; at most {MOST_BASES} are read: write less")
+            raise DataError(
+                f"{path}: {name} claims {shape[1]} bases per gene; at most {MOST_BASES} are read: write less"
+            )
         if dataset.dtype.kind == "S" and dataset.dtype.itemsize > MOST_TEXT:
             raise DataError(
                 f"{path}: each value of {name} takes {dataset.dtype.itemsize} bytes; write text of varying length"
@@ -56,7 +58,7 @@ def check_stored(handle: Any, path: str, names: Mapping[str, str], size: int) ->
         if chunk > MOST_CHUNK:
             raise DataError(
                 f"{path}: {name} is stored in pieces of {chunk} bytes, which would have to be unpacked whole; write it "
-                "anew in chunks of a few genes"
+                "again in chunks of a few genes"
             )
 
 

@@ -1,21 +1,15 @@
-"""Promoter files in HDF5: inspecting, reading and creating them.
+"""Promoter files in HDF5: inspecting and reading them.
 
-A file has four fields, one row a gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
+A file has four fields, one row per gene: ``gene_id`` (N,) text, ``halflife`` (N, 8) numbers, ``promoter`` (N, L, 4)
 one-hot in the order A, C, G, T (all zero where the base is unknown) and ``label`` (N,) 0 or 1. Xpresso's names
 ``geneName`` and ``data`` are understood too. Files that `data build` wrote also say where each gene lies (``chrom``,
 ``tss``, ``strand``), and hold the user's own columns in the group ``extra``. The files of half-life features alone are
-the same without ``promoter``: their window is 0, and their sequences are read as (N, 0). This is the only module that
-opens HDF5; a handle lives no longer than the call that opened it, so that everything else can travel between processes.
+the same without ``promoter``: their window is 0, and their sequences are read as (N, 0). A handle lives no longer than
+the call that opened it, so that everything else can travel between processes.
 """
 
-import functools
-import hashlib
 import logging
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -23,35 +17,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import sequence
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.chunks import ChunkReader, NotPlainError, is_plain
+from raygenex.data.hdf5.handle import MIB, opened, opened_known, reading
 from raygenex.data.hdf5.limits import check_stored, refuse_foreign
 from raygenex.data.hdf5.schema import (
     EXTRA_GROUP,
     HALFLIFE_SCALES,
     LOCATION_FIELDS,
     PROMOTER,
+    SMALL_CHUNK_ROWS,
+    GeneTable,
     Locations,
     PromoterFile,
-    Table,
     check_columns,
     check_field,
     check_unique,
     find_fields,
     one_hot_problem,
 )
-from raygenex.errors import DataError, RaygenexError
-from raygenex.files.errors import DISK_ERRORS, system_error
+from raygenex.errors import DataError
 from raygenex.files.locate import is_url, local_copy
 
 logger = logging.getLogger(__name__)
 
-MIB = 2**20
 CONTIGUOUS_CHUNK_BYTES = 8 * MIB
-MAX_CACHE_BYTES = 256 * MIB
-SMALL_CHUNK_ROWS = 1024
-# How HDF5's own library quotes the system, behind a time that breaks the line.
-_NUMBERED = re.compile(r"\berrno = (\d+)")
 
 
 def inspect(path: str, require_label: bool = True) -> PromoterFile:
@@ -75,7 +64,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         differ in rows, or there are no rows.
     """
     path = path if is_url(path) else local_copy(path)
-    with _open(path) as handle, _damage_told(path):
+    with opened(path) as handle, reading(path):
         fields = find_fields(handle, path, require_label)
         check_stored(handle, path, fields, handle.id.get_filesize())
         for field, name in fields.items():
@@ -84,10 +73,10 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         promoter = handle[fields[PROMOTER]] if PROMOTER in fields else None
         if len(set(counts.values())) > 1:
             shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row a gene")
+            raise DataError(f"{path}: the fields differ in rows ({shown}); each needs one row per gene")
         rows, window = counts[fields["gene_id"]], 0 if promoter is None else int(promoter.shape[1])
         if rows == 0:
-            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it anew")
+            raise DataError(f"{path} is empty: it has the fields but no genes; leave it out or write it again")
         itemsize = 0 if promoter is None else promoter.dtype.itemsize
         chunk_rows = SMALL_CHUNK_ROWS
         if promoter is not None:
@@ -111,7 +100,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         )
 
 
-def read_table(file: PromoterFile) -> Table:
+def read_table(file: PromoterFile) -> GeneTable:
     """Read and check the small columns of a whole file.
 
     Parameters
@@ -129,7 +118,7 @@ def read_table(file: PromoterFile) -> Table:
         If a value is not usable (an empty or repeated gene id, a half-life feature that is NaN or infinite, a label
         other than 0 and 1), or the file is damaged.
     """
-    with _open_known(file) as handle:
+    with opened_known(file) as handle:
         table = _read_columns(handle, file, 0, file.rows)
     check_unique(file, table.gene_id)
     return table
@@ -145,7 +134,7 @@ def read_locations(file: PromoterFile) -> Locations | None:
     """
     if not file.has_locations:
         return None
-    with _open_known(file) as handle, _damage_named(file, 0, file.rows, "chrom or strand"):
+    with opened_known(file) as handle, reading(file.path, (0, file.rows), "chrom or strand"):
         chrom, tss = handle["chrom"].asstr()[:], handle["tss"][:].astype(np.int64)
         strand = handle["strand"].asstr()[:] if "strand" in handle else None
     if strand is not None and (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
@@ -163,7 +152,7 @@ def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
     """
     assert name in file.extra, name
     field = f"{EXTRA_GROUP}/{name}"
-    with _open_known(file) as handle, _damage_named(file, 0, file.rows, field):
+    with opened_known(file) as handle, reading(file.path, (0, file.rows), field):
         dataset = handle[field]
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:].astype(np.float64)
 
@@ -191,7 +180,7 @@ def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = No
         If ``window`` is longer than the promoters, a value is not usable, or the file is damaged.
     """
     window = _checked_window(file, window)
-    with _open_known(file) as handle:
+    with opened_known(file) as handle:
         return _read_block(handle, file, start, stop, window, _chunk_reader(handle, file, window))
 
 
@@ -218,96 +207,27 @@ def iter_rows(
     """
     assert rows_per_block >= 1, rows_per_block
     window = _checked_window(file, window)
-    with _open_known(file) as handle:
+    with opened_known(file) as handle:
         reader = _chunk_reader(handle, file, window)
         for first in range(start, stop, rows_per_block):
             yield _read_block(handle, file, first, min(first + rows_per_block, stop), window, reader)
 
 
-def fingerprint(path: str) -> str:
-    """Return the sha256 of a file's bytes, 64 hex digits; ``path`` is a local path or an fsspec URL.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read.
-    """
-    try:
-        local = local_copy(path)
-        found = os.stat(local)
-        return _sha256(local, (found.st_ino, found.st_size, found.st_mtime_ns))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from None
-
-
-@functools.lru_cache(maxsize=4096)
-def _sha256(path: str, _state: tuple[int, int, int]) -> str:
-    """Return the sha256 of a file; one that did not change is read once, however many trainings of a process ask."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
-    """Open a new promoter file without rows or labels, for `raygenex.data.hdf5.write.PromoterWriter` to fill and close.
-
-    Parameters
-    ----------
-    path
-        The local file to make; its folder must exist.
-    window
-        Bases a promoter; 0 for a file without promoters.
-    chunk_rows
-        Rows compressed together.
-    attrs
-        Attributes of the file.
-
-    Returns
-    -------
-    A handle with the resizable datasets ``gene_id``, ``halflife`` and, where there are bases, ``promoter``.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be made.
-    """
-    handle = h5py.File(path, "w", locking=False)
-    handle.attrs.update(attrs)
-    features = len(HALFLIFE_FEATURES)
-    handle.create_dataset("gene_id", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
-    handle.create_dataset(
-        "halflife", (0, features), "float32", maxshape=(None, features), chunks=(SMALL_CHUNK_ROWS, features)
-    )
-    if window:
-        handle.create_dataset(
-            PROMOTER,
-            (0, window, 4),
-            bool,
-            maxshape=(None, window, 4),
-            chunks=(chunk_rows, window, 4),
-            compression="gzip",
-        )
-    return handle
-
-
-def add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> None:
-    """Add an empty resizable column to a file made by `create`; ``dtype`` is numeric, or object for text."""
-    stored = h5py.string_dtype() if np.dtype(dtype) == object else dtype
-    handle.create_dataset(name, (0,), stored, maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
-
-
 def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bool:
-    found = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
-    if not found:
+    present = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) == (rows,)]
+    if not present:
         return False
     # Without promoters nothing depends on the strand, and published tables leave it out.
     needed = [name for name in LOCATION_FIELDS if strands or name != "strand" or "strand" in handle]
-    if missing := [name for name in needed if name not in found]:
-        raise DataError(f"{path} has {found[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand")
-    for name in found:
+    if missing := [name for name in needed if name not in present]:
+        raise DataError(
+            f"{path} has {present[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand"
+        )
+    for name in present:
         refuse_foreign(handle, path, name)
-    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in found if name != "tss")
+    texts = all(h5py.check_string_dtype(handle[name].dtype) for name in present if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
-        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields anew")
+        raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields again")
     return True
 
 
@@ -329,70 +249,6 @@ def _halflife_scale(handle: h5py.File, path: str) -> str:
     return str(scale)
 
 
-@contextmanager
-def _open(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
-    try:
-        # Locks fail on many network file systems and protect nothing here: files are replaced, never changed in place.
-        handle = h5py.File(local_copy(path), "r", locking=False, rdcc_nbytes=cache_bytes, rdcc_nslots=10007)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; name an HDF5 file in it, or several with a glob: {path}/*.h5") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read by this user; change its permissions") from None
-    except OSError as error:
-        _raise_of_disk(error, path)
-        if "truncated file" in str(error):
-            raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-        if "signature not found" in str(error):
-            raise DataError(
-                f"{path} is not an HDF5 file; name a file with gene_id, halflife, promoter, label"
-            ) from None
-        raise DataError(f"{path} cannot be opened as HDF5 ({error}); copy or download it again") from None
-    with handle:
-        try:
-            yield handle
-        except MemoryError:
-            raise DataError(
-                f"{path} holds values that do not fit into the memory; split it into several files"
-            ) from None
-
-
-@contextmanager
-def _damage_told(path: str) -> Iterator[None]:
-    """Name the file in what h5py raises on a damaged one; errors of the disk and of this package stay themselves."""
-    try:
-        yield
-    except RaygenexError:
-        raise
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
-        _raise_of_disk(error, path)
-        # What is wrong inside a file, h5py says by nearly any class.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"{path} is damaged, or no promoter file ({reason}); write it anew") from None
-
-
-def _raise_of_disk(error: Exception, path: str) -> None:
-    """Raise what HDF5 says of a disk as the system's own error."""
-    number = system_error(error)
-    if found := _NUMBERED.search(str(error)):
-        number = int(found[1])
-    if number in DISK_ERRORS:
-        raise OSError(number, os.strerror(number), path) from error
-
-
-@contextmanager
-def _open_known(file: PromoterFile) -> Iterator[h5py.File]:
-    # A chunk that does not fit the cache is decompressed again for every block that touches it.
-    band = file.stored_row_bytes * file.chunk_rows
-    with _open(file.path, cache_bytes=min(max(band, MIB), MAX_CACHE_BYTES)) as handle:
-        with _damage_told(file.path):
-            shape = getattr(handle.get(PROMOTER), "shape", None)
-        if shape != ((file.rows, file.window, 4) if file.window else None):
-            raise DataError(f"{file.path} was changed after it was checked; start again when it is complete")
-        yield handle
-
-
 def _checked_window(file: PromoterFile, window: int | None) -> int:
     if window is None:
         return file.window
@@ -401,12 +257,12 @@ def _checked_window(file: PromoterFile, window: int | None) -> int:
     return window
 
 
-def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> Table:
-    with _damage_named(file, start, stop):
+def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> GeneTable:
+    with reading(file.path, (start, stop), file.fields["gene_id"]):
         gene_id = handle[file.fields["gene_id"]].asstr()[start:stop]
         halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
         label = handle[file.fields["label"]][start:stop] if file.has_label else None
-    table = Table(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
+    table = GeneTable(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
     check_columns(file, start, table, label)
     return table
 
@@ -415,7 +271,7 @@ def _chunk_reader(handle: h5py.File, file: PromoterFile, window: int) -> ChunkRe
     """Return what reads the middle ``window`` of promoters without HDF5's filters, where their file is plain enough."""
     if not window:
         return None
-    with _damage_told(file.path):
+    with reading(file.path):
         dataset = handle[PROMOTER]
         return ChunkReader(dataset, sequence.crop_start(file.window, window), window) if is_plain(dataset) else None
 
@@ -433,7 +289,7 @@ def _read_block(
 
 
 def _read_bases(
-    handle: h5py.File, file: PromoterFile, table: Table, start: int, window: int, reader: ChunkReader | None
+    handle: h5py.File, file: PromoterFile, table: GeneTable, start: int, window: int, reader: ChunkReader | None
 ) -> NDArray[np.uint8]:
     """Return the bases of the genes of ``table``, the first of which is in row ``start``."""
     stop = start + len(table.gene_id)
@@ -446,7 +302,7 @@ def _read_bases(
             logger.debug("%s: rows %d to %d are read through HDF5: %s", file.path, start, stop - 1, reason)
     # The middle of sequence.centre_crop, cut while reading: the rest never enters memory.
     first = sequence.crop_start(file.window, window)
-    with _damage_named(file, start, stop):
+    with reading(file.path, (start, stop)):
         one_hot = handle[PROMOTER][start:stop, first : first + window]
     try:
         return sequence.from_one_hot(one_hot)
@@ -454,19 +310,3 @@ def _read_bases(
         # A file may hold more in a byte than true and false.
         values = one_hot.view(np.uint8) if one_hot.dtype == np.bool_ else one_hot
         raise DataError(one_hot_problem(file, table.gene_id, values, first)) from None
-
-
-@contextmanager
-def _damage_named(file: PromoterFile, start: int, stop: int, text: str | None = None) -> Iterator[None]:
-    """Name the file and rows of what cannot be read; ``text`` is the field of text among it, by default the ids."""
-    with _damage_told(file.path):
-        try:
-            yield
-        except UnicodeDecodeError:
-            name = text or file.fields["gene_id"]
-            raise DataError(f"{file.path}: {name} in rows {start} to {stop - 1} is not UTF-8; write it anew") from None
-        except OSError as error:
-            _raise_of_disk(error, file.path)
-            raise DataError(
-                f"{file.path} is damaged somewhere in rows {start} to {stop - 1} ({error}); copy or download it again"
-            ) from None

@@ -1,6 +1,6 @@
 """What a promoter file holds: its fields, their values, and the sentences for what breaks them.
 
-Everything here is about names, shapes and values; files are opened in `raygenex.data.hdf5.read` alone.
+Everything here is about names, shapes and values; files are opened in `raygenex.data.hdf5.handle`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 
 PROMOTER = "promoter"
@@ -32,13 +33,16 @@ SHAPES: Mapping[str, str] = {
 }
 
 LOCATION_FIELDS = ("chrom", "tss", "strand")
-"""Optional fields, one value a gene: all of them or none; in a file without promoters, strand may be absent."""
+"""Optional fields, one value per gene: all of them or none; in a file without promoters, strand may be absent."""
 
 EXTRA_GROUP = "extra"
 """The group that holds the columns the user added, one dataset each."""
 
 HALFLIFE_SCALES = ("z-score", "log10")
 """Values of the file attribute ``halflife_scale``; a file without it is taken for ``z-score``, as published."""
+
+SMALL_CHUNK_ROWS = 1024
+"""Rows of the small columns that are stored together."""
 
 _KINDS: Mapping[str, str] = {"halflife": "fiu", "promoter": "biuf", "label": "biuf"}
 
@@ -52,7 +56,7 @@ class PromoterFile:
     rows: int
     """Genes in the file, at least 1."""
     window: int
-    """Bases a promoter; 0 in a file without promoters."""
+    """Bases per promoter; 0 in a file without promoters."""
     chunk_rows: int
     """Rows that are stored, and so best read, together."""
     has_label: bool
@@ -60,7 +64,7 @@ class PromoterFile:
     fields: Mapping[str, str]
     """The name in the file of each field that it has."""
     itemsize: int
-    """Bytes a stored one-hot value; 0 in a file without promoters."""
+    """Bytes per stored one-hot value; 0 in a file without promoters."""
     has_locations: bool = False
     """Whether the file says where its genes lie (`Locations`)."""
     extra: tuple[str, ...] = ()
@@ -85,7 +89,7 @@ class PromoterFile:
 
 @dataclass(frozen=True)
 class Locations:
-    """Where genes lie on the genome; one value a gene."""
+    """Where genes lie on the genome; one value per gene."""
 
     chrom: NDArray[np.object_]
     """Chromosome names of the genome, str."""
@@ -100,7 +104,7 @@ class Locations:
 
 
 @dataclass(frozen=True)
-class Table:
+class GeneTable:
     """The small columns of a file, whole."""
 
     gene_id: NDArray[np.object_]
@@ -132,9 +136,9 @@ def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> di
     """
     fields = {}
     for field, names in ACCEPTED_NAMES.items():
-        found = next((name for name in names if getattr(handle.get(name), "shape", None) is not None), None)
-        if found is not None:
-            fields[field] = found
+        stored = next((name for name in names if getattr(handle.get(name), "shape", None) is not None), None)
+        if stored is not None:
+            fields[field] = stored
         elif field == PROMOTER and not _looks_like_promoters(handle):
             continue
         elif field != "label" or require_label:
@@ -169,17 +173,17 @@ def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype:
         elif field == "halflife":
             message += f": one column each for {', '.join(HALFLIFE_FEATURES)}"
         else:
-            message += "; write the file anew in this shape"
+            message += "; write the file again in this shape"
         raise DataError(message)
     if field == "promoter" and shape[1] == 0:
-        raise DataError(f"{path}: {name} has shape {shape}, so promoters of no bases; write the file anew")
+        raise DataError(f"{path}: {name} has shape {shape}, so promoters of no bases; write the file again")
     suitable = _is_text(dtype) if field == "gene_id" else dtype.kind in _KINDS[field]
     if not suitable:
         wanted = "text" if field == "gene_id" else "numbers"
-        raise DataError(f"{path}: {name} is of type {dtype}, but must hold {wanted}; write the field anew")
+        raise DataError(f"{path}: {name} is of type {dtype}, but must hold {wanted}; write the field again")
 
 
-def check_columns(file: PromoterFile, start: int, table: Table, label: NDArray[Any] | None) -> None:
+def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArray[Any] | None) -> None:
     """Check the values of some rows' small columns.
 
     Parameters
@@ -222,14 +226,13 @@ def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
     DataError
         Naming the gene and both of its rows.
     """
-    seen: dict[str, int] = {}
-    for row, gene in enumerate(gene_id):
-        if (first := seen.setdefault(gene, row)) != row:
-            raise DataError(f"{file.path}: gene {gene} is in rows {first} and {row}; keep one of them")
+    if (repeat := first_repeat(lambda: [gene_id])) is not None:
+        first, second = repeat.rows
+        raise DataError(f"{file.path}: gene {repeat.id} is in rows {first} and {second}; keep one of them")
 
 
 def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDArray[Any], first: int) -> str:
-    """Say which value makes a promoter no one-hot.
+    """Say which value makes a promoter other than one-hot.
 
     Parameters
     ----------
@@ -263,6 +266,6 @@ def _looks_like_promoters(handle: Mapping[str, Any]) -> bool:
 
 
 def _is_text(dtype: np.dtype[Any]) -> bool:
-    # Strings of varying length are Python objects to numpy; the file format keeps their type beside it.
+    # Strings of varying length are Python objects to numpy; the file format keeps their type next to it.
     metadata: Mapping[str, Any] = dtype.metadata or {}
     return dtype.kind == "S" or (dtype.kind == "O" and metadata.get("vlen") in (str, bytes))

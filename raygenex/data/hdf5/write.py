@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import add_column, create
-from raygenex.data.hdf5.schema import PROMOTER
+from raygenex.data.hdf5.schema import PROMOTER, SMALL_CHUNK_ROWS
 from raygenex.errors import DataError
 from raygenex.files.locate import is_url
 from raygenex.files.whole import whole_file
@@ -22,7 +22,7 @@ from raygenex.sequence import to_one_hot
 class PromoterWriter:
     """Write a promoter file chunk by chunk; a context manager that leaves a whole file or none.
 
-    Rows go to a temporary file beside the target, which is renamed when the block ends well and removed when it does
+    Rows go to a temporary file next to the target, which is renamed when the block ends well and removed when it does
     not. At most ``chunk_rows`` rows and the block being appended are held in memory.
 
     Parameters
@@ -30,7 +30,7 @@ class PromoterWriter:
     path
         The local file to write; its folder is made if needed.
     window
-        Bases a promoter; 0 writes a file without promoters.
+        Bases per promoter; 0 writes a file without promoters.
     chunk_rows
         Rows compressed together.
     overwrite
@@ -74,7 +74,7 @@ class PromoterWriter:
             target.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 aside = stack.enter_context(whole_file(target))
-                self._handle = create(aside, self.window, self.chunk_rows, self._attrs)
+                self._handle = _create(aside, self.window, self.chunk_rows, self._attrs)
                 self._whole = stack.pop_all()
         except OSError as error:
             raise self._unwritable(error) from None
@@ -113,7 +113,7 @@ class PromoterWriter:
             return
         if self.rows == 0 and not self._pending:
             for name, values in more.items():
-                add_column(self._handle, name, np.uint8 if name == "label" else values.dtype)
+                _add_column(self._handle, name, np.uint8 if name == "label" else values.dtype)
             self._names = tuple(more)
         assert tuple(more) == self._names, "columns in some blocks only"
         for row in range(n):
@@ -224,3 +224,30 @@ class SplitWriters:
             rows = np.flatnonzero(splits == name)
             more = {column: values[rows] for column, values in columns.items()}
             writer.append(gene_id[rows], sequence[rows], halflife[rows], label[rows], more)
+
+
+def _create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
+    """Open a new promoter file without rows or labels; its datasets can be resized."""
+    handle = h5py.File(path, "w", locking=False)
+    handle.attrs.update(attrs)
+    features = len(HALFLIFE_FEATURES)
+    handle.create_dataset("gene_id", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))
+    handle.create_dataset(
+        "halflife", (0, features), "float32", maxshape=(None, features), chunks=(SMALL_CHUNK_ROWS, features)
+    )
+    if window:
+        handle.create_dataset(
+            PROMOTER,
+            (0, window, 4),
+            bool,
+            maxshape=(None, window, 4),
+            chunks=(chunk_rows, window, 4),
+            compression="gzip",
+        )
+    return handle
+
+
+def _add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> None:
+    """Add an empty resizable column to a file made by `_create`; ``dtype`` is numeric, or object for text."""
+    stored = h5py.string_dtype() if np.dtype(dtype) == object else dtype
+    handle.create_dataset(name, (0,), stored, maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))

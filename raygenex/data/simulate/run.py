@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from raygenex import __version__
 from raygenex.config.base import SPLITS
 from raygenex.config.data import SimulateConfig
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.simulate.background import Background
-from raygenex.data.simulate.truth import COLUMNS, Truth, auroc, draw_truth
+from raygenex.data.simulate.truth import COLUMNS, SimulatedTruth, auroc, draw_truth
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import put_in_place
+from raygenex.files.fingerprint import fingerprint
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import aside_folder
@@ -165,7 +165,7 @@ def _write(config: SimulateConfig, values: dict[str, Any], folder: Path) -> dict
 
 
 def _promoters(
-    window: int, truth: Truth, background: Background, rows: slice, seed: np.random.SeedSequence
+    window: int, truth: SimulatedTruth, background: Background, rows: slice, seed: np.random.SeedSequence
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield the number of a block's first gene and its base indices, shape ``(n, window)``."""
     tss = window // 2

@@ -67,8 +67,8 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Everything about the genes but their bases; arrays of one value (or row) a gene."""
+class SimulatedTruth:
+    """Everything about the genes but their bases; arrays of one value (or row) per gene."""
 
     island: NDArray[np.float64]
     """Strength of the CpG island, 0 without one."""
@@ -90,7 +90,7 @@ class Truth:
         return f"{gene_id}\t{split}\t{scores}\t{self.label[i]}\t{self.flipped[i]:d}\t{self.island[i]:.6f}\t{sites}\n"
 
 
-def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> Truth:
+def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> SimulatedTruth:
     """Draw the truth of ``n`` genes.
 
     The raw DNA score adds ``config.island_effect`` times the island's strength and, of every site,
@@ -115,7 +115,9 @@ def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> Trut
     flipped = rng.random(n) < config.label_noise
     label = (rng.random(n) < clean) ^ flipped
     probability = config.label_noise + (1 - 2 * config.label_noise) * clean
-    return Truth(island, sites, halflife, dna_score, halflife_score, probability, label.astype(np.uint8), flipped)
+    return SimulatedTruth(
+        island, sites, halflife, dna_score, halflife_score, probability, label.astype(np.uint8), flipped
+    )
 
 
 def place_motifs(window: int, rng: np.random.Generator) -> list[Site]:

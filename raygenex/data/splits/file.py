@@ -130,5 +130,5 @@ def _rule(path: str) -> dict[str, Any] | None:
         return dict(parse_json(rule.removeprefix(_RULE)))
     except (ValueError, TypeError):
         raise DataError(
-            f"{path}: its second line holds no rule; write the split anew, or remove both comments"
+            f"{path}: its second line holds no rule; write the split again, or remove both comments"
         ) from None

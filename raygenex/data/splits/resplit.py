@@ -1,4 +1,4 @@
-"""Splitting a data set anew: the split as a file of its own and, if wanted, the promoter files that follow it."""
+"""A new split of a data set: a file of its own and, if wanted, the promoter files that follow it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ from raygenex.config.data import GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.check.scan import BLOCK_BYTES, scan
 from raygenex.data.hdf5.read import iter_rows
-from raygenex.data.hdf5.schema import EXTRA_GROUP
+from raygenex.data.hdf5.schema import EXTRA_GROUP, LOCATION_FIELDS
 from raygenex.data.hdf5.write import SplitWriters
 from raygenex.data.opening import SplitData, extra_columns, locations, open_splits, window_offsets
 from raygenex.data.splits.file import SplitTable, apply_split, write_split
-from raygenex.data.splits.rules import NO_SIMILARITY, Genes, assign, groups_of
+from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
+from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import refuse_own_input
 from raygenex.files.locate import short_path
@@ -95,29 +96,24 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
 
 
-def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> Genes:
-    found = list(splits.values())
-    gene_id = np.concatenate([split.gene_id for split in found])
-    offsets = {window_offsets(split) for split in found}
-    offset = offsets.pop() if len(offsets) == 1 else None
+def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> GeneWindows:
+    opened = list(splits.values())
+    gene_id = np.concatenate([split.gene_id for split in opened])
+    offsets = {window_offsets(split) for split in opened}
     sketches = None
     if isinstance(config.split, SimilaritySplit):
         with progress("comparing promoters", len(gene_id)) as advance:
-            scans = [scan(split, lambda rows: advance(rows, "")) for split in found]
+            scans = [scan(split, lambda rows: advance(rows, "")) for split in opened]
             sketches = np.concatenate([one.sketches for one in scans if one.sketches is not None])
     group = None
     if isinstance(config.split, GroupSplit):
         prefix = f"{EXTRA_GROUP}/"
         extra = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
         group = groups_of(config.split, gene_id, extra)
-    return Genes(
-        gene_id=gene_id,
-        chrom=columns.get("chrom"),
-        # Without its window a TSS does not tell which genes overlap.
-        tss=None if offset is None else columns.get("tss"),
-        strand=columns.get("strand"),
-        first=None if offset is None else offset[0],
-        stop=None if offset is None else offset[1],
+    return GeneWindows(
+        gene_id,
+        **{name: values for name, values in columns.items() if name in LOCATION_FIELDS},
+        window=offsets.pop() if len(offsets) == 1 else None,
         group=group,
         promoter_sketch=sketches,
     )
@@ -164,13 +160,13 @@ def _write(
 
 def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
     """Return the optional columns that every file has, by their name in it, over all genes in their order."""
-    found: list[dict[str, NDArray[Any]]] = []
+    by_split: list[dict[str, NDArray[Any]]] = []
     for split in splits.values():
         places = locations(split)
         extra = {f"{EXTRA_GROUP}/{name}": values for name, values in extra_columns(split).items()}
-        found.append(({} if places is None else places.columns()) | extra)
-    names = [name for name in found[0] if all(name in columns for columns in found)]
-    return {name: np.concatenate([columns[name] for columns in found]) for name in names}
+        by_split.append(({} if places is None else places.columns()) | extra)
+    names = [name for name in by_split[0] if all(name in columns for columns in by_split)]
+    return {name: np.concatenate([columns[name] for columns in by_split]) for name in names}
 
 
 def _check_writable(folder: Path) -> None:

@@ -9,7 +9,6 @@ large ones leave, and the fractions are met to within about the size of the smal
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomS
 from raygenex.data.similarity import clusters, components
 from raygenex.data.splits.file import SplitTable, apply_split, read_split
 from raygenex.data.tables import choose_columns, gene_column, match_genes, read_table_file, text
-from raygenex.data.windows import chromosome_keys, window_bounds
+from raygenex.data.windows import GeneWindows, chromosome_keys
 from raygenex.errors import ConfigError, DataError
 from raygenex.redact import redact_values
 
@@ -41,31 +40,7 @@ _Drawn = RandomSplit | ChromosomeSplit | GroupSplit | SimilaritySplit
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Genes:
-    """What the rules look at, a row a gene; None where it is not known of any gene."""
-
-    gene_id: NDArray[np.object_]
-    """Ids, str, shape ``(n,)``, each once."""
-    chrom: NDArray[np.object_] | None = None
-    """Chromosome names; None or empty for a gene whose place is unknown."""
-    tss: NDArray[np.int64] | None = None
-    """Transcription start sites, from 1."""
-    strand: NDArray[np.object_] | None = None
-    """``+`` or ``-``."""
-    first: int | None = None
-    """First base of the windows, from the TSS, on the gene's strand."""
-    stop: int | None = None
-    """The base after the last."""
-    group: NDArray[np.object_] | None = None
-    """Names of the user's groups; None or empty for a gene without one."""
-    promoter_sketch: NDArray[np.uint32] | None = None
-    """From `raygenex.data.similarity.sketch`, shape ``(n, size)``."""
-    protein_sketch: NDArray[np.uint32] | None = None
-    """From `raygenex.data.similarity.protein_sketch`, shape ``(n, size)``."""
-
-
-def assign(genes: Genes, config: Split) -> SplitTable:
+def assign(genes: GeneWindows, config: Split) -> SplitTable:
     """Put every gene into a split.
 
     The result depends on the genes, not on their order, and on the seed.
@@ -80,7 +55,7 @@ def assign(genes: Genes, config: Split) -> SplitTable:
 
     Returns
     -------
-    A row a gene, in the order of ``genes``. By the rule ``file``, genes that the file does not name have None.
+    A row per gene, in the order of ``genes``. By the rule ``file``, genes that the file does not name have None.
 
     Raises
     ------
@@ -105,7 +80,7 @@ def assign(genes: Genes, config: Split) -> SplitTable:
     if isinstance(config, ChromosomeSplit):
         rule |= {name: names[places == SPLITS.index(name)].tolist() for name in ("valid", "test")}
     if isinstance(config, SimilaritySplit):
-        rule |= {"overlap": genes.tss is not None}
+        rule |= {"overlap": genes.bounds() is not None}
         rule |= {"promoter": config.promoter if genes.promoter_sketch is not None else None}
         rule |= {"protein": config.protein if genes.protein_sketch is not None else None}
     table = SplitTable(genes.gene_id, chrom, unit, np.array(SPLITS, dtype=object)[places[which]], rule)
@@ -120,7 +95,7 @@ def _text(values: NDArray[np.object_] | None, count: int) -> NDArray[np.object_]
     return np.array([value if isinstance(value, str) else "" for value in values], dtype=object)
 
 
-def _units(genes: Genes, config: Split, chrom: NDArray[np.object_]) -> NDArray[np.object_]:
+def _units(genes: GeneWindows, config: Split, chrom: NDArray[np.object_]) -> NDArray[np.object_]:
     """Return the name of what each gene is kept together with."""
     if isinstance(config, RandomSplit):
         return genes.gene_id
@@ -139,12 +114,12 @@ def _units(genes: Genes, config: Split, chrom: NDArray[np.object_]) -> NDArray[n
     return _clusters(genes, config)
 
 
-def _clusters(genes: Genes, config: SimilaritySplit) -> NDArray[np.object_]:
+def _clusters(genes: GeneWindows, config: SimilaritySplit) -> NDArray[np.object_]:
     """Name the cluster of every gene; clusters are numbered by their first gene in the order of the ids."""
     order = np.argsort(genes.gene_id.astype(str), kind="stable")
     labels = []
-    if genes.tss is not None:
-        labels.append(_overlapping(genes))
+    if genes.chrom is not None and (bounds := genes.bounds()) is not None:
+        labels.append(_overlapping(genes.chrom, *bounds))
     if genes.promoter_sketch is not None:
         labels.append(clusters(genes.promoter_sketch, config.promoter))
     if genes.protein_sketch is not None and config.protein is not None:
@@ -161,13 +136,9 @@ def _clusters(genes: Genes, config: SimilaritySplit) -> NDArray[np.object_]:
     return names
 
 
-def _overlapping(genes: Genes) -> NDArray[np.int64]:
+def _overlapping(chrom: NDArray[np.object_], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
     """Label genes whose windows form a chain of overlaps; a gene whose place is unknown stays alone."""
-    chrom, tss, strand, first, stop = genes.chrom, genes.tss, genes.strand, genes.first, genes.stop
-    if chrom is None or tss is None or strand is None or first is None or stop is None:
-        raise AssertionError("a TSS needs chromosome, strand and window")
     keys = chromosome_keys(chrom)
-    start, end = window_bounds(tss, strand, first, stop)
     label = np.arange(len(keys)) + len(keys)
     placed = np.flatnonzero(keys >= 0)
     placed = placed[np.argsort((keys + start)[placed], kind="stable")]
@@ -287,7 +258,7 @@ def groups_of(
         if split.column not in columns:
             known = ", ".join(columns) or "none"
             raise ConfigError(
-                f"split.column {split.column} is no column of the data (they have {known}): set split.table"
+                f"split.column {split.column} is not a column of the data (they have {known}): set split.table"
             )
         values = columns[split.column]
         return np.array([_group_name(value) for value in values], dtype=object)

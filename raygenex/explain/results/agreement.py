@@ -1,6 +1,5 @@
-"""Whether two attributions agree, and whether the strongest positions lie where a truth is known."""
+"""Whether two attributions agree."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,41 +56,3 @@ def _spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     if known.sum() < 2 or any(np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])
-
-
-@dataclass(frozen=True)
-class SiteOverlap:
-    """How many of a gene's strongest positions lie in known sites."""
-
-    share: Floats
-    """Share of them that do, shape ``(n,)``; NaN for a gene without sites or attributions."""
-    chance: Floats
-    """Share of all positions that do, shape ``(n,)``: what positions drawn at random would give."""
-
-
-def share_in_sites(
-    attribution: NDArray[np.floating], sites: Sequence[Sequence[tuple[int, int]]], k: int = 20
-) -> SiteOverlap:
-    """Find how many of the ``k`` positions with the largest absolute attributions lie in known sites.
-
-    Parameters
-    ----------
-    attribution
-        Shape ``(n, L)``; NaN is passed over; of equal values the leftmost are taken.
-    sites
-        For every gene the first index and the one after the last of each site, clipped to the window.
-    k
-        Positions a gene, all if it has fewer.
-    """
-    assert len(attribution) == len(sites), (len(attribution), len(sites))
-    share, chance = np.full((2, len(sites)), np.nan)
-    for row, (values, intervals) in enumerate(zip(attribution, sites, strict=True)):
-        inside = np.zeros(len(values), dtype=bool)
-        for start, stop in intervals:
-            inside[max(start, 0) : max(stop, 0)] = True
-        known = np.flatnonzero(np.isfinite(values))
-        if not inside[known].any():
-            continue
-        top = known[np.argsort(-np.abs(values[known]), kind="stable")[:k]]
-        share[row], chance[row] = inside[top].mean(), inside[known].mean()
-    return SiteOverlap(share, chance)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.explain.genes import Genes
 from raygenex.explain.parts import SCORES, Manifest, column_names, read_parts
 from raygenex.explain.results.draw import draw_results
 from raygenex.explain.results.explained import Explained
 from raygenex.explain.results.feature_importance import measurable, permutation_importance, write_importance
+from raygenex.files.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,7 @@
 """Figures of what a model looks at: each function draws on one `Axes` and returns it.
 
-Nothing here touches pyplot or the global settings. Colours are those of the data pages, Okabe & Ito (2008), which
-colour-blind readers can tell apart, with markers and dashes that differ too; values have cividis, or, around zero,
-purple to orange. So `raygenex.data.check.plots.draw` turns any of them into SVG for a page.
+Classes differ in their markers and dashes, not in their colours alone; values have cividis, or, around zero, purple to
+orange. `raygenex.drawing.svg.draw` turns any of them into SVG for a page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from raygenex.drawing.style import COLOURS
+from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, legend_above, signed, zero_line
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
 
@@ -34,8 +33,6 @@ METHOD_NAMES = {
 }
 """Names of the methods as figures and captions show them."""
 
-_SIZE = 8.5
-_MINUS = "\N{MINUS SIGN}"
 # Beyond so many points a vector drawing would weigh megabytes.
 _MANY = 2000
 # As many columns as a wide figure can show of a band.
@@ -64,7 +61,7 @@ def projection(axes: Axes, found: Projection, colouring: Colouring) -> Axes:
         _legend_above(axes, 2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xticks=[], yticks=[])
-    return _frame(axes, "UMAP 1 (no unit)", "UMAP 2 (no unit)")
+    return frame(axes, "UMAP 1 (no unit)", "UMAP 2 (no unit)")
 
 
 def projection_classes(found: Projection, colouring: Colouring) -> list[tuple[str, NDArray[np.bool_], str, str]]:
@@ -108,16 +105,16 @@ def importance_profile(
             label=f"{name} ({one.genes:,})",
         )
     some = next(iter(found.values())).position
-    axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
+    zero_line(axes)
     axes.set_xlim(some[0] - 0.5, some[-1] + 0.5)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda value, _: _signed(value))
+    axes.xaxis.set_major_formatter(lambda value, _: signed(value))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
-    axes.yaxis.get_offset_text().set_fontsize(_SIZE)
+    axes.yaxis.get_offset_text().set_fontsize(SIZE)
     average = f"\nmoving average of {smoothing:,} bases" if smoothing > 1 else ""
-    _frame(axes, "Bases from the TSS", f"Mean |attribution| (logit){average}")
+    frame(axes, "Bases from the TSS", f"Mean |attribution| (logit){average}")
     # Beside the power of ten that may stand above the left end of the axis.
     _legend_above(axes, 2, right=True)
     return axes
@@ -139,15 +136,15 @@ def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "cl
     norm = Normalize(-limit if both else 0.0, limit or 1.0)
     image = axes.imshow(value[rows], aspect="auto", interpolation="nearest", cmap=colours, norm=norm)
     _colour_bar(axes, image, "Attribution (logit)", extend="both" if both else "max")
-    axes.set_xticks(range(len(columns)), [_signed(p) for p in top.position[columns].tolist()], rotation=90)
+    axes.set_xticks(range(len(columns)), [signed(p) for p in top.position[columns].tolist()], rotation=90)
     how = "most probable on top" if order == "probability" else "clustered"
     if len(value) <= 30:
         axes.set_yticks(range(len(value)), top.gene_id[rows].tolist(), parse_math=False)
-        _frame(axes, "Bases from the TSS", f"Genes, {how}")
+        frame(axes, "Bases from the TSS", f"Genes, {how}")
         axes.tick_params(axis="y", labelsize=6.5)
     else:
         axes.set_yticks([])
-        _frame(axes, "Bases from the TSS", f"{len(value):,} genes, {how}")
+        frame(axes, "Bases from the TSS", f"{len(value):,} genes, {how}")
     if _narrow(axes):
         axes.tick_params(axis="x", labelsize=5.5)
     axes.tick_params(length=0, axis="y")
@@ -185,13 +182,8 @@ def halflife_strips(
     if points is not None:
         bar = _colour_bar(axes, points, "Feature value (rank)")
         bar.set_ticks([0, 1], labels=["lowest", "highest"])
-    axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, linestyle=":", zorder=0)
-    axes.set_yticks(range(len(order)), [features[i] for i in order])
-    axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5))
-    _frame(axes, "Shapley value (logit)", "")
-    axes.tick_params(axis="y", length=0)
-    return axes
+    zero_line(axes)
+    return _feature_rows(axes, [features[i] for i in order], "Shapley value (logit)")
 
 
 def permutation_bars(axes: Axes, features: Sequence[str], drop: ArrayLike, low: ArrayLike, high: ArrayLike) -> Axes:
@@ -205,10 +197,15 @@ def permutation_bars(axes: Axes, features: Sequence[str], drop: ArrayLike, low: 
         loss[order], range(len(order)), xerr=arms, fmt="none", ecolor=COLOURS["ink"], elinewidth=1, capsize=2.5
     )
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8)
-    axes.set_yticks(range(len(order)), [features[i] for i in order])
-    axes.set_ylim(len(order) - 0.5, -0.5)
+    return _feature_rows(axes, [features[i] for i in order], "Loss of AUROC when shuffled")
+
+
+def _feature_rows(axes: Axes, features: Sequence[str], x: str) -> Axes:
+    """Name the rows of features, the first on top, and the axis below them."""
+    axes.set_yticks(range(len(features)), features)
+    axes.set_ylim(len(features) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(3 if _narrow(axes) else 5))
-    _frame(axes, "Loss of AUROC when shuffled", "")
+    frame(axes, x, "")
     axes.tick_params(axis="y", length=0)
     return axes
 
@@ -234,9 +231,9 @@ def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: Arr
     if len(one) and one.min() > 0 and other.min() > 0:
         # Importance spans orders of magnitude.
         axes.set(xscale="log", yscale="log")
-    words = f"Spearman {spearman:.2f}, median over genes".replace("-", _MINUS)
-    axes.set_title(words, loc="left", fontsize=_SIZE, color=COLOURS["ink"])
-    return _frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| (logit)" for name in methods))
+    words = f"Spearman {spearman:.2f}, median over genes".replace("-", MINUS)
+    axes.set_title(words, loc="left", fontsize=SIZE, color=COLOURS["ink"])
+    return frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| (logit)" for name in methods))
 
 
 def _dots(axes: Axes, x: ArrayLike, y: ArrayLike, marker: str, many: int | None = None, **style: Any) -> Any:
@@ -287,8 +284,8 @@ def _share_of_rank(values: NDArray[np.floating]) -> NDArray[np.float64]:
 def _colour_bar(axes: Axes, drawn: Any, label: str, **options: Any) -> Any:
     assert axes.figure is not None
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03, **options)
-    bar.set_label(label, fontsize=_SIZE, color=COLOURS["ink"])
-    bar.ax.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
+    bar.set_label(label, fontsize=SIZE, color=COLOURS["ink"])
+    bar.ax.tick_params(labelsize=SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
     bar.outline.set_visible(False)
     return bar
 
@@ -300,31 +297,8 @@ def _narrow(axes: Axes) -> bool:
 
 
 def _legend_above(axes: Axes, columns: int, right: bool = False) -> None:
-    axes.legend(
-        loc="lower right" if right else "lower left",
-        bbox_to_anchor=(1 if right else 0, 1),
-        ncols=1 if _narrow(axes) else columns,
-        fontsize=_SIZE,
-        frameon=False,
-        borderaxespad=0.2,
-        handlelength=1.8,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        labelcolor=COLOURS["ink"],
-    )
-
-
-def _frame(axes: Axes, x: str, y: str) -> Axes:
-    axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.tick_params(which="both", labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(COLOURS["faint"])
-    return axes
-
-
-def _signed(value: float) -> str:
-    return f"{value:+,.0f}".replace("-", _MINUS) if round(value) else "0"
+    columns = 1 if _narrow(axes) else columns
+    legend_above(axes, columns, right, handlelength=1.8, handletextpad=0.4, columnspacing=1.2)
 
 
 COLOURING_WORDS: dict[Colouring, str] = {

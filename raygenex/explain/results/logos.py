@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.style import COLOURS
+from raygenex.drawing.style import COLOURS, MINUS, frame
 from raygenex.extras import import_logomaker
 
 BASE_COLOURS = {
@@ -18,9 +18,6 @@ BASE_COLOURS = {
     "T": COLOURS["red"],
 }
 """Colours of the letters, those of the base composition in the data pages."""
-
-_SIZE = 8.5
-_MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -130,12 +127,9 @@ def _logo(axes: Axes, heights: NDArray[np.float64], first: int, y: str, x: str) 
     axes.axhline(0, color=COLOURS["faint"], linewidth=0.8)
     axes.set_xlim(first - 0.5, first + len(heights) - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace("-", _MINUS))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace("-", MINUS))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel(x, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.set_ylabel(y, fontsize=_SIZE, color=COLOURS["ink"])
-    axes.tick_params(labelsize=_SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
-    return axes
+    return frame(axes, x, y)
 
 
 def consensus(frequency: NDArray[np.floating], least: float = 0.5) -> str:

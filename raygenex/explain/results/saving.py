@@ -5,12 +5,11 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from raygenex.drawing.style import DPI, save
-from raygenex.files.whole import replace_text, whole_file
+from raygenex.files.whole import replace_text
 
 
 def write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -38,7 +37,5 @@ def save_figure(folder: Path, name: str, size: tuple[float, float], plot: Callab
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     plot(figure.subplots())
     folder.mkdir(parents=True, exist_ok=True)
-    # The same bytes for the same data.
-    with matplotlib.rc_context({"svg.hashsalt": name}), whole_file(folder / f"{name}.svg") as aside:
-        figure.savefig(aside, format="svg", dpi=DPI, metadata={"Date": None})
+    save(figure, folder / f"{name}.svg")
     save(figure, folder / f"{name}.png")

@@ -172,17 +172,6 @@ def test_nothing_is_clipped_and_no_legend_covers_a_curve():
             assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
 
 
-def test_save_writes_vectors_and_pixels(results, tmp_path):
-    paths = figures.save(figures.roc_curves(results), tmp_path / "roc.test")
-    assert [path.name for path in paths] == ["roc.test.svg", "roc.test.pdf", "roc.test.png"]
-    svg, pdf, png = (path.read_bytes() for path in paths)
-    assert svg.startswith(b"<?xml")
-    assert b"dc:date" not in svg
-    assert pdf.startswith(b"%PDF")
-    assert b"CreationDate" not in pdf
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-
-
 def test_pyplot_stays_out():
     code = "import sys, raygenex.benchmark.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0

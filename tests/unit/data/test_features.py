@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from toy_genome import CHROM_I, CHROM_II, M_CDS1, M_CDS2, P_CDS1, P_CDS2, S_CDS
 
-from raygenex.data.build.annotation import Transcript
 from raygenex.data.build.halflife import cut_regions, gc_fraction, halflife_features, length, scale_lengths, splice
+from raygenex.data.build.transcripts import Transcript
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.sequence import from_string, to_string
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenex.data.genome import GenomeReader, open_genome, window_bounds
+from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.errors import DataError
 from raygenex.sequence import from_string, reverse_complement, to_string
 
@@ -162,21 +162,6 @@ def test_several_at_once(fasta, cache):
     assert genomes == [genomes[0]] * 4
     assert text_of(genomes[0], "one", 0, 23) == ONE
     assert len(os.listdir(cache)) == 1
-
-
-@pytest.mark.parametrize(
-    ("tss", "strand", "first", "stop", "bounds"),
-    [
-        (1, "+", 0, 1, (0, 1)),
-        (11, "+", -3, 2, (7, 12)),
-        (11, "-", -3, 2, (9, 14)),
-        (11, "-", 0, 1, (10, 11)),
-        (2, "+", -5, 5, (-4, 6)),
-        (2, "-", 3, 5, (-3, -1)),
-    ],
-)
-def test_window_bounds(tss, strand, first, stop, bounds):
-    assert window_bounds(tss, strand, first, stop) == bounds
 
 
 def test_windows_on_both_strands(fasta):

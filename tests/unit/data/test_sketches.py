@@ -2,19 +2,11 @@
 
 import numpy as np
 import pytest
-from toy_sequences import exact, mutate, random_bases
+from toy_sequences import exact, jaccard, mutate, random_bases
 
-from raygenex.data import similarity
-from raygenex.data.similarity import (
-    EMPTY,
-    best_partners,
-    clusters,
-    jaccard,
-    protein_sketch,
-    sequence_digests,
-    similar_pairs,
-    sketch,
-)
+from raygenex.data import sketches
+from raygenex.data.similarity import best_partners, clusters
+from raygenex.data.sketches import EMPTY, protein_sketch, sequence_digests, sketch
 from raygenex.sequence import from_string, reverse_complement
 
 
@@ -71,7 +63,7 @@ def test_rows_do_not_depend_on_their_block(rng, monkeypatch, length):
     sequences[3] = 4
     sequences[4, 5:40] = 4
     whole = sketch(sequences)
-    monkeypatch.setattr(similarity, "_KMERS_PER_BLOCK", 3 * length)
+    monkeypatch.setattr(sketches, "_KMERS_PER_BLOCK", 3 * length)
     assert np.array_equal(sketch(sequences), whole)
     assert np.array_equal(np.concatenate([sketch(row[None]) for row in sequences]), whole)
 
@@ -96,7 +88,6 @@ def test_a_row_without_kmers_is_like_nothing(length):
     similarity = sketch(np.full((3, length), 4, np.uint8))
     assert (similarity == EMPTY).all()
     assert jaccard(similarity, similarity).tolist() == [0, 0, 0]
-    assert len(similar_pairs(similarity, 0.5)[0]) == 0
     assert clusters(similarity, 0.5).tolist() == [0, 1, 2]
     assert best_partners(similarity, similarity, 0.5)[0].tolist() == [-1, -1, -1]
 
@@ -113,7 +104,7 @@ def test_protein_sketch_is_of_amino_acids(rng):
 def test_genetic_code_in_full():
     code = dict(zip((a + b + c for a in "TCAG" for b in "TCAG" for c in "TCAG"), _NCBI_1, strict=True))
     for number, codon in enumerate(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"):
-        assert similarity._CODE[number] == code[codon]
+        assert sketches._CODE[number] == code[codon]
 
 
 # The amino acids of translation table 1 as NCBI prints them, codons in the order TTT, TTC, TTA, TTG, TCT, ...
@@ -131,7 +122,7 @@ def test_protein_kmers_end_at_stops_and_unknown_codons():
 def test_proteins_do_not_depend_on_their_block(rng, monkeypatch):
     cds = [random_bases(rng, length) for length in rng.integers(0, 700, 60)]
     whole = protein_sketch(cds)
-    monkeypatch.setattr(similarity, "_KMERS_PER_BLOCK", 100)
+    monkeypatch.setattr(sketches, "_KMERS_PER_BLOCK", 100)
     assert np.array_equal(protein_sketch(cds), whole)
 
 

@@ -224,7 +224,7 @@ def test_the_page_has_no_empty_plots(made):
     assert "Half-life features by label" in page
 
 
-# Splitting anew
+# A new split
 
 
 def test_a_new_split_keeps_the_genes(config, made, tmp_path):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from raygenex.drawing import figures
+from raygenex.drawing.style import save
 from raygenex.errors import DataError
 from raygenex.stats import metrics
 
-BLUE = figures._BLUE
+BLUE = figures.BLUE
 
 
 @pytest.fixture
@@ -161,11 +162,21 @@ def test_nothing_is_clipped(scored):
 
 def test_save_writes_a_png_of_the_figure_size(scored, tmp_path):
     path = tmp_path / "roc.png"
-    figures.save(figures.roc_figure(*scored), path)
+    save(figures.roc_figure(*scored), path)
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     # Width and height open the first chunk: 4 inches at 200 dots.
     assert [int.from_bytes(content[start : start + 4], "big") for start in (16, 20)] == [800, 800]
+
+
+def test_save_writes_vectors_without_a_date(scored, tmp_path):
+    for name in ("roc.test.svg", "roc.test.pdf"):
+        save(figures.roc_figure(*scored), tmp_path / name)
+    svg, pdf = ((tmp_path / name).read_bytes() for name in ("roc.test.svg", "roc.test.pdf"))
+    assert svg.startswith(b"<?xml")
+    assert b"dc:date" not in svg
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
 
 
 def test_pyplot_stays_out():

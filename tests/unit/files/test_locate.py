@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from raygenex.data.hdf5.read import fingerprint, inspect, read_rows
+from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.files.locate import cache_folder, local_copy, locate
 
 

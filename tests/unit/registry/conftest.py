@@ -11,9 +11,9 @@ from toy_models import build_toy, columns, small_config, write_promoters
 
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
+from raygenex.files.fingerprint import fingerprint
 from raygenex.predict.predictor import Predictor
 from raygenex.registry import scoring
 from raygenex.registry.history import PREFIX

@@ -30,6 +30,18 @@ AT_ONCE = COMMAND.replace("CLEANING", "pass")
 SLOWLY = COMMAND.replace("CLEANING", 'print("cleaning", flush=True); sys.stdin.readline()')
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Whoever runs the tests with ``nohup`` or in the background of a script ignores two of the signals."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number):
     with subprocess.Popen(
@@ -37,7 +49,6 @@ def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr.readline() == "ready\n"
         process.send_signal(number)
@@ -122,7 +133,6 @@ def test_a_second_signal_does_not_interrupt_the_clean_end(first, second):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr.readline() == "ready\n"
         process.send_signal(first)

@@ -14,7 +14,7 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.errors import DataError
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo
-from raygenex.variants.genes import Genes, open_genes
+from raygenex.variants.genes import ScoredGenes, open_genes
 
 # Two bases more on either side than the model reads.
 LONGER = {"P": "GTACGTGGGGGC", "M": "GTACGTCCCCGG", "S": "ACGTACATGCCC"}
@@ -164,7 +164,7 @@ def test_files_of_different_windows_are_refused(genome, write):
     with pytest.raises(DataError) as info:
         opened(genome, [one, other])
     sentence(info, one, other, "start at base -4 in", "at base -2 in")
-    with pytest.raises(DataError, match=r"the model reads 10 bases a promoter and .* has 8"):
+    with pytest.raises(DataError, match=r"the model reads 10 bases per promoter and .* has 8"):
         opened(genome, one, window=10)
 
 
@@ -192,6 +192,6 @@ def test_names_of_chromosomes_become_those_of_the_genome(genome, write):
 def test_genes_travel_between_processes(genome, write, tmp_path):
     genes = replace(opened(genome, write("a.h5", REFERENCE, -4)), assumed=True)
     genes.save(tmp_path)
-    found = Genes.load(tmp_path)
+    found = ScoredGenes.load(tmp_path)
     for name in ("gene_id", "chrom", "tss", "strand", "halflife", "first", "window", "assumed"):
         np.testing.assert_array_equal(getattr(found, name), getattr(genes, name))

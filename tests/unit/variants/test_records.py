@@ -5,7 +5,7 @@ import pytest
 from toy_models import sentence
 
 from raygenex.errors import DataError
-from raygenex.variants.records import Record, read_variants
+from raygenex.variants.records import VariantRecord, read_variants
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 
@@ -26,11 +26,14 @@ def test_a_vcf_needs_no_contig_lines(read):
     text = (
         f"##fileformat=VCFv4.3\n{COLUMNS}\tFORMAT\ts1\n1\t7\trs1\tA\tC,<DEL>\t.\tq10\tAC=1\tGT\t0|1\n\nX\t0\t.\tG\t.\n"
     )
-    assert read(text) == [Record(3, "1", 7, "rs1", "A", ("C", "<DEL>")), Record(5, "X", 0, "", "G", (".",))]
+    assert read(text) == [
+        VariantRecord(3, "1", 7, "rs1", "A", ("C", "<DEL>")),
+        VariantRecord(5, "X", 0, "", "G", (".",)),
+    ]
 
 
 def test_only_the_line_of_columns_is_needed(read):
-    assert read(f"{COLUMNS}\n1\t7\trs1\tA\tC\r\n") == [Record(2, "1", 7, "rs1", "A", ("C",))]
+    assert read(f"{COLUMNS}\n1\t7\trs1\tA\tC\r\n") == [VariantRecord(2, "1", 7, "rs1", "A", ("C",))]
     assert read(COLUMNS) == []
 
 
@@ -50,7 +53,7 @@ def test_bgzip_of_many_blocks(tmp_path):
             file.write(f"1\t{pos}\trs{pos}\tA\tC\tsomething long to fill blocks\n".encode())
     found = list(read_variants(str(path)))
     assert len(found) == 20_000
-    assert found[-1] == Record(20_001, "1", 20_000, "rs20000", "A", ("C",))
+    assert found[-1] == VariantRecord(20_001, "1", 20_000, "rs20000", "A", ("C",))
 
 
 def test_bcf(tmp_path):
@@ -65,20 +68,23 @@ def test_bcf(tmp_path):
         file.write(header.new_record(contig="chr1", start=6, alleles=("A", "C", "<DEL>"), id="rs1", stop=9))
         file.write(header.new_record(contig="chr1", start=9, alleles=("G", "GT")))
     assert list(read_variants(path)) == [
-        Record(1, "chr1", 7, "rs1", "A", ("C", "<DEL>")),
-        Record(2, "chr1", 10, "", "G", ("GT",)),
+        VariantRecord(1, "chr1", 7, "rs1", "A", ("C", "<DEL>")),
+        VariantRecord(2, "chr1", 10, "", "G", ("GT",)),
     ]
 
 
 @pytest.mark.parametrize("separator", ["\t", ","])
 def test_tables_have_columns_in_any_order_and_case(read, separator):
     text = "Pos chrom score ALT Ref\n7 chr1 0.5 C A\n9 chr1 0.5  G\n".replace(" ", separator)
-    assert read(text, "t.csv") == [Record(2, "chr1", 7, "", "A", ("C",)), Record(3, "chr1", 9, "", "G", (".",))]
+    assert read(text, "t.csv") == [
+        VariantRecord(2, "chr1", 7, "", "A", ("C",)),
+        VariantRecord(3, "chr1", 9, "", "G", (".",)),
+    ]
 
 
 def test_tables_may_have_ids_and_comments(read):
     text = "## made by hand\nchrom\tpos\tid\tref\talt\tp\n1\t7\trs1\tA\tC,G\t0.1\n"
-    assert read(text, "t.tsv") == [Record(3, "1", 7, "rs1", "A", ("C", "G"))]
+    assert read(text, "t.tsv") == [VariantRecord(3, "1", 7, "rs1", "A", ("C", "G"))]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_tables_may_have_ids_and_comments(read):
         ("chrom,pos,ref\n1,7,A\n", ["line 1", "lacks alt"]),
         (f"##x\n{COLUMNS}\n1\t7\trs1\tA\n", ["line 3 has 4 fields where 5 are needed"]),
         (f"{COLUMNS}\n1 7 rs1 A C\n", ["line 2 has 1 fields"]),
-        (f"{COLUMNS}\n1\tx7\trs1\tA\tC\n", ["line 2 has the position 'x7', which is no position"]),
+        (f"{COLUMNS}\n1\tx7\trs1\tA\tC\n", ["line 2 has the position 'x7', which is not a position"]),
         (f"{COLUMNS}\n1\t{9 * 10**20}\trs1\tA\tC\n", ["line 2 has the position '9000"]),
         (f"{COLUMNS}\n1\t-7\trs1\tA\tC\n", ["line 2 has the position '-7'"]),
         (f"{COLUMNS}\n1\t\N{SUPERSCRIPT TWO}\trs1\tA\tC\n", ["line 2 has the position"]),

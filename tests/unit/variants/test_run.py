@@ -224,7 +224,7 @@ def test_two_files_of_genes_are_one_set(toy):
     pd.testing.assert_frame_equal(toy.rows(vcf(), genes=files), toy.rows(vcf()))
     with pytest.raises(DataError) as info:
         toy.run(vcf(), genes=[files[0], toy.paths["genes"]])
-    sentence(info, "gene P stands in", files[0], toy.paths["genes"])
+    sentence(info, "gene P is in", files[0], toy.paths["genes"])
 
 
 def test_another_genome_is_noticed(toy):

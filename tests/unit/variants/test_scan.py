@@ -7,10 +7,11 @@ from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Piece
 from raygenex.sequence import to_string
 from raygenex.variants import effects
-from raygenex.variants.effects import WindowScorer, effect_columns
-from raygenex.variants.genes import Genes, Names
-from raygenex.variants.records import Record
+from raygenex.variants.effects import effect_columns
+from raygenex.variants.genes import ChromosomeNames, ScoredGenes
+from raygenex.variants.records import VariantRecord
 from raygenex.variants.scan import Scanner
+from raygenex.variants.scoring import WindowScorer
 from raygenex.variants.spool import REFERENCE, Spool, read_edits, read_part
 
 
@@ -30,7 +31,7 @@ from raygenex.variants.spool import REFERENCE, Spool, read_edits, read_part
     ],
 )
 def test_names(known, name, found):
-    names = Names(known)
+    names = ChromosomeNames(known)
     assert names.find(name) == found
     assert names.resolved is (found is not None)
     assert names.unknown == ([] if found else [name])
@@ -85,7 +86,7 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
     fasta = tmp_path / "g.fa"
     fasta.write_text("".join(f">{name}\n{text}\n" for name, text in chroms.items()))
     n, first, window = 12, -15, 25
-    genes = Genes(
+    genes = ScoredGenes(
         gene_id=np.array([f"G{i}" for i in range(n)]),
         chrom=rng.choice(["a", "b"], n),
         tss=rng.integers(0, 300, n),
@@ -102,7 +103,7 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
         # Half of them with padding, as indels have it.
         alt = ref[0] + alt[1:] if rng.random() < 0.5 else alt
         if alt != ref:
-            records.append(Record(line, f"chr{chrom}", pos + 1, f"v{line}", ref, (alt,)))
+            records.append(VariantRecord(line, f"chr{chrom}", pos + 1, f"v{line}", ref, (alt,)))
     genome = open_genome(str(fasta))
     genes.save(tmp_path)
     spool = Spool(tmp_path, 10)
@@ -177,7 +178,7 @@ def test_one_variant_written_in_many_ways_is_one_row(tmp_path, monkeypatch):
     fasta = tmp_path / "g.fa"
     fasta.write_text(">1\nCCCCGATATATCGGGG\n")
     genome = open_genome(str(fasta))
-    genes = Genes(
+    genes = ScoredGenes(
         *(np.array(["X", "Y"]), np.array(["1", "1"]), np.array([8, 9]), np.array(["+", "-"])),
         halflife=np.zeros((2, 8), np.float32),
         first=-4,
@@ -185,7 +186,7 @@ def test_one_variant_written_in_many_ways_is_one_row(tmp_path, monkeypatch):
     )
     ways = [("GAT", "G", 5), ("GATA", "GA", 5), ("TAT", "T", 7), ("ATATC", "ATC", 8), ("GATATATC", "GATATC", 5)]
     spool = Spool(tmp_path, 100)
-    records = [Record(i, "1", pos, f"v{i}", ref, (alt,)) for i, (ref, alt, pos) in enumerate(ways)]
+    records = [VariantRecord(i, "1", pos, f"v{i}", ref, (alt,)) for i, (ref, alt, pos) in enumerate(ways)]
     with GenomeReader(genome) as reader:
         Scanner(genome, reader, genes, spool, 50, tmp_path / "skipped").scan(records, "here")
     rows = read_part(spool.close()[-1].path)

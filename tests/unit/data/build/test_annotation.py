@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from raygenex.data.build.annotation import Transcript, read_annotation
+from raygenex.data.build.annotation import read_annotation
+from raygenex.data.build.transcripts import Transcript
 from raygenex.data.tables import strip_version
 from raygenex.errors import DataError
 
@@ -301,6 +302,22 @@ def test_coding_pieces_of_a_frameshift_overlap(read):
         I x CDS 30 90 . + 0 ID=c;Parent=g
     """)
     assert (flat(annotation)[0].exons, flat(annotation)[0].cds) == (((1, 90),), ((1, 30), (30, 90)))
+
+
+def test_a_comma_belongs_to_a_value_of_a_gtf_and_parts_those_of_a_gff3(read):
+    gtf = read('I x exon 1 90 . + . gene_id "YGR061C"; transcript_id "T"; gene_name "ADE5,7";')
+    assert [transcript.gene_name for transcript in flat(gtf)] == ["ADE5,7"]
+    gff3 = read("""
+        I x gene 1 90 . + . ID=g;Name=ADE5%2C7,other
+        I x mRNA 1 90 . + . ID=t;Parent=g
+        I x mRNA 1 60 . + . ID=u;Parent=g
+        I x exon 1 60 . + . Parent=t,u
+        I x exon 70 90 . + . Parent=t
+    """)
+    assert [(transcript.gene_name, len(transcript.exons)) for transcript in flat(gff3)] == [
+        ("ADE5,7", 2),
+        ("ADE5,7", 1),
+    ]
 
 
 def test_gff3_of_gffread(read):

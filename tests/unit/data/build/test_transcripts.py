@@ -3,9 +3,8 @@ import itertools
 
 import pytest
 
-from raygenex.data.build.annotation import Transcript
 from raygenex.data.build.bed import bed_lines, read_peaks
-from raygenex.data.build.transcripts import choose_transcript
+from raygenex.data.build.transcripts import Transcript, choose_transcript
 from raygenex.errors import DataError
 
 ORDER = ("canonical", "mane", "appris", "longest_cds")

@@ -8,9 +8,9 @@ import pytest
 from raygenex.config.data import CheckConfig, DataConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.describe import sparkline
-from raygenex.data.hdf5.read import fingerprint
 from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import from_string, to_one_hot
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from raygenex.config.data import CheckConfig
-from raygenex.data.check.leakage import Example, SplitGenes, find_leaks, render, sentence
-from raygenex.data.similarity import sequence_digests, sketch
-from raygenex.data.windows import window_bounds
+from raygenex.data.check.leakage import Example, find_leaks, render, sentence
+from raygenex.data.sketches import sequence_digests, sketch
+from raygenex.data.windows import GeneWindows
 from raygenex.sequence import reverse_complement
 
 CONFIG = CheckConfig()
@@ -19,25 +19,23 @@ def text(*values):
 
 def split(name, tss, strand=None, chrom=None, window=(-10, 10), gene_id=None, **more):
     count = len(tss)
-    return SplitGenes(
-        name,
+    return GeneWindows(
         text(*(gene_id or [f"{name}{number}" for number in range(count)])),
         chrom=text(*(chrom or ["chr1"] * count)),
         tss=np.array(tss),
         strand=text(*(strand or "+" * count)),
-        first=window[0],
-        stop=window[1],
+        window=window,
         **more,
     )
 
 
 def of_sequences(name, sequences, **more):
     ids = text(*(f"{name}{number}" for number in range(len(sequences))))
-    return SplitGenes(name, ids, digests=sequence_digests(sequences), sketches=sketch(sequences), **more)
+    return GeneWindows(ids, digests=sequence_digests(sequences), promoter_sketch=sketch(sequences), **more)
 
 
 def the_pair(first, second, config=CONFIG):
-    (pair,) = find_leaks((first, second), config).pairs
+    (pair,) = find_leaks({"train": first, "valid": second}, config).pairs
     return pair
 
 
@@ -78,7 +76,7 @@ def test_overlaps_and_neighbours_are_those_of_the_full_comparison(windows):
         )
         for name, window in zip(("train", "valid"), windows, strict=True)
     ]
-    (s1, e1), (s2, e2) = (window_bounds(side.tss, side.strand, side.first, side.stop) for side in sides)
+    (s1, e1), (s2, e2) = (side.bounds() for side in sides)
     same = (sides[1].chrom[:, None] == sides[0].chrom) & (sides[1].chrom != "")[:, None]
     shared = np.where(same, np.minimum(e2[:, None], e1) - np.maximum(s2[:, None], s1), 0).max(axis=1)
     distance = np.where(same, np.abs(sides[1].tss[:, None] - sides[0].tss), 10**9).min(axis=1)
@@ -100,11 +98,11 @@ def test_neighbours_are_counted_and_are_no_leak():
 
 def test_without_places():
     for missing in ({"chrom": None}, {"chrom": text("", None)}, {"tss": None}):
-        valid = SplitGenes(**vars(split("valid", [100, 200])) | missing)
+        valid = GeneWindows(**vars(split("valid", [100, 200])) | missing)
         pair = the_pair(split("train", [100]), valid)
         assert (pair.overlapping, pair.neighbouring) == (None, None)
-    for missing in ({"strand": None}, {"first": None}):
-        pair = the_pair(split("train", [100]), SplitGenes(**vars(split("valid", [100])) | missing))
+    for missing in ({"strand": None}, {"window": None}):
+        pair = the_pair(split("train", [100]), GeneWindows(**vars(split("valid", [100])) | missing))
         assert (pair.overlapping, pair.neighbouring.genes) == (None, 1)
 
 
@@ -145,7 +143,7 @@ def test_sequences(bases):
 
 
 def test_a_gene_with_several_leaks_counts_once(bases):
-    more = {"chrom": text("chr1"), "tss": np.array([100]), "strand": text("+"), "first": -10, "stop": 10}
+    more = {"chrom": text("chr1"), "tss": np.array([100]), "strand": text("+"), "window": (-10, 10)}
     pair = the_pair(of_sequences("train", bases[:1], **more), of_sequences("valid", bases[:1], **more))
     kinds = (pair.identical, pair.overlapping, pair.near_duplicate, pair.any)
     assert [leak.genes for leak in kinds] == [1, 1, 1, 1]
@@ -159,8 +157,8 @@ def test_five_examples_of_many(bases):
 
 def test_report_of_three_splits(bases):
     names = ("train", "valid", "test")
-    sides = [of_sequences(name, bases[low : low + 4]) for name, low in zip(names, (0, 3, 7), strict=True)]
-    sides[2] = of_sequences("test", bases[[7, 7, 8, 9]])
+    sides = {name: of_sequences(name, bases[low : low + 4]) for name, low in zip(names, (0, 3, 7), strict=True)}
+    sides["test"] = of_sequences("test", bases[[7, 7, 8, 9]])
     report = find_leaks(sides, CONFIG)
     assert [(pair.first, pair.second) for pair in report.pairs] == [
         ("train", "valid"),
@@ -173,14 +171,15 @@ def test_report_of_three_splits(bases):
     assert report.exceeds(0.2)
     assert not report.exceeds(0.25)
     assert json.loads(json.dumps(asdict(report)))["pairs"][0]["any"]["share"] == 0.25
-    assert find_leaks(sides[:1], CONFIG).worst == 0
+    assert find_leaks({"train": sides["train"]}, CONFIG).worst == 0
 
 
 def test_sentence():
     train = split("train", range(100, 200, 2))
     valid = split("valid", [5000, 150, 7000, 9000], gene_id=["a", "b", "c", "d"])
     test = split("test", [300])
-    assert sentence(find_leaks((train, valid, test), CONFIG), CONFIG) == (
+    report = find_leaks({"train": train, "valid": valid, "test": test}, CONFIG)
+    assert sentence(report, CONFIG) == (
         "1 of the 4 genes of valid (25.0%) leak from train (1 by overlapping windows, such as b from train25), "
         "and check.max_leaked is 1.0%: split by chromosome or by similarity with `raygenex data split`, or raise "
         "check.max_leaked"
@@ -190,7 +189,7 @@ def test_sentence():
 def test_render_is_a_small_table(bases):
     names = ("train", "valid", "test")
     report = find_leaks(
-        [of_sequences(name, bases[low : low + 6]) for name, low in zip(names, (0, 3, 6), strict=True)], CONFIG
+        {name: of_sequences(name, bases[low : low + 6]) for name, low in zip(names, (0, 3, 6), strict=True)}, CONFIG
     )
     lines = render(report)
     assert max(map(len, lines)) <= 100
@@ -199,5 +198,5 @@ def test_render_is_a_small_table(bases):
     assert lines[3].split() == ["overlapping", "window", "-", "-", "-"]
     assert lines[-1].split("  ")[-1] == "train 0, valid 0, test 0"
     assert len({len(line) for line in lines[:-1]}) == 1
-    (alone,) = render(find_leaks([split("train", [100])], CONFIG))
+    (alone,) = render(find_leaks({"train": split("train", [100])}, CONFIG))
     assert alone.endswith("train -")

@@ -8,7 +8,7 @@ from raygenex.data.check import scan as module
 from raygenex.data.check.scan import leak_genes, scan
 from raygenex.data.hdf5.read import read_rows
 from raygenex.data.opening import extra_columns, locations, open_splits, window_offsets
-from raygenex.data.similarity import sequence_digests, sketch
+from raygenex.data.sketches import sequence_digests, sketch
 from raygenex.errors import DataError
 from raygenex.sequence import centre_crop, from_string, to_one_hot
 
@@ -146,9 +146,9 @@ def test_columns_that_every_file_has(built, split):
 def test_what_the_search_for_leaks_gets(built, write, split):
     opened = split(built("a.h5", [30, 50], strand="+-"))
     genes = leak_genes(opened, scan(opened))
-    assert (genes.name, genes.gene_id.tolist(), genes.first, genes.stop) == ("train", ["G0", "G1"], -20, 20)
+    assert (genes.gene_id.tolist(), genes.window) == (["G0", "G1"], (-20, 20))
     assert (genes.chrom.tolist(), genes.tss.tolist(), genes.strand.tolist()) == (["I", "I"], [30, 50], ["+", "-"])
-    assert len(genes.digests) == len(genes.sketches) == 2
-    bare = leak_genes(split(write("b.h5")), None)
-    values = [getattr(bare, name) for name in ("chrom", "tss", "strand", "first", "stop", "digests", "sketches")]
-    assert values == [None] * 7
+    assert len(genes.digests) == len(genes.promoter_sketch) == 2
+    elsewhere = split(write("b.h5"))
+    bare = leak_genes(elsewhere, scan(elsewhere))
+    assert [getattr(bare, name) for name in ("chrom", "tss", "strand", "window")] == [None] * 4

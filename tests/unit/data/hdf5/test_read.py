@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import os
 import pickle
 import tracemalloc
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from raygenex.data.hdf5 import read as hdf5
-from raygenex.data.hdf5.read import fingerprint, inspect, iter_rows, read_extra, read_locations, read_rows, read_table
+from raygenex.data.hdf5.read import inspect, iter_rows, read_extra, read_locations, read_rows, read_table
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.errors import DataError
 from raygenex.sequence import centre_crop, from_string, to_string
@@ -522,27 +521,6 @@ def test_an_unknown_scale_is_refused(write, sentence):
     with pytest.raises(DataError) as info:
         inspect(path)
     sentence(info, path, "halflife_scale is 'ln'", "z-score or log10")
-
-
-def test_fingerprint_is_the_sha256(tmp_path, sentence):
-    (tmp_path / "x").write_bytes(b"abc")
-    # The test vector of FIPS 180-2.
-    assert fingerprint(str(tmp_path / "x")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    with pytest.raises(DataError) as info:
-        fingerprint(str(tmp_path / "y"))
-    sentence(info, tmp_path / "y")
-
-
-def test_a_file_is_read_for_its_fingerprint_once_until_it_changes(tmp_path, monkeypatch):
-    path = tmp_path / "x"
-    path.write_bytes(b"abc")
-    first = fingerprint(str(path))
-    with monkeypatch.context() as patch:
-        patch.setattr("hashlib.file_digest", None)
-        assert fingerprint(str(path)) == first
-    path.write_bytes(b"abd")
-    os.utime(path, ns=(0, 1))
-    assert fingerprint(str(path)) == hashlib.sha256(b"abd").hexdigest()
 
 
 @pytest.mark.parametrize(("name", "rows"), [("train", 12681), ("valid", 989)])

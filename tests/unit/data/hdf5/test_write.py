@@ -4,9 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from raygenex.data.hdf5.read import fingerprint, inspect, read_extra, read_locations, read_rows
+from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_rows
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import to_one_hot
 
 PLACES = {

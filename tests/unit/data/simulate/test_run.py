@@ -6,10 +6,11 @@ import pytest
 
 from raygenex.config.data import CheckConfig, DataConfig, SimulateConfig
 from raygenex.data.check.check import check
-from raygenex.data.hdf5.read import fingerprint, inspect, read_rows
+from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.data.simulate.motifs import MOTIFS
 from raygenex.data.simulate.run import simulate
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import reverse_complement
 
 SMALL = SimulateConfig(train=60, valid=20, test=20, window=200)

@@ -5,7 +5,15 @@ import pytest
 
 from raygenex.config.data import SimulateConfig
 from raygenex.data.simulate.motifs import MOTIFS
-from raygenex.data.simulate.truth import COLUMNS, HALFLIFE_EFFECTS, SCORE_SD, Truth, auroc, draw_truth, place_motifs
+from raygenex.data.simulate.truth import (
+    COLUMNS,
+    HALFLIFE_EFFECTS,
+    SCORE_SD,
+    SimulatedTruth,
+    auroc,
+    draw_truth,
+    place_motifs,
+)
 
 
 def drawn(n=3000, seed=0, **settings):
@@ -53,7 +61,7 @@ def test_labels_follow_their_probability():
 def test_interactions_are_beyond_a_linear_model():
     linear, crossed = drawn(interaction=0.0), drawn(interaction=2.0)
 
-    def explained(truth: Truth) -> float:
+    def explained(truth: SimulatedTruth) -> float:
         inputs = np.column_stack([truth.halflife, np.ones(len(truth.label))])
         fitted = inputs @ np.linalg.lstsq(inputs, truth.halflife_score, rcond=None)[0]
         return 1 - np.var(truth.halflife_score - fitted) / np.var(truth.halflife_score)

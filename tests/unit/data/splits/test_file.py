@@ -7,7 +7,8 @@ import pytest
 
 from raygenex.config.data import FileSplit, RandomSplit
 from raygenex.data.splits.file import apply_split, read_split, write_split
-from raygenex.data.splits.rules import Genes, assign
+from raygenex.data.splits.rules import assign
+from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 
 
@@ -21,7 +22,7 @@ def ids(count):
 
 @pytest.fixture
 def table():
-    genes = Genes(text("A", 'quo"te', "tab\there", "#D", "NA"), chrom=text("1", "X", None, "2", "3"))
+    genes = GeneWindows(text("A", 'quo"te', "tab\there", "#D", "NA"), chrom=text("1", "X", None, "2", "3"))
     return assign(genes, RandomSplit(fractions=(0.6, 0.2, 0.2), seed=7))
 
 
@@ -76,7 +77,7 @@ def test_tables_from_elsewhere(tmp_path, suffix):
 def test_a_file_is_a_rule(tmp_path):
     path = tmp_path / "split.tsv"
     path.write_text("gene_id\tgroup\tsplit\nG00002\tx\tvalid\nelse\ty\ttrain\nG00000\tz\ttest\n")
-    table = assign(Genes(ids(3), chrom=text("a", "b", "c")), FileSplit(file=str(path)))
+    table = assign(GeneWindows(ids(3), chrom=text("a", "b", "c")), FileSplit(file=str(path)))
     assert table.split.tolist() == ["test", None, "valid"]
     assert table.group.tolist() == ["z", "", "x"]
     assert table.chrom.tolist() == ["a", "b", "c"]
@@ -92,7 +93,7 @@ def test_a_file_is_a_rule(tmp_path):
         ("gene_id\tsplit\nA\ttrain\nB\tvalidation\n", ("gene B", "'validation'", "train, valid or test")),
         ("gene_id\tsplit\nA\t\n", ("gene A", "''")),
         ("gene_id\tsplit\nA\ttrain\nA\ttest\n", ("gene A", "rows 1 and 2")),
-        ("# raygenex split 1\n# rule: {\ngene_id\tsplit\nA\ttrain\n", ("second line", "write the split anew")),
+        ("# raygenex split 1\n# rule: {\ngene_id\tsplit\nA\ttrain\n", ("second line", "write the split again")),
     ],
 )
 def test_files_that_are_no_split(tmp_path, sentence, content, names):
@@ -105,5 +106,5 @@ def test_files_that_are_no_split(tmp_path, sentence, content, names):
 
 def test_file_not_there(tmp_path, sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(3)), FileSplit(file=str(tmp_path / "none.tsv")))
+        assign(GeneWindows(ids(3)), FileSplit(file=str(tmp_path / "none.tsv")))
     sentence(info, tmp_path / "none.tsv", "does not exist")

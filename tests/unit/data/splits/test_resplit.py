@@ -1,14 +1,15 @@
-"""Splitting a data set anew."""
+"""A new split of a data set."""
 
 import h5py
 import numpy as np
 import pytest
 
 from raygenex.config.load import parse_config
-from raygenex.data.hdf5.read import fingerprint, inspect, read_extra, read_locations, read_rows
+from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_rows
 from raygenex.data.splits.file import read_split
 from raygenex.data.splits.resplit import resplit
 from raygenex.errors import ConfigError, DataError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import to_one_hot
 
 FAMILIES = [f"f{i % 5}" for i in range(10)]

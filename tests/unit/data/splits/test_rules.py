@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from raygenex.config.data import ChromosomeSplit, GroupSplit, RandomSplit, SimilaritySplit
-from raygenex.data.similarity import protein_sketch, sketch
-from raygenex.data.splits.rules import Genes, assign
-from raygenex.data.windows import chromosome_keys, window_bounds
+from raygenex.data.sketches import protein_sketch, sketch
+from raygenex.data.splits.rules import assign
+from raygenex.data.windows import GeneWindows, chromosome_keys, window_bounds
 from raygenex.errors import DataError
 from raygenex.sequence import reverse_complement
 
@@ -22,20 +22,19 @@ def ids(count):
 
 def placed(tss, strand=None, chrom=None, window=(-10, 10), **more):
     count = len(tss)
-    return Genes(
+    return GeneWindows(
         gene_id=ids(count),
         chrom=text(*(chrom or ["chr1"] * count)),
         tss=np.array(tss),
         strand=text(*(strand or "+" * count)),
-        first=window[0],
-        stop=window[1],
+        window=window,
         **more,
     )
 
 
 def shuffled(genes, order):
     columns = {name: value[order] for name, value in vars(genes).items() if isinstance(value, np.ndarray)}
-    return Genes(**vars(genes) | columns)
+    return GeneWindows(**vars(genes) | columns)
 
 
 def by_gene(table):
@@ -46,12 +45,14 @@ def human(count=5000):
     """Genes on chromosomes about as full as the human ones."""
     sizes = np.array([20, 13, 11, 8, 9, 10, 9, 7, 8, 7, 13, 10, 3, 6, 6, 8, 12, 3, 14, 5, 2, 4, 8, 0.4])
     names = text(*(f"chr{name}" for name in [*range(1, 23), "X", "Y"]))
-    return Genes(ids(count), chrom=np.random.default_rng(0).choice(names, count, p=sizes / sizes.sum()))
+    return GeneWindows(ids(count), chrom=np.random.default_rng(0).choice(names, count, p=sizes / sizes.sum()))
 
 
 def units(sizes):
     """Genes in groups of the given sizes."""
-    return Genes(ids(sum(sizes)), group=np.repeat([f"family{n}" for n in range(len(sizes))], sizes).astype(object))
+    return GeneWindows(
+        ids(sum(sizes)), group=np.repeat([f"family{n}" for n in range(len(sizes))], sizes).astype(object)
+    )
 
 
 # The rules
@@ -59,7 +60,7 @@ def units(sizes):
 
 @pytest.mark.parametrize("count", [3, 5, 10, 989, 5000])
 def test_random_meets_the_fractions(count):
-    counts = assign(Genes(ids(count)), RandomSplit()).counts
+    counts = assign(GeneWindows(ids(count)), RandomSplit()).counts
     assert sum(counts.values()) == count
     assert min(counts.values()) >= 1
     for name, fraction in zip(counts, (0.8, 0.1, 0.1), strict=True):
@@ -67,7 +68,7 @@ def test_random_meets_the_fractions(count):
 
 
 def test_random_looks_at_the_seed_alone():
-    genes = Genes(ids(500), chrom=text(*["chr1"] * 500))
+    genes = GeneWindows(ids(500), chrom=text(*["chr1"] * 500))
     table = assign(genes, RandomSplit(seed=3))
     order = np.random.default_rng(0).permutation(500)
     assert by_gene(assign(shuffled(genes, order), RandomSplit(seed=3))) == by_gene(table)
@@ -77,24 +78,24 @@ def test_random_looks_at_the_seed_alone():
 
 
 def test_random_gives_every_gene_the_same_chance():
-    tables = [assign(Genes(ids(30)), RandomSplit(seed=seed)).split for seed in range(2000)]
+    tables = [assign(GeneWindows(ids(30)), RandomSplit(seed=seed)).split for seed in range(2000)]
     share = np.stack([table == "test" for table in tables]).mean(axis=0)
     assert np.abs(share - 0.1).max() < 4 * np.sqrt(0.09 / 2000)
 
 
 def test_split_without_a_fraction_stays_empty():
-    counts = assign(Genes(ids(100)), RandomSplit(fractions=(0.75, 0.25, 0.0))).counts
+    counts = assign(GeneWindows(ids(100)), RandomSplit(fractions=(0.75, 0.25, 0.0))).counts
     assert counts == {"train": 75, "valid": 25, "test": 0}
 
 
 def test_too_few_genes(sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(2)), RandomSplit())
+        assign(GeneWindows(ids(2)), RandomSplit())
     sentence(info, "2 genes", "3 splits", "split.fractions")
 
 
 def test_named_chromosomes():
-    genes = Genes(ids(5), chrom=text("chr1", "chr8", "chr10", "chr2", "chr8"))
+    genes = GeneWindows(ids(5), chrom=text("chr1", "chr8", "chr10", "chr2", "chr8"))
     table = assign(genes, ChromosomeSplit(valid="chr10", test=("chr8",)))
     assert table.split.tolist() == ["train", "test", "valid", "train", "test"]
     assert table.group.tolist() == table.chrom.tolist() == genes.chrom.tolist()
@@ -124,14 +125,14 @@ def test_drawn_chromosomes_change_with_the_seed():
 @pytest.mark.parametrize("chrom", [None, text("chr1", "", "chr2", None)])
 def test_chromosome_not_known(sentence, chrom):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(4), chrom=chrom), ChromosomeSplit())
+        assign(GeneWindows(ids(4), chrom=chrom), ChromosomeSplit())
     gene, count = ("G00000", 4) if chrom is None else ("G00001", 2)
     sentence(info, f"{count} of 4 genes", gene, "split.rule")
 
 
 def test_chromosome_that_does_not_exist(sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(3), chrom=text("2", "10", "X")), ChromosomeSplit(test="chr10"))
+        assign(GeneWindows(ids(3), chrom=text("2", "10", "X")), ChromosomeSplit(test="chr10"))
     sentence(info, "split.test", "chr10", "2, X, 10")
 
 
@@ -143,24 +144,24 @@ def test_group_that_does_not_exist(sentence):
 
 def test_chromosome_in_valid_and_test(sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(3), chrom=text("a", "b", "c")), ChromosomeSplit(valid=("a", "b"), test="b"))
+        assign(GeneWindows(ids(3), chrom=text("a", "b", "c")), ChromosomeSplit(valid=("a", "b"), test="b"))
     sentence(info, "chromosome b", "split.valid", "split.test")
 
 
 def test_nothing_left_for_train(sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(2), chrom=text("a", "b")), ChromosomeSplit(valid="a", test="b"))
+        assign(GeneWindows(ids(2), chrom=text("a", "b")), ChromosomeSplit(valid="a", test="b"))
     sentence(info, "every chromosome", "train")
 
 
 def test_too_few_chromosomes(sentence):
     with pytest.raises(DataError) as info:
-        assign(Genes(ids(3), chrom=text("a", "a", "b")), ChromosomeSplit())
+        assign(GeneWindows(ids(3), chrom=text("a", "a", "b")), ChromosomeSplit())
     sentence(info, "2 chromosomes", "3 splits", "a alone holds 2 of 3 genes", "split.rule")
 
 
 def test_groups_stay_together_and_genes_without_one_are_alone():
-    genes = Genes(ids(8), group=text("x", "x", "", None, "y", "y", "x", "y"))
+    genes = GeneWindows(ids(8), group=text("x", "x", "", None, "y", "y", "x", "y"))
     table = assign(genes, GroupSplit(column="family", valid="x", test="G00003"))
     assert table.split.tolist() == ["valid", "valid", "train", "test", "train", "train", "valid", "train"]
     assert table.group.tolist() == ["x", "x", "G00002", "G00003", "y", "y", "x", "y"]
@@ -245,8 +246,8 @@ def test_clusters_join_overlap_promoters_and_proteins():
     # 0 overlaps 1, 1 has the promoter of 4 on the other strand, 4 has the protein of 5.
     assert clusters_of(genes) == [f"cluster-00000{n}" for n in (1, 1, 2, 3, 1, 1)]
     assert numbers(genes, protein=None) == [1, 1, 2, 3, 1, 4]
-    assert numbers(Genes(genes.gene_id, promoter_sketch=genes.promoter_sketch)) == [1, 2, 3, 4, 2, 5]
-    rule = assign(Genes(**vars(genes) | {"protein_sketch": None}), SimilaritySplit()).rule
+    assert numbers(GeneWindows(genes.gene_id, promoter_sketch=genes.promoter_sketch)) == [1, 2, 3, 4, 2, 5]
+    rule = assign(GeneWindows(**vars(genes) | {"protein_sketch": None}), SimilaritySplit()).rule
     assert (rule["overlap"], rule["promoter"], rule["protein"]) == (True, 0.3, None)
 
 
@@ -254,7 +255,7 @@ def test_clusters_do_not_depend_on_the_order_of_rows():
     rng = np.random.default_rng(0)
     promoters = np.repeat(rng.integers(0, 4, (40, 60), dtype=np.uint8), 5, axis=0)
     genes = placed(rng.integers(1, 8000, 200).tolist(), strand=list(rng.choice(["+", "-"], 200)))
-    genes = Genes(**vars(genes) | {"promoter_sketch": sketch(promoters[rng.permutation(200)])})
+    genes = GeneWindows(**vars(genes) | {"promoter_sketch": sketch(promoters[rng.permutation(200)])})
     order = rng.permutation(200)
     config = SimilaritySplit(fractions=(1.0, 0.0, 0.0))
     assert by_gene(assign(shuffled(genes, order), config)) == by_gene(assign(genes, config))
@@ -262,7 +263,7 @@ def test_clusters_do_not_depend_on_the_order_of_rows():
 
 def test_nothing_to_compare_is_a_mistake_of_the_caller():
     with pytest.raises(AssertionError):
-        assign(Genes(ids(10)), SimilaritySplit())
+        assign(GeneWindows(ids(10)), SimilaritySplit())
 
 
 def test_chromosome_keys_keep_positions_apart():

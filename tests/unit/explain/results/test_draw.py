@@ -49,7 +49,7 @@ def columns(explained):
 def undrawn(monkeypatch):
     """Save no figure, which takes most of the time."""
     for module in ("results", "explained"):
-        monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
+        monkeypatch.setattr(f"raygenex.explain.results.{module}.save_figure", lambda *arguments: None)
 
 
 def rows_of(path):
@@ -92,7 +92,7 @@ def test_everything_is_drawn(explained, columns, tmp_path):
 
 
 def test_the_same_results_make_the_same_files(explained, columns, tmp_path, monkeypatch):
-    monkeypatch.setattr("raygenex.explain.results.LOGOS", 1)
+    monkeypatch.setattr("raygenex.explain.results.draw.LOGOS", 1)
     methods = {"mutagenesis": columns["mutagenesis"]}
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
