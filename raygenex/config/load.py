@@ -123,7 +123,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     Raises
     ------
     ConfigError
-        If something on the way is no section; ``where`` says what wanted it.
+        If something on the way is not a section; ``where`` says what wanted it.
     """
     *parents, last = key.split(".")
     for parent in parents:
@@ -131,7 +131,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         if nested is None:
             nested = values[parent] = {}
         if not isinstance(nested, dict):
-            raise ConfigError(f"{where} does not fit: {parent} is no section")
+            raise ConfigError(f"{where} does not fit: {parent} is not a section")
         values = nested
     values[last] = value
 

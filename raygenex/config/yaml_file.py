@@ -101,7 +101,7 @@ class _Plain(yaml.SafeLoader):
             # A merge key has no value of its own.
             key = key_node.value if key_node.tag == _MERGE else self.construct_object(key_node)
             if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a plain value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
             seen.add(key)

@@ -391,7 +391,7 @@ def test_an_override_of_another_form_is_refused(refusal, override):
 
 
 def test_an_override_below_a_value_is_refused(refusal):
-    assert refusal("name: a\n", "name.x=1") == "override 'name.x=1' does not fit: name is no section"
+    assert refusal("name: a\n", "name.x=1") == "override 'name.x=1' does not fit: name is not a section"
 
 
 def test_an_override_that_is_no_yaml_is_refused(refusal):
