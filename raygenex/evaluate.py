@@ -135,7 +135,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     """
     if not config.data.split(split):
         raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
-    # All splits, so that a gene that stands in two of them is found before anything is measured.
+    # All splits, so that a gene that is in two of them is found before anything is measured.
     data = open_splits(config.data, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     if not info.reads_dna:

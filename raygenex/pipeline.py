@@ -51,8 +51,8 @@ class RunResult:
 def run(config: RunConfig, force: bool = False) -> RunResult:
     """Run every stage in order; a stage that is done already with the same inputs is reused.
 
-    ``force`` trains, evaluates and registers anew; the data set and the embeddings are still reused, since they are the
-    same numbers.
+    ``force`` trains, evaluates and registers again; the data set and the embeddings are still reused, since they are
+    the same numbers.
     """
     started = time.monotonic()
     with open_cluster(config.cluster, _most_cpus(config)):

@@ -58,7 +58,7 @@ class SimulateConfig(Section):
 class LabelConfig(Section):
     """The expression table, and the rule that makes a label of it."""
 
-    table: str | None = Field(None, description="TSV, CSV or Parquet, a row a gene; null: the features' own labels")
+    table: str | None = Field(None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels")
     gene_column: str = Field("gene_id", description="column of the gene ids")
     columns: Paths = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
     aggregate: Literal["median", "mean"] = Field("median", description="how several samples become one value")
@@ -70,7 +70,7 @@ class LabelConfig(Section):
 class ExtraConfig(Section):
     """More columns to carry along with the genes, such as measured half-lives; models do not read them."""
 
-    table: str = Field(description="TSV, CSV or Parquet, a row a gene")
+    table: str = Field(description="TSV, CSV or Parquet, one row per gene")
     gene_column: str = Field("gene_id", description="column of the gene ids")
     columns: Paths = Field(description="columns to add, numbers or text")
 
@@ -86,7 +86,7 @@ class BuildConfig(Section):
     )
     promoters: bool = Field(True, description="false: features and labels alone, no DNA; needs features")
     windows: str | None = Field(
-        None, description="with features: a BED of windows on the genome, or a FASTA of one window a gene"
+        None, description="with features: a BED of windows on the genome, or a FASTA of one window per gene"
     )
     window: tuple[int, int] = Field(
         (-10_000, 10_000), description="first base and the one after the last, from the TSS, on the gene's strand"

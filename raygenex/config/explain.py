@@ -21,7 +21,7 @@ class ExplainConfig(Section):
         description="what integrated_gradients and deeplift compare with: unknown bases, all four bases in equal "
         "parts, or the gene's own bases shuffled with their dinucleotides kept",
     )
-    references: PositiveInt = Field(10, description="shuffled sequences a gene, averaged")
+    references: PositiveInt = Field(10, description="shuffled sequences per gene, averaged")
     steps: PositiveInt = Field(64, description="points on the path of integrated_gradients that are tried first")
     max_steps: PositiveInt = Field(1024, description="points at most; they are doubled until tolerance is kept")
     tolerance: PositiveFloat = Field(

@@ -45,16 +45,32 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
         raise ConfigError(_explain(error, where)) from None
 
 
-def load_config(path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
-    """Read a YAML run configuration and apply ``section.key=value`` overrides.
+def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
+    """Read a run configuration from a YAML file, or from a dictionary of sections, and apply overrides.
 
-    ``${NAME}`` and ``${NAME:-default}`` in the file stand for environment variables.
+    Parameters
+    ----------
+    source
+        Path of the file, or its values. ``${NAME}`` and ``${NAME:-default}`` in text become environment variables.
+    overrides
+        Changes of the form ``section.key=value``, the value as YAML.
 
     Raises
     ------
     ConfigError
-        If the file is missing or not a YAML mapping, a variable is unset, or a key or value does not fit the schema.
+        If the file is missing or is not a YAML mapping, a variable is unset, or a key or value does not fit the schema.
     """
+    if isinstance(source, dict):
+        where, values = "the config", source
+    else:
+        where, values = f"config {source}", _read_file(source)
+    values = _expand(values, where)
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_config(values, where)
+
+
+def _read_file(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(LONGEST + 1)
@@ -68,10 +84,7 @@ def load_config(path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -
         raise ConfigError(f"config {path} is {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"config {path} must be a mapping of sections, not a {type(values).__name__}")
-    values = _expand(values, str(path))
-    for override in overrides:
-        _apply_override(values, override)
-    return parse_config(values, f"config {path}")
+    return values
 
 
 def _expand(value: Any, where: str) -> Any:

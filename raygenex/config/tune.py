@@ -7,7 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from raygenex.config.base import PositiveInt, Section
 
 OBJECTIVES = {"valid_auroc": "max", "latency_ms": "min", "size_mb": "min"}
-"""What a trial can be judged by, and which way is better: valid AUROC, milliseconds a gene, megabytes of weights."""
+"""What a trial can be judged by, and which way is better: valid AUROC, milliseconds per gene, megabytes of weights."""
 
 
 class SearchRange(Section):
@@ -85,7 +85,7 @@ class TuneConfig(Section):
             if isinstance(value, dict) and value and not set(value) & set(SearchRange.model_fields):
                 inner = next(iter(value))
                 raise ValueError(
-                    f"{key} holds {inner}, which is no range: write whole keys, such as {key}.{inner}: {{...}}"
+                    f"{key} holds {inner}, which is not a range: write whole keys, such as {key}.{inner}: {{...}}"
                 )
         return space
 

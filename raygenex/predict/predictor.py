@@ -1,16 +1,21 @@
 """A trained model, ready to score genes."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.errors import CheckpointError
+from raygenex.predict.arrays import read_arrays, read_table
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint, read_usable_info
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Predictor:
-    """A checkpoint ready to score base indices, or the embeddings that it was trained on.
+    """A checkpoint ready to score tables and arrays of genes, or the embeddings that it was trained on.
 
     Parameters
     ----------
@@ -19,7 +24,7 @@ class Predictor:
     device
         Torch device.
     batch_size
-        Genes a forward pass.
+        Genes per forward pass.
 
     Raises
     ------
@@ -70,6 +75,62 @@ class Predictor:
         """The probability from which a gene is called high, chosen on valid."""
         assert self.info.threshold is not None, "checked when loading"
         return self.info.threshold
+
+    @property
+    def window(self) -> int:
+        """Bases that the model reads; 0 for a model that reads no DNA."""
+        return self.info.inputs.window if self.info.reads_dna else 0
+
+    def predict_table(self, table: "pd.DataFrame") -> "pd.DataFrame":
+        """Score a table of genes.
+
+        Parameters
+        ----------
+        table
+            Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown, either case; not looked at by
+            a model that reads no DNA) and the eight half-life features; others are not looked at.
+
+        Returns
+        -------
+        Columns ``probability`` (float64) and ``prediction`` (0 low, 1 high), with the rows and the index of the table.
+
+        Raises
+        ------
+        DataError
+            If a sequence has another length or a letter that is not DNA, or a feature is missing; one sentence that
+            names the row, counted from 0.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._call(*read_table(table, self.window)), index=table.index)
+
+    def predict_arrays(self, sequence: NDArray[Any] | None, halflife: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Score arrays of genes.
+
+        Parameters
+        ----------
+        sequence
+            Base indices, shape ``(genes, window)``, whole numbers 0 to 4 (A, C, G, T, unknown); or one-hot, shape
+            ``(genes, window, 4)``, all zeros for unknown. Not looked at by a model that reads no DNA.
+        halflife
+            The eight half-life features in the order of the table's columns, in their own units, shape
+            ``(genes, 8)``.
+
+        Returns
+        -------
+        ``probability`` (float64) and ``prediction`` (int64, 0 low, 1 high), shape ``(genes,)`` each.
+
+        Raises
+        ------
+        DataError
+            If a shape does not fit, or a value is no base or not finite; one sentence that names the row, counted
+            from 0.
+        """
+        return self._call(*read_arrays(sequence, halflife, self.window))
+
+    def _call(self, codes: NDArray[np.uint8], halflife: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        probability = self.score(codes, halflife)
+        return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
 
     def score(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
         """Return the probability of high expression, shape ``(n,)``, float64, in [0, 1]; arguments as in `logits`."""

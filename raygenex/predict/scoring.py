@@ -32,7 +32,7 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
 
     Returns
     -------
-    ``gene_id``, ``probability`` and, where the table has them, ``label``, in row order; one entry a gene.
+    ``gene_id``, ``probability`` and, where the table has them, ``label``, in row order; one entry per gene.
 
     Raises
     ------

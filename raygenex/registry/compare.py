@@ -30,7 +30,7 @@ class CompareResult:
     same_valid: bool
     """Whether both were chosen on the same files."""
     genes: int | None
-    """Valid genes that both were scored on; None if they were not."""
+    """Valid genes that both were scored on; None otherwise."""
     confidence: float
     """Coverage of the intervals."""
     metrics: dict[str, Difference]

@@ -188,7 +188,7 @@ def fetch_checkpoint(config: RunConfig, model: str) -> str:
     Raises
     ------
     CheckpointError, TrackingError
-        If the name cannot be resolved, or is no model of raygenex.
+        If the name cannot be resolved, or is not a model of raygenex.
     """
     if not model.startswith("models:/"):
         return model

@@ -52,7 +52,7 @@ def fetch_contender(config: RunConfig, name: str, version: Version) -> Contender
     Raises
     ------
     CheckpointError, TrackingError
-        If it is no model of raygenex, is damaged, or MLflow refuses.
+        If it is not a model of raygenex, is damaged, or MLflow refuses.
     """
     checkpoint = fetch_checkpoint(config, f"models:/{name}/{version.version}")
     predictor = Predictor(checkpoint)
@@ -73,7 +73,7 @@ def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:
         raise DataError(
             f"version {a.version.version} was chosen on valid data {_short(a.valid_fingerprints)} and version "
             f"{b.version.version} on {_short(b.valid_fingerprints)}, so they cannot be compared: train one of them "
-            "anew on the data of the other, or promote with --force"
+            "again on the data of the other, or promote with --force"
         )
     valid = open_splits(_valid_alone(config), ("valid",))
     prints = sorted(valid["valid"].fingerprints)

@@ -27,7 +27,12 @@ from raygenex.files.parts import write_manifest
 from raygenex.tune.space import Space
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "jobs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "jobs" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 CLUSTER_FILES = ("cluster-", "mlflow-", "rayjob-")
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if not path.name.startswith(CLUSTER_FILES))
 FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
@@ -126,7 +131,7 @@ def test_configuration_page_has_every_section():
 
 
 def test_error_table_quotes_messages_that_exist():
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "raygenex" / "data").glob("*.py")))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "raygenex").rglob("*.py")))
     # Long sentences are split over lines of source.
     joined = re.sub(r"\"\s*\n\s*f?\"", "", sources)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -221,6 +226,9 @@ def test_quickstart_and_snippets_run(
     for block in read_blocks(page):
         if block.caption:
             (tmp_path / block.caption).write_text(block.text, encoding="utf-8")
+    # What README calls the demo is the finished run of the quickstart here.
+    (tmp_path / "jobs").mkdir()
+    shutil.copy(tmp_path / "quick.yaml", tmp_path / "jobs" / "demo.yaml")
     (tmp_path / "runs").mkdir()
     shutil.copy(mlflow_template, tmp_path / "runs" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -250,6 +258,7 @@ def test_quickstart_and_snippets_run(
     assert "(4, 3, 2) float16" in said
     assert "'low'" in said
     assert "probability  prediction" in said
+    assert "Interval(value=" in said
 
 
 def execute(words: list[str]) -> str:

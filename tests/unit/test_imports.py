@@ -74,6 +74,12 @@ def test_the_command_line_imports_nothing_heavy():
 SLOW = ("torch", "ray", "mlflow", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "xgboost", "optuna")
 
 
+def test_the_door_for_python_imports_nothing_slow():
+    code = f"import sys, raygenex.api\nprint(*[name for name in {SLOW!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize("verb", ["train", "embed", "run", "benchmark", "tune", "explain"])
 def test_a_dry_run_imports_nothing_slow(verb, tmp_path):
     for number, name in enumerate(("train", "valid")):

@@ -335,7 +335,7 @@ def test_an_unset_variable_is_named(refusal, monkeypatch):
     monkeypatch.delenv("RGX_A", raising=False)
     assert (
         refusal("output: runs/${RGX_A}\n")
-        == "run.yaml needs the environment variable RGX_A: set it, or give a value in its place"
+        == "config run.yaml needs the environment variable RGX_A: set it, or give a value in its place"
     )
 
 

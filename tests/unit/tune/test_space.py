@@ -114,7 +114,7 @@ def test_a_margin_without_an_encoder_changes_nothing():
         ),
         ({}, "not none"),
         ({"choice": [1, 1]}, "choice has a value twice"),
-        ({"unifrm": [0, 1]}, "model.dropout holds unifrm, which is no range: write whole keys"),
+        ({"unifrm": [0, 1]}, "model.dropout holds unifrm, which is not a range: write whole keys"),
         ({"uniform": [0, 1], "stepp": 1}, "is not a known key"),
     ],
 )
