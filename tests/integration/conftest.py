@@ -1,5 +1,6 @@
 """One Ray instance and one simulated data set for all integration tests."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,12 +20,24 @@ from raygenex.data.simulate.run import simulate
 
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    import ray
+
     from raygenex.cluster.connect import open_cluster
 
     # Workers have the environment that Ray was started in.
     os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))
-    with open_cluster(ClusterConfig(local_cpus=4, object_store_gib=0.3), 4.0):
+    # Not by `open_cluster`, which quietens the handlers of Ray Data's log, and with them pytest's own.
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=300 * 2**20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    with open_cluster(ClusterConfig(), 4.0):
         yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -255,8 +255,12 @@ def test_without_waiting_nobody_is_asked(growing):
 
 
 def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch):
+    import ray.data
+
     # Other tests may have left a Ray running in this process, which would be used.
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    # Pytest's handlers, which other tests read, would be quietened with Ray Data's own.
+    monkeypatch.setattr(logging.getLogger(ray.data.__name__), "handlers", [])
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
