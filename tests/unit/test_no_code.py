@@ -34,16 +34,17 @@ PACKAGE = Path(raygenex.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 ALLOWED = {
-    ("embed/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
-    ("train/fitting.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
-    ("tune/watch.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
-    ("tune/watch.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("embed/hyenadna/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
+    ("train/network/epochs.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
+    ("tune/callback.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
+    ("tune/callback.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("extras.py", "import_module"): "a package of an extra, by its full name in raygenex's own code",
     ("models/booster.py", "load_model"): "XGBoost's own binary JSON, from the bytes of a tensor",
 }
 """What may stand where, and why."""
 
 MODULES = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal", "_pickle", "pickle5", "skops", "jsonpickle"}
-CALLS = {"eval", "exec", "compile", "__import__"}
+CALLS = {"eval", "exec", "compile", "__import__", "import_module"}
 ATTRIBUTES = {
     *(
         "load_model",
