@@ -34,10 +34,10 @@ PACKAGE = Path(raygenex.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 ALLOWED = {
-    ("embed/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
-    ("train/fitting.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
-    ("tune/watch.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
-    ("tune/watch.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("embed/hyenadna/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
+    ("train/network/epochs.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
+    ("tune/ray_private.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
+    ("tune/ray_private.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
     ("models/booster.py", "load_model"): "XGBoost's own binary JSON, from the bytes of a tensor",
 }
 """What may stand where, and why."""
