@@ -112,7 +112,7 @@ def test_a_trained_autoencoder_is_not_trained_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(autoencoder, "grow_trees", fail)
+        patch.setattr("raygenex.train.tables.autoencoder.grow_trees", fail)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     caplog.clear()

@@ -36,8 +36,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     ("embed/hyenadna/weights.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
     ("train/network/epochs.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
-    ("tune/callback.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
-    ("tune/callback.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("tune/ray_private.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
+    ("tune/ray_private.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
     ("extras.py", "import_module"): "a package of an extra, by its full name in raygenex's own code",
     ("models/booster.py", "load_model"): "XGBoost's own binary JSON, from the bytes of a tensor",
 }
