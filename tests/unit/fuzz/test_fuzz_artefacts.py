@@ -18,7 +18,7 @@ from toy_models import columns, save_toy, small_config
 from raygenex.embed import store as stores
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
-from raygenex.embed.shards import read_gene_ids
+from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.explain import parts
 from raygenex.train.checkpoint import InputInfo, load_checkpoint, read_info, read_tensors
 from raygenex.train.state import read_state
@@ -84,7 +84,7 @@ def changed(values):
     )
 
 
-MANIFEST = stores.Manifest(
+MANIFEST = stores.StoreManifest(
     package_version="1",
     backbone={"kind": "hyenadna"},
     weights_sha256="a" * 64,
@@ -105,7 +105,7 @@ MANIFEST = stores.Manifest(
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     genes = columns(5, 6) | {"row": np.arange(5)}
-    stores.write_shard(str(folder), "train", genes, np.zeros((5, 3, 4), np.float16))
+    write_shard(str(folder), "train", genes, np.zeros((5, 3, 4), np.float16))
     return folder
 
 
@@ -162,6 +162,7 @@ SHARDS = """
 import json, random
 from pathlib import Path
 from raygenex.embed import store as stores
+from raygenex.embed.shards import write_shard
 from raygenex.embed.shards import read_gene_ids
 good, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = stores.open_store(str(folder), "train")
@@ -376,7 +377,7 @@ def test_a_ckpt_of_other_tensors(tmp_path_factory, state):
     answer(lambda: read_tensors(path.with_name("model.safetensors")))
 
 
-EXPLAINED = parts.Manifest(
+EXPLAINED = parts.ExplanationManifest(
     package_version="1",
     checkpoint="/runs/a/checkpoint",
     checkpoint_sha256="a" * 64,

@@ -13,7 +13,7 @@ from raygenex.embed.hyenadna.model import HyenaDnaModel, random_hyenadna
 from raygenex.embed.hyenadna.weights import build_backbone, load_backbone, save_backbone, weights_sha256
 from raygenex.errors import CheckpointError
 
-GOLDEN = Path(__file__).parents[2] / "data" / "hyena_golden"
+GOLDEN = Path(__file__).parents[3] / "data" / "hyena_golden"
 CODES = torch.arange(50, dtype=torch.uint8)[None] % 5
 COMMIT = "8fe770c78eb13fe33bf81501612faeddf4d6f331"
 EMBEDDING = "backbone.embeddings.word_embeddings.weight"
