@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from toy_commands import command, last_epoch, wait_for, write
 from toy_server import MlflowServer, mlflow_server
 
-import raygenex.train.run
+import raygenex.train.complete
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingError
@@ -112,14 +112,14 @@ def test_a_training_without_a_server_at_its_end_is_kept_and_completed(
     """After its patience the checkpoint is in place, one sentence says so, and the same call completes MLflow."""
     caplog.set_level(logging.INFO, "raygenex")
     config = logistic(make_config, server, patience_s=2.0)
-    choose = raygenex.train.run.choose_threshold
+    choose = raygenex.train.complete.choose_threshold
 
     def choose_alone(*arguments: Any) -> Any:
         # The fit is done, and MLflow lacks its end.
         server.stop()
         return choose(*arguments)
 
-    monkeypatch.setattr(raygenex.train.run, "choose_threshold", choose_alone)
+    monkeypatch.setattr(raygenex.train.complete, "choose_threshold", choose_alone)
     with pytest.raises(TrackingError) as info:
         train(config)
     assert "\n" not in str(info.value)
@@ -134,7 +134,7 @@ def test_a_training_without_a_server_at_its_end_is_kept_and_completed(
 
     server.start()
     caplog.clear()
-    monkeypatch.setattr(raygenex.train.run, "choose_threshold", None)
+    monkeypatch.setattr(raygenex.train.complete, "choose_threshold", None)
     result = train(config)
     assert "is trained already: completing MLflow" in caplog.text
     assert (result.reused, result.run_id) == (True, state.run_id)
