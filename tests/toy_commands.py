@@ -54,6 +54,13 @@ class Command:
         """Kill it alone."""
         self._process.kill()
 
+    def kill_all(self) -> None:
+        """Kill it, and then all processes that were below it."""
+        family = below(self.pid)
+        self.kill()
+        for member in family:
+            end(member)
+
     def send(self, number: int) -> None:
         """Send it a signal, alone."""
         self._process.send_signal(number)
@@ -66,8 +73,7 @@ class Command:
 
     def close(self) -> None:
         """Kill it and all processes below it."""
-        family = below(self.pid)
-        for member in family:
+        for member in below(self.pid):
             end(member)
         if self._process.poll() is None:
             self._process.kill()
@@ -117,6 +123,16 @@ def find_worker(pid: int, title: str) -> psutil.Process | None:
         except psutil.NoSuchProcess:
             continue
     return None
+
+
+def kill_train_worker(process: Command, config: RunConfig, epochs: int) -> int:
+    """Kill one of a training's workers and wait for some epochs after that; return the last one."""
+    worker = find_worker(process.pid, "RayTrainWorker")
+    assert worker is not None
+    worker.kill()
+    reached = last_epoch(config)
+    wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + epochs, process)
+    return last_epoch(config)
 
 
 def write(config: RunConfig, folder: Path) -> str:

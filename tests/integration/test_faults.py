@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
+from toy_commands import below, command, find_worker, kill_train_worker, last_epoch, wait_for, write
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.shards import read_gene_ids
@@ -40,17 +40,9 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
     path = write(config, tmp_path)
     with command("train", path) as process:
         wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
-        worker = find_worker(process.pid, "RayTrainWorker")
-        assert worker is not None
-        worker.kill()
-        reached = last_epoch(config)
-        wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + 5, process)
-        left = last_epoch(config)
+        left = kill_train_worker(process, config, epochs=5)
         assert left < TRAIN["epochs"] - 1, "the run ended before the driver could be killed"
-        family = below(process.pid)
-        process.kill()
-        for member in family:
-            end(member)
+        process.kill_all()
     with command("train", path) as process:
         errors = process.finish()
     assert "continuing the unfinished run" in errors
@@ -131,10 +123,7 @@ def test_embedding_survives_a_killed_actor_and_a_killed_driver(make_config: Call
         actor.kill()
         count = len(shards())
         wait_for("shards after the actor's death", lambda: len(shards()) >= count + 3, process)
-        family = below(process.pid)
-        process.kill()
-        for member in family:
-            end(member)
+        process.kill_all()
     kept = {shard: shard.stat().st_mtime_ns for shard in shards()}
     assert 0 < len(kept) < 71, "the job ended before the driver could be killed"
     with command("embed", path, "--json") as process:

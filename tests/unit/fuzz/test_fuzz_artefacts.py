@@ -12,13 +12,14 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from toy_embed import store_manifest
 from toy_fuzz import LONG, answer, every_seed, examples, odd, within
 from toy_models import columns, save_toy, small_config
 
 from raygenex.embed import store as stores
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
-from raygenex.embed.shards import read_gene_ids
+from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.explain import parts
 from raygenex.train.checkpoint import InputInfo, load_checkpoint, read_info, read_tensors
 from raygenex.train.state import read_state
@@ -84,28 +85,14 @@ def changed(values):
     )
 
 
-MANIFEST = stores.Manifest(
-    package_version="1",
-    backbone={"kind": "hyenadna"},
-    weights_sha256="a" * 64,
-    revision=None,
-    window=24,
-    bin_size=8,
-    pooling="mean",
-    dtype="float16",
-    precision="fp32",
-    shape=(3, 4),
-    fingerprints={"train": ["f1"]},
-    rows={"train": 5},
-    complete=True,
-).model_dump(mode="json")
+MANIFEST = store_manifest(fingerprints={"train": ["f1"]}, rows={"train": 5}).model_dump(mode="json")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     genes = columns(5, 6) | {"row": np.arange(5)}
-    stores.write_shard(str(folder), "train", genes, np.zeros((5, 3, 4), np.float16))
+    write_shard(str(folder), "train", genes, np.zeros((5, 3, 4), np.float16))
     return folder
 
 
@@ -162,7 +149,7 @@ SHARDS = """
 import json, random
 from pathlib import Path
 from raygenex.embed import store as stores
-from raygenex.embed.shards import read_gene_ids
+from raygenex.embed.shards import read_gene_ids, write_shard
 good, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = stores.open_store(str(folder), "train")
 shard = Path(rows.shards[0].path)
@@ -376,7 +363,7 @@ def test_a_ckpt_of_other_tensors(tmp_path_factory, state):
     answer(lambda: read_tensors(path.with_name("model.safetensors")))
 
 
-EXPLAINED = parts.Manifest(
+EXPLAINED = parts.ExplanationManifest(
     package_version="1",
     checkpoint="/runs/a/checkpoint",
     checkpoint_sha256="a" * 64,

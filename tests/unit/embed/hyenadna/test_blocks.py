@@ -14,7 +14,7 @@ from raygenex.embed.hyenadna.pooling import pool_bins
 from raygenex.embed.hyenadna.weights import load_backbone
 from raygenex.embed.inference import embed_sequences
 
-GOLDEN = Path(__file__).parents[2] / "data" / "hyena_golden"
+GOLDEN = Path(__file__).parents[3] / "data" / "hyena_golden"
 WIDTH, INNER = 16, 64
 
 

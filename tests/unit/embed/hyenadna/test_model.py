@@ -14,7 +14,7 @@ from raygenex.embed.hyenadna.model import HyenaDnaModel, random_hyenadna, regist
 from raygenex.embed.hyenadna.weights import load_backbone
 from raygenex.errors import DataError
 
-GOLDEN = Path(__file__).parents[2] / "data" / "hyena_golden"
+GOLDEN = Path(__file__).parents[3] / "data" / "hyena_golden"
 LENGTHS = (1, 7, 100, 1000)
 
 
