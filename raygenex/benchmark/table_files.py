@@ -44,13 +44,6 @@ def to_csv(table: BenchmarkTable, path: str | os.PathLike[str]) -> None:
     """Write one line for each model, in full precision, those without a finished training last.
 
     Standard deviations end in ``_sd``, ends of intervals in ``_low`` and ``_high``; what is unknown is empty.
-
-    Parameters
-    ----------
-    table
-        The comparison.
-    path
-        File to write, in a folder that exists; an older one is replaced.
     """
     lines = [_line(table, row) for row in table.rows]
     for name, kind in _failed_models(table):

@@ -319,15 +319,7 @@ def _slots(request: Request, nodes: list[dict[str, float]]) -> int:
 
 
 def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
-    """Return why a request does not fit the nodes, or None if it does.
-
-    Parameters
-    ----------
-    request
-        What must run at the same time.
-    nodes
-        Resources of each node, ``{"CPU": ..., "GPU": ...}``.
-    """
+    """Return why a request does not fit nodes (resources such as ``{"CPU": 4.0}`` of each), or None if it does."""
     slots = _slots(request, nodes)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)

@@ -203,16 +203,9 @@ def missing_ranges(folder: Path, genes: int, damaged: Collection[Part]) -> list[
 
 
 def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Read all parts of one method, joined in the order of their genes.
+    """Read all parts of one method, or some of their columns, joined in the order of their genes.
 
-    Parameters
-    ----------
-    folder
-        The method's folder.
-    genes
-        Genes that must be there; None: as many as the last part says.
-    names
-        Columns that are read; None: all.
+    Without ``genes`` there must be as many as the last part says.
 
     Raises
     ------

@@ -17,17 +17,10 @@ _BLOCK = 2**22
 
 
 def feature_names(config: KmerConfig, length: int) -> list[str]:
-    """Return the names of the columns of `kmer_features`, in order.
+    """Return the names of the columns of `kmer_features` for promoters of some length, in order.
 
     A k-mer's count is its letters (``ACG``), a count by region has the region's first and last base behind it
     (``ACG[0:14]``), a base its distance from the window's centre (``A@-3``), and a half-life feature its own name.
-
-    Parameters
-    ----------
-    config
-        Which features there are.
-    length
-        Bases of a promoter; 0 leaves the half-life features alone.
     """
     if not length:
         return list(HALFLIFE_FEATURES) * config.halflife

@@ -16,13 +16,6 @@ class TabularModel(ExpressionModel):
 
     It reads bases, never embeddings, and is fitted to the whole table of the training genes at once. Inputs of length
     0, of genes without promoters, leave the half-life features alone.
-
-    Parameters
-    ----------
-    config
-        Which features there are.
-    inputs
-        Shape of the DNA input, which must be bases.
     """
 
     def __init__(self, config: KmerConfig, inputs: InputShape) -> None:

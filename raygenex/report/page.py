@@ -33,14 +33,7 @@ _NOTHING = "\N{EN DASH}"
 
 
 def render_page(facts: Facts, day: str) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    facts
-        What there is to say.
-    day
-        The day that it is said, ISO 8601.
+    """Return the page of a run's facts, as of ``day`` (ISO 8601).
 
     Returns
     -------

@@ -162,15 +162,10 @@ def paired_bootstrap(
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjust p-values for the number of comparisons by the step-down rule of Holm (1979).
+    """Adjust p-values, in any order, for the number of comparisons by the step-down rule of Holm (1979).
 
     Rejecting what is at most alpha keeps the chance of any false rejection at alpha, however the tests depend on
     each other.
-
-    Parameters
-    ----------
-    p_values
-        In [0, 1], in any order.
 
     Returns
     -------
@@ -186,12 +181,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def seed_summary(values: Sequence[float]) -> Summary:
-    """Sum up one number of a model over its seeds.
-
-    Parameters
-    ----------
-    values
-        One value per seed, at least one.
+    """Sum up one number of a model over its seeds, at least one.
 
     Returns
     -------

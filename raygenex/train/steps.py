@@ -178,15 +178,6 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     Over the first ``warmup`` of all steps it rises linearly to ``learning_rate``, which the step after them has. From
     there it stays (``constant``), or falls along half a cosine to 0, which the step after the last would have
     (``cosine``; Loshchilov & Hutter 2017, without restarts).
-
-    Parameters
-    ----------
-    config
-        ``learning_rate``, ``schedule`` and ``warmup``.
-    step
-        Number of the step over all epochs, from 0.
-    steps
-        Steps of all epochs together.
     """
     rising = round(config.warmup * steps)
     if step < rising:

@@ -54,15 +54,6 @@ def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
 
     If no trial can be compared, the table alone is written.
 
-    Parameters
-    ----------
-    space
-        Of the study.
-    ledger
-        Its trials.
-    wall_s
-        Seconds of the whole search.
-
     Returns
     -------
     The folder of the files.

@@ -46,16 +46,8 @@ def effect_columns(
 class Effects:
     """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes per row.
 
-    Parameters
-    ----------
-    genes
-        All genes that variants are scored against.
-    threshold
-        Probability from which a gene is called high.
-    parts
-        All files of rows.
-    touched
-        Genes with a variant, whose references are the first rows.
+    Genes are called high from the probability ``threshold``. The first rows are the references of the ``touched``
+    genes, those with a variant.
     """
 
     def __init__(self, genes: ScoredGenes, threshold: float, parts: list[SpooledPart], touched: int) -> None:

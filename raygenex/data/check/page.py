@@ -52,14 +52,7 @@ def write_page(path: Path, report: DataReport, data: DataConfig, config: CheckCo
 
 
 def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> str:
-    """Return the page of a report.
-
-    Parameters
-    ----------
-    report
-        What `raygenex.data.check.check.check` returned.
-    data, config
-        The sections that it was called with.
+    """Return the page of a report; the sections are those that made it.
 
     Returns
     -------

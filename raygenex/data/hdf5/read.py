@@ -103,11 +103,6 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
 def read_table(file: PromoterFile) -> GeneTable:
     """Read and check the small columns of a whole file.
 
-    Parameters
-    ----------
-    file
-        As returned by `inspect`.
-
     Returns
     -------
     Gene ids, half-life features and labels of all rows.

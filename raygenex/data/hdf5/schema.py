@@ -151,14 +151,7 @@ def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> di
 
 
 def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Check the shape and type of one field.
-
-    Parameters
-    ----------
-    path, field, name
-        The file, our name of the field and its name in the file.
-    shape, dtype
-        What the file holds.
+    """Check the shape and type of one field, by our name of it and its name in the file.
 
     Raises
     ------

@@ -40,17 +40,10 @@ def soft_one_hot(codes: NDArray[np.uint8]) -> Tensor:
 
 
 class LogitFunction:
-    """The logit of a checkpoint, and what lies on the way to it, in batches.
+    """The logit of a checkpoint, and what lies on the way to it, in passes of ``batch_size`` sequences.
 
     The networks are used in evaluation mode with frozen weights, whatever state they are in; it is put back after every
     call.
-
-    Parameters
-    ----------
-    predictor
-        A loaded checkpoint, with its device.
-    batch_size
-        Sequences a forward or backward pass.
     """
 
     def __init__(self, predictor: Predictor, batch_size: int = 16) -> None:

@@ -137,17 +137,10 @@ def _profile(
 
 
 def smooth(values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
-    """Return the centred moving average along the last axis.
+    """Return the moving average of ``width`` positions, at least 1, centred, along the last axis.
 
     Near the ends, and beside NaN, the mean is of the values that are there; a NaN stays one. An even width reaches one
     position further to the left.
-
-    Parameters
-    ----------
-    values
-        Shape ``(..., L)``.
-    width
-        Positions that are averaged, at least 1.
     """
     assert width >= 1, width
     if width == 1:

@@ -149,14 +149,7 @@ def silhouette(points: NDArray[np.float64], classes: NDArray[np.int8]) -> float 
 def knn_purity(points: NDArray[np.float64], classes: NDArray[np.int8], neighbours: int) -> float:
     """Return the mean share of each point's nearest neighbours, itself left out, that have its class.
 
-    Parameters
-    ----------
-    points
-        Shape ``(n, d)``.
-    classes
-        Shape ``(n,)``.
-    neighbours
-        From 1 to ``n - 1``.
+    Points are ``(n, d)``, classes ``(n,)``, and neighbours 1 to ``n - 1``.
     """
     from sklearn.neighbors import NearestNeighbors
 

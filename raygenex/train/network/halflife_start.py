@@ -27,15 +27,7 @@ class Start:
 
 
 def start_identity(config: RunConfig, fingerprints: list[str]) -> str | None:
-    """Return a hash of everything that a start is made of; None for a model that reads no half-life features.
-
-    Parameters
-    ----------
-    config
-        Of the training.
-    fingerprints
-        Of the files of train.
-    """
+    """Return a hash of all that a start is made of, also train's files; None for a model without half-life features."""
     kind = config.model.kind
     if kind == "cnn_dna_only":
         return None
