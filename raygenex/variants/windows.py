@@ -84,16 +84,8 @@ def kind_of(ref: str, alt: str) -> str:
 def position_from_tss(start: int, stop: int, tss: int, strand: str) -> int:
     """Return where a variant lies on the gene's strand, in bases from the TSS; negative is upstream.
 
-    That is the first replaced base on the gene's strand or, of an insertion, the base behind it on that strand.
-
-    Parameters
-    ----------
-    start, stop
-        The replaced stretch; equal for an insertion, which is then before ``start``.
-    tss
-        Position of the TSS, from 0.
-    strand
-        ``+`` or ``-``.
+    That is the first replaced base on the gene's strand or, of an insertion, the base behind it on that strand. ``tss``
+    counts from 0, and the stretch of an insertion is empty, before ``start``.
     """
     return start - tss if strand == "+" else tss - (stop - 1)
 

@@ -158,16 +158,7 @@ def choose_rows(table: FeatureTable, config: BuildConfig) -> tuple[list[Candidat
 
 
 def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
-    """Find the window of every gene of a table in a genome or in a FASTA of windows.
-
-    Parameters
-    ----------
-    table
-        The genes.
-    genome
-        The genome, or a FASTA with one record per gene, named as the gene.
-    config
-        Window, BED of windows, chromosome names.
+    """Find the window of every gene of a table in a genome, or in a FASTA with one record per gene, named as it.
 
     Returns
     -------

@@ -177,18 +177,7 @@ def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype:
 
 
 def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArray[Any] | None) -> None:
-    """Check the values of some rows' small columns.
-
-    Parameters
-    ----------
-    file
-        Where they come from.
-    start
-        Row of the first one, counted from 0.
-    table
-        The columns.
-    label
-        The labels as they were stored, before they became uint8.
+    """Check the values of some rows' small columns, and the labels as they were before they became uint8.
 
     Raises
     ------

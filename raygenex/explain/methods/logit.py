@@ -136,12 +136,7 @@ class LogitFunction:
     def logits_of_codes(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
         """Return the logits of base indices exactly as prediction computes them, for every kind of model.
 
-        Parameters
-        ----------
-        codes
-            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
-        halflife
-            Features in their own units, shape ``(N, 8)``.
+        Bases, uint8 ``(N, L)``, are passed over by a model that reads no DNA; features are in their units, ``(N, 8)``.
 
         Returns
         -------
@@ -152,12 +147,7 @@ class LogitFunction:
     def logits_of_halflives(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
         """Return the logits of each gene's DNA with many half-life features, for which the DNA is worked through once.
 
-        Parameters
-        ----------
-        codes
-            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
-        halflife
-            Features in their own units, shape ``(N, K, 8)``.
+        Inputs are as of `logits_of_codes`, but the features of shape ``(N, K, 8)``.
 
         Returns
         -------
