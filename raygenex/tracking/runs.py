@@ -261,6 +261,7 @@ class Tracker:
         import json
 
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         source = redact_values(source)
         where = json.dumps({"uri": source})
@@ -276,8 +277,14 @@ class Tracker:
             profile=json.dumps({"genes": rows, "sha256": fingerprints}),
         )
         with mlflow_errors(self.uri):
-            tag = InputTag("mlflow.data.context", context)
-            self.client.log_inputs(run_id, [DatasetInput(dataset=dataset, tags=[tag])])
+            inputs = [DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", context)])]
+            try:
+                self.client.log_inputs(run_id, inputs)
+            except MlflowException as error:
+                # Another training made the same dataset in the same moment; it is there now.
+                if "datasets" not in str(error):
+                    raise
+                self.client.log_inputs(run_id, inputs)
 
     def tag(self, run_id: str, tags: dict[str, str]) -> None:
         """Set tags of a run."""

@@ -193,7 +193,7 @@ def raygenex(
     ray_cluster: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[list[str]], str]]:
     """Run a command in this process, on the Ray of all tests, and return its standard output."""
-    from raygenex.cli import main
+    from raygenex.cli.main import main
 
     root, package = logging.getLogger(), logging.getLogger("raygenex")
     before = root.handlers[:], root.level, package.level
