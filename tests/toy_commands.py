@@ -125,16 +125,6 @@ def find_worker(pid: int, title: str) -> psutil.Process | None:
     return None
 
 
-def kill_train_worker(process: Command, config: RunConfig, epochs: int) -> int:
-    """Kill one of a training's workers and wait for some epochs after that; return the last one."""
-    worker = find_worker(process.pid, "RayTrainWorker")
-    assert worker is not None
-    worker.kill()
-    reached = last_epoch(config)
-    wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + epochs, process)
-    return last_epoch(config)
-
-
 def write(config: RunConfig, folder: Path) -> str:
     """Write a configuration to a file, and return its path."""
     path = folder / f"{config.name}.yaml"
@@ -146,3 +136,18 @@ def last_epoch(config: RunConfig) -> int:
     """Return the last epoch whose checkpoint is on disk; -1 if there is none."""
     names = sorted(path.parent.name for path in Path(config.folder, "ray_train").glob("epoch_*/checkpoint.json"))
     return int(names[-1].removeprefix("epoch_")) if names else -1
+
+
+def train_through_kills(config: RunConfig, path: str, epoch: int, more: int) -> str:
+    """Train, kill a worker after an epoch, and the driver some epochs later; return the errors of the resumed run."""
+    with command("train", path) as process:
+        wait_for(f"epoch {epoch}", lambda: last_epoch(config) >= epoch, process)
+        worker = find_worker(process.pid, "RayTrainWorker")
+        assert worker is not None
+        worker.kill()
+        reached = last_epoch(config)
+        wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + more, process)
+        assert last_epoch(config) < config.train.epochs - 1, "the run ended before the driver could be killed"
+        process.kill_all()
+    with command("train", path) as process:
+        return process.finish()

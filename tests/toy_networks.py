@@ -1,4 +1,6 @@
-"""Small networks on DNA and half-life features, their inputs, and how a test sets their weights by hand."""
+"""Small networks on DNA and half-life features, their inputs, and how a test trains them or sets their weights."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -70,3 +72,16 @@ def fill(layer: nn.Module, weight: object, bias: object) -> None:
     """Set the weights of a layer by hand."""
     set_values(layer.weight, weight)
     set_values(layer.bias, bias)
+
+
+def learn(model: nn.Module, loss: Callable[[], Tensor], enough: float, steps: int) -> float:
+    """Train a model until its loss is below ``enough``, or for so many steps; return the last loss."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        now = loss()
+        if now < enough:
+            break
+        optimizer.zero_grad()
+        now.backward()
+        optimizer.step()
+    return now.item()

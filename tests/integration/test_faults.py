@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_commands import below, command, find_worker, kill_train_worker, last_epoch, wait_for, write
+from toy_commands import below, command, find_worker, last_epoch, train_through_kills, wait_for, write
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.shards import read_gene_ids
@@ -37,14 +37,7 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
 ):
     """A worker dies, then the driver: the run continues both times, and ends with the undisturbed numbers."""
     config = make_config(name="killed", train=TRAIN)
-    path = write(config, tmp_path)
-    with command("train", path) as process:
-        wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
-        left = kill_train_worker(process, config, epochs=5)
-        assert left < TRAIN["epochs"] - 1, "the run ended before the driver could be killed"
-        process.kill_all()
-    with command("train", path) as process:
-        errors = process.finish()
+    errors = train_through_kills(config, write(config, tmp_path), epoch=3, more=5)
     assert "continuing the unfinished run" in errors
     info = read_info(Path(config.folder, "checkpoint"))
     assert len(info.history) == TRAIN["epochs"]
