@@ -1,6 +1,5 @@
 """A study, from the driver: what trials share, the search, and what is made of its best trial."""
 
-import logging
 import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -26,8 +25,6 @@ from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
 from raygenex.tune.study import Study, open_study, request
 from raygenex.tune.study import request as study_request
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

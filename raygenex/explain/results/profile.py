@@ -185,18 +185,8 @@ def top_positions(
 ) -> TopPositions:
     """Find the positions with the largest mean absolute attribution over the genes predicted high.
 
-    Parameters
-    ----------
-    attribution
-        Shape ``(n, L)``; NaN where nothing was computed.
-    gene_id, probability
-        Shape ``(n,)``.
-    threshold
-        A gene is predicted high where its probability reaches it.
-    window_first
-        Bases from the TSS of the first position.
-    positions, genes
-        At most so many of each; equal ones in their order in the data.
+    Attributions, ``(n, L)``, are NaN where nothing was computed, and begin ``window_first`` bases from the TSS.
+    There are at most so many positions and genes; equal ones are in their order in the data.
     """
     rows = np.flatnonzero(probability >= threshold)
     importance = mean_importance(attribution[rows])
