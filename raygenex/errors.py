@@ -60,6 +60,8 @@ class FileError(RaygenexError):
     """A file or folder that the system does not let this process use: no room, no rights, no such path."""
 
 
-def first_line(error: BaseException | str) -> str:
-    """Return the first line of what an error says; its type's name if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def first_line(error: BaseException, named: bool = False) -> str:
+    """Return the first line of what an error says, behind its type if ``named``; the type alone if it says nothing."""
+    kind = type(error).__name__
+    line = next(iter(str(error).strip().splitlines()), "no message" if named else kind)
+    return f"{kind}: {line}" if named else line

@@ -267,7 +267,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001
         # One model's fault, whatever it is, must not sink the others; it is in the table.
-        return {"error": redact(f"{type(error).__name__}: {first_line(error)}")}
+        return {"error": redact(first_line(error, named=True))}
     return {
         **load_json(cost),
         "reused": trained.reused,

@@ -78,7 +78,7 @@ def _run(session: Session, ending: Ending) -> None:
         elif of_file is not None:
             typer.echo(f"error: {of_file}", err=True)
         else:
-            reason = redact(f"failed: {type(error).__name__}: {first_line(error)} (--debug shows the traceback)")
+            reason = redact(f"failed: {first_line(error, named=True)} (--debug shows the traceback)")
             typer.echo(reason, err=True)
         sys.exit(1 if of_file is None else of_file.exit_code)
     finally:

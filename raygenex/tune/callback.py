@@ -181,7 +181,7 @@ def _why(trial: Any, losses: int) -> str:
     if cause:
         return first_line(cause)
     origin = getattr(error, "cause", error)
-    return f"{type(origin).__name__}: {first_line(origin)}"
+    return first_line(origin, named=True)
 
 
 def _plural(number: int, what: str) -> str:

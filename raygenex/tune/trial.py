@@ -57,7 +57,7 @@ class TrialActor(tune.Trainable):
             return self._failed(str(error), started)
         except Exception as error:  # noqa: BLE001
             # One trial's fault, whatever it is, must not sink the others; it is in the table.
-            return self._failed(redact(f"{type(error).__name__}: {first_line(error)}"), started)
+            return self._failed(redact(first_line(error, named=True)), started)
         result = {"metrics": metrics, EPOCHS: self._epochs, ENDED: ended, FAILED: "", "done": bool(ended)}
         return dict.fromkeys(self._objectives, 0.0) | values | result | {"training_s": time.monotonic() - started}
 

@@ -18,7 +18,6 @@ from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError
-from raygenex.explain import run as job
 from raygenex.explain.methods.gradients import gradient, input_x_gradient, saliency
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.parts import PARTS, SCORES, folder_of, read_manifest, read_parts
@@ -48,7 +47,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         drawn.append("drawn")
         return NOTHING
 
-    monkeypatch.setattr(job, "derive", derive)
+    monkeypatch.setattr("raygenex.explain.results.derive.derive", derive)
     return drawn
 
 
@@ -85,7 +84,7 @@ def finished(models: Path, promoters: Path, ray_cluster: None, tmp_path_factory:
     section = {**EXPLAIN, **FULL, "methods": [name for name in EVERY if name != "input_x_gradient"]}
     values = {"output": str(tmp_path_factory.mktemp("explained")), "data": data, "explain": section}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "derive", lambda *arguments: NOTHING)
+        patch.setattr("raygenex.explain.results.derive.derive", lambda *arguments: NOTHING)
         result = explain(parse_config(values, "the test's configuration"), str(models / "bases"))
     assert result.computed == GENES * 6
     return Path(result.folder)
@@ -272,8 +271,8 @@ def test_genes_without_labels_have_no_importance_but_everything_else(
     toy: Make, models: Path, promoters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # To draw them takes most of the time, and is tested by itself.
-    for module in ("results", "explained"):
-        monkeypatch.setattr(f"raygenex.explain.{module}.save_figure", lambda *arguments: None)
+    for module in ("draw", "explained"):
+        monkeypatch.setattr(f"raygenex.explain.results.{module}.save_figure", lambda *arguments: None)
     monkeypatch.setattr("raygenex.explain.results.draw.FEWEST", GENES + 1)
     bare = tmp_path / "bare.h5"
     shutil.copy(promoters / "valid.h5", bare)

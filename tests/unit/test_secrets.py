@@ -17,6 +17,7 @@ from markupsafe import Markup
 from toy_models import columns, write_promoters
 
 from raygenex.cli import submit
+from raygenex.cli.options import Session
 from raygenex.cluster import submit as job
 from raygenex.config.load import load_config, parse_config
 from raygenex.data.build import run
@@ -289,7 +290,7 @@ def test_the_address_of_a_dashboard(capsys):
     address = f"https://me:{PASSWORD}@head"
     steps = submit._plan(config, job.Task(config), address)["steps"]
     submit._note(f"submitted a to {address}")
-    submit._print(job.SubmitResult("a", address, "SUBMITTED", None, ""), True)
+    submit._print(Session(), job.SubmitResult("a", address, "SUBMITTED", None, ""), True)
     said = "".join([*steps, *capsys.readouterr()])
     assert said.count("https://head") == 3
     assert PASSWORD not in said

@@ -48,7 +48,8 @@ def require_gradient(info: CheckpointInfo, method: str) -> None:
     model = info.run_config.model
     if isinstance(model, KmerConfig | AutoencoderXgboost):
         raise ConfigError(
-            f"a {model.kind} is no differentiable function of its bases, which {method} needs: use method mutagenesis"
+            f"a {model.kind} is not a differentiable function of its bases, which {method} needs: use method "
+            "mutagenesis"
         )
 
 

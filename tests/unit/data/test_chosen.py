@@ -56,7 +56,7 @@ def test_what_a_split_looks_at(chosen):
         [21, 190, 31],
         ["+", "-", "+"],
     )
-    assert (genes.first, genes.stop, genes.group, genes.promoter_sketch) == (-10, 5, None, None)
+    assert (genes.window, genes.group, genes.promoter_sketch) == ((-10, 5), None, None)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ SHARDS = """
 import json, random
 from pathlib import Path
 from raygenex.embed import store as stores
-from raygenex.embed.shards import read_gene_ids, write_shard
+from raygenex.embed.shards import read_gene_ids
 good, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = stores.open_store(str(folder), "train")
 shard = Path(rows.shards[0].path)
