@@ -3,6 +3,7 @@
 Imported by the scripts beside it; a script prints its own command, what ran it, and one table.
 """
 
+import argparse
 import os
 import platform
 import statistics
@@ -111,6 +112,16 @@ def resident_mb(field: str = "VmHWM", pid: int | None = None) -> float:
     """Return the resident memory (MB, 10^6 bytes) of a process, this one by default: its most, or ``VmRSS`` for now."""
     lines = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="utf-8").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith(field)), 0) * 1024 / 1e6
+
+
+def network_arguments(doc: str | None, batch_size: int) -> argparse.ArgumentParser:
+    """Return a parser of a promoter file, the sizes of a HyenaDNA, and the genes that pass through it together."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("promoters")
+    parser.add_argument("--d-model", type=int, default=128)
+    parser.add_argument("--n-layer", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    return parser
 
 
 def machine() -> str:

@@ -184,21 +184,7 @@ def iter_rows(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Read some rows block by block with one handle; memory is bounded by a block and the chunks it touches.
 
-    Parameters
-    ----------
-    file, start, stop, window
-        As in `read_rows`.
-    rows_per_block
-        Rows to hold at once, at least 1; the last block may be shorter.
-
-    Yields
-    ------
-    What `read_rows` returns, for consecutive rows.
-
-    Raises
-    ------
-    DataError
-        As `read_rows` does.
+    Takes, yields and raises what `read_rows` does, for at least one row at once; the last block may be shorter.
     """
     assert rows_per_block >= 1, rows_per_block
     window = _checked_window(file, window)
