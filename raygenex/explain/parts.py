@@ -126,7 +126,7 @@ def read_manifest(folder: Path) -> ExplanationManifest | None:
 
 
 def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Write consecutive explained genes of one method.
+    """Write consecutive explained genes of one method, and return the file's path.
 
     Parameters
     ----------
@@ -136,10 +136,6 @@ def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) ->
         Number of the first gene among those that are explained, from 0.
     columns
         Arrays with one entry per gene, among them ``gene_id``.
-
-    Returns
-    -------
-    The part's path.
     """
     count = len(columns["gene_id"])
     assert all(len(column) == count for column in columns.values()), "one entry per gene in every column"

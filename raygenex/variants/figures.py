@@ -38,10 +38,6 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
         Change of the logit, finite, shape ``(n,)``, at least one.
     first, stop
         First base of the window and the one after its last, from the TSS.
-
-    Returns
-    -------
-    The same axes.
     """
     assert len(position) == len(delta) > 0, (len(position), len(delta))
     position = np.clip(position, first, stop - 1)

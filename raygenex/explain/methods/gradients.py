@@ -41,12 +41,7 @@ def saliency(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def input_x_gradient(gradient: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the gradient, or another method's hypothetical contributions, at the gene's own base; 0 where unknown.
-
-    Returns
-    -------
-    Shape ``(N, L)``.
-    """
+    """Return the gradient, or another method's hypothetical contributions, at the own base, ``(N, L)``, or 0."""
     known = codes < UNKNOWN
     own = np.take_along_axis(gradient, np.where(known, codes, 0)[..., None].astype(np.intp), axis=-1)[..., 0]
     return np.where(known, own, np.float32(0))

@@ -53,14 +53,10 @@ def uniform(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def shuffled(codes: NDArray[np.uint8], gene_id: str, count: int, seed: int) -> NDArray[np.uint8]:
-    """Shuffle the bases of one gene, uint8 ``(L,)``, ``count`` times, and keep every dinucleotide count.
+    """Shuffle the bases of a gene, uint8 ``(L,)``, to ``(count, L)``, and keep every dinucleotide count.
 
     Each run of known bases is shuffled by itself; the unknown ones between them stay where they are. Shuffle r of a
     gene is the same whatever the number of shuffles.
-
-    Returns
-    -------
-    Base indices, uint8 ``(count, L)``.
     """
     name = int.from_bytes(hashlib.sha256(gene_id.encode()).digest()[:8], "big")
     edges = np.flatnonzero(np.diff(np.concatenate([[False], codes < UNKNOWN, [False]]).astype(np.int8)))
@@ -79,10 +75,6 @@ def shuffle_dinucleotides(codes: NDArray[np.uint8], rng: np.random.Generator) ->
     Eulerian path. A random last exit of every base, such that they all lead to the last base, and a random order of the
     other exits give each such path with equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526,
     1985). tangermeme's shuffle draws from fewer of them: of the 15 such sequences for ACAGACGCA it reaches 4.
-
-    Returns
-    -------
-    Base indices, uint8 ``(L,)``.
     """
     if len(codes) < 3:
         return codes.copy()

@@ -31,11 +31,7 @@ def fit_logistic(
     The loss is the mean cross-entropy plus ``l2 / (2 n)`` times the sum of the squared weights, the bias free, as in
     scikit-learn's ``LogisticRegression(C=1 / l2)``. Everything is computed in double precision. scikit-learn comes to
     the same optimum, within 1e-7 of a weight. It has no callback, and here the losses and the AUROC of every iteration
-    are shown by ``show`` and kept, as those of epochs are.
-
-    Returns
-    -------
-    The numbers of each iteration.
+    are shown by ``show`` and returned, as those of epochs are.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
