@@ -43,16 +43,8 @@ def trim(ref: str, alt: str) -> tuple[int, str, str]:
 def left_align(start: int, ref: str, alt: str, base_at: Callable[[int], str]) -> tuple[int, str, str]:
     """Move an insertion or deletion as far to the left as the repeat that it lies in reaches.
 
-    All ways to write an indel in a repeat so become one (Tan, Abecasis and Kang, Bioinformatics 31:2202, 2015).
-
-    Parameters
-    ----------
-    start
-        Position of the alleles.
-    ref, alt
-        Trimmed alleles, one of them empty.
-    base_at
-        Returns the letter of the reference at a position, ``N`` for unknown.
+    All ways to write an indel in a repeat so become one (Tan, Abecasis and Kang, Bioinformatics 31:2202, 2015). Alleles
+    are trimmed, one of them empty, and ``base_at`` returns the reference's letter, ``N`` for unknown.
 
     Returns
     -------

@@ -116,18 +116,9 @@ class GeneTable:
 
 
 def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> dict[str, str]:
-    """Find the name in a file of each field.
+    """Find the name of each field among the datasets of an open file, those with a shape.
 
     A file without labels, or without promoters and anything that looks like them, lacks the field here too.
-
-    Parameters
-    ----------
-    handle
-        The open file: a mapping of names to datasets (which have a shape) and groups (which have none).
-    path
-        The file, for errors.
-    require_label
-        Whether ``label`` must be there.
 
     Raises
     ------
@@ -214,18 +205,7 @@ def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
 
 
 def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDArray[Any], first: int) -> str:
-    """Say which value makes a promoter other than one-hot.
-
-    Parameters
-    ----------
-    file
-        Where the promoters come from.
-    genes
-        Gene ids, shape ``(n,)``.
-    one_hot
-        Shape ``(n, window, 4)``; at least one value or position is wrong.
-    first
-        Position in the file of the first base of ``one_hot``.
+    """Say which value makes a promoter other than one-hot; one in ``one_hot``, ``(n, window, 4)``, does.
 
     Returns
     -------

@@ -299,22 +299,9 @@ def caption(
     smoothing: int | None = None,
     confidence: float | None = None,
 ) -> str:
-    """Return the text under a figure.
+    """Return the text under a figure: ``text``, which ends in a full stop, and whose and how many genes it is of.
 
-    Parameters
-    ----------
-    text
-        What is drawn, with its full stop.
-    genes
-        Genes that are.
-    split
-        Theirs.
-    method
-        How they were explained, a key of `METHOD_NAMES`.
-    smoothing
-        Width of a moving average in bases; 1 and None: none.
-    confidence
-        Coverage of the intervals, in (0, 1); None: there are none.
+    ``method`` is a key of `METHOD_NAMES`; a ``smoothing`` of 1 is none, and ``confidence`` the coverage of intervals.
     """
     parts = [text, f"n = {genes:,} {'gene' if genes == 1 else 'genes'} of {split}."]
     if method is not None:
