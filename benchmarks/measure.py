@@ -9,7 +9,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from raygenex.cluster.repeated import repeated
 
 PACKAGES = ("raygenex", "torch", "ray", "numpy", "h5py", "pyarrow")
 POLL_S = 0.1
@@ -76,19 +77,15 @@ def run_measured(command: Sequence[str], **environment: str) -> Measured:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
     )
-    peak, ended = 0.0, threading.Event()
+    peak = 0.0
 
-    def watch() -> None:
+    def look() -> None:
         nonlocal peak
-        while not ended.wait(POLL_S):
-            peak = max(peak, tree_mb(process.pid))
+        peak = max(peak, tree_mb(process.pid))
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    output = process.communicate()[0]
-    seconds = time.perf_counter() - started
-    ended.set()
-    watcher.join()
+    with repeated(look, POLL_S, "memory"):
+        output = process.communicate()[0]
+        seconds = time.perf_counter() - started
     return Measured(process.returncode, seconds, peak, output)
 
 
