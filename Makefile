@@ -30,6 +30,8 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry .
 	$(BIN)/python tests/audit.py
 
 docs: $(VENV)/.docs

@@ -114,8 +114,10 @@ class Action:
         """Do the work and print its result."""
         session.interrupted = self.interrupted or session.interrupted
         result = self.run()
-        values = result.values() if hasattr(result, "values") else asdict(result)
-        session.print_values(values, as_json, result.text())
+        if as_json:
+            session.print_values(result.values() if hasattr(result, "values") else asdict(result), as_json, "")
+        else:
+            session.say(result.text())
         if not self.passed(result):
             raise typer.Exit(1)
 

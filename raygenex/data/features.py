@@ -1,9 +1,4 @@
-"""The eight half-life features: names, order, units, and how they are computed from a transcript."""
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+"""The eight half-life features: names, order, units, and scales."""
 
 HALFLIFE_FEATURES = (
     "UTR5LEN",

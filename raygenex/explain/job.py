@@ -51,7 +51,7 @@ class Work:
 
     @property
     def count(self) -> int:
-        """ExplainedGenes times methods."""
+        """Genes times methods."""
         return sum(stop - start for ranges in self.gaps.values() for start, stop in ranges)
 
     def pieces(self, rows_per_file: int) -> Iterator[tuple[str, int, int]]:

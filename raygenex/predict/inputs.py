@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.data.hdf5.schema import PromoterFile
-from raygenex.data.repeats import first_repeat
+from raygenex.data.repeats import Repeat, first_repeat
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import DataError
 from raygenex.train.checkpoint import CheckpointInfo
@@ -24,7 +24,8 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
         If a file breaks the schema, a gene is in two files, or the window is not the model's.
     """
     files = tuple(inspect(path, require_label=False) for path in paths)
-    check_unique(files)
+    if (repeat := first_repeat(lambda: (read_table(file).gene_id for file in files))) is not None:
+        raise repeated_gene(repeat, files)
     wanted = info.inputs.window
     for file in files:
         refuse_other_scale(file.path, file.halflife_scale, info)
@@ -51,9 +52,7 @@ def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
         )
 
 
-def check_unique(files: Sequence[PromoterFile]) -> None:
-    """Read the gene ids of files, and refuse a gene that is in two of them by a DataError that names both."""
-    repeat = first_repeat(lambda: (read_table(file).gene_id for file in files))
-    if repeat is not None:
-        path, other = (files[table].path for table in repeat.tables)
-        raise DataError(f"gene {repeat.id} is in {path} and in {other}: remove it from one of them")
+def repeated_gene(repeat: Repeat, files: Sequence[PromoterFile]) -> DataError:
+    """Return the error that names a gene and the two files that hold it."""
+    path, other = (files[table].path for table in repeat.tables)
+    return DataError(f"gene {repeat.id} is in {path} and in {other}: remove it from one of them")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raygenex.errors import CheckpointError
 from raygenex.predict.arrays import read_arrays, read_table
-from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, load_checkpoint, read_usable_info
+from raygenex.train.checkpoint import BACKBONE, WEIGHTS, CheckpointInfo, load_checkpoint, read_usable_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,10 @@ class Predictor:
         """
         info = read_usable_info(checkpoint)
         _refuse_unfinished(checkpoint, info)
+        if not Path(checkpoint, WEIGHTS).is_file():
+            raise CheckpointError(f"checkpoint {checkpoint} has no {WEIGHTS}: restore it, or train again")
+        if info.inputs.kind == "embedding" and info.reads_dna and not Path(checkpoint, BACKBONE).is_dir():
+            raise CheckpointError(f"checkpoint {checkpoint} has no {BACKBONE}: restore it, or train again")
         return info
 
     @classmethod

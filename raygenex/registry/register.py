@@ -22,8 +22,6 @@ from raygenex.tracking.runs import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
 
-_SECONDS = 30
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -34,6 +32,8 @@ CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_SECONDS = 30
+"""Of patience with git."""
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -235,9 +235,6 @@ def plan_register(config: RunConfig) -> str:
     """Say what would be registered under which name."""
     read_info(Path(config.checkpoint))
     return f"register: {short_path(config.folder)}/checkpoint as {config.tracking.model_name}@candidate"
-
-
-_PACKAGE = Path(__file__).parents[1]
 
 
 def git_tags(package: Path = _PACKAGE) -> dict[str, str]:

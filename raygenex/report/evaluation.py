@@ -16,7 +16,7 @@ SPLITS = ("valid", "test")
 
 
 @dataclass(frozen=True)
-class ScoredGenes:
+class LabelledScores:
     """Labels, 0 or 1, and probabilities of the genes of a split, shape ``(n,)``."""
 
     label: NDArray[np.uint8]
@@ -38,7 +38,7 @@ class Measured:
     """[[TN, FP], [FN, TP]]."""
     checkpoint_sha256: str
     fingerprints: tuple[str, ...]
-    scores: ScoredGenes | None = None
+    scores: LabelledScores | None = None
     """None if the labels are not to be had."""
     missing: str = ""
     """Why, a sentence without its full stop."""
@@ -106,7 +106,7 @@ def _with_scores(measured: Measured, path: Path, data: DataFacts, again: str) ->
         label = np.array([label_of[gene] for gene in gene_id], dtype=np.uint8)
     except KeyError as error:
         raise DataError(f"{path} has gene {error}, which {measured.split} has not: run `{again}`") from None
-    return replace(measured, scores=ScoredGenes(label, probability))
+    return replace(measured, scores=LabelledScores(label, probability))
 
 
 def _predictions(path: Path, again: str) -> tuple[list[str], NDArray[np.float64]]:

@@ -68,6 +68,11 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
     splits = open_splits(config.data, ("train", "valid"))
     inputs = open_inputs(config, splits)
     check_workers(config, inputs)
+    if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
+        from raygenex.models.booster import import_xgboost
+
+        # A package that is installed and broken is found before a cluster is open.
+        import_xgboost()
     folder = Path(config.folder)
     final = folder / "checkpoint"
     state = None if force else known_state(folder, inputs.identity)

@@ -17,10 +17,11 @@ from raygenex.data.build.halflife import halflife_features
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
 from raygenex.data.hdf5.schema import PromoterFile
+from raygenex.data.repeats import first_repeat
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.inputs import check_unique, refuse_other_scale
+from raygenex.predict.inputs import refuse_other_scale, repeated_gene
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
@@ -150,7 +151,8 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Scor
     names = ChromosomeNames(genome.lengths)
     parts = [_of_file(file, info, genome, names) for file in files]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    check_unique(files)
+    if (repeat := first_repeat(lambda: (part["gene_id"] for part in parts))) is not None:
+        raise repeated_gene(repeat, files)
     assumed = all(assumed for _, assumed in found)
     genes = ScoredGenes(**columns, first=next(iter(firsts)), window=info.inputs.window, assumed=assumed)
     _check_ends(genes, genome, where)

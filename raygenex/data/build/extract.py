@@ -26,7 +26,7 @@ START_CODON = from_string("ATG")
 
 
 @dataclass(frozen=True)
-class GeneBatch:
+class ExtractionBatch:
     """Neighbouring genes: what one task extracts."""
 
     number: int
@@ -52,12 +52,14 @@ class Extracted:
     """MinHash of the protein; None if not asked for."""
 
 
-def cut_batches(genes: Sequence[Candidate], size: int) -> list[GeneBatch]:
+def cut_batches(genes: Sequence[Candidate], size: int) -> list[ExtractionBatch]:
     """Cut genes into batches of ``size`` genes, the last one of what is left; their order stays."""
-    return [GeneBatch(number, tuple(genes[at : at + size])) for number, at in enumerate(range(0, len(genes), size))]
+    return [
+        ExtractionBatch(number, tuple(genes[at : at + size])) for number, at in enumerate(range(0, len(genes), size))
+    ]
 
 
-def extract_batch(genome_path: str, batch: GeneBatch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
+def extract_batch(genome_path: str, batch: ExtractionBatch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
     """Extract one batch, whose windows are all of one length, and sketch promoters and proteins if asked to.
 
     Raises
@@ -126,7 +128,7 @@ def extract(
 
 
 def _run(
-    genome_path: str, batches: list[GeneBatch], folder: str, cpus: float, sketches: tuple[bool, bool]
+    genome_path: str, batches: list[ExtractionBatch], folder: str, cpus: float, sketches: tuple[bool, bool]
 ) -> Iterator[Extracted]:
     """Keep as many tasks under way as the cluster runs at once, and yield what they give as it comes."""
     import ray

@@ -36,7 +36,7 @@ LONGEST_LOG10 = 9.0
 
 
 @dataclass(frozen=True)
-class FeatureTable:
+class ImportedFeatures:
     """The features of a table and what else it says; one row per gene."""
 
     path: str
@@ -64,7 +64,7 @@ class FeatureTable:
         return Locations(self.chrom[rows], self.tss[rows].astype(np.int64), strand)
 
 
-def read_features(config: BuildConfig) -> FeatureTable:
+def read_features(config: BuildConfig) -> ImportedFeatures:
     """Read the table of ``build.features``.
 
     The eight features are found by name, in any order, with or without the ending ``_log10zscore`` of EPInformer's
@@ -109,7 +109,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     tss = numbers(table, path, columns["tss"], gene_id) if columns["tss"] else None
     if tss is not None and (wrong := np.flatnonzero((tss < 1) | (tss != np.floor(tss)) & ~np.isnan(tss))).size:
         raise DataError(f"{path}: the TSS of gene {gene_id[wrong[0]]} is {tss[wrong[0]]:g}; it must be 1 or more")
-    return FeatureTable(
+    return ImportedFeatures(
         path=path,
         gene_id=gene_id,
         halflife=values,
@@ -121,7 +121,7 @@ def read_features(config: BuildConfig) -> FeatureTable:
     )
 
 
-def choose_rows(table: FeatureTable, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
+def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
     """Choose the genes of a table for a data set without promoters.
 
     Returns
@@ -160,7 +160,9 @@ def choose_rows(table: FeatureTable, config: BuildConfig) -> tuple[list[Candidat
     return found, dropped
 
 
-def place_windows(table: FeatureTable, genome: Genome, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
+def place_windows(
+    table: ImportedFeatures, genome: Genome, config: BuildConfig
+) -> tuple[list[Candidate], dict[str, str]]:
     """Find the window of every gene of a table in a genome, or in a FASTA with one record per gene, named as it.
 
     Returns
@@ -236,7 +238,7 @@ def has_records(config: BuildConfig) -> bool:
     return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 
-def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: FeatureTable) -> str:
+def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: ImportedFeatures) -> str:
     """Take 1 for chr1 and the reverse: published tables write either."""
     other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
     if other not in order:

@@ -11,7 +11,7 @@ from raygenex.config.data import BuildConfig, FileSplit, GroupSplit, SimilarityS
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
-from raygenex.data.build.feature_table import FeatureTable, choose_rows, has_records, place_windows, read_features
+from raygenex.data.build.feature_table import ImportedFeatures, choose_rows, has_records, place_windows, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.hdf5.schema import Locations
@@ -36,7 +36,7 @@ class Origin:
     dropped: dict[str, str]
     """Why each other gene stays out, by gene id."""
     genome_build: str | None
-    table: FeatureTable | None
+    table: ImportedFeatures | None
     """The published features; None if they are computed from the annotation."""
     value: Mapping[str, float]
     """Expression by gene id; the labels of the table of features if there is no expression table."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.needs import require_deeplift
+from raygenex.extras import require
 
 
 class DeepLift(NamedTuple):
@@ -63,7 +64,7 @@ def deeplift(
         If the model is not such a network, or tangermeme is not installed.
     """
     require_deeplift(function.predictor.info)
-    from tangermeme.deep_lift_shap import deep_lift_shap
+    tangermeme = require("tangermeme.deep_lift_shap", "tangermeme", "explain", "method deeplift")
 
     n, _, length = references.shape
     result = DeepLift(np.empty((n, length), np.float32), np.empty((n, length, 4), np.float32), np.empty(n), np.empty(n))
@@ -76,7 +77,7 @@ def deeplift(
             own, others = function.one_hot(codes[gene : gene + 1]), function.one_hot(references[gene])
             features = function.features(halflife[gene : gene + 1])
             batches = iter(others.transpose(1, 2)[:, None].split(function.batch_size))
-            multipliers = deep_lift_shap(
+            multipliers = tangermeme.deep_lift_shap(
                 model,
                 own.transpose(1, 2),
                 args=(features,),
@@ -89,12 +90,15 @@ def deeplift(
                 device=str(function.device),
             )
             with torch.no_grad():
-                top, bottom = (function.model(rows, features.expand(len(rows), -1)) for rows in (own, others))
+                top, *bottom = (
+                    function.model(rows, features.expand(len(rows), -1))
+                    for rows in (own, *others.split(function.batch_size))
+                )
             # (R, L, 4)
             scaled = multipliers[0].transpose(1, 2).double()
             attribution = (scaled * (own - others)).sum(dim=-1).mean(dim=0)
             hypothetical = (scaled - (scaled * others).sum(dim=-1, keepdim=True)).mean(dim=0)
-            difference = top.double().item() - bottom.double().mean().item()
+            difference = top.double().item() - torch.cat(bottom).double().mean().item()
             result.attribution[gene], result.hypothetical[gene] = attribution.cpu(), hypothetical.cpu()
             result.difference[gene], result.delta[gene] = difference, attribution.sum().item() - difference
     return result

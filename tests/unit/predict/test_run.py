@@ -1,4 +1,6 @@
 import csv
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -139,10 +141,31 @@ def test_a_usable_checkpoint_is_described_with_and_without_loading_it(request, w
 
 def test_a_check_loads_what_a_description_does_not_tell(tmp_path):
     save_toy(tmp_path / "a", small_config(), BINS, backbone_sha256="0" * 64)
+    with pytest.raises(CheckpointError) as info:
+        Predictor.describe(tmp_path / "a")
+    sentence(info, tmp_path / "a", f"has no {BACKBONE}")
+    (tmp_path / "a" / BACKBONE).mkdir()
     Predictor.describe(tmp_path / "a")
     with pytest.raises(CheckpointError) as info:
         Predictor.check(tmp_path / "a")
     sentence(info, tmp_path / "a" / BACKBONE)
+    (tmp_path / "a" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as info:
+        Predictor.describe(tmp_path / "a")
+    sentence(info, tmp_path / "a", "has no model.safetensors")
+
+
+def test_registered_versions_of_old_find_what_their_code_imports():
+    """What the model of 0.1.0 runs when MLflow loads it into a process that has this package already."""
+    code = (
+        "import raygenex.api\n"
+        "from raygenex.data.features import HALFLIFE_FEATURES\n"
+        "from raygenex.errors import DataError\n"
+        "from raygenex.sequence import UNKNOWN, from_one_hot, from_string\n"
+        "from raygenex.predict import Predictor\n"
+        "Predictor.score"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_description_of_an_unfinished_epoch_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from toy_genome import (
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import find_candidates
-from raygenex.data.build.extract import GeneBatch, cut_batches, extract_batch
+from raygenex.data.build.extract import ExtractionBatch, cut_batches, extract_batch
 from raygenex.data.genome import open_genome
 from raygenex.data.sketches import EMPTY, protein_sketch, sketch
 from raygenex.errors import DataError
@@ -54,7 +54,7 @@ def toy(tmp_path, monkeypatch):
 
 def extracted(toy, tmp_path, sketches=(False, False), **settings):
     genes, genome = toy(**settings)
-    found = extract_batch(genome, GeneBatch(7, tuple(genes)), str(tmp_path), sketches)
+    found = extract_batch(genome, ExtractionBatch(7, tuple(genes)), str(tmp_path), sketches)
     return found, np.load(found.path)
 
 
@@ -97,14 +97,14 @@ def test_coding_sequences_that_do_not_start_with_atg(toy, tmp_path):
     genes, genome = toy()
     first = genes[0]
     late = replace(first, transcript=replace(first.transcript, cds=((32, 40), (51, 70))))
-    found = extract_batch(genome, GeneBatch(0, (late, genes[1])), str(tmp_path), (False, False))
+    found = extract_batch(genome, ExtractionBatch(0, (late, genes[1])), str(tmp_path), (False, False))
     assert found.starts.tolist() == [False, True]
 
 
 def test_genes_whose_features_come_from_a_table(toy, tmp_path):
     genes, genome = toy()
     bare = tuple(replace(gene, transcript=None) for gene in genes)
-    found = extract_batch(genome, GeneBatch(0, bare), str(tmp_path), (True, True))
+    found = extract_batch(genome, ExtractionBatch(0, bare), str(tmp_path), (True, True))
     assert np.isnan(found.halflife).all()
     assert found.starts.tolist() == [False] * 3
     assert found.promoter_sketch.shape == (3, 128)
@@ -133,7 +133,7 @@ def test_the_batches_do_not_change_the_result(toy, tmp_path):
 
 def test_a_batch_travels(toy):
     genes, _ = toy()
-    batch = GeneBatch(0, tuple(genes))
+    batch = ExtractionBatch(0, tuple(genes))
     assert pickle.loads(pickle.dumps(batch)) == batch
 
 
@@ -151,5 +151,5 @@ def test_letters_that_are_no_dna(toy, tmp_path, sentence):
     path = tmp_path / "genome.fa"
     path.write_text(path.read_text().replace(S_CDS, "ATG" + "C" * 10 + "!" + "C" * 13 + "TAA"))
     with pytest.raises(DataError) as info:
-        extract_batch(genome, GeneBatch(0, tuple(genes)), str(tmp_path), (False, False))
+        extract_batch(genome, ExtractionBatch(0, tuple(genes)), str(tmp_path), (False, False))
     sentence(info, "genome.fa", "chromosome II", "'!'", "base 44")
