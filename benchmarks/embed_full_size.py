@@ -5,14 +5,13 @@
 Memory is the largest resident set that Linux saw of the actor's process (VmHWM), Python, torch and Ray included.
 """
 
-import argparse
 import tempfile
 import threading
 import time
 from pathlib import Path
 
 import psutil
-from measure import resident_mb
+from measure import network_arguments, resident_mb
 
 from raygenex.config.load import parse_config
 from raygenex.embed.run import embed
@@ -20,12 +19,7 @@ from raygenex.embed.store import open_store, read_manifest
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("promoters")
-    parser.add_argument("--d-model", type=int, default=128)
-    parser.add_argument("--n-layer", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=4)
-    options = parser.parse_args()
+    options = network_arguments(__doc__, batch_size=4).parse_args()
     peaks: dict[int, float] = {}
     stop = threading.Event()
     watcher = threading.Thread(target=watch, args=(peaks, stop))

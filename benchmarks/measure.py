@@ -3,12 +3,12 @@
 Imported by the scripts beside it; a script prints its own command, what ran it, and one table.
 """
 
+import argparse
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from raygenex.cluster.repeated import repeated
 
 PACKAGES = ("raygenex", "torch", "ray", "numpy", "h5py", "pyarrow")
 POLL_S = 0.1
@@ -75,19 +77,15 @@ def run_measured(command: Sequence[str], **environment: str) -> Measured:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
     )
-    peak, ended = 0.0, threading.Event()
+    peak = 0.0
 
-    def watch() -> None:
+    def look() -> None:
         nonlocal peak
-        while not ended.wait(POLL_S):
-            peak = max(peak, tree_mb(process.pid))
+        peak = max(peak, tree_mb(process.pid))
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    output = process.communicate()[0]
-    seconds = time.perf_counter() - started
-    ended.set()
-    watcher.join()
+    with repeated(look, POLL_S, "memory"):
+        output = process.communicate()[0]
+        seconds = time.perf_counter() - started
     return Measured(process.returncode, seconds, peak, output)
 
 
@@ -111,6 +109,16 @@ def resident_mb(field: str = "VmHWM", pid: int | None = None) -> float:
     """Return the resident memory (MB, 10^6 bytes) of a process, this one by default: its most, or ``VmRSS`` for now."""
     lines = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="utf-8").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith(field)), 0) * 1024 / 1e6
+
+
+def network_arguments(doc: str | None, batch_size: int) -> argparse.ArgumentParser:
+    """Return a parser of a promoter file, the sizes of a HyenaDNA, and the genes that pass through it together."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("promoters")
+    parser.add_argument("--d-model", type=int, default=128)
+    parser.add_argument("--n-layer", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    return parser
 
 
 def machine() -> str:

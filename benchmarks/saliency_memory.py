@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import resident_mb
+from measure import network_arguments, resident_mb
 from untrained import save_untrained
 
 from raygenex.data.hdf5.read import inspect
@@ -28,12 +28,8 @@ from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("promoters")
-    parser.add_argument("--d-model", type=int, default=128)
-    parser.add_argument("--n-layer", type=int, default=2)
+    parser = network_arguments(__doc__, batch_size=4)
     parser.add_argument("--bin-size", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--genes", type=int, default=None)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()

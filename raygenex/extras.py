@@ -34,12 +34,7 @@ def require(module: str, package: str, extra: str, what: str) -> Any:
 def check_installed(packages: Mapping[str, str], extra: str, what: str) -> None:
     """Refuse, before anything long is computed, what needs packages that are not installed; imports nothing.
 
-    Parameters
-    ----------
-    packages
-        The package of each module.
-    extra, what
-        See `require`.
+    ``packages`` gives the package of each module; the rest is as of `require`.
 
     Raises
     ------

@@ -54,6 +54,13 @@ class Command:
         """Kill it alone."""
         self._process.kill()
 
+    def kill_all(self) -> None:
+        """Kill it, and then all processes that were below it."""
+        family = below(self.pid)
+        self.kill()
+        for member in family:
+            end(member)
+
     def send(self, number: int) -> None:
         """Send it a signal, alone."""
         self._process.send_signal(number)
@@ -66,8 +73,7 @@ class Command:
 
     def close(self) -> None:
         """Kill it and all processes below it."""
-        family = below(self.pid)
-        for member in family:
+        for member in below(self.pid):
             end(member)
         if self._process.poll() is None:
             self._process.kill()
@@ -130,3 +136,18 @@ def last_epoch(config: RunConfig) -> int:
     """Return the last epoch whose checkpoint is on disk; -1 if there is none."""
     names = sorted(path.parent.name for path in Path(config.folder, "ray_train").glob("epoch_*/checkpoint.json"))
     return int(names[-1].removeprefix("epoch_")) if names else -1
+
+
+def train_through_kills(config: RunConfig, path: str, epoch: int, more: int) -> str:
+    """Train, kill a worker after an epoch, and the driver some epochs later; return the errors of the resumed run."""
+    with command("train", path) as process:
+        wait_for(f"epoch {epoch}", lambda: last_epoch(config) >= epoch, process)
+        worker = find_worker(process.pid, "RayTrainWorker")
+        assert worker is not None
+        worker.kill()
+        reached = last_epoch(config)
+        wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + more, process)
+        assert last_epoch(config) < config.train.epochs - 1, "the run ended before the driver could be killed"
+        process.kill_all()
+    with command("train", path) as process:
+        return process.finish()

@@ -43,6 +43,14 @@ def write_promoters(path: Path, genes: dict[str, np.ndarray], chunk_rows: int = 
     return str(path)
 
 
+def write_splits(folder: Path, window: int) -> dict[str, str]:
+    """Write 32 and 21 random genes, some of their bases unknown, as train and valid; return the paths by split."""
+    return {
+        "train": write_promoters(folder / "train.h5", columns(32, window, 0, "T"), chunk_rows=7),
+        "valid": write_promoters(folder / "valid.h5", columns(21, window, 1, "V")),
+    }
+
+
 def build_toy(config: RunConfig, inputs: InputInfo, seed: int = 0) -> Cnn:
     """Return a model with random weights and a scaler that is not the identity, in evaluation mode."""
     with torch.random.fork_rng():

@@ -105,18 +105,8 @@ def add_benchmark(folder: Path) -> None:
         probability = 1 / (1 + np.exp(-gain * (label - 0.5) - rng.normal(size=60)))
         numbers = metrics.binary_metrics(label, probability, 0.5)
         ids = np.array([f"G{i}" for i in range(60)])
-        return SeedResult(
-            seed=seed,
-            valid=numbers,
-            test=numbers,
-            gene_ids=ids,
-            labels=label,
-            probability=probability,
-            threshold=0.5,
-            seconds=1.0,
-            peak_mb=10.0,
-            epochs=(0.5, 0.6),
-        )
+        scores = {"gene_ids": ids, "labels": label, "probability": probability, "threshold": 0.5}
+        return SeedResult(seed, numbers, numbers, **scores, seconds=1.0, peak_mb=10.0, epochs=(0.5, 0.6))
 
     models = [
         ModelResult("lstm", "lstm", (trained(3.0, 0), trained(3.0, 1))),

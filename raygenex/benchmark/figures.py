@@ -29,16 +29,9 @@ _UNITS = {"xgboost_kmer": "Tree", "autoencoder_xgboost": "Tree", "logistic": "It
 
 
 def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
-    """Draw the ROC curve of every model's mean probability over its seeds, with the chance diagonal.
+    """Draw the ROC curve of every model's mean probability over its seeds on a split, with the chance diagonal.
 
     The legend gives the mean and standard deviation of the AUROC over the seeds, highest first.
-
-    Parameters
-    ----------
-    results
-        The models; at least one training finished.
-    split
-        Name of the split that they scored, for the title.
 
     Raises
     ------
@@ -113,16 +106,11 @@ def _draw_histories(axes: Axes, result: ModelResult, style: dict[str, Any]) -> N
 
 
 def forest(table: BenchmarkTable) -> Figure:
-    """Draw the AUROC of every model with its interval over genes, in the order of the table.
+    """Draw the AUROC of every model with its interval over genes, in the order of the table, which has a row at least.
 
     A square is the AUROC of the mean probability over the seeds, its bar the interval over genes, and each circle
     below it the AUROC of one seed. The best model, by valid, is orange; the dashed line is the reference. A model
     without a finished training is a row that says failed.
-
-    Parameters
-    ----------
-    table
-        A comparison with at least one row.
     """
     assert table.rows, "no model to draw"
     shown = [row.name for row in table.rows]

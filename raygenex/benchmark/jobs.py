@@ -116,20 +116,8 @@ def run_jobs(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run jobs side by side, each in a fresh process of the cluster; yield the number of each and what it gave.
 
-    Those that are done need no process: what they left is read here.
-
-    Parameters
-    ----------
-    config
-        The benchmark's configuration.
-    jobs
-        What `plan_jobs` returned.
-    done
-        What `finished_jobs` found.
-    parent
-        MLflow's parent run.
-    force
-        Whether finished trainings are repeated.
+    Those that are done (`finished_jobs`) need no process: what they left is read here. ``parent`` is MLflow's run above
+    them, and with ``force`` finished trainings are repeated.
 
     Raises
     ------
@@ -176,14 +164,9 @@ def run_jobs(
 
 
 class Remaining:
-    """How long the trainings that are not done may take, judged by those that are.
+    """How long the trainings that are not done may take, ``parallel`` at a time, judged by those that are.
 
-    Parameters
-    ----------
-    models
-        Name of the model of every training.
-    parallel
-        Trainings at the same time.
+    ``models`` names the model of every training.
     """
 
     def __init__(self, models: list[str], parallel: int) -> None:
@@ -255,18 +238,7 @@ def _say(job: SeedTraining, outcome: dict[str, Any], left: str) -> None:
 
 
 def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dict[str, Any]:
-    """Train and measure one model, in a process of the cluster; an error becomes a sentence.
-
-    Parameters
-    ----------
-    values
-        The job's configuration, plain.
-    split
-        Which split is measured beside valid.
-    parent
-        MLflow's parent run.
-    force
-        Whether a finished training is repeated.
+    """Train and measure one model, on ``split`` beside valid, in a process of the cluster; an error becomes a sentence.
 
     Returns
     -------

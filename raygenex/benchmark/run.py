@@ -1,7 +1,6 @@
 """Training every model of a comparison over several seeds, and the tables that come of it."""
 
 import json
-import logging
 import math
 import time
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ from raygenex.tracking.runs import Tracker, flatten
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
 from raygenex.train.needs import check_workers
-
-logger = logging.getLogger(__name__)
 
 PARENT = "benchmark.json"
 

@@ -7,11 +7,11 @@ import os
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raygenex.cluster.repeated import repeated
 from raygenex.config.services import ClusterConfig
 from raygenex.errors import ClusterError, RaygenexError, first_line
 from raygenex.files.errors import file_error, is_of_a_path
@@ -117,33 +117,27 @@ def connect(config: ClusterConfig, request: Request) -> Iterator[None]:
 @contextlib.contextmanager
 def _watched(request: Request) -> Iterator[None]:
     """Say when the cluster has lost so many nodes that Ray waits for new ones, which it does without a word."""
-    stop = threading.Event()
+    short = False
 
-    def watch() -> None:
-        short = False
-        while not stop.wait(WATCH_S):
-            room = _slots(request, _nodes())
-            if (room < request.needed) == short:
-                continue
-            short = not short
-            if short:
-                logger.warning(
-                    "the cluster shrank and has room for %d of the %d processes of %s; the others wait for more nodes",
-                    room,
-                    request.needed,
-                    request.what,
-                )
-            else:
-                logger.info("the cluster has room for %s again", request.what)
+    def look() -> None:
+        nonlocal short
+        room = _slots(request, _nodes())
+        if (room < request.needed) == short:
+            return
+        short = not short
+        if short:
+            logger.warning(
+                "the cluster shrank and has room for %d of the %d processes of %s; the others wait for more nodes",
+                room,
+                request.needed,
+                request.what,
+            )
+        else:
+            logger.info("the cluster has room for %s again", request.what)
 
-    thread = threading.Thread(target=watch, name="cluster-watch", daemon=True)
-    thread.start()
-    try:
+    # A cluster whose head is gone does not answer; the thread must not hold up the message that says so.
+    with repeated(look, WATCH_S, "cluster-watch", patience_s=WATCH_S):
         yield
-    finally:
-        stop.set()
-        # A cluster whose head is gone does not answer; the thread must not hold up the message that says so.
-        thread.join(WATCH_S)
 
 
 def _initialise(config: ClusterConfig, cpus: float) -> None:
@@ -319,15 +313,7 @@ def _slots(request: Request, nodes: list[dict[str, float]]) -> int:
 
 
 def misfit(request: Request, nodes: list[dict[str, float]]) -> str | None:
-    """Return why a request does not fit the nodes, or None if it does.
-
-    Parameters
-    ----------
-    request
-        What must run at the same time.
-    nodes
-        Resources of each node, ``{"CPU": ..., "GPU": ...}``.
-    """
+    """Return why a request does not fit nodes (resources such as ``{"CPU": 4.0}`` of each), or None if it does."""
     slots = _slots(request, nodes)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)

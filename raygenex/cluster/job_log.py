@@ -64,16 +64,7 @@ class LogSplitter:
 def follow(client: Any, submission_id: str, splitter: LogSplitter, timeout: float | None) -> Any:
     """Pass a job's log to ``splitter`` until the job has ended, also over lost connections.
 
-    Parameters
-    ----------
-    client
-        A ``ray.job_submission.JobSubmissionClient``.
-    submission_id
-        The job.
-    splitter
-        What takes the log.
-    timeout
-        Seconds to follow at most; None: to the end.
+    ``client`` is a ``ray.job_submission.JobSubmissionClient``; ``timeout`` is in seconds, None for no end.
 
     Returns
     -------

@@ -58,21 +58,18 @@ def refuse_local_paths(config: RunConfig, shared: Sequence[str], verb: str) -> N
         For the first value that is a path of this machine; the sentence names its key.
     """
     check_shared(shared)
+    outside = f" (it is not below {' or '.join(shared)})" if shared else ""
     for place in _places(config):
         if _reaches(place, shared):
             _warn_of_loopback(place.key, place.value)
             continue
         ways = "give a URL (s3://, gs://, https://) or a path" if place.takes_url else "give a path (not a URL)"
         raise ConfigError(
-            f"{place.key} is {place.value}, which the cluster does not see{_outside(shared)}: {ways} below a folder "
+            f"{place.key} is {place.value}, which the cluster does not see{outside}: {ways} below a folder "
             "that every node sees, and name that folder by --shared"
         )
     if verb not in UNTRACKED:
         _check_tracking(config)
-
-
-def _outside(shared: Sequence[str]) -> str:
-    return f" (it is not below {' or '.join(shared)})" if shared else ""
 
 
 def _places(config: RunConfig) -> Iterator[Place]:

@@ -30,30 +30,20 @@ _STOP_WAIT = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 
 @dataclass(frozen=True)
 class Task:
-    """What a cluster is to do.
-
-    Parameters
-    ----------
-    config
-        The resolved configuration, which travels.
-    verb
-        A verb of the command line that takes a configuration.
-    arguments
-        What is next to the configuration on that verb's command line.
-    env
-        Environment variables of the job, all its processes included.
-    installed
-        Use the raygenex that the cluster has, in place of sending this one.
-    before
-        How many of the arguments stand before the configuration.
-    """
+    """What a cluster is to do."""
 
     config: RunConfig
+    """The resolved configuration, which travels."""
     verb: str = "run"
+    """A verb of the command line that takes a configuration."""
     arguments: tuple[str, ...] = ()
+    """What is next to the configuration on that verb's command line."""
     env: dict[str, str] | None = None
+    """Environment variables of the job, all its processes included."""
     installed: bool = False
+    """Use the raygenex that the cluster has, in place of sending this one."""
     before: int = 0
+    """How many of the arguments stand before the configuration."""
 
     @property
     def entrypoint(self) -> str:

@@ -1,6 +1,6 @@
 """The sections of the run configuration that describe models."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,18 @@ class HalflifeConfig(Section):
     finetune: bool = Field(False, description="let the CNN's training move the encoder's weights")
 
 
-class CnnConfig(Section):
+class OddKernels(Section):
+    """A section whose kernels are odd, so that a convolution keeps every position in its place."""
+
+    @model_validator(mode="after")
+    def _odd_kernels(self) -> Self:
+        for name in ("stem_kernel", "kernel_size"):
+            if (size := getattr(self, name, 1)) % 2 == 0:
+                raise ValueError(f"{name} ({size}) must be odd, so that positions stay aligned")
+        return self
+
+
+class CnnConfig(OddKernels):
     """Sizes shared by the four CNN models."""
 
     width: PositiveInt = Field(256, description="channels that enter the convolutions")
@@ -45,13 +56,6 @@ class CnnConfig(Section):
         description="half-life goes through the convolutions beside the DNA's positions (as published), or past them "
         "to the first dense layer",
     )
-
-    @model_validator(mode="after")
-    def _odd_kernels(self) -> "CnnConfig":
-        for name in ("stem_kernel", "kernel_size"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be odd, so that positions stay aligned")
-        return self
 
 
 class CnnHalflifeEncoded(CnnConfig):
@@ -78,7 +82,7 @@ class CnnHalflifeOnly(CnnConfig):
     kind: Literal["cnn_halflife_only"] = "cnn_halflife_only"
 
 
-class LstmConfig(Section):
+class LstmConfig(OddKernels):
     """A recurrent network along the positions; its mean state and the half-life features into dense layers."""
 
     kind: Literal["lstm"] = "lstm"
@@ -90,12 +94,6 @@ class LstmConfig(Section):
     bidirectional: bool = Field(True, description="read the promoter from both ends")
     dense: tuple[PositiveInt, ...] = Field((64,), description="sizes of the dense layers before the logit")
     dropout: Fraction = Field(0.5, description="dropout after each dense layer")
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> "LstmConfig":
-        if self.stem_kernel % 2 == 0:
-            raise ValueError(f"stem_kernel ({self.stem_kernel}) must be odd, so that positions stay aligned")
-        return self
 
 
 class TreesConfig(Section):
@@ -112,7 +110,7 @@ class TreesConfig(Section):
     )
 
 
-class AutoencoderXgboost(Section):
+class AutoencoderXgboost(OddKernels):
     """A convolutional autoencoder of the DNA; its code and the half-life features into boosted trees (the paper's)."""
 
     kind: Literal["autoencoder_xgboost"] = "autoencoder_xgboost"
@@ -124,12 +122,6 @@ class AutoencoderXgboost(Section):
     epochs: PositiveInt = Field(10, description="passes of the autoencoder over the training genes")
     learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size for the autoencoder")
     trees: TreesConfig = TreesConfig()
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> "AutoencoderXgboost":
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size ({self.kernel_size}) must be odd, so that positions stay aligned")
-        return self
 
 
 class KmerConfig(Section):

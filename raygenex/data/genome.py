@@ -64,13 +64,7 @@ def open_genome(path: str) -> Genome:
 
 
 class GenomeReader:
-    """Reads bases of a genome; a context manager that holds the open file and must stay in its process.
-
-    Parameters
-    ----------
-    genome
-        What `open_genome` returned, on this machine.
-    """
+    """Reads bases of a genome; a context manager that holds the open file and must stay in its process."""
 
     def __init__(self, genome: Genome) -> None:
         self._genome = genome

@@ -60,14 +60,7 @@ def best_partners(
 
 
 def clusters(sketches: NDArray[np.uint32], threshold: float) -> NDArray[np.int64]:
-    """Join rows that are alike, and what is alike to them, into clusters (single linkage).
-
-    Parameters
-    ----------
-    sketches
-        Shape ``(n, size)``.
-    threshold
-        Least similarity of a pair, above 0, at most 1.
+    """Join sketches, shape ``(n, size)``, that are alike, and what is alike to them, into clusters (single linkage).
 
     Returns
     -------

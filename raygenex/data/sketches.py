@@ -24,16 +24,8 @@ def sketch(sequences: NDArray[np.uint8], k: int = 16, size: int = 128) -> NDArra
     """Sketch the set of k-mers of every sequence.
 
     A k-mer and its reverse complement are one, so that windows on opposite strands are found alike; k-mers with an
-    unknown base are left out. A row's sketch depends on that row alone.
-
-    Parameters
-    ----------
-    sequences
-        Base indices, shape ``(n, length)``, values 0 to 4.
-    k
-        Bases per k-mer, 1 to 32.
-    size
-        Columns of the sketch.
+    unknown base are left out. A row's sketch depends on that row alone. Base indices, shape ``(n, length)``, are 0 to
+    4, and ``k`` is 1 to 32.
 
     Returns
     -------
@@ -64,18 +56,7 @@ def protein_sketch(cds: Sequence[NDArray[np.uint8]], k: int = 5, size: int = 128
     Each is translated from its first base by the standard genetic code; bases after the last whole codon are left
     out, and so are k-mers with a stop or with a codon that holds an unknown base.
 
-    Parameters
-    ----------
-    cds
-        Base indices of ``n`` coding sequences, each of shape ``(length,)``; an empty one has an empty sketch.
-    k
-        Amino acids per k-mer, 1 to 12.
-    size
-        Columns of the sketch.
-
-    Returns
-    -------
-    Shape ``(n, size)``; a row without a k-mer is ``EMPTY`` throughout.
+    ``k`` is 1 to 12 amino acids. The result is that of `sketch`; an empty sequence has an empty sketch.
     """
     assert 1 <= k <= 12, k
     out = np.full((len(cds), size), EMPTY, dtype=np.uint32)

@@ -91,13 +91,6 @@ class RowShards(ray.train.DataConfig):
 
     Ray's own splitting makes shards equal by dropping rows, and deals blocks out as they come; this one drops nothing
     and is the same in every run.
-
-    Parameters
-    ----------
-    tables
-        The rows of each dataset by name.
-    cpus_per_worker
-        Logical CPUs that each worker reserves.
     """
 
     def __init__(self, tables: dict[str, Rows], cpus_per_worker: float) -> None:

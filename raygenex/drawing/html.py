@@ -40,17 +40,10 @@ def render(template: str, values: dict[str, Any]) -> str:
 def check_page(path: Path, force: bool) -> None:
     """Check, before anything is read, that a page can be written.
 
-    Parameters
-    ----------
-    path
-        Where to.
-    force
-        Whether a page that is there may be replaced.
-
     Raises
     ------
     DataError
-        If the name does not end in .html, the folder does not exist, or something is there.
+        If the name does not end in .html, the folder does not exist, or something is there and ``force`` is false.
     """
     if path.suffix != ".html":
         raise DataError(f"the page {path} must end in .html: choose such a name")

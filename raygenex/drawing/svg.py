@@ -36,18 +36,9 @@ _LEFT_OUT = tuple(f"{_SVG}{name}" for name in ("metadata", "script", "foreignObj
 
 
 def draw(name: str, title: str, size: tuple[float, float], plot: Callable[[Axes], Axes]) -> str:
-    """Draw on a new figure and return it as SVG for a page.
+    """Draw on a new figure, whose size is in inches, and return it as SVG for a page.
 
-    Parameters
-    ----------
-    name
-        Unique in the page; made of letters and hyphens.
-    title
-        What readers hear who do not see the plot.
-    size
-        Width and height in inches.
-    plot
-        Draws on the axes.
+    The name is unique in the page, of letters and hyphens; the title is what readers hear who do not see the plot.
 
     Returns
     -------

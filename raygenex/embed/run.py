@@ -64,14 +64,7 @@ class EmbedResult:
 class Embedder:
     """An actor that holds the backbone and turns one block of base indices into one shard of the store.
 
-    Parameters
-    ----------
-    store
-        Folder of the store; its ``backbone`` folder holds the weights.
-    settings
-        The ``embed`` section as plain values.
-    weights_sha256
-        What the weights must hash to.
+    Weights are read from the store's folder ``backbone`` and must hash to ``weights_sha256``.
     """
 
     def __init__(self, store: str, settings: dict[str, Any], weights_sha256: str) -> None:
@@ -302,15 +295,7 @@ def embed_step(config: RunConfig, counts: dict[str, int]) -> str:
 
 
 def make_inputs(config: RunConfig, embeddings: bool) -> None:
-    """Make what is not there: the data set, where the configuration says how, and the embeddings of its promoters.
-
-    Parameters
-    ----------
-    config
-        Of the trainings.
-    embeddings
-        Whether any of them reads what the backbone makes of the bases.
-    """
+    """Make what is not there: the data set, where the configuration says how, and the embeddings if any is read."""
     if config.simulate is not None:
         simulate_data(config, force=False)
     if config.build is not None:

@@ -126,20 +126,9 @@ def read_manifest(folder: Path) -> ExplanationManifest | None:
 
 
 def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Write consecutive explained genes of one method.
+    """Write consecutive explained genes of one method, from number ``start`` on, and return the file's path.
 
-    Parameters
-    ----------
-    folder
-        The method's folder; made if it is not there.
-    start
-        Number of the first gene among those that are explained, from 0.
-    columns
-        Arrays with one entry per gene, among them ``gene_id``.
-
-    Returns
-    -------
-    The part's path.
+    Columns have one entry per gene, and ``gene_id`` is among them; the method's folder is made if it is not there.
     """
     count = len(columns["gene_id"])
     assert all(len(column) == count for column in columns.values()), "one entry per gene in every column"
@@ -203,16 +192,9 @@ def missing_ranges(folder: Path, genes: int, damaged: Collection[Part]) -> list[
 
 
 def read_parts(folder: Path, genes: int | None = None, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Read all parts of one method, joined in the order of their genes.
+    """Read all parts of one method, or some of their columns, joined in the order of their genes.
 
-    Parameters
-    ----------
-    folder
-        The method's folder.
-    genes
-        Genes that must be there; None: as many as the last part says.
-    names
-        Columns that are read; None: all.
+    Without ``genes`` there must be as many as the last part says.
 
     Raises
     ------

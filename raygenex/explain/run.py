@@ -150,7 +150,8 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
     from raygenex.data.source import UNCOUNTED_READS, to_dataset
 
     options = config.explain
-    donors = donors_of(job.genes.halflife, _permutations(job, work, options.permutations), config.seed)
+    permutations = options.permutations if work.gaps.get("halflife") and job.genes.labelled else 0
+    donors = donors_of(job.genes.halflife, permutations, config.seed)
     pieces = [
         job.genes.piece(methods, start, stop, donors) for methods, start, stop in work.pieces(options.rows_per_file)
     ]
@@ -181,10 +182,6 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
         )
         for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
             advance(batch)
-
-
-def _permutations(job: ExplainJob, work: Work, wanted: int) -> int:
-    return wanted if work.gaps.get("halflife") and job.genes.labelled else 0
 
 
 def _recorder(

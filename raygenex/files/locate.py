@@ -50,17 +50,12 @@ def locate(patterns: Sequence[str], where: str) -> list[str]:
 
 
 def local_copy(path: str) -> str:
-    """Return a local path with the contents of ``path``, downloading a URL once.
+    """Return a local path with the contents of ``path``, downloading an fsspec URL of one file once.
 
     Downloads are kept in the folder ``RAYGENEX_CACHE`` (default: a folder of this user's in the system's temporary
     folder), under a name made from the URL and the remote file's checksum (its size, times and tags), so that a
     changed remote file is downloaded again. Processes that download at the same time never see half a file. Nothing is
     removed: the folder may be emptied whenever no run reads from it.
-
-    Parameters
-    ----------
-    path
-        A local path or an fsspec URL of one file.
 
     Returns
     -------

@@ -17,13 +17,6 @@ class DnaEncoder(nn.Module):
 
     The last layer has neither, so that a code takes any value and a single channel cannot die.
 
-    Parameters
-    ----------
-    config
-        Channels, kernel size and pooling.
-    inputs
-        Shape of the DNA input.
-
     Attributes
     ----------
     lengths
@@ -53,15 +46,7 @@ class DnaEncoder(nn.Module):
 
 
 class DnaDecoder(nn.Module):
-    """The mirror of `DnaEncoder`: what was pooled is repeated, and the convolutions run in reverse order.
-
-    Parameters
-    ----------
-    config
-        Channels, kernel size and pooling.
-    encoder
-        The encoder whose codes are read.
-    """
+    """The mirror of a `DnaEncoder`: what was pooled is repeated, and the convolutions run in reverse order."""
 
     def __init__(self, config: AutoencoderXgboost, encoder: DnaEncoder) -> None:
         super().__init__()
@@ -84,15 +69,7 @@ class DnaDecoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """An encoder and a decoder of DNA, called for how badly the one restores what the other saw.
-
-    Parameters
-    ----------
-    config
-        Channels, kernel size and pooling.
-    inputs
-        Shape of the DNA input.
-    """
+    """An encoder and a decoder of DNA, called for how badly the one restores what the other saw."""
 
     def __init__(self, config: AutoencoderXgboost, inputs: InputShape) -> None:
         super().__init__()
@@ -114,15 +91,7 @@ class Autoencoder(nn.Module):
 
 
 class AutoencoderTrees(ExpressionModel):
-    """Boosted trees on the code of the DNA and the half-life features; the trees have no gradients.
-
-    Parameters
-    ----------
-    config
-        Sizes of the encoder; the rest of it says how encoder and trees are trained.
-    inputs
-        Shape of the DNA input.
-    """
+    """Boosted trees on the code of the DNA and the half-life features; the trees have no gradients."""
 
     def __init__(self, config: AutoencoderXgboost, inputs: InputShape) -> None:
         super().__init__(inputs)

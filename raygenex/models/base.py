@@ -29,15 +29,6 @@ class ExpressionModel(nn.Module):
     ``sequence`` is base indices ``(N, length)`` or binned embeddings ``(N, length, channels)``, and ``halflife`` the
     features in their own units, shape ``(N, 8)``; an input that the model does not use may be None. All parameters
     exist once the model is built.
-
-    Parameters
-    ----------
-    inputs
-        Shape of the DNA input.
-    uses_dna
-        Whether the model reads ``sequence``.
-    uses_halflife
-        Whether the model reads ``halflife``.
     """
 
     scaler: FeatureScaler | None

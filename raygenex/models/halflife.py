@@ -72,12 +72,7 @@ class FeatureScaler(nn.Module):
 class HalflifeEncoder(nn.Module):
     """Conv1d + ReLU layers of kernel 3 over the eight features (1 -> 128 -> 256 -> 256 in the paper).
 
-    Parameters
-    ----------
-    channels
-        Output channels of each convolution.
-    inputs
-        Channels of `FeatureScaler`.
+    ``inputs`` are the channels that `FeatureScaler` gives, ``channels`` those that each convolution gives.
     """
 
     def __init__(self, channels: tuple[int, ...], inputs: int = 1) -> None:

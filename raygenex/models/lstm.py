@@ -13,15 +13,6 @@ class Lstm(ExpressionModel):
 
     The mean over all steps, not the last state: on simulated promoters of 2,000 bases a model of the last states found
     nothing in the DNA, whose signal lies in the middle and is forgotten by the end.
-
-    Parameters
-    ----------
-    config
-        Sizes and dropout.
-    halflife
-        How the features are read.
-    inputs
-        Shape of the DNA input.
     """
 
     scaler: FeatureScaler

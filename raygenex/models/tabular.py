@@ -16,13 +16,6 @@ class TabularModel(ExpressionModel):
 
     It reads bases, never embeddings, and is fitted to the whole table of the training genes at once. Inputs of length
     0, of genes without promoters, leave the half-life features alone.
-
-    Parameters
-    ----------
-    config
-        Which features there are.
-    inputs
-        Shape of the DNA input, which must be bases.
     """
 
     def __init__(self, config: KmerConfig, inputs: InputShape) -> None:
@@ -52,15 +45,7 @@ class TabularModel(ExpressionModel):
         raise NotImplementedError
 
     def forward(self, sequence: Tensor, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``.
-
-        Parameters
-        ----------
-        sequence
-            Base indices, shape ``(N, length)``.
-        halflife
-            Features in their own units, shape ``(N, 8)``; may be None where unused.
-        """
+        """Return logits, shape ``(N,)``, of what `features` takes."""
         bases = sequence.to(torch.uint8).cpu().numpy()
         beside = halflife.float().cpu().numpy() if halflife is not None else None
         return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))

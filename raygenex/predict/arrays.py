@@ -15,14 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read genes from a table with a column ``sequence`` and one per half-life feature.
-
-    Parameters
-    ----------
-    table
-        One row per gene.
-    window
-        Bases that the model reads; with 0 the column ``sequence`` is not looked at.
+    """Read genes from a table with a column ``sequence``, if ``window`` is above 0, and one per half-life feature.
 
     Returns
     -------
@@ -55,25 +48,10 @@ def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], N
 def read_arrays(
     sequence: NDArray[Any] | None, halflife: NDArray[Any], window: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read genes from arrays.
+    """Read genes from arrays, as `read_table` does from a table.
 
-    Parameters
-    ----------
-    sequence
-        Base indices, shape ``(genes, window)``, or one-hot, shape ``(genes, window, 4)``.
-    halflife
-        Features in their own units, shape ``(genes, 8)``.
-    window
-        Bases that the model reads; with 0 ``sequence`` is not looked at.
-
-    Returns
-    -------
-    Base indices, shape ``(genes, window)``, and features, shape ``(genes, 8)``.
-
-    Raises
-    ------
-    DataError
-        If a shape or a value does not fit; one sentence that names the row, counted from 0.
+    ``sequence`` is base indices, shape ``(genes, window)``, or one-hot, shape ``(genes, window, 4)``; with a ``window``
+    of 0 it is not looked at. Features are in their own units, shape ``(genes, 8)``.
     """
     features = np.asarray(halflife)
     if features.ndim != 2 or features.shape[1] != len(HALFLIFE_FEATURES):

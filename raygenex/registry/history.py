@@ -80,17 +80,10 @@ def _read(text: str) -> Event:
 
 
 def earlier_champion(history: Iterable[Event], champion: str) -> str | None:
-    """Return the version that was champion before ``champion``, as it is now.
+    """Return the version that was champion before the present one; the history has its oldest event first.
 
     A rollback undoes a promotion, so that two of them go back two. Where the alias was moved without raygenex, or a
     move was recorded and then failed, the history goes on from the version that the next event found.
-
-    Parameters
-    ----------
-    history
-        The oldest event first.
-    champion
-        The version that the alias points at.
 
     Returns
     -------

@@ -26,15 +26,6 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Score a table as `Predictor.predict_table` does.
 
-        Parameters
-        ----------
-        context
-            MLflow's, not used after loading.
-        model_input
-            Columns ``sequence`` and the eight half-life features.
-        params
-            None are known.
-
         Raises
         ------
         MlflowException

@@ -102,14 +102,7 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
 
 
 def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
-    """Gather what there is of a run.
-
-    Parameters
-    ----------
-    target
-        A run's folder, ``OUTPUT/NAME``, or a configuration.
-    overrides
-        ``section.key=value``, for a configuration.
+    """Gather what there is of a run, named as for `find_run`.
 
     Raises
     ------

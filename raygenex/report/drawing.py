@@ -1,6 +1,7 @@
 """The figures of a report, as SVG that follows the page's colours."""
 
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -230,8 +231,8 @@ def logos(found: Explanation) -> list[Picture]:
     """Return the sequence logos, the first if there are many."""
     split = found.manifest.split
     return [
-        Picture(from_file(f"{split}-logo-{_letter(number)}", f"Logo of {logo.title}", logo.path), logo.title, "")
-        for number, logo in enumerate(found.logos[:LOGOS])
+        Picture(from_file(f"{split}-logo-{letter}", f"Logo of {logo.title}", logo.path), logo.title, "")
+        for letter, logo in zip(ascii_lowercase, found.logos[:LOGOS], strict=False)
     ]
 
 
@@ -243,7 +244,3 @@ def _assumed(found: Explanation) -> str:
 
 def _dashed(method: str) -> str:
     return method.replace("_", "-")
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number)

@@ -59,16 +59,7 @@ class Explanation:
 def read_explanations(
     folder: Path, checkpoint_sha256: str, fingerprints: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, Explanation], list[str]]:
-    """Read the explanations of a checkpoint.
-
-    Parameters
-    ----------
-    folder
-        The run's.
-    checkpoint_sha256
-        Of its checkpoint.
-    fingerprints
-        The sha256 of each file by split, of the splits whose data are known.
+    """Read a run's explanations of its checkpoint; ``fingerprints`` are of the splits whose data are known.
 
     Returns
     -------

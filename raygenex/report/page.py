@@ -33,19 +33,7 @@ _NOTHING = "\N{EN DASH}"
 
 
 def render_page(facts: Facts, day: str) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    facts
-        What there is to say.
-    day
-        The day that it is said, ISO 8601.
-
-    Returns
-    -------
-    An HTML document; the same facts and day give the same document.
-    """
+    """Return the page, HTML, of a run's facts as of ``day`` (ISO 8601), always the same for the same."""
     best = headline(facts)
     script = html.source("report/report.js")
     values: dict[str, Any] = {

@@ -16,12 +16,7 @@ LINE_S = 30.0
 def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
     """Show a bar on standard error, or lines in the log if that is not a terminal; yields ``advance(steps, note)``.
 
-    Parameters
-    ----------
-    what
-        What is being done, shown before the bar.
-    total, done
-        Steps in all, and those already done by an earlier run.
+    ``done`` of the steps are of an earlier run.
     """
     from rich.console import Console
 

@@ -256,11 +256,6 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
 def check_epochs(folder: Path) -> None:
     """Check that an interrupted training can go on from the epochs that Ray Train kept; a loss of power cuts files.
 
-    Parameters
-    ----------
-    folder
-        Ray Train's, which need not exist.
-
     Raises
     ------
     CheckpointError

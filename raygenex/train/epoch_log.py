@@ -2,13 +2,14 @@
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
 import ray.train
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raygenex.cluster.repeated import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,6 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
     An epoch that a restarted worker repeats is passed on once. A failing ``on_epoch`` is logged and does not stop the
     training.
     """
-    stop = threading.Event()
     seen: set[int] = set()
     workers = 0
 
@@ -85,15 +85,8 @@ def follow(log: Any, on_epoch: Callable[[dict[str, float]], None]) -> Iterator[N
             # Whatever happens here, the training is worth more; its history is logged at the end.
             logger.warning("an epoch could not be shown (%s); training goes on", error)
 
-    def poll() -> None:
-        while not stop.wait(POLL_S):
-            try_to_deliver()
-
-    thread = threading.Thread(target=poll, name="epoch-log", daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(try_to_deliver, POLL_S, "epoch-log"):
+            yield
     finally:
-        stop.set()
-        thread.join()
         try_to_deliver()

@@ -61,7 +61,7 @@ def backward(
     weight: float = 1.0,
     loss: Loss = expression_loss,
 ) -> Tensor:
-    """Add the gradient of the mean loss over the global batch, whatever each worker's share of it.
+    """Add the gradient of the mean loss over the global batch; return the summed loss of this worker's genes, detached.
 
     DDP averages gradients over workers, so each worker's summed loss is scaled by ``world_size / genes``: the average
     is then the sum over all genes divided by their number, also when the shares differ.
@@ -82,10 +82,6 @@ def backward(
         0 for a worker that has no gene left and only takes part in the averaging.
     loss
         What is minimised.
-
-    Returns
-    -------
-    The summed loss of this worker's genes, detached.
     """
     with autocast():
         summed = loss(model, batch) * weight
@@ -178,15 +174,6 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     Over the first ``warmup`` of all steps it rises linearly to ``learning_rate``, which the step after them has. From
     there it stays (``constant``), or falls along half a cosine to 0, which the step after the last would have
     (``cosine``; Loshchilov & Hutter 2017, without restarts).
-
-    Parameters
-    ----------
-    config
-        ``learning_rate``, ``schedule`` and ``warmup``.
-    step
-        Number of the step over all epochs, from 0.
-    steps
-        Steps of all epochs together.
     """
     rising = round(config.warmup * steps)
     if step < rising:

@@ -46,20 +46,7 @@ class Best:
 
 
 def train_best(config: RunConfig, space: Space, best: TrialRecord, parent: str, force: bool) -> Best:
-    """Train the settings of a trial with every seed of ``tune.seeds``; what is trained already is reused.
-
-    Parameters
-    ----------
-    config
-        Of the study.
-    space
-        Its search space.
-    best
-        The trial.
-    parent
-        MLflow's run of the study.
-    force
-        Whether finished trainings are repeated.
+    """Train the settings of a trial with every seed of ``tune.seeds``; what is there is reused, unless ``force``.
 
     Raises
     ------

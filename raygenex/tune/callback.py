@@ -27,19 +27,7 @@ STOP_S = 1800.0
 
 
 class StudyCallback(tune.Callback):
-    """Keeps the ledger of a study while Ray Tune runs it.
-
-    Parameters
-    ----------
-    ledger
-        The memory of the study.
-    track
-        The study in MLflow.
-    options
-        The section tune.
-    advance
-        Of the progress bar.
-    """
+    """Keeps the ledger of a study while Ray Tune runs it."""
 
     def __init__(
         self,

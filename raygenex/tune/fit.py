@@ -29,15 +29,7 @@ class Fit(ABC):
 
 
 class EpochFit(Fit):
-    """A training epoch by epoch, of which an earlier process may have trained the first.
-
-    Parameters
-    ----------
-    config
-        Of the trial.
-    folder
-        Where the trial keeps its state, for the case that this process is lost.
-    """
+    """A training epoch by epoch, of which an earlier process may have left the first in the trial's folder."""
 
     _progress: Progress
     """All epochs so far, those of earlier processes included."""

@@ -15,19 +15,7 @@ _ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "run
 
 
 class StudyTrack:
-    """What MLflow gets of trials; nothing here waits for MLflow.
-
-    Parameters
-    ----------
-    tracker
-        Runs of the experiment.
-    outbox
-        Where calls wait while MLflow is away.
-    parent
-        The run of the study.
-    space
-        Gives the configuration of every trial.
-    """
+    """What MLflow gets of trials, below the run ``parent`` of the study; nothing here waits for MLflow."""
 
     def __init__(self, tracker: Tracker, outbox: Outbox, parent: str, space: Space) -> None:
         self._tracker = tracker

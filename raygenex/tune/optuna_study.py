@@ -21,20 +21,9 @@ def optuna_study(
     queue: Iterable[dict[str, Any]] = (),
     storage: BaseStorage | None = None,
 ) -> optuna.Study:
-    """Return a new study of Optuna's.
+    """Return a new study of Optuna's, which proposes what is in ``queue`` before any other settings.
 
-    Parameters
-    ----------
-    objectives
-        Values that trials are judged by.
-    distributions
-        Optuna's distribution of every key.
-    records
-        Trials that ended.
-    queue
-        Settings to propose before any other.
-    storage
-        Where it is kept; None: in memory of its own.
+    ``records`` are trials that ended; without a storage it is in memory of its own.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     directions = ["minimize" if OBJECTIVES[objective] == "min" else "maximize" for objective in objectives]

@@ -63,13 +63,7 @@ class StudyState(BaseModel):
 
 
 class Ledger:
-    """The memory of a study, in a folder of its own; one process writes it.
-
-    Parameters
-    ----------
-    folder
-        Of the study.
-    """
+    """The memory of a study, in the study's folder; one process writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -52,20 +52,7 @@ def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list
 def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     """Write ``trials.csv``, ``best.yaml`` and ``plots.html``; with several objectives ``pareto.csv`` as well.
 
-    If no trial can be compared, the table alone is written.
-
-    Parameters
-    ----------
-    space
-        Of the study.
-    ledger
-        Its trials.
-    wall_s
-        Seconds of the whole search.
-
-    Returns
-    -------
-    The folder of the files.
+    If no trial can be compared, the table alone is written. Returns the folder.
     """
     folder = ledger.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """A study, from the driver: what trials share, the search, and what is made of its best trial."""
 
-import logging
 import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -26,8 +25,6 @@ from raygenex.tune.report import FOLDER, choose, write_report
 from raygenex.tune.space import Space
 from raygenex.tune.study import Study, open_study, request
 from raygenex.tune.study import request as study_request
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,16 +91,8 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     """Search the space of a configuration, and train, measure and register the best settings.
 
     Trials are compared on valid. The best settings are trained on the full number of epochs with several seeds, then
-    measured once on test, and the seed of the median valid AUROC is registered.
-
-    Parameters
-    ----------
-    config
-        Its section tune says what is searched and how.
-    resume
-        Whether to go on with a study that was interrupted, or that is to have more trials.
-    force
-        Whether to begin again, whatever is there.
+    measured once on test, and the seed of the median valid AUROC is registered. ``resume`` goes on with a study that
+    was interrupted, or that is to have more trials; ``force`` begins again, whatever is there.
 
     Raises
     ------

@@ -114,14 +114,7 @@ def sampler(name: str, seed: int) -> BaseSampler:
 def scheduler(config: TuneConfig, epochs: int, records: list[TrialRecord]) -> TrialScheduler:
     """Return what stops poor trials: ASHA (Li et al. 2020), which knows the epochs of earlier trials, or nothing.
 
-    Parameters
-    ----------
-    config
-        The section tune.
-    epochs
-        Of a trial that is not stopped.
-    records
-        Trials that ended.
+    ``epochs`` are those of a trial that is not stopped.
     """
     if not config.stops_early or config.grace_epochs >= epochs:
         return FIFOScheduler()

@@ -94,13 +94,7 @@ class Space:
         return settings
 
     def trial_config(self, params: dict[str, Any]) -> RunConfig:
-        """Return the configuration of a trial.
-
-        Parameters
-        ----------
-        params
-            An encoded value for every key.
-        """
+        """Return the configuration of a trial from an encoded value for every key."""
         return parse_config(self.plain(params), WHERE)
 
     def settings(self, params: dict[str, Any]) -> RunConfig:

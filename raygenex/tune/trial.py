@@ -24,15 +24,7 @@ class TrialActor(tune.Trainable):
     """Trains what the search proposes; one process serves many trials, one after another."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
-        """Begin the first trial of this process.
-
-        Parameters
-        ----------
-        config
-            ``number`` and ``params`` of the trial.
-        shared
-            What all trials have in common.
-        """
+        """Begin the first trial of this process, of the ``number`` and ``params`` in ``config``."""
         assert shared is not None, "trials read what the study shares"
         self._shared = shared
         self._tables: dict[str, dict[str, FeatureTable]] = {}

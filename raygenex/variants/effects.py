@@ -16,14 +16,7 @@ from raygenex.variants.table import TableWriter
 def effect_columns(
     reference: NDArray[np.float64], changed: NDArray[np.float64], threshold: float
 ) -> dict[str, NDArray[Any]]:
-    """Return what a change of sequence does to predictions.
-
-    Parameters
-    ----------
-    reference, changed
-        Logits without and with the variant, shape ``(n,)``; NaN in ``changed`` where there is none.
-    threshold
-        Probability from which a gene is called high.
+    """Return what a change of sequence does to predictions, by the logits without and with it (NaN: there is none).
 
     Returns
     -------
@@ -46,16 +39,8 @@ def effect_columns(
 class Effects:
     """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes per row.
 
-    Parameters
-    ----------
-    genes
-        All genes that variants are scored against.
-    threshold
-        Probability from which a gene is called high.
-    parts
-        All files of rows.
-    touched
-        Genes with a variant, whose references are the first rows.
+    Genes are called high from the probability ``threshold``. The first rows are the references of the ``touched``
+    genes, those with a variant.
     """
 
     def __init__(self, genes: ScoredGenes, threshold: float, parts: list[SpooledPart], touched: int) -> None:

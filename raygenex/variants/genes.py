@@ -41,11 +41,6 @@ class ChromosomeNames:
 
     A name stands for itself if the genome has it; otherwise for the one with or without ``chr`` before it; and every
     usual name of the mitochondrial chromosome stands for the one that the genome has.
-
-    Parameters
-    ----------
-    known
-        Chromosomes of the genome.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -116,15 +111,6 @@ class ScoredGenes:
 
 def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> ScoredGenes:
     """Read the genes of a configuration, from HDF5 files or from an annotation; warn if their windows are assumed.
-
-    Parameters
-    ----------
-    config
-        Its sections variants, data and build.
-    info
-        The model: its window and the scale of its half-life features.
-    genome
-        What the windows are cut from.
 
     Raises
     ------

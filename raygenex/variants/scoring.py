@@ -25,20 +25,7 @@ from raygenex.variants.windows import changed_window, reference_window
 class WindowScorer:
     """Builds windows with and without variants and scores them: an actor of Ray Data, or a plain object.
 
-    Parameters
-    ----------
-    folder
-        The spool, which holds the genes.
-    genome
-        Path or URL of the FASTA.
-    checkpoint
-        Folder of the model.
-    device
-        Torch device.
-    batch_size
-        Windows per forward pass.
-    threads
-        Threads of torch in this process; None leaves them as they are.
+    ``folder`` is the spool, which holds the genes; ``threads`` None leaves torch's as they are.
     """
 
     def __init__(
@@ -93,20 +80,7 @@ def scored(
 ) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Score all parts and yield each with its logits, in their order; few windows are scored in this process.
 
-    Parameters
-    ----------
-    config
-        Its sections variants and cluster.
-    parts
-        The files of rows, in the folder ``spool``.
-    spool
-        The folder, which holds the genes too.
-    genome
-        Path or URL of the FASTA.
-    checkpoint
-        Folder of the model.
-    window
-        Bases of each window.
+    ``spool`` holds the parts, and the genes too; ``window`` is the bases of each window.
 
     Raises
     ------

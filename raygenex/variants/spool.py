@@ -57,12 +57,7 @@ class SpooledPart:
 class Spool:
     """Collects the effects to be scored and writes them, some thousands at a time.
 
-    Parameters
-    ----------
-    folder
-        Where the files go; every process that scores must reach it.
-    rows_per_part
-        Rows of a file.
+    Every process that scores must reach the folder.
     """
 
     def __init__(self, folder: Path, rows_per_part: int) -> None:

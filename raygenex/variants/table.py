@@ -34,15 +34,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 class TableWriter:
-    """Writes rows into a file that is made now; a context manager.
-
-    Parameters
-    ----------
-    path
-        Where to write.
-    suffix
-        What: one of `SUFFIXES`.
-    """
+    """Writes rows into a new file of one of the kinds in `SUFFIXES`; a context manager."""
 
     def __init__(self, path: Path, suffix: str) -> None:
         assert suffix in SUFFIXES, suffix

@@ -7,15 +7,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from toy_registry import served_answer
 
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
-from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.evaluate import evaluate
 from raygenex.predict.run import predict
 from raygenex.registry.register import register
-from raygenex.sequence import to_string
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
@@ -67,12 +65,7 @@ def test_two_workers_grow_nearly_the_trees_of_one_process(
 
     # The registered model scores raw DNA alike, and says that it needs xgboost.
     registered = register(shared)
-    mlflow.set_registry_uri(tracking_uri(shared))
-    mlflow.set_tracking_uri(tracking_uri(shared))
-    model = mlflow.pyfunc.load_model(registered.uri)
-    genes = read_rows(inspect(str(promoters / "valid.h5")), 0, 4)
-    table = pd.DataFrame(genes["halflife"].astype(float), columns=list(HALFLIFE_FEATURES))
-    table["sequence"] = [to_string(codes) for codes in genes["sequence"]]
-    np.testing.assert_allclose(model.predict(table)["probability"], scores["probability"][:4], atol=1e-6)
+    answer = served_answer(shared, registered.uri, promoters / "valid.h5", 4)
+    np.testing.assert_allclose(answer["probability"], scores["probability"][:4], atol=1e-6)
     needed = Path(mlflow.artifacts.download_artifacts(registered.uri + "/requirements.txt")).read_text()
     assert "xgboost" in needed

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from toy_embed import store_manifest
 
 from raygenex.benchmark.jobs import plan_jobs
 from raygenex.cli.main import app
@@ -21,7 +22,6 @@ from raygenex.cli.setup import STARTER
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.embed.shards import write_shard
-from raygenex.embed.store import StoreManifest
 from raygenex.errors import ConfigError
 from raygenex.files.parts import write_manifest
 from raygenex.tune.space import Space
@@ -276,19 +276,5 @@ def write_small_store(store: Path) -> None:
         "label": np.array([0, 1, 0, 1], dtype=np.uint8),
     }
     write_shard(str(store), "train", columns, np.zeros((4, 3, 2), dtype=np.float16))
-    made = StoreManifest(
-        package_version="0",
-        backbone={},
-        weights_sha256="0" * 64,
-        revision=None,
-        window=6,
-        bin_size=2,
-        pooling="mean",
-        dtype="float16",
-        precision="fp32",
-        shape=(3, 2),
-        fingerprints={},
-        rows={"train": 4},
-        complete=True,
-    )
+    made = store_manifest(window=6, bin_size=2, shape=(3, 2), fingerprints={}, rows={"train": 4})
     write_manifest(str(store), made)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
+from toy_commands import below, command, find_worker, last_epoch, train_through_kills, wait_for, write
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.shards import read_gene_ids
@@ -37,22 +37,7 @@ def test_training_survives_a_killed_worker_and_a_killed_driver(
 ):
     """A worker dies, then the driver: the run continues both times, and ends with the undisturbed numbers."""
     config = make_config(name="killed", train=TRAIN)
-    path = write(config, tmp_path)
-    with command("train", path) as process:
-        wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
-        worker = find_worker(process.pid, "RayTrainWorker")
-        assert worker is not None
-        worker.kill()
-        reached = last_epoch(config)
-        wait_for("epochs after the worker's death", lambda: last_epoch(config) >= reached + 5, process)
-        left = last_epoch(config)
-        assert left < TRAIN["epochs"] - 1, "the run ended before the driver could be killed"
-        family = below(process.pid)
-        process.kill()
-        for member in family:
-            end(member)
-    with command("train", path) as process:
-        errors = process.finish()
+    errors = train_through_kills(config, write(config, tmp_path), epoch=3, more=5)
     assert "continuing the unfinished run" in errors
     info = read_info(Path(config.folder, "checkpoint"))
     assert len(info.history) == TRAIN["epochs"]
@@ -131,10 +116,7 @@ def test_embedding_survives_a_killed_actor_and_a_killed_driver(make_config: Call
         actor.kill()
         count = len(shards())
         wait_for("shards after the actor's death", lambda: len(shards()) >= count + 3, process)
-        family = below(process.pid)
-        process.kill()
-        for member in family:
-            end(member)
+        process.kill_all()
     kept = {shard: shard.stat().st_mtime_ns for shard in shards()}
     assert 0 < len(kept) < 71, "the job ended before the driver could be killed"
     with command("embed", path, "--json") as process:

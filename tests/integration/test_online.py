@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toy_commands import below, command, end, find_worker, last_epoch, wait_for, write
+from toy_commands import command, train_through_kills, write
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
@@ -31,20 +31,7 @@ def test_a_fine_tuned_backbone_survives_kills_and_serves_every_verb(
     with command("train", write(plain, tmp_path)) as process:
         process.finish()
     path = write(killed, tmp_path)
-    with command("train", path) as process:
-        wait_for("second epoch", lambda: last_epoch(killed) >= 1, process)
-        worker = find_worker(process.pid, "RayTrainWorker")
-        assert worker is not None
-        worker.kill()
-        reached = last_epoch(killed)
-        wait_for("epochs after the worker's death", lambda: last_epoch(killed) >= reached + 1, process)
-        assert last_epoch(killed) < TRAIN["epochs"] - 1, "the run ended before the driver could be killed"
-        family = below(process.pid)
-        process.kill()
-        for member in family:
-            end(member)
-    with command("train", path) as process:
-        assert "continuing the unfinished run" in process.finish()
+    assert "continuing the unfinished run" in train_through_kills(killed, path, epoch=1, more=1)
     infos = [read_info(Path(config.folder, "checkpoint")) for config in (plain, killed)]
     assert len(infos[0].history) == TRAIN["epochs"]
     assert json.dumps(infos[0].history) == json.dumps(infos[1].history)

@@ -10,17 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from toy_embed import EMBED, HYENA
+from toy_registry import served_answer
 
 from raygenex.cluster.connect import Request, preflight
 from raygenex.config.run import RunConfig
-from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.embed.run import embed
 from raygenex.errors import CheckpointError, ClusterError, DataError
 from raygenex.evaluate import evaluate
 from raygenex.predict.run import predict
 from raygenex.registry.register import fetch_checkpoint, register
-from raygenex.sequence import to_string
 from raygenex.tracking.runs import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
@@ -80,13 +78,7 @@ def test_chain_through_embeddings_agrees_with_itself_everywhere(
     assert scores["gene_id"].tolist() == before["gene_id"].tolist()
     np.testing.assert_allclose(scores["probability"], before["probability"], atol=1e-5)
 
-    mlflow.set_registry_uri(tracking_uri(config))
-    mlflow.set_tracking_uri(tracking_uri(config))
-    model = mlflow.pyfunc.load_model(registered.uri)
-    genes = read_rows(inspect(str(promoters / "valid.h5")), 0, 4)
-    table = pd.DataFrame(genes["halflife"].astype(float), columns=list(HALFLIFE_FEATURES))
-    table["sequence"] = [to_string(codes) for codes in genes["sequence"]]
-    answer = model.predict(table)
+    answer = served_answer(config, registered.uri, promoters / "valid.h5", 4)
     np.testing.assert_allclose(answer["probability"], scores["probability"][:4], atol=1e-6)
     assert answer["prediction"].tolist() == scores["prediction"][:4].tolist()
 

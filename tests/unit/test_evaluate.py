@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from toy_embed import store_manifest
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
 from raygenex.config.load import parse_config
 from raygenex.data.rows import PromoterRows
-from raygenex.embed.store import StoreManifest
 from raygenex.errors import CheckpointError
 from raygenex.evaluate import evaluate, open_rows
 from raygenex.files.fingerprint import fingerprint
@@ -29,22 +29,9 @@ def model(tmp_path):
 
 
 def manifest(valid, **changes):
-    made = StoreManifest(
-        package_version="0",
-        backbone={},
-        weights_sha256=WEIGHTS,
-        revision=None,
-        window=20,
-        bin_size=8,
-        pooling="mean",
-        dtype="float16",
-        precision="fp32",
-        shape=(3, 8),
-        fingerprints={"valid": [valid]},
-        rows={"valid": 4},
-        complete=True,
-    )
-    return made.model_copy(update=changes)
+    made = {"weights_sha256": WEIGHTS, "window": 20, "shape": (3, 8)}
+    made |= {"fingerprints": {"valid": [valid]}, "rows": {"valid": 4}}
+    return store_manifest(**made | changes)
 
 
 @pytest.mark.parametrize(

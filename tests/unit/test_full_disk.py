@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from toy_embed import store_manifest
 from toy_models import columns, small_config
 
 from raygenex.data.hdf5.write import PromoterWriter
@@ -21,7 +22,6 @@ from raygenex.data.splits.file import SplitTable, write_split
 from raygenex.drawing import html
 from raygenex.drawing.style import save
 from raygenex.embed.shards import write_shard
-from raygenex.embed.store import StoreManifest
 from raygenex.errors import RaygenexError
 from raygenex.explain.parts import write_part
 from raygenex.explain.results.saving import save_figure, write_table
@@ -54,9 +54,7 @@ def _shard(path: Path, seed: int) -> None:
 
 
 def _manifest(path: Path, seed: int) -> None:
-    values = {"package_version": str(seed), "backbone": {}, "weights_sha256": "a", "revision": None, "window": 8}
-    more = {"bin_size": 4, "pooling": "mean", "dtype": "float32", "precision": "fp32", "shape": (2, 3)}
-    write_manifest(str(path.parent), StoreManifest(**values, **more, fingerprints={}, rows={}))
+    write_manifest(str(path.parent), store_manifest(package_version=str(seed)))
 
 
 def _predictions(path: Path, seed: int) -> None:

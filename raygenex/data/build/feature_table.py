@@ -81,7 +81,10 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
     table = read_table_file(path)
     columns = {name: _find(table.columns, names) for name, names in _NAMES.items()}
     gene_id = gene_column(table, path, columns["gene_id"] or "gene_id", config.strip_versions)
-    found = {feature: _find(table.columns, _feature_names(feature)) for feature in HALFLIFE_FEATURES}
+    found = {
+        feature: _find(table.columns, (feature.lower(), f"{feature.lower()}_log10zscore"))
+        for feature in HALFLIFE_FEATURES
+    }
     if missing := [feature for feature, column in found.items() if column is None]:
         raise DataError(
             f"{path} has no column {missing[0]} (or {missing[0]}_log10zscore); it has {shown(list(table.columns))}: "
@@ -160,16 +163,7 @@ def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Cand
 def place_windows(
     table: ImportedFeatures, genome: Genome, config: BuildConfig
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Find the window of every gene of a table in a genome or in a FASTA of windows.
-
-    Parameters
-    ----------
-    table
-        The genes.
-    genome
-        The genome, or a FASTA with one record per gene, named as the gene.
-    config
-        Window, BED of windows, chromosome names.
+    """Find the window of every gene of a table in a genome, or in a FASTA with one record per gene, named as it.
 
     Returns
     -------
@@ -274,10 +268,6 @@ def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]
             raise DataError(f"{path} line {number}: gene {gene} is there twice; keep one window")
         places[gene] = (chrom, int(low) - first + 1 if strand == "+" else int(high) + first, strand)
     return places
-
-
-def _feature_names(feature: str) -> tuple[str, ...]:
-    return (feature.lower(), f"{feature.lower()}_log10zscore")
 
 
 def _find(columns: object, names: tuple[str, ...]) -> str | None:

@@ -85,14 +85,7 @@ def scale_lengths(lengths: NDArray[np.floating]) -> NDArray[np.float64]:
 def halflife_features(
     transcript: "Transcript", fetch: Callable[[int, int], NDArray[np.uint8]]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Compute the eight features of a coding transcript.
-
-    Parameters
-    ----------
-    transcript
-        One with a coding sequence.
-    fetch
-        As in `splice`.
+    """Compute the eight features of a coding transcript; ``fetch`` is as of `splice`.
 
     Returns
     -------

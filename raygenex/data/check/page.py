@@ -52,19 +52,7 @@ def write_page(path: Path, report: DataReport, data: DataConfig, config: CheckCo
 
 
 def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> str:
-    """Return the page of a report.
-
-    Parameters
-    ----------
-    report
-        What `raygenex.data.check.check.check` returned.
-    data, config
-        The sections that it was called with.
-
-    Returns
-    -------
-    An HTML document; the same report gives the same document.
-    """
+    """Return the page, HTML, of a report; the sections are those that made it. The same report gives the same page."""
     settings = {"data": data.model_dump(mode="json"), "check": config.model_dump(mode="json")}
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip()
     return html.render("data/check/page.html.j2", {"d": page_values(report, config), "settings": text})

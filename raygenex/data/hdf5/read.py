@@ -103,11 +103,6 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
 def read_table(file: PromoterFile) -> GeneTable:
     """Read and check the small columns of a whole file.
 
-    Parameters
-    ----------
-    file
-        As returned by `inspect`.
-
     Returns
     -------
     Gene ids, half-life features and labels of all rows.
@@ -189,21 +184,7 @@ def iter_rows(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Read some rows block by block with one handle; memory is bounded by a block and the chunks it touches.
 
-    Parameters
-    ----------
-    file, start, stop, window
-        As in `read_rows`.
-    rows_per_block
-        Rows to hold at once, at least 1; the last block may be shorter.
-
-    Yields
-    ------
-    What `read_rows` returns, for consecutive rows.
-
-    Raises
-    ------
-    DataError
-        As `read_rows` does.
+    Takes, yields and raises what `read_rows` does, for at least one row at once; the last block may be shorter.
     """
     assert rows_per_block >= 1, rows_per_block
     window = _checked_window(file, window)

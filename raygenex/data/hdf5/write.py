@@ -169,12 +169,7 @@ class PromoterWriter:
 class SplitWriters:
     """Write the promoter files of several splits side by side; a context manager that leaves whole files or none.
 
-    Parameters
-    ----------
-    paths
-        The file of each split to write.
-    window, overwrite, attrs
-        As of `PromoterWriter`.
+    ``paths`` are the files by split; the rest is as of `PromoterWriter`.
     """
 
     def __init__(

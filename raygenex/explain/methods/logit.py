@@ -40,17 +40,10 @@ def soft_one_hot(codes: NDArray[np.uint8]) -> Tensor:
 
 
 class LogitFunction:
-    """The logit of a checkpoint, and what lies on the way to it, in batches.
+    """The logit of a checkpoint, and what lies on the way to it, in passes of ``batch_size`` sequences.
 
     The networks are used in evaluation mode with frozen weights, whatever state they are in; it is put back after every
     call.
-
-    Parameters
-    ----------
-    predictor
-        A loaded checkpoint, with its device.
-    batch_size
-        Sequences a forward or backward pass.
     """
 
     def __init__(self, predictor: Predictor, batch_size: int = 16) -> None:
@@ -141,34 +134,16 @@ class LogitFunction:
             return embed_sequences(backbone, codes, settings, self.predictor.device, self.batch_size)
 
     def logits_of_codes(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the logits of base indices exactly as prediction computes them, for every kind of model.
+        """Return the logits, float64 ``(N,)``, of base indices exactly as prediction computes them, for every kind.
 
-        Parameters
-        ----------
-        codes
-            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
-        halflife
-            Features in their own units, shape ``(N, 8)``.
-
-        Returns
-        -------
-        Shape ``(N,)``, float64.
+        Bases, uint8 ``(N, L)``, are passed over by a model that reads no DNA; features are in their units, ``(N, 8)``.
         """
         return self._by_batches(codes, halflife)
 
     def logits_of_halflives(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the logits of each gene's DNA with many half-life features, for which the DNA is worked through once.
+        """Return the logits, ``(N, K)``, of each gene's DNA with many half-life features; the DNA is read once.
 
-        Parameters
-        ----------
-        codes
-            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
-        halflife
-            Features in their own units, shape ``(N, K, 8)``.
-
-        Returns
-        -------
-        Shape ``(N, K)``.
+        Inputs are as of `logits_of_codes`, but the features of shape ``(N, K, 8)``.
         """
         found = np.empty(halflife.shape[:2])
         rows = max(_HALFLIFE_ROWS, self.batch_size) if isinstance(self.model, (Cnn, Lstm)) else self.forward_rows

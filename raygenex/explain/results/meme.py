@@ -61,17 +61,7 @@ def read_meme(path: str | Path) -> dict[str, NDArray[np.float64]]:
 
 
 def write_meme(path: Path, motifs: Mapping[str, NDArray[np.floating]], sites: Mapping[str, int]) -> None:
-    """Write motifs in MEME's minimal format; frequencies have 6 digits.
-
-    Parameters
-    ----------
-    path
-        Where to.
-    motifs
-        Frequencies of A, C, G, T by name, shape ``(length, 4)``.
-    sites
-        How many sites each is made of.
-    """
+    """Write motifs in MEME's minimal format; frequencies of A, C, G, T, shape ``(length, 4)``, have 6 digits."""
     parts = [f"{_HEAD}A 0.25 C 0.25 G 0.25 T 0.25\n"]
     for name, frequency in motifs.items():
         head = f"letter-probability matrix: alength= 4 w= {len(frequency)} nsites= {sites[name]} E= 0"

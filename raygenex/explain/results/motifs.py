@@ -188,16 +188,8 @@ def write_motifs(
 ) -> str | None:
     """Write motifs.csv, motifs.meme and, where motifs were compared, matches.csv.
 
-    Parameters
-    ----------
-    folder
-        Where to; made if it is not there.
-    patterns
-        Discovered motifs; none makes a table of its heading alone.
-    matches
-        From `match`; None: nothing was compared.
-    targets
-        Known motifs that were compared.
+    Without patterns motifs.csv is a heading alone. ``matches`` is None where nothing was compared with the known
+    motifs, ``targets`` in number.
 
     Returns
     -------

@@ -137,17 +137,10 @@ def _profile(
 
 
 def smooth(values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
-    """Return the centred moving average along the last axis.
+    """Return the moving average of ``width`` positions, at least 1, centred, along the last axis.
 
     Near the ends, and beside NaN, the mean is of the values that are there; a NaN stays one. An even width reaches one
     position further to the left.
-
-    Parameters
-    ----------
-    values
-        Shape ``(..., L)``.
-    width
-        Positions that are averaged, at least 1.
     """
     assert width >= 1, width
     if width == 1:
@@ -192,18 +185,8 @@ def top_positions(
 ) -> TopPositions:
     """Find the positions with the largest mean absolute attribution over the genes predicted high.
 
-    Parameters
-    ----------
-    attribution
-        Shape ``(n, L)``; NaN where nothing was computed.
-    gene_id, probability
-        Shape ``(n,)``.
-    threshold
-        A gene is predicted high where its probability reaches it.
-    window_first
-        Bases from the TSS of the first position.
-    positions, genes
-        At most so many of each; equal ones in their order in the data.
+    Attributions, ``(n, L)``, are NaN where nothing was computed, and begin ``window_first`` bases from the TSS.
+    There are at most so many positions and genes; equal ones are in their order in the data.
     """
     rows = np.flatnonzero(probability >= threshold)
     importance = mean_importance(attribution[rows])

@@ -51,24 +51,9 @@ def project(
 ) -> Projection:
     """Lay genes out in the plane by UMAP (McInnes, Healy and Melville, arXiv:1802.03426, 2018).
 
-    Parameters
-    ----------
-    gene_id
-        Shape ``(n,)``.
-    dense
-        Output of the first dense layer, shape ``(n, width)``.
-    probability
-        Shape ``(n,)``.
-    label
-        1 high, 0 low, -1 unknown, shape ``(n,)``.
-    threshold
-        A gene is predicted high where its probability reaches it.
-    neighbours
-        Of a gene, for UMAP and for the purity; one less than the genes where there are fewer.
-    min_distance
-        Least distance of genes in the plane.
-    seed
-        The same one gives the same places.
+    ``dense`` is the output of the first dense layer, shape ``(n, width)``; the rest is as of `Projection`. A gene has
+    ``neighbours``, for UMAP and for the purity, or one less than the genes where there are fewer. They are at least
+    ``min_distance`` apart in the plane, and the same seed gives the same places.
 
     Raises
     ------
@@ -149,14 +134,7 @@ def silhouette(points: NDArray[np.float64], classes: NDArray[np.int8]) -> float 
 def knn_purity(points: NDArray[np.float64], classes: NDArray[np.int8], neighbours: int) -> float:
     """Return the mean share of each point's nearest neighbours, itself left out, that have its class.
 
-    Parameters
-    ----------
-    points
-        Shape ``(n, d)``.
-    classes
-        Shape ``(n,)``.
-    neighbours
-        From 1 to ``n - 1``.
+    Points are ``(n, d)``, classes ``(n,)``, and neighbours 1 to ``n - 1``.
     """
     from sklearn.neighbors import NearestNeighbors
 

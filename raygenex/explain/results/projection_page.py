@@ -28,14 +28,7 @@ _MANY = 3000
 def write_page(path: Path, found: Projection, title: str, caption: str) -> None:
     """Write the page whole: about 4.5 MB, most of it plotly.js, so that no network is needed.
 
-    Parameters
-    ----------
-    path
-        Where to.
-    found
-        The projection.
-    title, caption
-        Plain text above and below the plot.
+    Title and caption are plain text above and below the plot.
 
     Raises
     ------

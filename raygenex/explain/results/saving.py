@@ -23,17 +23,7 @@ def write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object
 
 
 def save_figure(folder: Path, name: str, size: tuple[float, float], plot: Callable[[Axes], Axes]) -> None:
-    """Draw on a new figure and write it as NAME.svg and NAME.png.
-
-    Parameters
-    ----------
-    folder, name
-        Where to; the folder is made if need be.
-    size
-        Width and height in inches.
-    plot
-        Draws on the axes.
-    """
+    """Draw on a new figure, its size in inches, and write NAME.svg and NAME.png; the folder is made if need be."""
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     plot(figure.subplots())
     folder.mkdir(parents=True, exist_ok=True)

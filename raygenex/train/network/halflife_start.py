@@ -27,15 +27,7 @@ class Start:
 
 
 def start_identity(config: RunConfig, fingerprints: list[str]) -> str | None:
-    """Return a hash of everything that a start is made of; None for a model that reads no half-life features.
-
-    Parameters
-    ----------
-    config
-        Of the training.
-    fingerprints
-        Of the files of train.
-    """
+    """Return a hash of all that a start is made of, also train's files; None for a model without half-life features."""
     kind = config.model.kind
     if kind == "cnn_dna_only":
         return None
@@ -58,16 +50,7 @@ def make_start(
 ) -> Start:
     """Fit the scaler and, for the kinds that have one, pretrain the encoder.
 
-    Parameters
-    ----------
-    config
-        Of the training.
-    halflife
-        Features of the training genes, shape ``(N, 8)``, in their own units.
-    on_epoch
-        Told the numbers of each epoch of the pretraining.
-    device
-        Torch device.
+    Features are of the training genes, in their own units, shape ``(N, 8)``; ``on_epoch`` gets each epoch's numbers.
     """
     if config.model.kind in PRETRAINED_KINDS:
         scaler, encoder = pretrain_encoder(halflife, config.halflife, config.seed, on_epoch, device)

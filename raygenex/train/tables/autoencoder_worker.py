@@ -48,13 +48,7 @@ class Standing:
 
 
 def train_autoencoder(settings: dict[str, Any]) -> None:
-    """Train on this worker's shard, with a checkpoint every epoch; the last one holds the best encoder's features.
-
-    Parameters
-    ----------
-    settings
-        What `open_worker` takes.
-    """
+    """Train on this worker's shard, with a checkpoint every epoch; the last one holds the best encoder's features."""
     worker = open_worker(settings)
     section, shape = worker.config.model, worker.info.inputs.shape
     assert isinstance(section, AutoencoderXgboost), section.kind

@@ -33,16 +33,7 @@ def make_table(
 ) -> FeatureTable:
     """Make the features of genes that come in parts, so that only their features are in memory together.
 
-    Parameters
-    ----------
-    model
-        Says which features there are.
-    parts
-        Columns ``sequence``, ``halflife`` and ``label`` of the next genes.
-    count
-        Genes in all parts.
-    advance
-        Told how many genes are done.
+    A part has the columns ``sequence``, ``halflife`` and ``label``; ``count`` is of the genes in all parts.
     """
     features = np.empty((count, model.width), dtype=np.float32)
     label = np.empty(count, dtype=np.float32)

@@ -188,16 +188,11 @@ def test_windows_that_leave_the_chromosome(fasta):
         assert (window.dtype, window.shape) == (np.uint8, (2,))
 
 
-def test_missing_file(tmp_path, sentence):
+@pytest.mark.parametrize(("name", "problem"), [("none.fa", "does not exist"), ("", "is a folder")])
+def test_what_is_not_a_file(tmp_path, sentence, name, problem):
     with pytest.raises(DataError) as info:
-        open_genome(str(tmp_path / "none.fa"))
-    sentence(info, tmp_path / "none.fa", "does not exist")
-
-
-def test_folder(tmp_path, sentence):
-    with pytest.raises(DataError) as info:
-        open_genome(str(tmp_path))
-    sentence(info, tmp_path, "is a folder")
+        open_genome(str(tmp_path / name))
+    sentence(info, tmp_path / name, problem)
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

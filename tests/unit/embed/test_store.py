@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from toy_embed import store_manifest as manifest
 from toy_models import columns, sentence
 
 from raygenex.embed import shards as shards_module
@@ -17,7 +18,6 @@ from raygenex.embed.run import _remove_damaged as remove_damaged
 from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.embed.store import (
     EmbeddingRows,
-    StoreManifest,
     damaged_shards,
     list_shards,
     missing_ranges,
@@ -34,27 +34,6 @@ BINS, WIDTH = 3, 4
 @pytest.fixture
 def store(tmp_path):
     return str(tmp_path / "store")
-
-
-def manifest(**values):
-    return StoreManifest(
-        **{
-            "package_version": "1",
-            "backbone": {"kind": "hyenadna"},
-            "weights_sha256": "a" * 64,
-            "revision": None,
-            "window": 24,
-            "bin_size": 8,
-            "pooling": "mean",
-            "dtype": "float16",
-            "precision": "fp32",
-            "shape": (BINS, WIDTH),
-            "fingerprints": {"train": ["f1"], "valid": ["f2"]},
-            "rows": {"train": 10},
-            "complete": True,
-        }
-        | values
-    )
 
 
 def embeddings(start, stop, dtype=np.float16):

@@ -12,6 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from toy_embed import store_manifest
 from toy_fuzz import LONG, answer, every_seed, examples, odd, within
 from toy_models import columns, save_toy, small_config
 
@@ -84,21 +85,7 @@ def changed(values):
     )
 
 
-MANIFEST = stores.StoreManifest(
-    package_version="1",
-    backbone={"kind": "hyenadna"},
-    weights_sha256="a" * 64,
-    revision=None,
-    window=24,
-    bin_size=8,
-    pooling="mean",
-    dtype="float16",
-    precision="fp32",
-    shape=(3, 4),
-    fingerprints={"train": ["f1"]},
-    rows={"train": 5},
-    complete=True,
-).model_dump(mode="json")
+MANIFEST = store_manifest(fingerprints={"train": ["f1"]}, rows={"train": 5}).model_dump(mode="json")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +149,6 @@ SHARDS = """
 import json, random
 from pathlib import Path
 from raygenex.embed import store as stores
-from raygenex.embed.shards import write_shard
 from raygenex.embed.shards import read_gene_ids
 good, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = stores.open_store(str(folder), "train")

@@ -3,11 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from toy_models import sentence
+from toy_networks import BASES, SHAPES, fill, inputs, learn, shape_name, shapes_of, size_name
 
 from raygenex.config.load import parse_config
 from raygenex.config.model import AutoencoderXgboost, HalflifeConfig
-from raygenex.errors import ConfigError
 from raygenex.models import build_model
 from raygenex.models.autoencoder import Autoencoder, AutoencoderTrees, DnaEncoder
 from raygenex.models.base import InputShape
@@ -16,25 +15,7 @@ from raygenex.train.checkpoint import CheckpointInfo, InputInfo, load_checkpoint
 
 xgboost = pytest.importorskip("xgboost")
 
-SHAPES = (
-    InputShape("bases", 1, 4),
-    InputShape("bases", 7, 4),
-    InputShape("bases", 60, 4),
-    InputShape("bases", 513, 4),
-    InputShape("bases", 2000, 4),
-    InputShape("embedding", 157, 128),
-    InputShape("embedding", 1, 16),
-)
 SIZES = ({}, {"channels": (5, 2)}, {"kernel_size": 1}, {"kernel_size": 5, "pool": 3})
-BASES, EMBEDDING = SHAPES[2], SHAPES[5]
-
-
-def shape_name(shape):
-    return f"{shape.kind}-{shape.length}x{shape.channels}"
-
-
-def size_name(sizes):
-    return "-".join(f"{name}={value}" for name, value in sizes.items()).replace(" ", "") or "default"
 
 
 def section(**sizes):
@@ -45,14 +26,6 @@ def autoencoder(shape=BASES, seed=0, **sizes):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Autoencoder(section(**sizes), shape)
-
-
-def inputs(shape=BASES, n=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    halflife = torch.randn(n, 8, generator=generator)
-    if shape.kind == "bases":
-        return torch.randint(0, 5, (n, shape.length), generator=generator, dtype=torch.uint8), halflife
-    return torch.randn(n, shape.length, shape.channels, generator=generator), halflife
 
 
 def grow(features, seed=0, rounds=5):
@@ -72,12 +45,6 @@ def whole(shape=BASES, seed=0, **sizes):
     return model
 
 
-def fill(layer, weight, bias):
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(weight, dtype=torch.float32).reshape(layer.weight.shape))
-        layer.bias.copy_(torch.tensor(bias, dtype=torch.float32).reshape(layer.bias.shape))
-
-
 # Shapes
 
 
@@ -85,7 +52,7 @@ def fill(layer, weight, bias):
 @pytest.mark.parametrize("sizes", SIZES, ids=size_name)
 def test_an_autoencoder_restores_the_shape_of_its_input(shape, sizes):
     model = autoencoder(shape, **sizes)
-    before = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    before = shapes_of(model)
     sequence, _ = inputs(shape, n=2)
     code = model.encoder(sequence)
     assert code.flatten(1).shape == (2, model.encoder.size)
@@ -93,7 +60,7 @@ def test_an_autoencoder_restores_the_shape_of_its_input(shape, sizes):
     losses = model(sequence)
     assert losses.shape == (2,)
     assert torch.isfinite(losses).all()
-    assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == before
+    assert shapes_of(model) == before
 
 
 def test_the_code_is_halved_between_the_layers():
@@ -119,12 +86,6 @@ def test_every_parameter_learns():
     model = autoencoder()
     model(inputs(n=16)[0]).sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-
-
-def test_a_kernel_must_be_odd():
-    with pytest.raises(ConfigError) as info:
-        parse_config({"model": {"kind": "autoencoder_xgboost", "kernel_size": 2}}, "test")
-    sentence(info, "model: kernel_size (2) must be odd")
 
 
 # Numbers by hand
@@ -244,16 +205,8 @@ def test_an_unknown_base_is_all_zero_and_not_an_a():
 def test_an_autoencoder_learns_32_genes():
     model = autoencoder(channels=(16, 8))
     sequence, _ = inputs(n=32)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(200):
-        loss = model(sequence).mean()
-        if loss < 0.2:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
     # Guessing costs ln 4 = 1.39.
-    assert loss < 0.2
+    assert learn(model, lambda: model(sequence).mean(), 0.2, 200) < 0.2
 
 
 # Trees as a module

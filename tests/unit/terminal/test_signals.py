@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -42,15 +43,18 @@ def as_in_a_terminal():
         signal.signal(number, handler)
 
 
+@contextmanager
+def ready(code):
+    """Run code in a process of its own that has said it is ready."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True) as process:
+        assert process.stderr.readline() == "ready\n"
+        yield process
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_cleans_up_says_one_sentence_and_exits_as_shells_expect(number):
-    with subprocess.Popen(
-        [sys.executable, "-c", AT_ONCE],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr.readline() == "ready\n"
+    with ready(AT_ONCE) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=300)
     assert process.returncode == 128 + number
@@ -127,14 +131,7 @@ def test_a_closed_terminal_is_not_written_to():
     ],
 )
 def test_a_second_signal_does_not_interrupt_the_clean_end(first, second):
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOWLY],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr.readline() == "ready\n"
+    with ready(SLOWLY) as process:
         process.send_signal(first)
         assert process.stderr.readline() == "cleaning\n"
         process.send_signal(second)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from toy_models import columns, write_promoters
+from toy_models import columns, write_splits
 
 from raygenex.config.load import parse_config
 from raygenex.data.opening import open_splits
@@ -30,11 +30,7 @@ KMERS = {"k": (1, 2), "regions": 2, "region_k": 1, "onehot_bases": 8}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("genes")
-    return {
-        "train": write_promoters(folder / "train.h5", columns(32, WINDOW, 0, "T"), chunk_rows=7),
-        "valid": write_promoters(folder / "valid.h5", columns(21, WINDOW, 1, "V")),
-    }
+    return write_splits(tmp_path_factory.mktemp("genes"), WINDOW)
 
 
 @pytest.fixture

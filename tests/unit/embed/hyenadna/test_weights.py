@@ -258,11 +258,12 @@ def test_the_config_of_other_weights(folder):
     assert "hold the tensors backbone.layers.1." in refusal(folder)
 
 
-@pytest.mark.parametrize("size", [0, 5, 5000, -1])
-def test_a_truncated_safetensors(folder, size):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:size])
+@pytest.mark.parametrize("size", [0, 5, 100, 5000, -1])
+def test_truncated_weights(folder, ckpt, size):
+    for path in (folder / "model.safetensors", ckpt / "weights.ckpt"):
+        path.write_bytes(path.read_bytes()[:size])
     assert "model.safetensors is damaged or incomplete" in refusal(folder)
+    assert "weights.ckpt is damaged, or holds Python objects" in refusal(ckpt)
 
 
 def test_missing_tensors_are_named(folder, ckpt):
@@ -279,13 +280,6 @@ def test_tensors_of_another_network(folder, ckpt):
     assert "hold no tensors of a HyenaDNA backbone" in refusal(ckpt)
     edit_ckpt(ckpt, lambda tensors: tensors.update({f"model.{EMBEDDING}": torch.zeros(16)}))
     assert "hold tensors that are not of a HyenaDNA" in refusal(ckpt)
-
-
-@pytest.mark.parametrize("size", [0, 100, 5000, -1])
-def test_a_truncated_ckpt(ckpt, size):
-    path = ckpt / "weights.ckpt"
-    path.write_bytes(path.read_bytes()[:size])
-    assert "weights.ckpt is damaged, or holds Python objects" in refusal(ckpt)
 
 
 class Trap:

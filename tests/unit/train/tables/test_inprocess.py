@@ -8,7 +8,7 @@ import pytest
 import torch
 import xgboost
 from safetensors.numpy import load_file
-from toy_models import columns, sentence, write_promoters
+from toy_models import columns, sentence, write_promoters, write_splits
 
 from raygenex.config.load import parse_config
 from raygenex.data.opening import open_splits
@@ -35,12 +35,7 @@ LOGISTIC = {"kind": "logistic", "k": (1, 2), "regions": 2, "region_k": 1, "oneho
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """32 and 21 random genes, some of their bases unknown."""
-    folder = tmp_path_factory.mktemp("genes")
-    return {
-        "train": write_promoters(folder / "train.h5", columns(32, WINDOW, 0, "T"), chunk_rows=7),
-        "valid": write_promoters(folder / "valid.h5", columns(21, WINDOW, 1, "V")),
-    }
+    return write_splits(tmp_path_factory.mktemp("genes"), WINDOW)
 
 
 def make_training(files, folder, **sections):
