@@ -96,7 +96,10 @@ def best_model(results: Sequence[ModelResult]) -> str | None:
 def mean_scores(results: Sequence[ModelResult]) -> MeanScores:
     """Average the probabilities of every model over its finished seeds, all in one order of genes.
 
-    Models that failed altogether are left out.
+    Parameters
+    ----------
+    results
+        The models; those that failed altogether are left out.
 
     Returns
     -------

@@ -19,12 +19,16 @@ _ENDS = {"": "value", "_low": "low", "_high": "high"}
 
 
 def to_markdown(table: BenchmarkTable) -> str:
-    """Return the tables as GitHub-flavoured Markdown, with captions that say what every number is.
+    """Return the tables with captions that say what every number is.
 
     The first two are the paper's Table 1 (valid) and Table 2 (test) with the spread over seeds. Then come one
     training of each model with its intervals, the comparison with the reference, the calls and costs, and the
     trainings that failed. Tables without a row are left out, and valid is shown once where the models are compared
     on it.
+
+    Returns
+    -------
+    GitHub-flavoured Markdown, ending in a newline.
     """
     parts = [_metrics_part(table, split) for split in dict.fromkeys(("valid", table.split))]
     if table.rows:

@@ -62,6 +62,15 @@ class SplitData:
 def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = True) -> dict[str, SplitData]:
     """Check the splits that a run needs by their metadata and small columns; promoters are not read.
 
+    Parameters
+    ----------
+    data
+        Where the files are.
+    needed
+        Names of splits, of ``train``, ``valid`` and ``test``.
+    both_labels
+        Whether train and valid must have genes of either label, as a training needs them.
+
     Returns
     -------
     The splits, in the order of ``needed``.

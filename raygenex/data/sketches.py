@@ -24,8 +24,16 @@ def sketch(sequences: NDArray[np.uint8], k: int = 16, size: int = 128) -> NDArra
     """Sketch the set of k-mers of every sequence.
 
     A k-mer and its reverse complement are one, so that windows on opposite strands are found alike; k-mers with an
-    unknown base are left out. A row's sketch depends on that row alone. Base indices, shape ``(n, length)``, are 0 to
-    4, and ``k`` is 1 to 32.
+    unknown base are left out. A row's sketch depends on that row alone.
+
+    Parameters
+    ----------
+    sequences
+        Base indices, shape ``(n, length)``, values 0 to 4.
+    k
+        Bases per k-mer, 1 to 32.
+    size
+        Columns of the sketch.
 
     Returns
     -------

@@ -118,7 +118,14 @@ def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
 def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str) -> list[str]:
     """Return the columns that match names or globs, in the table's order; without patterns, the numeric ones.
 
-    The column ``but``, that of the gene ids, is never meant.
+    Parameters
+    ----------
+    table, path
+        The table and where it comes from.
+    patterns
+        Names or globs such as ``E*``.
+    but
+        A column that is never meant: that of the gene ids.
 
     Raises
     ------
@@ -214,7 +221,16 @@ def strip_version(gene_id: str) -> str:
 
 
 def match_genes(wanted: Sequence[str], found: Mapping[str, object], wanted_in: str, found_in: str) -> int:
-    """Count an annotation's gene ids that a table has, and refuse a table of other names; both files are named.
+    """Count the genes that a table has, and refuse a table of other names.
+
+    Parameters
+    ----------
+    wanted
+        Gene ids of the annotation.
+    found
+        Gene ids of the table.
+    wanted_in, found_in
+        The two files, for the sentence.
 
     Returns
     -------

@@ -52,9 +52,16 @@ def chromosome_keys(chrom: NDArray[np.object_]) -> NDArray[np.int64]:
 def window_bounds(
     tss: NDArray[np.int64] | int, strand: NDArray[np.object_] | str, first: int, stop: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where windows of ``first`` to ``stop`` from TSSs begin and end, on their chromosomes or outside.
+    """Return where windows begin and end, on their chromosomes or outside.
 
-    TSSs count from 1; a window of strand ``-`` runs to the left.
+    Parameters
+    ----------
+    tss
+        From 1, shape ``(n,)`` or a single one.
+    strand
+        ``+`` or ``-``, as many; a window of ``-`` runs to the left.
+    first, stop
+        First base and the one after the last, from the TSS, on the gene's strand.
 
     Returns
     -------

@@ -9,9 +9,20 @@ import torch
 def embed_sequences(
     backbone: Any, sequence: np.ndarray, settings: dict[str, Any], device: str, batch_size: int
 ) -> np.ndarray:
-    """Embed base indices, uint8 ``(n, window)``, by a network in evaluation mode, and pool them into bins.
+    """Embed base indices and pool them into bins.
 
-    Settings are ``bin_size``, ``pooling``, ``dtype`` and ``precision`` as in the ``embed`` section.
+    Parameters
+    ----------
+    backbone
+        A HyenaDNA in evaluation mode on ``device``.
+    sequence
+        Base indices, shape ``(n, window)``, uint8.
+    settings
+        ``bin_size``, ``pooling``, ``dtype`` and ``precision`` as in the ``embed`` section.
+    device
+        Torch device.
+    batch_size
+        Genes per forward pass.
 
     Returns
     -------

@@ -149,6 +149,16 @@ def _read_shard(shard: Part, start: int, stop: int) -> Columns:
 
 
 def not_finite(what: str, dtype: str, overflow: bool) -> CheckpointError:
-    """Return the error of embeddings that are infinite or not a number, or, by ``overflow``, beyond their format."""
+    """Return the error of embeddings that are infinite or not a number.
+
+    Parameters
+    ----------
+    what
+        Whose embedding it is.
+    dtype
+        Its number format, as in ``embed.dtype``.
+    overflow
+        Whether the number format is at fault, which is too small for the values.
+    """
     advice = "set embed.dtype to float32" if overflow else "these backbone weights are not usable"
     return CheckpointError(f"{what} is not finite in {dtype}: {advice}")

@@ -15,8 +15,20 @@ from raygenex.files.errors import disk_errors_told
 class Explainer:
     """A model that turns blocks of genes into parts of methods.
 
-    The seed is that of the shuffled references, and ``window_first`` the first base from the TSS. Shapley values
-    compare with the eight features of ``halflife_reference``.
+    Parameters
+    ----------
+    checkpoint, checkpoint_sha256
+        Folder of the model, and what it must hash to.
+    folder
+        The explanation.
+    options
+        The section ``explain`` as plain values.
+    seed
+        Of the shuffled references.
+    window_first
+        Where the window's first base lies, in bases from the TSS.
+    halflife_reference
+        Half-life features that Shapley values compare with, eight of them.
     """
 
     def __init__(

@@ -35,7 +35,16 @@ class Context:
 
 
 def compute(context: Context, methods: Sequence[str], batch: Columns) -> Iterator[tuple[str, Columns]]:
-    """Explain a block of genes as `raygenex.explain.genes` gives them; saliency and input_x_gradient share a gradient.
+    """Explain one block of genes.
+
+    Parameters
+    ----------
+    context
+        The model and the settings.
+    methods
+        What is computed; saliency and input_x_gradient share a gradient.
+    batch
+        ``gene_id``, ``sequence``, ``halflife``, ``label`` and ``donors`` of `raygenex.explain.genes`.
 
     Yields
     ------

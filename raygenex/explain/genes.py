@@ -98,9 +98,16 @@ def spread(total: int, wanted: int | None) -> NDArray[np.int64]:
 
 
 def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> NDArray[np.float32]:
-    """Return every feature, ``(n, 8)``, shuffled over the genes, several times.
+    """Return every feature shuffled over the genes, several times.
 
-    A seed gives the same shuffles however the genes are spread over actors.
+    Parameters
+    ----------
+    halflife
+        Shape ``(n, 8)``.
+    permutations
+        Shuffles of each feature; 0 for none.
+    seed
+        The same one gives the same shuffles, however the genes are spread over actors.
 
     Returns
     -------

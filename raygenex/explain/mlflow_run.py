@@ -18,9 +18,17 @@ logger = logging.getLogger(__name__)
 class ExplainTrack:
     """The way of an explanation into the MLflow run that trained its model.
 
-    A model of another run, or of none, has no run here that its explanation could be logged to; one with the sha256 of
-    the run's own checkpoint is the run's, wherever it was read from. A file beside the folder says that MLflow lacks
-    something; the next call completes it.
+    A model of another run, or of none, has no run here that its explanation could be logged to. A file beside the
+    folder says that MLflow lacks something; the next call completes it.
+
+    Parameters
+    ----------
+    config
+        Names the run and the MLflow store.
+    checkpoint_sha256
+        Of the model; it is the run's own if its checkpoint has the same, wherever it was read from.
+    folder
+        The explanation.
 
     Raises
     ------

@@ -126,9 +126,20 @@ def read_manifest(folder: Path) -> ExplanationManifest | None:
 
 
 def write_part(folder: Path, start: int, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Write consecutive explained genes of one method, from number ``start`` on, and return the file's path.
+    """Write consecutive explained genes of one method.
 
-    Columns have one entry per gene, and ``gene_id`` is among them; the method's folder is made if it is not there.
+    Parameters
+    ----------
+    folder
+        The method's folder; made if it is not there.
+    start
+        Number of the first gene among those that are explained, from 0.
+    columns
+        Arrays with one entry per gene, among them ``gene_id``.
+
+    Returns
+    -------
+    The part's path.
     """
     count = len(columns["gene_id"])
     assert all(len(column) == count for column in columns.values()), "one entry per gene in every column"

@@ -12,11 +12,20 @@ from raygenex.files.whole import replace_text, sync, sync_tree
 
 
 def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name: str, record: dict[str, Any]) -> None:
-    """Move files by name into a folder of the same file system, and write the record of what they are.
-
-    One that is not in ``partial`` is removed from ``folder``.
+    """Move finished files into a folder, and write the record of what they are.
 
     The record goes first and comes last: it is never next to files that it does not describe.
+
+    Parameters
+    ----------
+    partial
+        Where the files are, on the same file system; one that is not there is removed from ``folder``.
+    folder
+        Where they go.
+    names
+        Their names.
+    record_name, record
+        The JSON file, and what it says.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def feature_count(config: KmerConfig, length: int) -> int:
 def kmer_features(
     sequence: NDArray[np.uint8], halflife: NDArray[np.float32] | None, config: KmerConfig
 ) -> NDArray[np.float32]:
-    """Turn promoters into a table, float32 ``(n, feature_count(config, length))``, one row per gene.
+    """Turn promoters into a table of numbers, one row per gene.
 
     In order: the counts of all k-mers of each length in ``config.k``; for lengths up to ``config.region_k`` the
     counts in each of ``config.regions`` equal regions, a k-mer belonging to the region of its first base; the
@@ -62,6 +62,10 @@ def kmer_features(
         Features in their own units, shape ``(n, 8)``; may be None where ``config.halflife`` is false.
     config
         Which features to make.
+
+    Returns
+    -------
+    Shape ``(n, feature_count(config, length))``, float32.
     """
     genes, length = sequence.shape
     table = np.empty((genes, feature_count(config, length)), dtype=np.float32)

@@ -45,7 +45,15 @@ class TabularModel(ExpressionModel):
         raise NotImplementedError
 
     def forward(self, sequence: Tensor, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``, of what `features` takes."""
+        """Return logits, shape ``(N,)``.
+
+        Parameters
+        ----------
+        sequence
+            Base indices, shape ``(N, length)``.
+        halflife
+            Features in their own units, shape ``(N, 8)``; may be None where unused.
+        """
         bases = sequence.to(torch.uint8).cpu().numpy()
         beside = halflife.float().cpu().numpy() if halflife is not None else None
         return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read genes from a table with a column ``sequence``, if ``window`` is above 0, and one per half-life feature.
+    """Read genes from a table with a column ``sequence`` and one per half-life feature.
+
+    Parameters
+    ----------
+    table
+        One row per gene.
+    window
+        Bases that the model reads; with 0 the column ``sequence`` is not looked at.
 
     Returns
     -------

@@ -143,7 +143,7 @@ class Predictor:
         return torch.sigmoid(torch.from_numpy(self.logits(sequence, halflife))).numpy()
 
     def logits(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
-        """Return the log-odds of high expression, float64 ``(n,)``.
+        """Return the log-odds of high expression.
 
         Parameters
         ----------
@@ -151,6 +151,10 @@ class Predictor:
             Base indices, shape ``(n, window)``, uint8; or embeddings, shape ``(n, bins, channels)``.
         halflife
             Features in their own units, shape ``(n, 8)``.
+
+        Returns
+        -------
+        Shape ``(n,)``, float64.
         """
         import torch
 

@@ -16,7 +16,12 @@ Add = Callable[[Any, np.ndarray, np.ndarray], None]
 
 @contextlib.contextmanager
 def open_predictions(target: Path) -> Iterator[Add]:
-    """Write a prediction table, Parquet or CSV, aside; it takes its name on leaving, and vanishes after an error.
+    """Write a prediction table aside; it takes its name on leaving, and nothing is left of it after an error.
+
+    Parameters
+    ----------
+    target
+        A ``.parquet`` file, or one of comma-separated values.
 
     Yields
     ------

@@ -18,9 +18,16 @@ Read = TypeVar("Read")
 
 
 def read_json(path: Path, again: str, make: Callable[[Any], Read]) -> Read | None:
-    """Read a JSON file, which the command ``again`` writes, and make something of its values; None without a file.
+    """Read a JSON file and make something of its values.
 
-    ``make`` says by a KeyError, TypeError, AttributeError, IndexError or ValueError that the values do not fit.
+    Parameters
+    ----------
+    path
+        The file; one that is absent is None.
+    again
+        The command that writes it again, for the message.
+    make
+        Takes the values; KeyError, TypeError, AttributeError, IndexError and ValueError say that they do not fit.
 
     Raises
     ------

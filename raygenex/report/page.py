@@ -33,7 +33,12 @@ _NOTHING = "\N{EN DASH}"
 
 
 def render_page(facts: Facts, day: str) -> str:
-    """Return the page, HTML, of a run's facts as of ``day`` (ISO 8601), always the same for the same."""
+    """Return the page of a run's facts, as of ``day`` (ISO 8601).
+
+    Returns
+    -------
+    An HTML document; the same facts and day give the same document.
+    """
     best = headline(facts)
     script = html.source("report/report.js")
     values: dict[str, Any] = {

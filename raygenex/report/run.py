@@ -52,9 +52,18 @@ class ReportResult:
 def report(
     target: str | Path, output: str | Path | None = None, force: bool = False, overrides: list[str] | None = None
 ) -> ReportResult:
-    """Write the report of a run, named as for `raygenex.report.collect.find_run`, by default as its ``report.html``.
+    """Write the report of a run.
 
-    With ``force`` a file that is not a report of this run is replaced.
+    Parameters
+    ----------
+    target
+        A run's folder, ``OUTPUT/NAME``, or a configuration.
+    output
+        The page; by default ``report.html`` in the run's folder.
+    force
+        Whether a file that is not a report of this run may be replaced.
+    overrides
+        ``section.key=value``, for a configuration.
 
     Raises
     ------

@@ -166,6 +166,10 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
     Rejecting what is at most alpha keeps the chance of any false rejection at alpha, however the tests depend on
     each other.
+
+    Returns
+    -------
+    Adjusted p-values in [0, 1], in the order given.
     """
     values = np.asarray(p_values, dtype=np.float64)
     assert ((values >= 0.0) & (values <= 1.0)).all(), p_values
@@ -177,19 +181,28 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def seed_summary(values: Sequence[float]) -> Summary:
-    """Sum up one number of a model over its seeds, at least one; mean and standard deviation are NaN if a value is."""
+    """Sum up one number of a model over its seeds, at least one.
+
+    Returns
+    -------
+    Mean, sample standard deviation and count; NaN values make both NaN.
+    """
     assert len(values) > 0, "no seed to sum up"
     array = np.asarray(values, dtype=np.float64)
     return Summary(float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else math.nan, array.size)
 
 
 def mean_probability(probabilities: Sequence[ArrayLike]) -> Floats:
-    """Average the probabilities that several trainings give the same genes, ``(N,)``: the ensemble of the seeds.
+    """Average the probabilities that several trainings give the same genes: the ensemble of the seeds.
 
     Parameters
     ----------
     probabilities
         At least one array of shape ``(N,)`` in [0, 1], all in the same order of genes.
+
+    Returns
+    -------
+    Shape ``(N,)``, in [0, 1].
     """
     arrays = [np.asarray(probability, dtype=np.float64) for probability in probabilities]
     assert arrays, "no seed to average"

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 def columns(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
     """Return rows of text as lines of aligned columns, two spaces apart.
 
-    ``align`` has ``<`` (left) or ``>`` (right) for each column; all are to the left by default.
+    Parameters
+    ----------
+    rows
+        Cells, as many in every row; the first row may be the headings.
+    align
+        ``<`` (left) or ``>`` (right) for each column; all to the left by default.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     formats = [f"{side}{width}" for side, width in zip(align or "<" * len(widths), widths, strict=True)]

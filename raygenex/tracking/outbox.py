@@ -95,9 +95,14 @@ class Outbox:
         return self
 
     def add(self, call: Callable[[], object], what: str) -> None:
-        """Queue a call that brings ``what``; never waits, and never raises because of MLflow.
+        """Queue a call; never waits, and never raises because of MLflow.
 
-        It raises `TrackingAway` if it is to be tried again, and may be made more than once.
+        Parameters
+        ----------
+        call
+            Raises `TrackingAway` if it is to be tried again. It may be made more than once.
+        what
+            What it brings, as a message names it.
         """
         with self._changed:
             assert not self._closing, "an outbox that is closed takes nothing"

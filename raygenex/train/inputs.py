@@ -151,7 +151,18 @@ def start_backbone(backbone: HyenaBackbone | None, folder: Path) -> Path | None:
 
 
 def prepare_backbone(backbone: HyenaBackbone | None, window: int, sha256: str | None, folder: Path) -> str | None:
-    """Write the weights that a backbone within a training, or a study, starts from where every worker reads them.
+    """Write the weights that a backbone starts from where every worker reads them.
+
+    Parameters
+    ----------
+    backbone
+        The one that embeds within the training; None where none does.
+    window
+        Bases that it reads.
+    sha256
+        Of its weights, when the inputs were opened.
+    folder
+        Of the training, or of the study that it is a part of.
 
     Returns
     -------

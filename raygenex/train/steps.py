@@ -61,7 +61,7 @@ def backward(
     weight: float = 1.0,
     loss: Loss = expression_loss,
 ) -> Tensor:
-    """Add the gradient of the mean loss over the global batch; return the summed loss of this worker's genes, detached.
+    """Add the gradient of the mean loss over the global batch, whatever each worker's share of it.
 
     DDP averages gradients over workers, so each worker's summed loss is scaled by ``world_size / genes``: the average
     is then the sum over all genes divided by their number, also when the shares differ.
@@ -82,6 +82,10 @@ def backward(
         0 for a worker that has no gene left and only takes part in the averaging.
     loss
         What is minimised.
+
+    Returns
+    -------
+    The summed loss of this worker's genes, detached.
     """
     with autocast():
         summed = loss(model, batch) * weight

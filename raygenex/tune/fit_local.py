@@ -70,7 +70,14 @@ class LocalFit(EpochFit):
 class TableFit(Fit):
     """A model of a table of features, fitted in one step.
 
-    ``tables`` are those of earlier trials in this process, by the settings that made them; this one's is added.
+    Parameters
+    ----------
+    shared
+        What all trials have in common.
+    config
+        Of the trial.
+    tables
+        Tables of earlier trials in this process, by the settings that made them; this one's is added.
     """
 
     def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:

@@ -52,7 +52,11 @@ def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list
 def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
     """Write ``trials.csv``, ``best.yaml`` and ``plots.html``; with several objectives ``pareto.csv`` as well.
 
-    If no trial can be compared, the table alone is written. Returns the folder.
+    If no trial can be compared, the table alone is written.
+
+    Returns
+    -------
+    The folder of the files.
     """
     folder = ledger.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

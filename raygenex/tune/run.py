@@ -91,8 +91,16 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     """Search the space of a configuration, and train, measure and register the best settings.
 
     Trials are compared on valid. The best settings are trained on the full number of epochs with several seeds, then
-    measured once on test, and the seed of the median valid AUROC is registered. ``resume`` goes on with a study that
-    was interrupted, or that is to have more trials; ``force`` begins again, whatever is there.
+    measured once on test, and the seed of the median valid AUROC is registered.
+
+    Parameters
+    ----------
+    config
+        Its section tune says what is searched and how.
+    resume
+        Whether to go on with a study that was interrupted, or that is to have more trials.
+    force
+        Whether to begin again, whatever is there.
 
     Raises
     ------

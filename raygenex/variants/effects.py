@@ -16,7 +16,14 @@ from raygenex.variants.table import TableWriter
 def effect_columns(
     reference: NDArray[np.float64], changed: NDArray[np.float64], threshold: float
 ) -> dict[str, NDArray[Any]]:
-    """Return what a change of sequence does to predictions, by the logits without and with it (NaN: there is none).
+    """Return what a change of sequence does to predictions.
+
+    Parameters
+    ----------
+    reference, changed
+        Logits without and with the variant, shape ``(n,)``; NaN in ``changed`` where there is none.
+    threshold
+        Probability from which a gene is called high.
 
     Returns
     -------

@@ -25,9 +25,23 @@ _BANDS = ((1, 99, 0.18), (10, 90, 0.35))
 def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.float32], first: int, stop: int) -> Axes:
     """Draw the change of the logit against the position of the variants.
 
-    Up to `POINTS` effects are points, filled where the logit rises and open where it falls. Of more, the median and two
-    bands of quantiles are drawn in `BINS` bins of equal width. Positions are from the TSS on the gene's strand; what
-    begins outside the window is drawn at its end.
+    Up to `POINTS` effects are points, filled where the logit rises and open where it falls. Of more, the median and
+    two bands of quantiles are drawn in `BINS` bins of equal width.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    position
+        Bases from the TSS on the gene's strand, shape ``(n,)``; what begins outside the window is drawn at its end.
+    delta
+        Change of the logit, finite, shape ``(n,)``, at least one.
+    first, stop
+        First base of the window and the one after its last, from the TSS.
+
+    Returns
+    -------
+    The same axes.
     """
     assert len(position) == len(delta) > 0, (len(position), len(delta))
     position = np.clip(position, first, stop - 1)

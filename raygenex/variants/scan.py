@@ -68,10 +68,20 @@ class _Bases:
 
 
 class Scanner:
-    """Finds the effects of records on genes' windows and puts them into a spool.
+    """Finds the effects of records and puts them into a spool.
 
-    ``max_length`` is that of a trimmed allele. Every skipped one is written to the TSV ``skipped``, made with the
-    first.
+    Parameters
+    ----------
+    genome, reader
+        What the variants refer to, and a reader that is open.
+    genes
+        The genes whose windows are looked at.
+    spool
+        Takes the effects.
+    max_length
+        Longest trimmed allele in bases.
+    skipped
+        A TSV that every skipped allele is written to; made when there is the first.
     """
 
     def __init__(

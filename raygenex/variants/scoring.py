@@ -25,7 +25,20 @@ from raygenex.variants.windows import changed_window, reference_window
 class WindowScorer:
     """Builds windows with and without variants and scores them: an actor of Ray Data, or a plain object.
 
-    ``folder`` is the spool, which holds the genes; ``threads`` None leaves torch's as they are.
+    Parameters
+    ----------
+    folder
+        The spool, which holds the genes.
+    genome
+        Path or URL of the FASTA.
+    checkpoint
+        Folder of the model.
+    device
+        Torch device.
+    batch_size
+        Windows per forward pass.
+    threads
+        Threads of torch in this process; None leaves them as they are.
     """
 
     def __init__(
@@ -80,7 +93,20 @@ def scored(
 ) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Score all parts and yield each with its logits, in their order; few windows are scored in this process.
 
-    ``spool`` holds the parts, and the genes too; ``window`` is the bases of each window.
+    Parameters
+    ----------
+    config
+        Its sections variants and cluster.
+    parts
+        The files of rows, in the folder ``spool``.
+    spool
+        The folder, which holds the genes too.
+    genome
+        Path or URL of the FASTA.
+    checkpoint
+        Folder of the model.
+    window
+        Bases of each window.
 
     Raises
     ------

@@ -43,8 +43,16 @@ def trim(ref: str, alt: str) -> tuple[int, str, str]:
 def left_align(start: int, ref: str, alt: str, base_at: Callable[[int], str]) -> tuple[int, str, str]:
     """Move an insertion or deletion as far to the left as the repeat that it lies in reaches.
 
-    All ways to write an indel in a repeat so become one (Tan, Abecasis and Kang, Bioinformatics 31:2202, 2015). Alleles
-    are trimmed, one of them empty, and ``base_at`` returns the reference's letter, ``N`` for unknown.
+    All ways to write an indel in a repeat so become one (Tan, Abecasis and Kang, Bioinformatics 31:2202, 2015).
+
+    Parameters
+    ----------
+    start
+        Position of the alleles.
+    ref, alt
+        Trimmed alleles, one of them empty.
+    base_at
+        Returns the letter of the reference at a position, ``N`` for unknown.
 
     Returns
     -------
@@ -76,8 +84,16 @@ def kind_of(ref: str, alt: str) -> str:
 def position_from_tss(start: int, stop: int, tss: int, strand: str) -> int:
     """Return where a variant lies on the gene's strand, in bases from the TSS; negative is upstream.
 
-    That is the first replaced base on the gene's strand or, of an insertion, the base behind it on that strand. ``tss``
-    counts from 0, and the stretch of an insertion is empty, before ``start``.
+    That is the first replaced base on the gene's strand or, of an insertion, the base behind it on that strand.
+
+    Parameters
+    ----------
+    start, stop
+        The replaced stretch; equal for an insertion, which is then before ``start``.
+    tss
+        Position of the TSS, from 0.
+    strand
+        ``+`` or ``-``.
     """
     return start - tss if strand == "+" else tss - (stop - 1)
 

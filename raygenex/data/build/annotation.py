@@ -39,10 +39,16 @@ class Annotation:
 def read_annotation(path: str, on_progress: Callable[[int, int], None] | None = None) -> Annotation:
     """Read the transcripts of a GTF or GFF3 file, plain or gzip.
 
-    Which of the two it is, is told from its lines. A transcript is what has exons or coding pieces. Where these hang
-    directly below a gene, as on RefSeq's mitochondria, the gene is its own transcript. Coding pieces without exons are
-    taken for the exons, the outer ones reaching to the ends of the transcript. ``path`` and ``on_progress`` are as of
-    `raygenex.files.lines.read_lines`.
+    Which of the two it is, is told from its lines. A transcript is what has exons or coding pieces. Where these
+    hang directly below a gene, as on RefSeq's mitochondria, the gene is its own transcript. Coding pieces without
+    exons are taken for the exons, the outer ones reaching to the ends of the transcript.
+
+    Parameters
+    ----------
+    path
+        A local path or an fsspec URL.
+    on_progress
+        Called now and then with the bytes of the file that are read, and all its bytes.
 
     Returns
     -------

@@ -49,8 +49,20 @@ def write_splits(
 ) -> None:
     """Write ``train.h5``, ``valid.h5`` and ``test.h5``; a split without genes has no file.
 
-    Rows are in the order of the batches, which hold the promoters, and ``splits`` names the split of each. ``advance``
-    is called with the number of genes written, and a note.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    rows
+        The small columns, in the order of the batches.
+    splits
+        ``train``, ``valid`` or ``test``, shape ``(N,)``.
+    batches
+        The promoters; none for files without them.
+    attrs
+        Attributes of the files.
+    advance
+        Called with the number of genes written, and a note.
     """
     columns = rows.columns()
     window = np.load(batches[0].path, mmap_mode="r").shape[1] if batches else 0

@@ -45,6 +45,13 @@ def find_candidates(
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Choose the genes and their transcripts.
 
+    Parameters
+    ----------
+    annotation, genome
+        What the genes are taken from.
+    config
+        Biotypes, chromosomes, the transcript rule, peaks, the window.
+
     Returns
     -------
     Candidates in the order of the genome (chromosome, TSS, gene id), and for every other gene the reason why it stays

@@ -60,7 +60,18 @@ def cut_batches(genes: Sequence[Candidate], size: int) -> list[ExtractionBatch]:
 
 
 def extract_batch(genome_path: str, batch: ExtractionBatch, folder: str, sketches: tuple[bool, bool]) -> Extracted:
-    """Extract one batch, whose windows are all of one length, and sketch promoters and proteins if asked to.
+    """Extract one batch.
+
+    Parameters
+    ----------
+    genome_path
+        The FASTA.
+    batch
+        The genes; windows are all of one length.
+    folder
+        Where the promoters are written.
+    sketches
+        Whether promoters, and proteins, are sketched.
 
     Raises
     ------
@@ -103,7 +114,18 @@ def extract(
 ) -> list[Extracted]:
     """Extract all genes on the Ray cluster, in bounded memory, with a progress bar.
 
-    Genes are ordered by chromosome. Every node must reach the FASTA, and the folder where the promoters are written.
+    Parameters
+    ----------
+    genome_path
+        The FASTA; every node must reach it.
+    genes
+        Ordered by chromosome.
+    folder
+        Where the promoters are written, reached by every node.
+    config, cluster
+        Batch size and CPUs of a task; the cluster.
+    sketches
+        As in `extract_batch`.
 
     Returns
     -------

@@ -163,7 +163,16 @@ def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Cand
 def place_windows(
     table: ImportedFeatures, genome: Genome, config: BuildConfig
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Find the window of every gene of a table in a genome, or in a FASTA with one record per gene, named as it.
+    """Find the window of every gene of a table in a genome or in a FASTA of windows.
+
+    Parameters
+    ----------
+    table
+        The genes.
+    genome
+        The genome, or a FASTA with one record per gene, named as the gene.
+    config
+        Window, BED of windows, chromosome names.
 
     Returns
     -------

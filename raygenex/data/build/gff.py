@@ -46,7 +46,14 @@ class Feature:
 class FeatureFile:
     """A GTF or GFF3 file, plain or gzip, read once from its start to its end or to its ``##FASTA``.
 
-    Features have no attributes but those named, and the rest is as of `raygenex.files.lines.read_lines`.
+    Parameters
+    ----------
+    path
+        A local path or an fsspec URL.
+    attributes
+        Names of the attributes that matter; features have no others.
+    on_progress
+        Called now and then with the bytes of the file that are read, and all its bytes.
 
     Raises
     ------

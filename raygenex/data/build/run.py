@@ -75,8 +75,16 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     """Write ``train.h5``, ``valid.h5``, ``test.h5``, ``genes.tsv``, ``split.tsv`` and ``build.json``.
 
     The rows of a file are in the order of the genome. The same inputs and settings give the same values, whatever the
-    number of workers. ``genes.tsv`` has every gene of the annotation, those that stay out with the reason. Every node
-    of the cluster must reach the folder.
+    number of workers. ``genes.tsv`` has every gene of the annotation, those that stay out with the reason.
+
+    Parameters
+    ----------
+    config
+        Its sections build, split and cluster.
+    folder
+        Where to write; made if needed, and reached by every node of the cluster.
+    overwrite
+        Whether a data set made otherwise is replaced.
 
     Returns
     -------

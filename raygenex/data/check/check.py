@@ -38,7 +38,14 @@ TAIL = 0.005
 def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int], None] | None = None) -> DataReport:
     """Check every configured split in full: all that `open_splits` checks, every base of every promoter, and leaks.
 
-    ``on_progress`` is called after each block with the genes read so far and the genes in all.
+    Parameters
+    ----------
+    data
+        Where the files are; at least one split must be set.
+    config
+        What counts as a leak.
+    on_progress
+        Called after each block with the genes read so far and the genes in all.
 
     Returns
     -------

@@ -99,7 +99,15 @@ class LeakageReport:
 
 
 def find_leaks(splits: Mapping[str, GeneWindows], config: CheckConfig) -> LeakageReport:
-    """Look for what every split, in the order train, valid, test, gives away about those after it."""
+    """Look for what every split gives away about those after it.
+
+    Parameters
+    ----------
+    splits
+        By name, in the order train, valid, test; those that there are.
+    config
+        What counts as a neighbour and as a near-duplicate.
+    """
     pairs = tuple(
         _compare(first, splits[first], second, splits[second], config) for first, second in combinations(splits, 2)
     )

@@ -52,7 +52,12 @@ def write_page(path: Path, report: DataReport, data: DataConfig, config: CheckCo
 
 
 def render_page(report: DataReport, data: DataConfig, config: CheckConfig) -> str:
-    """Return the page, HTML, of a report; the sections are those that made it. The same report gives the same page."""
+    """Return the page of a report; the sections are those that made it.
+
+    Returns
+    -------
+    An HTML document; the same report gives the same document.
+    """
     settings = {"data": data.model_dump(mode="json"), "check": config.model_dump(mode="json")}
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip()
     return html.render("data/check/page.html.j2", {"d": page_values(report, config), "settings": text})

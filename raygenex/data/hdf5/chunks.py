@@ -44,10 +44,17 @@ def is_plain(dataset: Any) -> bool:
 
 
 class ChunkReader:
-    """Base indices of a dataset that `is_plain`, ``window`` of every row from ``first`` on, while its file is open.
+    """Base indices of a plain dataset by row ranges, while its file is open.
 
     Chunks that share their rows, a band, are decoded together. A band is kept where a range ended within it, so that
     ranges that follow each other decode no chunk twice.
+
+    Parameters
+    ----------
+    dataset
+        An open dataset of which `is_plain` holds.
+    first, window
+        The first base to keep of every row, and how many.
     """
 
     def __init__(self, dataset: Any, first: int, window: int) -> None:

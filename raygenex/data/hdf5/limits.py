@@ -18,7 +18,16 @@ MOST_TEXT = 4096
 def check_stored(handle: Any, path: str, names: Mapping[str, str], size: int) -> None:
     """Refuse fields that lie in other files, or whose shape cannot be true; no values are read.
 
-    ``names`` are those of the fields' datasets in the file, and ``size`` is the file's, in bytes.
+    Parameters
+    ----------
+    handle
+        The open HDF5 file.
+    path
+        The file, for errors.
+    names
+        The name in the file of each field; its values are datasets.
+    size
+        Bytes of the file.
 
     Raises
     ------

@@ -116,9 +116,18 @@ class GeneTable:
 
 
 def find_fields(handle: Mapping[str, Any], path: str, require_label: bool) -> dict[str, str]:
-    """Find the name of each field among the datasets of an open file, those with a shape.
+    """Find the name in a file of each field.
 
     A file without labels, or without promoters and anything that looks like them, lacks the field here too.
+
+    Parameters
+    ----------
+    handle
+        The open file: a mapping of names to datasets (which have a shape) and groups (which have none).
+    path
+        The file, for errors.
+    require_label
+        Whether ``label`` must be there.
 
     Raises
     ------
@@ -168,7 +177,18 @@ def check_field(path: str, field: str, name: str, shape: tuple[int, ...], dtype:
 
 
 def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArray[Any] | None) -> None:
-    """Check the values of some rows' small columns, and the labels as they were before they became uint8.
+    """Check the values of some rows' small columns.
+
+    Parameters
+    ----------
+    file
+        Where they come from.
+    start
+        Row of the first one, counted from 0.
+    table
+        The columns.
+    label
+        The labels as they were stored, before they became uint8.
 
     Raises
     ------
@@ -205,7 +225,18 @@ def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
 
 
 def one_hot_problem(file: PromoterFile, genes: NDArray[np.object_], one_hot: NDArray[Any], first: int) -> str:
-    """Say which value makes a promoter other than one-hot; one in ``one_hot``, ``(n, window, 4)``, does.
+    """Say which value makes a promoter other than one-hot.
+
+    Parameters
+    ----------
+    file
+        Where the promoters come from.
+    genes
+        Gene ids, shape ``(n,)``.
+    one_hot
+        Shape ``(n, window, 4)``; at least one value or position is wrong.
+    first
+        Position in the file of the first base of ``one_hot``.
 
     Returns
     -------

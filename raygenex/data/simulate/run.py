@@ -78,6 +78,15 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
     ``window // 2``. ``island`` is the strength of the CpG island, 0 without one; ``flipped`` is 1 where label noise
     turned the label; ``probability`` has label noise in it.
 
+    Parameters
+    ----------
+    config
+        Sizes, background, effects, noise and seed.
+    folder
+        Where to write; made if needed.
+    overwrite
+        Whether a data set made otherwise is replaced.
+
     Returns
     -------
     Paths, counts and the best possible AUROCs. A folder that holds this very data set is left as it is.

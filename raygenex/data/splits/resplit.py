@@ -52,9 +52,18 @@ class SplitResult:
 
 
 def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool = False) -> SplitResult:
-    """Split all genes of the configured files, whatever split they are in, by the section ``split``.
+    """Split all genes of the configured files by the section ``split``.
 
-    Writes the split file ``output`` and, unless ``folder`` is None, train.h5, valid.h5 and test.h5 of the new split.
+    Parameters
+    ----------
+    config
+        Its sections data (all files count, whatever split they are in) and split.
+    output
+        The split file to write.
+    folder
+        Where to write train.h5, valid.h5 and test.h5 of the new split; None writes none.
+    overwrite
+        Whether files that exist are replaced.
 
     Raises
     ------

@@ -47,7 +47,14 @@ _LARGEST = 10**8
 
 
 def build_backbone(config: HyenaBackbone, window: int) -> HyenaDnaModel:
-    """Load or draw the weights that a configuration asks for: float32, on the CPU, in inference mode.
+    """Make the backbone that a run configuration asks for, float32, on the CPU, in inference mode.
+
+    Parameters
+    ----------
+    config
+        Weights to load; without them the sizes and the seed of a random initialisation.
+    window
+        Bases that the network must be able to read.
 
     Raises
     ------

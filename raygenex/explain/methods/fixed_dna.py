@@ -13,9 +13,14 @@ from raygenex.models.lstm import Lstm
 
 
 def fix_dna(model: ExpressionModel, sequence: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the logits of one gene's DNA with any half-life features, by a model in evaluation mode.
+    """Return the logits of one gene's DNA with any half-life features.
 
-    The DNA is what the model reads, base indices ``(1, L)`` or embeddings ``(1, bins, channels)``.
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    sequence
+        What the model reads of one gene, base indices ``(1, L)`` or embeddings ``(1, bins, channels)``.
 
     Returns
     -------

@@ -13,9 +13,17 @@ from raygenex.sequence import UNKNOWN
 def gradient(function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float32]:
     """Return the gradients of the logit by the one-hot bases, less their mean over the four bases.
 
-    A gene moves on the simplex of its four bases; the part of a gradient that leads off it says how the network happens
-    to go on there, and is removed (Majdandzic et al., Genome Biology 24:109, 2023). Base indices are uint8 ``(N, L)``,
-    and half-life features in their own units ``(N, 8)``.
+    A gene moves on the simplex of its four bases; the part of a gradient that leads off it says how the network
+    happens to go on there, and is removed (Majdandzic et al., Genome Biology 24:109, 2023).
+
+    Parameters
+    ----------
+    function
+        What is differentiated.
+    codes
+        Base indices, uint8 ``(N, L)``.
+    halflife
+        Features in their own units, shape ``(N, 8)``.
 
     Returns
     -------
@@ -41,7 +49,19 @@ def saliency(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def input_x_gradient(gradient: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the gradient, or another method's hypothetical contributions, at the own base, ``(N, L)``, or 0."""
+    """Return the gradient at the gene's own base, 0 where it is unknown.
+
+    Parameters
+    ----------
+    gradient
+        The result of `gradient`, or hypothetical contributions of another method, shape ``(N, L, 4)``.
+    codes
+        Base indices, uint8 ``(N, L)``.
+
+    Returns
+    -------
+    Shape ``(N, L)``.
+    """
     known = codes < UNKNOWN
     own = np.take_along_axis(gradient, np.where(known, codes, 0)[..., None].astype(np.intp), axis=-1)[..., 0]
     return np.where(known, own, np.float32(0))

@@ -134,16 +134,34 @@ class LogitFunction:
             return embed_sequences(backbone, codes, settings, self.predictor.device, self.batch_size)
 
     def logits_of_codes(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the logits, float64 ``(N,)``, of base indices exactly as prediction computes them, for every kind.
+        """Return the logits of base indices exactly as prediction computes them, for every kind of model.
 
-        Bases, uint8 ``(N, L)``, are passed over by a model that reads no DNA; features are in their units, ``(N, 8)``.
+        Parameters
+        ----------
+        codes
+            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
+        halflife
+            Features in their own units, shape ``(N, 8)``.
+
+        Returns
+        -------
+        Shape ``(N,)``, float64.
         """
         return self._by_batches(codes, halflife)
 
     def logits_of_halflives(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the logits, ``(N, K)``, of each gene's DNA with many half-life features; the DNA is read once.
+        """Return the logits of each gene's DNA with many half-life features, for which the DNA is worked through once.
 
-        Inputs are as of `logits_of_codes`, but the features of shape ``(N, K, 8)``.
+        Parameters
+        ----------
+        codes
+            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
+        halflife
+            Features in their own units, shape ``(N, K, 8)``.
+
+        Returns
+        -------
+        Shape ``(N, K)``.
         """
         found = np.empty(halflife.shape[:2])
         rows = max(_HALFLIFE_ROWS, self.batch_size) if isinstance(self.model, (Cnn, Lstm)) else self.forward_rows

@@ -65,9 +65,18 @@ def require_deeplift(info: CheckpointInfo) -> None:
 
 
 def method_settings(config: RunConfig, method: str, labelled: bool, window_first: int) -> dict[str, Any]:
-    """Return what the numbers of a method, or ``scores``, depend on beside the model, the genes and their data.
+    """Return what the numbers of a method depend on, beside the model, the genes and their data.
 
-    Without known classes (``labelled``) no importance can be measured.
+    Parameters
+    ----------
+    config
+        Gives the section ``explain`` and the seed.
+    method
+        ``scores`` or one of ``explain.methods``.
+    labelled
+        Whether the classes of the genes are known; without them no importance can be measured.
+    window_first
+        Where the window's first base lies, in bases from the TSS.
     """
     options = config.explain
     found: dict[str, Any] = {}

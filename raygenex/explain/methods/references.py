@@ -53,10 +53,25 @@ def uniform(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def shuffled(codes: NDArray[np.uint8], gene_id: str, count: int, seed: int) -> NDArray[np.uint8]:
-    """Shuffle the bases of a gene, uint8 ``(L,)``, to ``(count, L)``, and keep every dinucleotide count.
+    """Shuffle the bases of one gene and keep every dinucleotide count.
 
     Each run of known bases is shuffled by itself; the unknown ones between them stay where they are. Shuffle r of a
     gene is the same whatever the number of shuffles.
+
+    Parameters
+    ----------
+    codes
+        Base indices, uint8 ``(L,)``.
+    gene_id
+        Name of the gene.
+    count
+        Number of shuffles.
+    seed
+        At least 0.
+
+    Returns
+    -------
+    Base indices, uint8 ``(count, L)``.
     """
     name = int.from_bytes(hashlib.sha256(gene_id.encode()).digest()[:8], "big")
     edges = np.flatnonzero(np.diff(np.concatenate([[False], codes < UNKNOWN, [False]]).astype(np.int8)))
@@ -71,10 +86,21 @@ def shuffled(codes: NDArray[np.uint8], gene_id: str, count: int, seed: int) -> N
 def shuffle_dinucleotides(codes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a sequence with the dinucleotide counts, the first and the last base of another, all being equally likely.
 
-    A sequence of base indices 0 to 3, uint8 ``(L,)``, is a walk over its bases that takes every dinucleotide once: an
-    Eulerian path. A random last exit of every base, such that they all lead to the last base, and a random order of the
-    other exits give each such path with equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526,
-    1985). tangermeme's shuffle draws from fewer of them: of the 15 such sequences for ACAGACGCA it reaches 4.
+    A sequence is a walk over its bases that takes every dinucleotide once: an Eulerian path. A random last exit of
+    every base, such that they all lead to the last base, and a random order of the other exits give each such path with
+    equal probability (Altschul & Erickson, Molecular Biology and Evolution 2:526, 1985). tangermeme's
+    shuffle draws from fewer of them: of the 15 such sequences for ACAGACGCA it reaches 4.
+
+    Parameters
+    ----------
+    codes
+        Base indices 0 to 3, uint8 ``(L,)``.
+    rng
+        Source of chance.
+
+    Returns
+    -------
+    Base indices, uint8 ``(L,)``.
     """
     if len(codes) < 3:
         return codes.copy()

@@ -157,7 +157,16 @@ def halflife_strips(
 ) -> Axes:
     """Draw the Shapley values of every half-life feature, a dot per gene, the features with the largest ones on top.
 
-    Both arrays are ``(n, f)``; a dot's colour is the rank of its gene's feature, and one colour without ``values``.
+    Parameters
+    ----------
+    axes
+        Where to.
+    attribution
+        Shapley values of the logit, shape ``(n, f)``.
+    features
+        Their names.
+    values
+        The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour; None: one colour.
     """
     order = np.argsort(-np.abs(attribution).mean(axis=0), kind="stable")
     points = None
@@ -202,9 +211,18 @@ def _feature_rows(axes: Axes, features: Sequence[str], x: str) -> Axes:
 
 
 def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: ArrayLike, spearman: float) -> Axes:
-    """Draw the mean importance of every position by one method against the other's, below their correlation over genes.
+    """Draw the mean importance of every position by one method against the other's.
 
-    Methods are keys in `METHOD_NAMES`; positions, ``(L,)``, that either lacks are left out.
+    Parameters
+    ----------
+    axes
+        Where to.
+    methods
+        Their keys in `METHOD_NAMES`.
+    x, y
+        Mean absolute attributions, shape ``(L,)``; positions that either lacks are left out.
+    spearman
+        The median over genes of their rank correlation, written above the plot.
     """
     one, other = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     known = np.isfinite(one) & np.isfinite(other)
@@ -299,9 +317,22 @@ def caption(
     smoothing: int | None = None,
     confidence: float | None = None,
 ) -> str:
-    """Return the text under a figure: ``text``, which ends in a full stop, and whose and how many genes it is of.
+    """Return the text under a figure.
 
-    ``method`` is a key of `METHOD_NAMES`; a ``smoothing`` of 1 is none, and ``confidence`` the coverage of intervals.
+    Parameters
+    ----------
+    text
+        What is drawn, with its full stop.
+    genes
+        Genes that are.
+    split
+        Theirs.
+    method
+        How they were explained, a key of `METHOD_NAMES`.
+    smoothing
+        Width of a moving average in bases; 1 and None: none.
+    confidence
+        Coverage of the intervals, in (0, 1); None: there are none.
     """
     parts = [text, f"n = {genes:,} {'gene' if genes == 1 else 'genes'} of {split}."]
     if method is not None:

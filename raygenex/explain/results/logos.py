@@ -39,9 +39,18 @@ def strongest_stretches(
 ) -> list[Stretch]:
     """Find the stretches with the largest sums of absolute attributions, the largest first; none overlap.
 
-    Each is the largest that overlaps no earlier one, the leftmost of the first gene if several are. In attributions,
-    ``(n, L)``, NaN counts as 0; a ``width`` above ``L`` is cut to it, and stretches without any attribution are left
-    out.
+    Each is the largest that overlaps no earlier one, the leftmost of the first gene if several are.
+
+    Parameters
+    ----------
+    attribution
+        Shape ``(n, L)``; NaN counts as 0.
+    width
+        Bases per stretch, at most ``L``: longer ones are cut to it.
+    count
+        Stretches at most; those without any attribution are left out.
+    per_gene
+        At most so many in one gene; None: no limit.
     """
     genes, length = attribution.shape
     width = min(width, length)
@@ -69,7 +78,16 @@ def _window_sums(row: NDArray[np.floating], width: int) -> NDArray[np.float32]:
 def contribution_logo(axes: Axes, bases: NDArray[np.uint8], attribution: NDArray[np.floating], first: int) -> Axes:
     """Draw the bases of a stretch, each as high as its attribution; negative ones hang below the line.
 
-    Both are ``(L,)``; an unknown base and NaN have no letter, and ``first`` is the first position from the TSS.
+    Parameters
+    ----------
+    axes
+        Where to.
+    bases
+        Base indices, shape ``(L,)``; an unknown one has no letter.
+    attribution
+        Shape ``(L,)``; NaN has no letter.
+    first
+        Bases from the TSS of the first position.
     """
     heights = np.zeros((len(bases), 4))
     seen = np.flatnonzero((bases < 4) & np.isfinite(attribution))

@@ -188,8 +188,16 @@ def write_motifs(
 ) -> str | None:
     """Write motifs.csv, motifs.meme and, where motifs were compared, matches.csv.
 
-    Without patterns motifs.csv is a heading alone. ``matches`` is None where nothing was compared with the known
-    motifs, ``targets`` in number.
+    Parameters
+    ----------
+    folder
+        Where to; made if it is not there.
+    patterns
+        Discovered motifs; none makes a table of its heading alone.
+    matches
+        From `match`; None: nothing was compared.
+    targets
+        Known motifs that were compared.
 
     Returns
     -------

@@ -41,10 +41,20 @@ def fit_network(training: TrackedTraining, target: Path) -> None:
 def network_trainer(
     training: Training, encoder: str | None, backbone: str | None, log: Any, stop: str | None = None
 ) -> TorchTrainer:
-    """Return Ray Train's trainer of a network, whose epochs go to the mailbox ``log``.
+    """Return Ray Train's trainer of a network.
 
-    ``encoder`` and ``backbone`` are folders of what the half-life branch starts from and of what `prepare_backbone`
-    wrote. The file ``stop`` ends the training after the epoch during which it appears.
+    Parameters
+    ----------
+    training
+        What is trained on what.
+    encoder
+        Folder of what the half-life branch starts from.
+    backbone
+        Folder of what `prepare_backbone` wrote.
+    log
+        Mailbox that epochs are sent to.
+    stop
+        A file that ends the training after the epoch during which it appears.
     """
     use_gpu = training.config.train.use_gpu
     return TorchTrainer(

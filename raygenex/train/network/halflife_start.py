@@ -50,7 +50,16 @@ def make_start(
 ) -> Start:
     """Fit the scaler and, for the kinds that have one, pretrain the encoder.
 
-    Features are of the training genes, in their own units, shape ``(N, 8)``; ``on_epoch`` gets each epoch's numbers.
+    Parameters
+    ----------
+    config
+        Of the training.
+    halflife
+        Features of the training genes, shape ``(N, 8)``, in their own units.
+    on_epoch
+        Told the numbers of each epoch of the pretraining.
+    device
+        Torch device.
     """
     if config.model.kind in PRETRAINED_KINDS:
         scaler, encoder = pretrain_encoder(halflife, config.halflife, config.seed, on_epoch, device)

@@ -66,7 +66,15 @@ class OnlineModel(nn.Module):
         return self
 
     def forward(self, codes: Tensor, halflife: Tensor) -> Tensor:
-        """Return logits, shape ``(N,)``, of base indices, uint8 ``(N, window)``, and half-life features, ``(N, 8)``."""
+        """Return logits, shape ``(N,)``.
+
+        Parameters
+        ----------
+        codes
+            Base indices, shape ``(N, window)``, uint8.
+        halflife
+            Features in their own units, shape ``(N, 8)``.
+        """
         return self.model(self.embed(codes), halflife)
 
     def embed(self, codes: Tensor) -> Tensor:

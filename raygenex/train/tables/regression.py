@@ -28,10 +28,25 @@ def fit_logistic(
 ) -> list[dict[str, float]]:
     """Fit a model to the optimum of its penalised loss, which does not depend on valid.
 
-    The loss is the mean cross-entropy plus ``l2 / (2 n)`` times the sum of the squared weights, the bias free, as in
-    scikit-learn's ``LogisticRegression(C=1 / l2)``. Everything is computed in double precision. scikit-learn comes to
-    the same optimum, within 1e-7 of a weight. It has no callback, and here the losses and the AUROC of every iteration
-    are shown by ``show`` and returned, as those of epochs are.
+    The loss is the mean cross-entropy plus ``l2 / (2 n)`` times the sum of the squared weights, the bias free, as
+    in scikit-learn's ``LogisticRegression(C=1 / l2)``. Everything is computed in double precision.
+    scikit-learn comes to the same optimum, within 1e-7 of a weight. It has no callback, and here the losses and the
+    AUROC of every iteration are shown and kept, as those of epochs are.
+
+    Parameters
+    ----------
+    model
+        Its features' mean and scale, weights and bias are set.
+    train, valid
+        Genes to fit to, and genes to measure every iteration on.
+    l2
+        Strength of the penalty.
+    show
+        Called with the numbers of each iteration.
+
+    Returns
+    -------
+    The numbers of each iteration.
     """
     from scipy.optimize import minimize
     from scipy.special import expit

@@ -23,8 +23,18 @@ class TreeGrower:
     Several workers, each with its own genes, grow the same trees: XGBoost adds up their histograms. Every worker
     knows the logits of all valid genes, so all of them decide alike.
 
-    ``train`` and ``valid`` are this worker's genes, ``sizes`` the genes of each worker by split, and the seed is that
-    of the genes and features that each tree sees.
+    Parameters
+    ----------
+    config
+        How trees are grown, and when to stop.
+    train, valid
+        This worker's genes.
+    sizes
+        Genes of each worker, by split.
+    seed
+        Of the genes and features that each tree sees.
+    threads
+        Threads of this worker.
     """
 
     def __init__(
