@@ -164,8 +164,15 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logical = config.local_cpus or max(os.cpu_count() or 1, math.ceil(cpus))
         store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
         logger.info("starting an embedded Ray with %d logical CPUs", logical)
-        with signals.kept(), _core_notices_hidden():
-            ray.init(address="local", num_cpus=logical, include_dashboard=False, **store, **quiet)
+        try:
+            with signals.kept(), _core_notices_hidden():
+                ray.init(address="local", num_cpus=logical, include_dashboard=False, **store, **quiet)
+        # Ray raises a bare Exception when its processes do not come up in time.
+        except Exception as error:
+            raise ClusterError(
+                f"an embedded Ray did not start ({first_line(error)}): run the same command again when the machine is "
+                "less busy, or name a running cluster by cluster.address"
+            ) from error
     _set_data_context()
 
 

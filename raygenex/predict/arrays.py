@@ -36,6 +36,8 @@ def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], N
     wanted = [*(["sequence"] if window else []), *HALFLIFE_FEATURES]
     if missing := [name for name in wanted if name not in table.columns]:
         raise DataError(f"the table lacks the columns {', '.join(missing)}: add them")
+    if repeated := [name for name in wanted if (table.columns == name).sum() > 1]:
+        raise DataError(f"the table has the column {repeated[0]} more than once: keep one")
     codes = np.empty((len(table), window), dtype=np.uint8)
     for row, text in enumerate(table["sequence"] if window else ()):
         # A table that came as JSON or CSV has NaN where there was nothing.

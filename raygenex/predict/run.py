@@ -13,10 +13,8 @@ from raygenex.files.locate import locate, short_path
 from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import iter_scores
-from raygenex.predict.table import open_predictions
+from raygenex.predict.table import SUFFIXES, open_predictions
 from raygenex.train.checkpoint import CheckpointInfo
-
-SUFFIXES = (".parquet", ".csv")
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,13 @@ def open_predictions(target: Path) -> Iterator[Add]:
     Parameters
     ----------
     target
-        A ``.parquet`` file, or one of comma-separated values.
+        A file whose suffix is one of `SUFFIXES`.
 
     Yields
     ------
     What adds genes to the table.
     """
-    opened = _open_parquet if target.suffix == ".parquet" else _open_csv
-    with whole_file(target.absolute()) as aside, opened(aside) as add:
+    with whole_file(target.absolute()) as aside, _OPENED[target.suffix](aside) as add:
         yield add
 
 
@@ -67,3 +66,8 @@ def _open_csv(path: Path) -> Iterator[Add]:
             )
 
         yield add
+
+
+_OPENED = {".parquet": _open_parquet, ".csv": _open_csv}
+SUFFIXES = tuple(_OPENED)
+"""The formats of a prediction table, by the suffix of its file."""

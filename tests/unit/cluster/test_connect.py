@@ -271,6 +271,23 @@ def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch):
             raise AssertionError("nobody answered")
 
 
+def test_an_embedded_ray_that_does_not_start_is_one_sentence(monkeypatch):
+    import ray.data
+
+    def time_out(*arguments, **options):
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", time_out)
+    monkeypatch.setattr(logging.getLogger(ray.data.__name__), "handlers", [])
+    with (
+        pytest.raises(ClusterError, match=r"timed out during startup\.\).*again") as info,
+        connect.open_cluster(ClusterConfig(), 1.0),
+    ):
+        raise AssertionError("it did not start")
+    assert "\n" not in str(info.value)
+
+
 def test_ray_datas_notes_stay_away_whoever_imports_it_first():
     code = (
         "import contextlib, logging\n"

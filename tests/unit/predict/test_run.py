@@ -260,6 +260,14 @@ def test_a_registered_model_without_dna_takes_tables_of_features(halflife_only):
     sentence(info, "lacks the columns CDSGC")
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path):
+    save_toy(tmp_path / "a", small_config(), BASES)
+    table = pd.DataFrame({"sequence": ["A" * WINDOW], **{name: [0.5] for name in HALFLIFE_FEATURES}})
+    with pytest.raises(DataError) as info:
+        Predictor(tmp_path / "a").predict_table(pd.concat([table, table[["UTR5LEN"]]], axis=1))
+    sentence(info, "column UTR5LEN more than once")
+
+
 def test_a_model_trained_without_promoters_scores_files_with_them(write, tmp_path):
     inputs = InputInfo(kind="bases", length=0, channels=4, window=0)
     save_toy(tmp_path / "none", small_config(model={"kind": "cnn_halflife_only"}), inputs)
