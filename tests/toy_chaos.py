@@ -54,6 +54,7 @@ PLAN = {
 }
 # Kills fall before this share of the work, so that there is something left to disturb.
 LAST = 0.8
+ROWS_PER_FILE = 2
 EPOCHS, TRIALS, TRIAL_EPOCHS = 30, 5, 100
 SPLITS = {"train": 160, "valid": 64, "test": 32}
 
@@ -141,7 +142,7 @@ def _config(folder: Path, data: Path, name: str) -> RunConfig:
         "output": str(output),
         "data": {split: str(data / f"{split}.h5") for split in SPLITS},
         "backbone": {"kind": "hyenadna", "d_model": 64, "n_layer": 2},
-        "embed": {"bin_size": 50, "batch_size": 4, "rows_per_file": 4, "min_actors": 2, "max_actors": 2},
+        "embed": {"bin_size": 50, "batch_size": 4, "rows_per_file": ROWS_PER_FILE, "min_actors": 2, "max_actors": 2},
         "halflife": {"channels": [8, 16], "epochs": 2, "batch_size": 32, "finetune": True},
         "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
         "train": {"epochs": EPOCHS, "global_batch_size": 16, "learning_rate": 1e-4, "workers": 2, "max_failures": 20}
@@ -156,7 +157,7 @@ def _config(folder: Path, data: Path, name: str) -> RunConfig:
 
 def _work(stage: str) -> int:
     """Return how much a command has to do, in the units of `_Stage.done`."""
-    return {"embed": sum(SPLITS.values()) // 4, "train": EPOCHS, "tune": TRIALS * TRIAL_EPOCHS}[stage]
+    return {"embed": sum(SPLITS.values()) // ROWS_PER_FILE, "train": EPOCHS, "tune": TRIALS * TRIAL_EPOCHS}[stage]
 
 
 def _draw(draw: random.Random, kinds: dict[str, int], work: int) -> list[tuple[str, int, float]]:
@@ -203,7 +204,8 @@ class _Stage:
             for number, (what, at, delay) in enumerate(self.plan):
                 self.nodes_to_kill = sum(kind == NODE for kind, _, _ in self.plan[number + 1 :])
                 wait_for(f"{self.stage} at {at}", lambda at=at: self.done() >= at, command)
-                time.sleep(delay)
+                # Shards follow one another so fast that the command would be over after a longer wait.
+                time.sleep(delay / 10 if self.stage == "embed" else delay)
                 if what in DRIVERS:
                     command = self.kill_driver(command, what)
                 elif what == NODE:

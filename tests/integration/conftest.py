@@ -73,10 +73,10 @@ def config_in(promoters: Path, mlflow_template: Path) -> Callable[[Path], Callab
         shutil.copy(mlflow_template, folder / "runs" / "mlflow.db")
         return partial(make, folder / "runs")
 
-    def make(output: Path, **sections: Any) -> RunConfig:
+    def make(root: Path, /, **sections: Any) -> RunConfig:
         values: dict[str, Any] = {
             "name": "test",
-            "output": str(output),
+            "output": str(root),
             "data": {name: str(promoters / f"{name}.h5") for name in ("train", "valid", "test")},
             "halflife": {"channels": [8, 16], "epochs": 2, "batch_size": 32, "finetune": True},
             "model": {"width": 16, "channels": [8], "dense": [8], "dropout": 0.2},
