@@ -21,7 +21,7 @@ from raygenex.train.state import read_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-EPOCHS = 30
+EPOCHS = 90
 
 
 @pytest.fixture
