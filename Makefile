@@ -17,9 +17,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow"
 
-# Kills workers, actors and drivers, and waits for the recovery.
+# Kills workers, actors and drivers, and waits for the recovery: one after the other, since each starts processes enough.
 test-slow: $(VENV)/.test
-	$(PYTEST) -m slow
+	$(BIN)/python -m pytest -m slow
 
 # Those of them that failed the last time.
 test-slow-again: $(VENV)/.test
