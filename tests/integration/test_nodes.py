@@ -156,7 +156,7 @@ def test_an_elastic_training_goes_on_with_the_workers_that_are_left(
     assert "training goes on with 1 worker" in errors
     killed = info(config)
     assert len(killed.history) == len(undisturbed.history) == EPOCHS
-    # Up to the loss the two are one training, but for the threads of a worker; then the order of the genes is another one.
+    # Up to the loss the two are one training, but for the threads of a worker; then the genes come in another order.
     assert killed.history[:3] == [pytest.approx(epoch, rel=1e-4) for epoch in undisturbed.history[:3]]
     assert killed.history[-1]["train_loss"] == pytest.approx(undisturbed.history[-1]["train_loss"], abs=0.05)
     assert killed.metrics["auroc"] == pytest.approx(undisturbed.metrics["auroc"], abs=0.05)
