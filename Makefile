@@ -12,10 +12,8 @@ demo: $(VENV)/.base
 	$(BIN)/raygenex run jobs/demo.yaml
 
 # One Ray for all tests that need one, in one process; the others are shared out by file.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
-
 test: $(VENV)/.test
-	$(PYTEST) -m "not slow"
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder -m "not slow"
 
 # Kills workers, actors and drivers, and waits for the recovery: one after the other, since each starts processes enough.
 test-slow: $(VENV)/.test
