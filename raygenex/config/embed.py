@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from raygenex.config.base import Folder, PositiveFloat, PositiveInt, Section, default_kind
 
+Pooling = Literal["mean", "unweighted_mean", "max"]
+"""How the bases of a bin are joined: see `raygenex.embed.hyenadna.pooling.pool_bins`."""
+
 
 class OneHotBackbone(Section):
     """No pretrained network: the CNN reads the bases themselves."""
@@ -67,7 +70,11 @@ class EmbedConfig(Section):
 
     store: Folder | None = Field(None, description="folder of the embedding store; null: OUTPUT/NAME/embeddings")
     bin_size: PositiveInt = Field(128, description="bases averaged into one bin; 1 keeps every base")
-    pooling: Literal["mean", "max"] = Field("mean", description="how the bases of a bin are joined")
+    pooling: Pooling = Field(
+        "mean",
+        description="how the bases of a bin are joined; by mean each base weighs the same, by unweighted_mean (the mean "
+        "of schema 1) those of a partial last bin weigh more",
+    )
     dtype: Literal["float16", "float32"] = Field("float16", description="number format in the store")
     batch_size: PositiveInt = Field(8, description="genes a forward pass")
     rows_per_file: PositiveInt = Field(64, description="genes a Parquet shard: the unit of work that is kept")
@@ -82,6 +89,11 @@ class EmbedConfig(Section):
         if self.max_actors < self.min_actors:
             raise ValueError(f"max_actors ({self.max_actors}) is below min_actors ({self.min_actors})")
         return self
+
+    @staticmethod
+    def pooling_of_schema_1(pooling: Pooling, window: int, bin_size: int) -> Pooling:
+        """Return today's name of what stores and checkpoints of schema 1 call ``pooling``."""
+        return "unweighted_mean" if pooling == "mean" and window % bin_size else pooling
 
     @property
     def effective_precision(self) -> str:

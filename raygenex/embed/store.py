@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from raygenex.config.embed import HyenaBackbone
+from raygenex.config.embed import EmbedConfig, HyenaBackbone, Pooling
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import Piece
 from raygenex.embed.shards import SHARDS, is_damaged, read_shards
@@ -34,14 +34,14 @@ class StoreManifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = 2
     package_version: str
     backbone: dict[str, Any]
     weights_sha256: str
     revision: str | None
     window: int
     bin_size: int
-    pooling: str
+    pooling: Pooling
     dtype: Literal["float16", "float32"]
     precision: str
     shape: tuple[PositiveInt, PositiveInt]
@@ -107,7 +107,10 @@ def read_manifest(store: str) -> StoreManifest | None:
         If the manifest is damaged, or a later version of raygenex wrote it.
     """
     repair = f"remove the folder {store} and embed again"
-    return read_manifest_of(StoreManifest, Path(store), f"embedding store {store}", "use another store", repair)
+    manifest = read_manifest_of(StoreManifest, Path(store), f"embedding store {store}", "use another store", repair)
+    if manifest is not None and manifest.schema_version == 1:
+        manifest.pooling = EmbedConfig.pooling_of_schema_1(manifest.pooling, manifest.window, manifest.bin_size)
+    return manifest
 
 
 def remove_leftovers(store: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from raygenex import __version__
+from raygenex.config.embed import EmbedConfig
 from raygenex.config.load import parse_config
 from raygenex.config.model import CnnHalflifeOnly
 from raygenex.config.run import RunConfig
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from raygenex.models.base import ExpressionModel, InputShape
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS = "model.safetensors"
 INFO = "checkpoint.json"
 BACKBONE = "backbone"
@@ -157,13 +158,24 @@ def read_info(folder: str | Path) -> CheckpointInfo:
             raise CheckpointError(
                 f"checkpoint {folder} has schema {version} and this raygenex reads up to {SCHEMA_VERSION}: upgrade it"
             )
-        return CheckpointInfo.model_validate(values)
+        info = CheckpointInfo.model_validate(values)
+        if version == 1:
+            _rename_pooling(info)
+        return info
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"{folder} is not a checkpoint: it has no {INFO}; train one with `raygenex train`"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError):
         raise CheckpointError(f"{path} is damaged: train again or restore the file from a copy") from None
+
+
+def _rename_pooling(info: CheckpointInfo) -> None:
+    """Keep the bins that a checkpoint of schema 1 was trained on, under the name that they have today."""
+    # A value that does not fit is refused where the configuration is parsed.
+    embed = info.config.get("embed")
+    if isinstance(embed, dict) and isinstance(bin_size := embed.get("bin_size"), int) and bin_size > 0:
+        embed["pooling"] = EmbedConfig.pooling_of_schema_1(embed.get("pooling"), info.inputs.window, bin_size)
 
 
 def read_usable_info(folder: str | Path) -> CheckpointInfo:

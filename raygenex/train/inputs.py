@@ -108,6 +108,9 @@ def _identity(
     if backbone_sha256:
         embed = {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype")}
         embed["effective_precision"] = config.embed_precision
+        if config.embed.pooling == "mean" and info.window % config.embed.bin_size:
+            # A training that was begun on bins that schema 1 called mean is another one.
+            embed["weighted"] = True
     route: dict[str, Any] = {}
     if (online := config.online) is not None:
         route["online"] = {"finetune": online.finetune, "learning_rate": online.learning_rate}

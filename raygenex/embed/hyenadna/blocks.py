@@ -9,12 +9,13 @@ On a CPU a block fits its caches, on a GPU it fills the device. The arithmetic i
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from raygenex.config.embed import Pooling
 from raygenex.embed.hyenadna.pooling import bin_count, pool_bins
 
 
@@ -53,7 +54,7 @@ def can_overwrite(backbone: nn.Module) -> bool:
     return not torch.is_grad_enabled() and not backbone.training
 
 
-def encode(backbone: Any, source: Tensor, bin_size: int, pooling: Literal["mean", "max"]) -> Tensor:
+def encode(backbone: Any, source: Tensor, bin_size: int, pooling: Pooling) -> Tensor:
     """Pass sequences through the layers and the final norm, and join the bases of each bin.
 
     Parameters

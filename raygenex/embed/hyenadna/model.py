@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
 
+from raygenex.config.embed import Pooling
 from raygenex.embed.hyenadna import blocks
 from raygenex.embed.hyenadna.longconv import LongFilter, ShortFilter
 from raygenex.embed.hyenadna.pooling import pool_bins
@@ -215,7 +216,7 @@ class HyenaDnaModel(PreTrainedModel):
         """
         return self.embed_bins(codes, 1, "mean")
 
-    def embed_bins(self, codes: Tensor, bin_size: int, pooling: Literal["mean", "max"]) -> Tensor:
+    def embed_bins(self, codes: Tensor, bin_size: int, pooling: Pooling) -> Tensor:
         """Embed base indices and join the bases of each bin, as :func:`raygenex.embed.hyenadna.pooling.pool_bins` does.
 
         Without gradients, the embeddings of all bases exist for a few sequences at a time only.
@@ -225,7 +226,7 @@ class HyenaDnaModel(PreTrainedModel):
         codes
             Base indices, uint8 ``(N, L)`` with values 0 to 4.
         bin_size, pooling
-            Bases a bin, at least 1, and ``mean`` or ``max`` over them.
+            Bases per bin, at least 1, and how they are joined.
 
         Returns
         -------

@@ -1,9 +1,9 @@
 """From per-base embeddings to bins: the mean or the maximum over neighbouring bases."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
+
+from raygenex.config.embed import Pooling
 
 
 def bin_count(length: int, bin_size: int) -> int:
@@ -13,7 +13,7 @@ def bin_count(length: int, bin_size: int) -> int:
     return -(-length // bin_size)
 
 
-def pool_bins(hidden: Tensor, bin_size: int, pooling: Literal["mean", "max"]) -> Tensor:
+def pool_bins(hidden: Tensor, bin_size: int, pooling: Pooling) -> Tensor:
     """Join the bases of each bin.
 
     Parameters
@@ -21,30 +21,32 @@ def pool_bins(hidden: Tensor, bin_size: int, pooling: Literal["mean", "max"]) ->
     hidden
         Per-base embeddings, shape ``(N, L, D)``, floating point.
     bin_size
-        Bases a bin, at least 1; 1 returns ``hidden`` itself. Bins start at the first base.
+        Bases per bin, at least 1; 1 returns ``hidden`` itself. Bins start at the first base.
     pooling
-        ``mean`` or ``max`` over the bases of a bin. A partial last bin counts only the bases it has.
+        ``mean``: the sum over the bases of a bin, divided by ``bin_size``. So every base has the same weight, and a
+        partial last bin is smaller by the share that it holds. ``unweighted_mean``: a partial last bin is divided by
+        the bases it has, each of which weighs more than the others. ``max``: the maximum over the bases it has.
 
     Returns
     -------
     Shape ``(N, ceil(L / bin_size), D)``, in the number format of ``hidden``; means are accumulated in float32.
     """
-    assert pooling in {"mean", "max"}, pooling
     if bin_size == 1:
         return hidden
     length = hidden.shape[1]
-    bins = bin_count(length, bin_size)
     whole = length // bin_size
     parts = []
     if whole:
-        parts.append(_join(hidden[:, : whole * bin_size].unflatten(1, (whole, bin_size)), pooling))
-    if whole < bins:
-        parts.append(_join(hidden[:, None, whole * bin_size :], pooling))
+        parts.append(_join(hidden[:, : whole * bin_size].unflatten(1, (whole, bin_size)), pooling, 1.0))
+    if rest := length % bin_size:
+        share = rest / bin_size if pooling == "mean" else 1.0
+        parts.append(_join(hidden[:, None, whole * bin_size :], pooling, share))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
-def _join(grouped: Tensor, pooling: str) -> Tensor:
-    """Reduce ``(N, bins, bases, D)`` over its bases."""
+def _join(grouped: Tensor, pooling: Pooling, share: float) -> Tensor:
+    """Reduce ``(N, bins, bases, D)`` over its bases; means are multiplied by ``share``."""
     if pooling == "max":
         return grouped.amax(dim=2)
-    return grouped.mean(dim=2, dtype=torch.float32).to(grouped.dtype)
+    mean = grouped.mean(dim=2, dtype=torch.float32)
+    return (mean if share == 1.0 else mean * share).to(grouped.dtype)

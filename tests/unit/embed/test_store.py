@@ -389,7 +389,13 @@ def test_manifest_round_trip(store):
     assert read_manifest(store) is None
     write_manifest(store, manifest())
     assert read_manifest(store) == manifest()
-    assert json.loads(Path(store, MANIFEST).read_text())["schema_version"] == 1
+    assert json.loads(Path(store, MANIFEST).read_text())["schema_version"] == 2
+
+
+@pytest.mark.parametrize(("window", "pooling"), [(24, "mean"), (20, "unweighted_mean")])
+def test_what_schema_1_called_mean_is_known_where_the_last_bin_is_partial(store, window, pooling):
+    write_manifest(store, manifest(schema_version=1, window=window))
+    assert read_manifest(store).pooling == pooling
 
 
 @pytest.mark.parametrize(
@@ -446,7 +452,7 @@ def test_a_manifest_with_a_version_that_is_no_number_is_damaged(store, version):
 
 
 def test_a_later_schema_is_refused(store):
-    write_manifest(store, manifest(schema_version=2))
+    write_manifest(store, manifest(schema_version=3))
     with pytest.raises(CheckpointError) as info:
         read_manifest(store)
     sentence(info, store, "written by a later raygenex", "upgrade")

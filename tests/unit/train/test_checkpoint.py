@@ -141,6 +141,14 @@ def test_info_survives_a_round_trip(saved):
     assert read_info(saved) == first
 
 
+@pytest.mark.parametrize(("bin_size", "pooling"), [(5, "mean"), (8, "unweighted_mean")])
+def test_a_model_of_schema_1_keeps_the_bins_that_it_was_trained_on(saved, bin_size, pooling):
+    config = json.loads((saved / INFO).read_text())["config"]
+    config["embed"] |= {"bin_size": bin_size, "pooling": "mean"}
+    change_info(saved, schema_version=1, config=config)
+    assert read_info(saved).run_config.embed.pooling == pooling
+
+
 def test_package_versions():
     found = package_versions()
     assert found["raygenex"] == __version__

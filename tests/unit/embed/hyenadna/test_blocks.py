@@ -1,12 +1,14 @@
 """Without gradients HyenaDNA works in place, by blocks; with gradients it goes through its modules. Both must agree."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from raygenex.config.embed import Pooling
 from raygenex.embed.hyenadna import blocks
 from raygenex.embed.hyenadna.blocks import CPU_SIZES, GPU_SIZES, Sizes
 from raygenex.embed.hyenadna.model import random_hyenadna
@@ -67,7 +69,7 @@ def test_the_sizes_in_use_equal_the_modules(model, monkeypatch, sizes):
         torch.testing.assert_close(model.embed_bases(codes), by_modules(model, codes), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
 @pytest.mark.parametrize("bin_size", [1, 4, 7, 32, 33, 100, 1000])
 @pytest.mark.parametrize("positions", [1, 8, 64])
 def test_bins_are_joined_across_blocks(model, small, pooling, bin_size, positions):
