@@ -34,6 +34,7 @@ def run_notebook(name: str, folder: Path, mlflow_template: Path, monkeypatch: py
     return variables
 
 
+@pytest.mark.slow
 def test_the_demo(ray_cluster: None, tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch):
     found = run_notebook("demo", tmp_path, mlflow_template, monkeypatch)
     assert found["result"].registered.version == "1"
@@ -43,6 +44,7 @@ def test_the_demo(ray_cluster: None, tmp_path: Path, mlflow_template: Path, monk
     assert scores.index.tolist() == ["even", "rich in GC", "rich in AT"]
 
 
+@pytest.mark.slow
 def test_real_promoters(
     ray_cluster: None, shared_data: Path, tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
 ):

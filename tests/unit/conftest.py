@@ -1,9 +1,19 @@
+import html
 import logging
 import sys
 
 import pytest
 
 from raygenex.cli import main
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Leave the figures of pages empty: drawing them takes most of the time of a page."""
+    monkeypatch.setattr(
+        "raygenex.drawing.svg.from_figure",
+        lambda name, title, figure: f'<svg role="img" aria-label="{html.escape(title)}"></svg>',
+    )
 
 
 @pytest.fixture

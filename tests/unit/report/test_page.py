@@ -165,6 +165,7 @@ def test_the_same_facts_give_the_same_page(facts, text):
     assert render_page(facts, DAY) == text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_little_is_said_to_be_missing(tmp_path):
     _, folder = toy_runs.make_run(tmp_path)
     words = Page(render_page(collect(folder), DAY)).words
@@ -181,6 +182,7 @@ def test_little_is_said_to_be_missing(tmp_path):
     assert "AUROC of" not in words
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_comparison_without_a_model(tmp_path):
     toy_runs.add_benchmark(tmp_path / "runs" / "toy")
     config = tmp_path / "toy.yaml"
@@ -221,6 +223,7 @@ def test_correlations_have_two_decimals(page):
     assert "saliency deeplift \N{MINUS SIGN}0.12 40" in page.words
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_no_password_in_what_went_wrong(tmp_path):
     _, folder = toy_runs.make_run(tmp_path, tracking={"uri": "http://bob:secret@127.0.0.1:9"})
     facts = collect(folder)
@@ -236,6 +239,7 @@ def test_no_password_in_what_went_wrong(tmp_path):
     assert words.count("s3://store/a.h5") == 4
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_registered_model_and_no_password(facts):
     tracking = facts.config.tracking.model_copy(update={"uri": "http://me:secret@mlflow.example.org"})
     config = facts.config.model_copy(update={"tracking": tracking})

@@ -10,6 +10,8 @@ from raygenex.report.run import report
 from raygenex.tracking.runs import Tracker
 from raygenex.train.state import RunState, write_state
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture
 def run(tmp_path):

@@ -139,6 +139,7 @@ def test_what_the_user_names_is_text(write):
     assert name[:15] in page.text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_leaks_are_warned_of_with_examples(data, write):
     twin = add(
         write("twin.h5", n=30, prefix="twin", window=200), chrom="chr30", window_first=-100, halflife_scale="log10"
@@ -259,6 +260,7 @@ def test_the_text_is_one_screen_whatever_the_files_say(write):
     assert any(line.startswith("warning: ") and "more, which" in line for line in lines)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_page_is_not_written_over_another(data, tmp_path, sentence):
     report = check(data, CheckConfig())
     page = tmp_path / "page.html"
@@ -289,6 +291,7 @@ def test_pages_that_cannot_be(tmp_path, sentence, name, words):
     sentence(info, tmp_path / name if name != "no/page.html" else "no/page.html", words)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_verb_writes_the_page(raygenex, data, tmp_path):
     lines = [f"  {name}: {data.split(name)[0]}\n" for name in ("train", "valid", "test")]
     (tmp_path / "run.yaml").write_text(f"data:\n{''.join(lines)}")
