@@ -72,8 +72,8 @@ class EmbedConfig(Section):
     bin_size: PositiveInt = Field(128, description="bases averaged into one bin; 1 keeps every base")
     pooling: Pooling = Field(
         "mean",
-        description="how the bases of a bin are joined; by mean each base weighs the same, by unweighted_mean (the mean "
-        "of schema 1) those of a partial last bin weigh more",
+        description="how the bases of a bin are joined; by mean each base weighs the same, by unweighted_mean (of "
+        "schema 1) those of a partial last bin weigh more",
     )
     dtype: Literal["float16", "float32"] = Field("float16", description="number format in the store")
     batch_size: PositiveInt = Field(8, description="genes a forward pass")

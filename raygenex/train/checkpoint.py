@@ -175,7 +175,7 @@ def _rename_pooling(info: CheckpointInfo) -> None:
     # A value that does not fit is refused where the configuration is parsed.
     embed = info.config.get("embed")
     if isinstance(embed, dict) and isinstance(bin_size := embed.get("bin_size"), int) and bin_size > 0:
-        embed["pooling"] = EmbedConfig.pooling_of_schema_1(embed.get("pooling"), info.inputs.window, bin_size)
+        embed["pooling"] = EmbedConfig.pooling_of_schema_1(embed["pooling"], info.inputs.window, bin_size)
 
 
 def read_usable_info(folder: str | Path) -> CheckpointInfo:
