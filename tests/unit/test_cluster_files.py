@@ -1,28 +1,23 @@
-"""The files of a cluster that are shipped: the autoscaler's own checks, KubeRay's keys, versions and commands."""
+"""The files of a cluster that are shipped: the autoscaler's own checks, versions, rights and what listens where."""
 
 import copy
 import re
-import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
 from raygenex import __version__
-from raygenex.cli.main import app
-from raygenex.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 MACHINES = ROOT / "jobs" / "cluster-machines.yaml"
 LAUNCHED = (ROOT / "cluster.yaml", MACHINES)
-RAYJOBS = sorted((ROOT / "jobs").glob("rayjob-*.yaml"))
 CONSTRAINTS = dict(
     line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
 )
 DOCKERFILE = (ROOT / "jobs" / "Dockerfile").read_text(encoding="utf-8")
-IMAGE = f"raygenex:{__version__}"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -104,86 +99,29 @@ def test_aws_workers_are_spot_gpus_from_zero():
 
 
 def test_versions_are_those_of_the_constraints():
-    base = re.search(r"^FROM rayproject/ray:(\S+?)-py311-gpu$", DOCKERFILE, re.M)
-    assert base is not None
-    assert base[1] == CONSTRAINTS["ray"]
-    assert read(ROOT / "cluster.yaml")["docker"]["image"] == base[0].removeprefix("FROM ")
+    base = f"rayproject/ray:{CONSTRAINTS['ray']}-py311-"
+    assert f"\nARG NODE=cpu\nFROM {base}${{NODE}}\n" in DOCKERFILE
+    config = read(ROOT / "cluster.yaml")
+    assert config["docker"]["image"] == f"{base}gpu"
     torch = f"torch=={CONSTRAINTS['torch']}"
-    assert torch in DOCKERFILE
+    assert DOCKERFILE.count(f" {torch} ") == 2
     for path in LAUNCHED:
-        assert torch in read(path)["setup_commands"][-1]
-    assert f"-t {IMAGE} ." in DOCKERFILE
+        assert f" {torch} " in read(path)["setup_commands"][-1]
+    for nodes in ("cpu", "gpu"):
+        assert f"-t registry.example.com/raygenex:{__version__}-{nodes} ." in DOCKERFILE
 
 
-def pods(job: dict[str, Any]) -> list[dict[str, Any]]:
-    cluster = job["spec"]["rayClusterSpec"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    return [group["template"]["spec"] for group in groups]
-
-
-@pytest.mark.parametrize("path", RAYJOBS, ids=lambda path: path.name)
-def test_a_rayjob_has_the_keys_of_kuberay(path: Path):
-    job = read(path)
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    assert job["metadata"]["name"] == path.stem.replace("rayjob", "raygenex")
-    spec = job["spec"]
-    known = {"entrypoint", "runtimeEnvYAML", "submissionMode", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished"}
-    assert set(spec) <= known | {"activeDeadlineSeconds", "backoffLimit", "rayClusterSpec"}
-    assert spec["shutdownAfterJobFinishes"] is True
-    assert spec["submissionMode"] in ("K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode")
-    cluster = spec["rayClusterSpec"]
-    assert cluster["rayVersion"] == CONSTRAINTS["ray"]
-    assert cluster["authOptions"] == {"mode": "token"}
-    for group in cluster["workerGroupSpecs"]:
-        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
-        if group["minReplicas"] < group["maxReplicas"]:
-            assert cluster["enableInTreeAutoscaling"] is True
-    for pod in pods(job):
-        (container,) = pod["containers"]
-        assert container["image"] == IMAGE
-        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-        assert mounts["shared"] == "/mnt/raygenex"
-        assert {volume["name"] for volume in pod["volumes"]} == set(mounts)
-
-
-@pytest.mark.parametrize("path", RAYJOBS, ids=lambda path: path.name)
-def test_the_command_of_a_rayjob_parses_and_fits_its_workers(path: Path, monkeypatch: pytest.MonkeyPatch):
-    job = read(path)
-    environment = yaml.safe_load(job["spec"].get("runtimeEnvYAML", "{}")).get("env_vars", {})
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    python, option, module, verb, *words = shlex.split(job["spec"]["entrypoint"])
-    assert (python, option, module) == ("python", "-m", "raygenex")
-    command = typer.main.get_command(app).commands[verb]
-    params = command.make_context(verb, words).params
-    inside = Path(params["config"]).relative_to("/home/ray/raygenex")
-    assert "COPY --chown=ray:users jobs jobs" in DOCKERFILE
-    config = load_config(ROOT / inside, params["override"])
-    assert config.output.startswith("/mnt/raygenex/")
-    assert config.tracking.uri == "http://mlflow:5000"
-    for paths in (config.data.train, config.data.valid, config.data.test):
-        assert all(place.startswith(("/mnt/raygenex/", "s3://")) for place in paths)
-    # Ray reads a pod's limits.
-    limits = [pod["containers"][0]["resources"]["limits"] for pod in pods(job)[1:]]
-    counts = [group["maxReplicas"] for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
-    cpus = sum(count * int(limit["cpu"]) for count, limit in zip(counts, limits, strict=True))
-    gpus = sum(count * int(limit.get("nvidia.com/gpu", 0)) for count, limit in zip(counts, limits, strict=True))
-    assert cpus >= config.train.workers * config.train.cpus_per_worker + 1
-    assert gpus >= config.train.workers * config.train.use_gpu
-    assert gpus >= config.embed.min_actors * config.embed.gpus_per_actor
-
-
-def test_the_tracking_server_is_the_one_that_the_jobs_name():
-    deployment, service = yaml.safe_load_all((ROOT / "jobs" / "mlflow-server.yaml").read_text(encoding="utf-8"))
-    assert (service["metadata"]["name"], service["spec"]["ports"]) == ("mlflow", [{"port": 5000}])
-    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == IMAGE
-    assert "--port=5000" in container["command"]
+def test_nodes_have_what_every_verb_needs():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    # boosted-cpu is boosted without CUDA, and the others are for who changes the package.
+    needed = declared.keys() - {"boosted", "docs", "lint", "test"}
+    for text in (DOCKERFILE, *(read(path)["setup_commands"][-1] for path in LAUNCHED)):
+        (extras,) = re.findall(r"\[([a-z0-9,-]*boosted-cpu[a-z0-9,-]*)\]", text)
+        assert set(extras.split(",")) == needed
 
 
 OPEN = {
-    "jobs/mlflow-server.yaml": "a container: Kubernetes reaches it by the pod's address, and the service is inside",
+    "jobs/kubernetes/base/mlflow.yaml": "a container: reached by the pod's address, by Ray's pods alone",
 }
 """Files that let a server listen on every address, and why."""
 
@@ -191,7 +129,7 @@ OPEN = {
 def test_servers_listen_on_their_own_machine_unless_told():
     texts = [
         *(ROOT / "raygenex").rglob("*.py"),
-        *(ROOT / "jobs").iterdir(),
+        *(ROOT / "jobs").rglob("*"),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / name for name in ("README.md", "cluster.yaml", "Makefile")),
     ]
@@ -206,12 +144,7 @@ def test_servers_listen_on_their_own_machine_unless_told():
 
 
 def test_nothing_turns_the_token_off():
-    for path in [*(ROOT / "raygenex").rglob("*.py"), *LAUNCHED, *(ROOT / "jobs").glob("*.yaml")]:
+    for path in [*(ROOT / "raygenex").rglob("*.py"), *LAUNCHED, *(ROOT / "jobs").rglob("*.yaml")]:
         text = path.read_text(encoding="utf-8")
         assert "RAY_AUTH_MODE=disabled" not in text, path
         assert not re.search(r"RAY_AUTH_MODE[\"':\s=]+disabled", text), path
-
-
-def test_rayjobs_ask_for_the_token():
-    for path in RAYJOBS:
-        assert "authOptions" in path.read_text(encoding="utf-8"), path
