@@ -1,10 +1,12 @@
 """The files of a cluster that are shipped: the autoscaler's own checks, versions, rights and what listens where."""
 
 import copy
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -18,6 +20,7 @@ CONSTRAINTS = dict(
     line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
 )
 DOCKERFILE = (ROOT / "jobs" / "Dockerfile").read_text(encoding="utf-8")
+POLICIES = ROOT / "jobs" / "aws"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -80,11 +83,11 @@ def test_aws_workers_are_spot_gpus_from_zero():
     head = nodes[config["head_node_type"]]
     assert head["resources"] == {"CPU": 0}
     assert "InstanceMarketOptions" not in head["node_config"]
-    assert nodes["gpu"]["min_workers"] == 0
-    assert nodes["gpu"]["max_workers"] == 8
-    for name in ("gpu", "cpu"):
+    for name in nodes.keys() - {"head"}:
+        assert nodes[name]["min_workers"] == 0
         worker = nodes[name]["node_config"]
-        assert worker["InstanceMarketOptions"] == {"MarketType": "spot"}
+        on_demand = name == "gpu-on-demand"
+        assert worker.get("InstanceMarketOptions") == (None if on_demand else {"MarketType": "spot"})
         # Workers may not start instances.
         assert worker["IamInstanceProfile"] != head["node_config"]["IamInstanceProfile"]
     for node in nodes.values():
@@ -102,7 +105,10 @@ def test_versions_are_those_of_the_constraints():
     base = f"rayproject/ray:{CONSTRAINTS['ray']}-py311-"
     assert f"\nARG NODE=cpu\nFROM {base}${{NODE}}\n" in DOCKERFILE
     config = read(ROOT / "cluster.yaml")
-    assert config["docker"]["image"] == f"{base}gpu"
+    # Nodes without a GPU do not fetch CUDA.
+    assert config["docker"]["image"] == f"{base}cpu"
+    for name, node in config["available_node_types"].items():
+        assert node.get("docker") == ({"worker_image": f"{base}gpu"} if name.startswith("gpu") else None)
     torch = f"torch=={CONSTRAINTS['torch']}"
     assert DOCKERFILE.count(f" {torch} ") == 2
     for path in LAUNCHED:
@@ -118,6 +124,80 @@ def test_nodes_have_what_every_verb_needs():
     for text in (DOCKERFILE, *(read(path)["setup_commands"][-1] for path in LAUNCHED)):
         (extras,) = re.findall(r"\[([a-z0-9,-]*boosted-cpu[a-z0-9,-]*)\]", text)
         assert set(extras.split(",")) == needed
+
+
+def launched_for_four_gpus(closed: set[str]) -> dict[str, int]:
+    """Ask the autoscaler's scheduler which nodes of cluster.yaml it would start, when some types may have none."""
+    from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+
+    types = {
+        name: NodeTypeConfig(
+            name=name,
+            min_worker_nodes=node["min_workers"],
+            max_worker_nodes=0 if name in closed else node["max_workers"],
+            resources={"CPU": 4.0, "GPU": 1.0},
+            priority=node["priority"],
+        )
+        for name, node in read(ROOT / "cluster.yaml")["available_node_types"].items()
+        if name.startswith("gpu")
+    }
+    demand = [ResourceRequestUtil.make({"CPU": 1.0, "GPU": 1.0})] * 4
+    request = SchedulingRequest(
+        node_type_configs=types,
+        disable_launch_config_check=True,
+        max_num_nodes=9,
+        resource_requests=ResourceRequestUtil.group_by_count(demand),
+    )
+    return {found.instance_type: found.count for found in ResourceDemandScheduler(Mock()).schedule(request).to_launch}
+
+
+def test_gpu_workers_have_a_next_type():
+    assert launched_for_four_gpus(set()) == {"gpu": 4}
+    assert launched_for_four_gpus({"gpu"}) == {"gpu-a10g": 4}
+    assert launched_for_four_gpus({"gpu", "gpu-a10g"}) == {"gpu-on-demand": 4}
+
+
+def test_the_first_boot_waits_for_apt_and_names_a_zone_without_storage():
+    package, _, mount, _ = read(ROOT / "cluster.yaml")["initialization_commands"]
+    assert re.search(r"timeout \d+ bash -c 'until .*apt-get update.*apt-get .*install.*; do sleep \d+; done'", package)
+    assert re.search(r"\|\| \{ echo \"EFS [^\"]*zone[^\"]*mount target[^\"]*\"; exit 1; \}$", mount)
+
+
+def test_roles_may_do_what_the_autoscaler_does_and_no_more():
+    policies = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in POLICIES.iterdir()}
+    assert set(policies) == {"head-policy", "worker-policy"}
+    allowed: dict[str, set[str]] = {}
+    for name, policy in policies.items():
+        assert policy["Version"] == "2012-10-17"
+        for statement in policy["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            allowed.setdefault(name, set()).update(actions)
+            if statement["Resource"] == "*":
+                assert all(action.startswith("ec2:Describe") for action in actions)
+            if "ec2:TerminateInstances" in actions:
+                cluster = {"aws:ResourceTag/ray-cluster-name": read(ROOT / "cluster.yaml")["cluster_name"]}
+                assert statement["Condition"] == {"StringEquals": cluster}
+            if "iam:PassRole" in actions:
+                worker = read(ROOT / "cluster.yaml")["available_node_types"]["gpu"]["node_config"]
+                assert statement["Resource"].endswith(f":role/{worker['IamInstanceProfile']['Name']}")
+    assert allowed["worker-policy"] == {"s3:GetObject", "s3:ListBucket"}
+    assert allowed["head-policy"] == {
+        "ec2:CreateTags",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceTypes",
+        "ec2:RunInstances",
+        "ec2:TerminateInstances",
+        "iam:CreateServiceLinkedRole",
+        "iam:PassRole",
+    }
+    text = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+    assert "FullAccess" not in text
+    for name in policies:
+        assert f"jobs/aws/{name}.json" in text
 
 
 OPEN = {
