@@ -33,7 +33,7 @@ PAGES = [
     ROOT / "jobs" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-CLUSTER_FILES = ("cluster-", "mlflow-", "rayjob-")
+CLUSTER_FILES = ("cluster-",)
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if not path.name.startswith(CLUSTER_FILES))
 FENCE = re.compile(r"^```(?:\{code-block\} )?(console|yaml|python)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^\$ (?:.* -- python -m )?raygenex (.*)$", re.M)

@@ -1,28 +1,26 @@
-"""The files of a cluster that are shipped: the autoscaler's own checks, KubeRay's keys, versions and commands."""
+"""The files of a cluster that are shipped: the autoscaler's own checks, versions, rights and what listens where."""
 
 import copy
+import json
 import re
-import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-import typer
 import yaml
 
 from raygenex import __version__
-from raygenex.cli.main import app
-from raygenex.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 MACHINES = ROOT / "jobs" / "cluster-machines.yaml"
 LAUNCHED = (ROOT / "cluster.yaml", MACHINES)
-RAYJOBS = sorted((ROOT / "jobs").glob("rayjob-*.yaml"))
 CONSTRAINTS = dict(
     line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
 )
 DOCKERFILE = (ROOT / "jobs" / "Dockerfile").read_text(encoding="utf-8")
-IMAGE = f"raygenex:{__version__}"
+POLICIES = ROOT / "jobs" / "aws"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -85,11 +83,11 @@ def test_aws_workers_are_spot_gpus_from_zero():
     head = nodes[config["head_node_type"]]
     assert head["resources"] == {"CPU": 0}
     assert "InstanceMarketOptions" not in head["node_config"]
-    assert nodes["gpu"]["min_workers"] == 0
-    assert nodes["gpu"]["max_workers"] == 8
-    for name in ("gpu", "cpu"):
+    for name in nodes.keys() - {"head"}:
+        assert nodes[name]["min_workers"] == 0
         worker = nodes[name]["node_config"]
-        assert worker["InstanceMarketOptions"] == {"MarketType": "spot"}
+        on_demand = name == "gpu-on-demand"
+        assert worker.get("InstanceMarketOptions") == (None if on_demand else {"MarketType": "spot"})
         # Workers may not start instances.
         assert worker["IamInstanceProfile"] != head["node_config"]["IamInstanceProfile"]
     for node in nodes.values():
@@ -104,86 +102,106 @@ def test_aws_workers_are_spot_gpus_from_zero():
 
 
 def test_versions_are_those_of_the_constraints():
-    base = re.search(r"^FROM rayproject/ray:(\S+?)-py311-gpu$", DOCKERFILE, re.M)
-    assert base is not None
-    assert base[1] == CONSTRAINTS["ray"]
-    assert read(ROOT / "cluster.yaml")["docker"]["image"] == base[0].removeprefix("FROM ")
+    base = f"rayproject/ray:{CONSTRAINTS['ray']}-py311-"
+    assert f"\nARG NODE=cpu\nFROM {base}${{NODE}}\n" in DOCKERFILE
+    config = read(ROOT / "cluster.yaml")
+    # Nodes without a GPU do not fetch CUDA.
+    assert config["docker"]["image"] == f"{base}cpu"
+    for name, node in config["available_node_types"].items():
+        assert node.get("docker") == ({"worker_image": f"{base}gpu"} if name.startswith("gpu") else None)
     torch = f"torch=={CONSTRAINTS['torch']}"
-    assert torch in DOCKERFILE
+    assert DOCKERFILE.count(f" {torch} ") == 2
     for path in LAUNCHED:
-        assert torch in read(path)["setup_commands"][-1]
-    assert f"-t {IMAGE} ." in DOCKERFILE
+        assert f" {torch} " in read(path)["setup_commands"][-1]
+    for nodes in ("cpu", "gpu"):
+        assert f"-t registry.example.com/raygenex:{__version__}-{nodes} ." in DOCKERFILE
 
 
-def pods(job: dict[str, Any]) -> list[dict[str, Any]]:
-    cluster = job["spec"]["rayClusterSpec"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    return [group["template"]["spec"] for group in groups]
+def test_nodes_have_what_every_verb_needs():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    # boosted-cpu is boosted without CUDA, and the others are for who changes the package.
+    needed = declared.keys() - {"boosted", "docs", "lint", "test"}
+    for text in (DOCKERFILE, *(read(path)["setup_commands"][-1] for path in LAUNCHED)):
+        (extras,) = re.findall(r"\[([a-z0-9,-]*boosted-cpu[a-z0-9,-]*)\]", text)
+        assert set(extras.split(",")) == needed
 
 
-@pytest.mark.parametrize("path", RAYJOBS, ids=lambda path: path.name)
-def test_a_rayjob_has_the_keys_of_kuberay(path: Path):
-    job = read(path)
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    assert job["metadata"]["name"] == path.stem.replace("rayjob", "raygenex")
-    spec = job["spec"]
-    known = {"entrypoint", "runtimeEnvYAML", "submissionMode", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished"}
-    assert set(spec) <= known | {"activeDeadlineSeconds", "backoffLimit", "rayClusterSpec"}
-    assert spec["shutdownAfterJobFinishes"] is True
-    assert spec["submissionMode"] in ("K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode")
-    cluster = spec["rayClusterSpec"]
-    assert cluster["rayVersion"] == CONSTRAINTS["ray"]
-    assert cluster["authOptions"] == {"mode": "token"}
-    for group in cluster["workerGroupSpecs"]:
-        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
-        if group["minReplicas"] < group["maxReplicas"]:
-            assert cluster["enableInTreeAutoscaling"] is True
-    for pod in pods(job):
-        (container,) = pod["containers"]
-        assert container["image"] == IMAGE
-        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-        assert mounts["shared"] == "/mnt/raygenex"
-        assert {volume["name"] for volume in pod["volumes"]} == set(mounts)
+def launched_for_four_gpus(closed: set[str]) -> dict[str, int]:
+    """Ask the autoscaler's scheduler which nodes of cluster.yaml it would start, when some types may have none."""
+    from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+
+    types = {
+        name: NodeTypeConfig(
+            name=name,
+            min_worker_nodes=node["min_workers"],
+            max_worker_nodes=0 if name in closed else node["max_workers"],
+            resources={"CPU": 4.0, "GPU": 1.0},
+            priority=node["priority"],
+        )
+        for name, node in read(ROOT / "cluster.yaml")["available_node_types"].items()
+        if name.startswith("gpu")
+    }
+    demand = [ResourceRequestUtil.make({"CPU": 1.0, "GPU": 1.0})] * 4
+    request = SchedulingRequest(
+        node_type_configs=types,
+        disable_launch_config_check=True,
+        max_num_nodes=9,
+        resource_requests=ResourceRequestUtil.group_by_count(demand),
+    )
+    return {found.instance_type: found.count for found in ResourceDemandScheduler(Mock()).schedule(request).to_launch}
 
 
-@pytest.mark.parametrize("path", RAYJOBS, ids=lambda path: path.name)
-def test_the_command_of_a_rayjob_parses_and_fits_its_workers(path: Path, monkeypatch: pytest.MonkeyPatch):
-    job = read(path)
-    environment = yaml.safe_load(job["spec"].get("runtimeEnvYAML", "{}")).get("env_vars", {})
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    python, option, module, verb, *words = shlex.split(job["spec"]["entrypoint"])
-    assert (python, option, module) == ("python", "-m", "raygenex")
-    command = typer.main.get_command(app).commands[verb]
-    params = command.make_context(verb, words).params
-    inside = Path(params["config"]).relative_to("/home/ray/raygenex")
-    assert "COPY --chown=ray:users jobs jobs" in DOCKERFILE
-    config = load_config(ROOT / inside, params["override"])
-    assert config.output.startswith("/mnt/raygenex/")
-    assert config.tracking.uri == "http://mlflow:5000"
-    for paths in (config.data.train, config.data.valid, config.data.test):
-        assert all(place.startswith(("/mnt/raygenex/", "s3://")) for place in paths)
-    # Ray reads a pod's limits.
-    limits = [pod["containers"][0]["resources"]["limits"] for pod in pods(job)[1:]]
-    counts = [group["maxReplicas"] for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
-    cpus = sum(count * int(limit["cpu"]) for count, limit in zip(counts, limits, strict=True))
-    gpus = sum(count * int(limit.get("nvidia.com/gpu", 0)) for count, limit in zip(counts, limits, strict=True))
-    assert cpus >= config.train.workers * config.train.cpus_per_worker + 1
-    assert gpus >= config.train.workers * config.train.use_gpu
-    assert gpus >= config.embed.min_actors * config.embed.gpus_per_actor
+def test_gpu_workers_have_a_next_type():
+    assert launched_for_four_gpus(set()) == {"gpu": 4}
+    assert launched_for_four_gpus({"gpu"}) == {"gpu-a10g": 4}
+    assert launched_for_four_gpus({"gpu", "gpu-a10g"}) == {"gpu-on-demand": 4}
 
 
-def test_the_tracking_server_is_the_one_that_the_jobs_name():
-    deployment, service = yaml.safe_load_all((ROOT / "jobs" / "mlflow-server.yaml").read_text(encoding="utf-8"))
-    assert (service["metadata"]["name"], service["spec"]["ports"]) == ("mlflow", [{"port": 5000}])
-    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == IMAGE
-    assert "--port=5000" in container["command"]
+def test_the_first_boot_waits_for_apt_and_names_a_zone_without_storage():
+    package, _, mount, _ = read(ROOT / "cluster.yaml")["initialization_commands"]
+    assert re.search(r"timeout \d+ bash -c 'until .*apt-get update.*apt-get .*install.*; do sleep \d+; done'", package)
+    assert re.search(r"\|\| \{ echo \"EFS [^\"]*zone[^\"]*mount target[^\"]*\"; exit 1; \}$", mount)
+
+
+def test_roles_may_do_what_the_autoscaler_does_and_no_more():
+    policies = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in POLICIES.iterdir()}
+    assert set(policies) == {"head-policy", "worker-policy"}
+    allowed: dict[str, set[str]] = {}
+    for name, policy in policies.items():
+        assert policy["Version"] == "2012-10-17"
+        for statement in policy["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            allowed.setdefault(name, set()).update(actions)
+            if statement["Resource"] == "*":
+                assert all(action.startswith("ec2:Describe") for action in actions)
+            if "ec2:TerminateInstances" in actions:
+                cluster = {"aws:ResourceTag/ray-cluster-name": read(ROOT / "cluster.yaml")["cluster_name"]}
+                assert statement["Condition"] == {"StringEquals": cluster}
+            if "iam:PassRole" in actions:
+                worker = read(ROOT / "cluster.yaml")["available_node_types"]["gpu"]["node_config"]
+                assert statement["Resource"].endswith(f":role/{worker['IamInstanceProfile']['Name']}")
+    assert allowed["worker-policy"] == {"s3:GetObject", "s3:ListBucket"}
+    assert allowed["head-policy"] == {
+        "ec2:CreateTags",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceTypes",
+        "ec2:RunInstances",
+        "ec2:TerminateInstances",
+        "iam:CreateServiceLinkedRole",
+        "iam:PassRole",
+    }
+    text = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+    assert "FullAccess" not in text
+    for name in policies:
+        assert f"jobs/aws/{name}.json" in text
 
 
 OPEN = {
-    "jobs/mlflow-server.yaml": "a container: Kubernetes reaches it by the pod's address, and the service is inside",
+    "jobs/kubernetes/base/mlflow.yaml": "a container: reached by the pod's address, by Ray's pods alone",
 }
 """Files that let a server listen on every address, and why."""
 
@@ -191,7 +209,7 @@ OPEN = {
 def test_servers_listen_on_their_own_machine_unless_told():
     texts = [
         *(ROOT / "raygenex").rglob("*.py"),
-        *(ROOT / "jobs").iterdir(),
+        *(ROOT / "jobs").rglob("*"),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / name for name in ("README.md", "cluster.yaml", "Makefile")),
     ]
@@ -206,12 +224,7 @@ def test_servers_listen_on_their_own_machine_unless_told():
 
 
 def test_nothing_turns_the_token_off():
-    for path in [*(ROOT / "raygenex").rglob("*.py"), *LAUNCHED, *(ROOT / "jobs").glob("*.yaml")]:
+    for path in [*(ROOT / "raygenex").rglob("*.py"), *LAUNCHED, *(ROOT / "jobs").rglob("*.yaml")]:
         text = path.read_text(encoding="utf-8")
         assert "RAY_AUTH_MODE=disabled" not in text, path
         assert not re.search(r"RAY_AUTH_MODE[\"':\s=]+disabled", text), path
-
-
-def test_rayjobs_ask_for_the_token():
-    for path in RAYJOBS:
-        assert "authOptions" in path.read_text(encoding="utf-8"), path
