@@ -190,3 +190,27 @@ def centre_crop(indices: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
         raise ValueError(f"cannot crop {length} bases to {window}")
     start = crop_start(length, window)
     return indices[..., start : start + window]
+
+
+def composition(bases: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the GC content and the CpG ratio of sequences.
+
+    Parameters
+    ----------
+    bases
+        Base indices, shape ``(N, L)``.
+
+    Returns
+    -------
+    Shape ``(N, 2)``: the share of C and G among the known bases, in [0, 1]; and CpGs over those expected of as many C
+    and G in any order, ``CpG * L / (C * G)`` with L known bases (Gardiner-Garden & Frommer 1987). Each is 0 without a
+    denominator.
+    """
+    c, g = bases == 1, bases == 2
+    number_c, number_g = c.sum(axis=1), g.sum(axis=1)
+    known = (bases < UNKNOWN).sum(axis=1)
+    pairs = (c[:, :-1] & g[:, 1:]).sum(axis=1)
+    content = (number_c + number_g) / np.maximum(known, 1)
+    # Without C or G there is no pair either.
+    ratio = pairs * known / np.maximum(number_c * number_g, 1)
+    return np.stack([content, ratio], axis=1).astype(np.float32)

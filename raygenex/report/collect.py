@@ -9,6 +9,7 @@ from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.redact import redact_values
+from raygenex.report.baseline import Baseline, measure_baselines
 from raygenex.report.dataset import DataFacts, read_data
 from raygenex.report.evaluation import Measured, read_measured
 from raygenex.report.explanation import Explanation, read_explanations
@@ -57,6 +58,8 @@ class Facts:
     """None if no model was trained, so that nothing says which data it would be."""
     measured: dict[str, Measured]
     """By split, valid before test."""
+    baselines: dict[str, tuple[Baseline, ...]]
+    """By split: simple models of the same genes, where the labels and the training data are here."""
     benchmark: Benchmark | None
     study: StudyTable | None
     explained: dict[str, Explanation]
@@ -132,6 +135,11 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         explained, old = read_explanations(folder, trained.sha256, known)
         notes += stale + old
         registered, unregistered = _find_version(named, trained.sha256)
+    baselines = {}
+    if data is not None and (train := data.truth.get("train")) is not None:
+        for name, one in measured.items():
+            if one.scores is not None:
+                baselines[name] = measure_baselines(train, data.truth[name], one.scores, one.confidence)
     return Facts(
         name=named.name,
         folder=folder,
@@ -139,6 +147,7 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         trained=trained,
         data=data,
         measured=measured,
+        baselines=baselines,
         benchmark=benchmark,
         study=study,
         explained=explained,

@@ -13,6 +13,7 @@ from raygenex.data.opening import open_splits
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import is_url, locate
+from raygenex.sequence import composition
 from raygenex.terminal.progress import steps
 from raygenex.train.checkpoint import CheckpointInfo
 
@@ -27,6 +28,8 @@ class LabelledGenes:
     """Shape ``(n,)``, 0 or 1."""
     halflife: NDArray[np.float32]
     """Half-life features, shape ``(n, 8)``."""
+    composition: NDArray[np.float32] | None
+    """GC content and CpG ratio of each promoter, as `raygenex.sequence.composition` has them; None without."""
     fingerprints: tuple[str, ...]
     """The sha256 of each file."""
 
@@ -64,10 +67,14 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
     changed = [name for name, known in info.fingerprints.items() if prints.get(name) != tuple(known)]
     if changed:
         return _nothing(f"the files of {' and '.join(changed)} are not those that the model was trained with")
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     with steps("checking genes") as on_progress:
-        report = check(config.data, config.check, on_progress)
+        report = check(
+            config.data, config.check, on_progress, lambda name, bases: parts[name].append(composition(bases))
+        )
+    made = {name: np.concatenate(blocks) if blocks else None for name, blocks in parts.items()}
     truth = {
-        name: LabelledGenes(split.gene_id, split.label, split.halflife, prints[name])
+        name: LabelledGenes(split.gene_id, split.label, split.halflife, made[name], prints[name])
         for name, split in open_splits(config.data, names).items()
     }
     leaks = report.leakage.exceeds(config.check.max_leaked)

@@ -17,8 +17,9 @@ SPLITS = ("valid", "test")
 
 @dataclass(frozen=True)
 class LabelledScores:
-    """Labels, 0 or 1, and probabilities of the genes of a split, shape ``(n,)``."""
+    """Names, labels (0 or 1) and probabilities of the genes of a split, shape ``(n,)``."""
 
+    gene_id: tuple[str, ...]
     label: NDArray[np.uint8]
     probability: NDArray[np.float64]
 
@@ -106,7 +107,7 @@ def _with_scores(measured: Measured, path: Path, data: DataFacts, again: str) ->
         label = np.array([label_of[gene] for gene in gene_id], dtype=np.uint8)
     except KeyError as error:
         raise DataError(f"{path} has gene {error}, which {measured.split} has not: run `{again}`") from None
-    return replace(measured, scores=LabelledScores(label, probability))
+    return replace(measured, scores=LabelledScores(tuple(gene_id), label, probability))
 
 
 def _predictions(path: Path, again: str) -> tuple[list[str], NDArray[np.float64]]:

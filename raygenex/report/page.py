@@ -51,6 +51,7 @@ def render_page(facts: Facts, day: str) -> str:
         "kind": type(facts.described.model).__doc__ or "",
         "data": None,
         "metrics": _metrics(facts),
+        "baselines": _baselines(facts),
         "published": _published(facts),
         "confusions": [_confusion(one) for one in facts.measured.values()],
         "splits": SPLITS,
@@ -99,6 +100,19 @@ def _metrics(facts: Facts) -> list[tuple[str, list[str]]]:
     return [*rows, ("Calibration error", [f"{one.calibration_error:.3f}" for one in measured])]
 
 
+def _baselines(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table of simple models: what each reads, and its AUROC and the lead of the run's model."""
+    rows: dict[str, list[str]] = {}
+    for found in facts.baselines.values():
+        for one in found:
+            rows.setdefault(one.reads, []).extend((f"{one.auroc:.3f}", _difference(*one.lead[:3])))
+    return list(rows.items())
+
+
+def _difference(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", MINUS)
+
+
 def _published(facts: Facts) -> list[dict[str, Any]]:
     """Return AUROC and F1 on valid and test: this run's, then the paper's by its test AUROC."""
     own = []
@@ -129,7 +143,7 @@ def _row(row: ComparedModel) -> dict[str, str]:
     difference = p = _NOTHING
     if row.difference is not None:
         value, low, high, adjusted = row.difference
-        difference = f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", MINUS)
+        difference = _difference(value, low, high)
         p = "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}"
     return {
         "name": row.name,

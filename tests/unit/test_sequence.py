@@ -3,7 +3,15 @@ import re
 import numpy as np
 import pytest
 
-from raygenex.sequence import centre_crop, from_one_hot, from_string, reverse_complement, to_one_hot, to_string
+from raygenex.sequence import (
+    centre_crop,
+    composition,
+    from_one_hot,
+    from_string,
+    reverse_complement,
+    to_one_hot,
+    to_string,
+)
 
 
 def random_indices(*shape, seed=0):
@@ -127,3 +135,20 @@ def test_centre_crop_keeps_the_tss_in_the_middle(length, window):
 def test_centre_crop_longer_than_the_sequence():
     with pytest.raises(ValueError, match="cannot crop 5 bases to 6"):
         centre_crop(from_string("ACGTN"), 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "ratio"),
+    [
+        # Two pairs where 3 C and 2 G among 8 bases make 3 * 2 / 8 of them.
+        ("CGACGTCA", 5 / 8, 2 / (3 * 2 / 8)),
+        ("CCGGNNNN", 1.0, 1 / (2 * 2 / 4)),
+        ("GCGCATAT", 4 / 8, 1 / (2 * 2 / 8)),
+        ("CNGACCGA", 5 / 7, 1 / (3 * 2 / 7)),
+        ("ATATAATT", 0.0, 0.0),
+        ("CCCCAAAA", 0.5, 0.0),
+        ("NNNNNNNN", 0.0, 0.0),
+    ],
+)
+def test_composition_by_hand(text, content, ratio):
+    assert composition(from_string(text)[None]).tolist() == [pytest.approx([content, ratio], rel=1e-6)]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,12 @@ TAIL = 0.005
 """Share of the genes at either end of a feature that its histogram puts into the outermost bins."""
 
 
-def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int], None] | None = None) -> DataReport:
+def check(
+    data: DataConfig,
+    config: CheckConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_bases: Callable[[str, NDArray[np.uint8]], None] | None = None,
+) -> DataReport:
     """Check every configured split in full: all that `open_splits` checks, every base of every promoter, and leaks.
 
     Parameters
@@ -46,6 +52,8 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
         What counts as a leak.
     on_progress
         Called after each block with the genes read so far and the genes in all.
+    on_bases
+        Called with the split and the base indices of each block, shape ``(genes, window)``, in the order of the rows.
 
     Returns
     -------
@@ -60,13 +68,15 @@ def check(data: DataConfig, config: CheckConfig, on_progress: Callable[[int, int
     total = sum(split.rows for split in splits.values())
     done = 0
 
-    def on_rows(rows: int) -> None:
+    def on_block(name: str, bases: NDArray[np.uint8]) -> None:
         nonlocal done
-        done += rows
+        done += len(bases)
+        if on_bases is not None and bases.size:
+            on_bases(name, bases)
         if on_progress is not None:
             on_progress(done, total)
 
-    scans = {name: scan(split, on_rows) for name, split in splits.items()}
+    scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report)]

@@ -29,15 +29,15 @@ class Scan:
     """A MinHash sketch of every promoter, shape ``(rows, size)``; None without promoters."""
 
 
-def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan:
+def scan(split: SplitData, on_block: Callable[[NDArray[np.uint8]], None] | None = None) -> Scan:
     """Read and check every promoter of a split, block by block.
 
     Parameters
     ----------
     split
         As `raygenex.data.opening.open_splits` returns it.
-    on_rows
-        Called after each block with its number of genes.
+    on_block
+        Called with the base indices of each block, shape ``(genes, window)``.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
     counts = np.zeros((split.window, UNKNOWN + 1), dtype=np.int64)
     if not split.window:
         # The small columns, all that there is, were checked when the split was opened.
-        if on_rows is not None:
-            on_rows(split.rows)
+        if on_block is not None:
+            on_block(np.empty((split.rows, 0), dtype=np.uint8))
         return Scan(counts, 0, None, None)
     with_unknown = 0
     digests, sketches = [], []
@@ -60,8 +60,8 @@ def scan(split: SplitData, on_rows: Callable[[int], None] | None = None) -> Scan
             with_unknown += int((bases == UNKNOWN).any(axis=1).sum())
             digests.append(sequence_digests(bases))
             sketches.append(sketch(bases))
-            if on_rows is not None:
-                on_rows(len(bases))
+            if on_block is not None:
+                on_block(bases)
     return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
 
 

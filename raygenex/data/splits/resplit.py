@@ -103,7 +103,7 @@ def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, N
     sketches = None
     if isinstance(config.split, SimilaritySplit):
         with progress("comparing promoters", len(gene_id)) as advance:
-            scans = [scan(split, lambda rows: advance(rows, "")) for split in opened]
+            scans = [scan(split, lambda bases: advance(len(bases), "")) for split in opened]
             sketches = np.concatenate([one.sketches for one in scans if one.sketches is not None])
     group = None
     if isinstance(config.split, GroupSplit):

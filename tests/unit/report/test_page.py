@@ -13,6 +13,7 @@ from toy_pages import Page
 
 from raygenex import __version__
 from raygenex.benchmark.tables import PUBLISHED
+from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.drawing.html import source
 from raygenex.report.collect import Registered, collect
 from raygenex.report.drawing import along_the_promoter
@@ -52,6 +53,21 @@ def test_the_numbers_are_those_of_the_files(run, page):
     area = numbers["metrics"]["auroc"]
     assert f"ranks the 40 genes of valid with an AUROC of {area['value']:.3f} (95 % interval" in page.words
     assert f"(50 resamples); valid: n = {numbers['genes']} genes" in page.words
+
+
+def test_simple_models_are_beside_the_trained_one(run, page):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+
+    train, valid = (read_table(inspect(run[0].data.split(name)[0])) for name in ("train", "valid"))
+    mean, sd = train.halflife.mean(axis=0), train.halflife.std(axis=0)
+    model = LogisticRegression().fit((train.halflife - mean) / sd, train.label)
+    area = roc_auc_score(valid.label, model.predict_proba((valid.halflife - mean) / sd)[:, 1])
+    numbers = json.loads((run[1] / "evaluation" / "valid" / "metrics.json").read_text())
+    lead = numbers["metrics"]["auroc"]["value"] - area
+    assert f"half-life features {area:.3f} {lead:+.3f} (".replace("-0", "\N{MINUS SIGN}0") in page.words
+    assert "GC content and CpG ratio 0." in page.words
+    assert "both 0." in page.words
 
 
 def test_the_papers_rows_are_marked_as_of_other_data(page):
