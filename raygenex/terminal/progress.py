@@ -43,18 +43,23 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
 
 
 def _line_writer(what: str, total: int, done: int) -> Callable[[int, str], None]:
-    started = shown = time.monotonic()
+    shown = time.monotonic()
     reached = done
+    first: tuple[float, int] | None = None
 
     def advance(steps: int, note: str) -> None:
-        nonlocal reached, shown
+        nonlocal reached, shown, first
         reached += steps
         now = time.monotonic()
+        # What came before the first report is the start of the workers, too, and says nothing about the pace.
+        since, begun = first = first or (now, reached)
         if now - shown < LINE_S or not done < reached < total:
             return
         shown = now
-        left = (now - started) * (total - reached) / (reached - done)
-        logger.info("%s: %s of %s, about %s left", what, f"{reached:,}", f"{total:,}", duration(left))
+        left = (
+            f", about {duration((now - since) * (total - reached) / (reached - begun))} left" if reached > begun else ""
+        )
+        logger.info("%s: %s of %s%s", what, f"{reached:,}", f"{total:,}", left)
 
     return advance
 

@@ -25,11 +25,20 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(clock, said):
         for seconds, steps_done in ((10, 100), (31, 100), (50, 100), (62, 200)):
             clock[0] = 100.0 + seconds
             advance(steps_done, "")
-    # 200 genes in 31 s leave 1,800: 279 s; 500 in 62 s leave 1,500: 186 s.
+    # Since the first report: 100 genes in 21 s leave 1,800: 378 s; 400 in 52 s leave 1,500: 195 s.
     assert said == [
-        "embedding genes: 760 of 2,560, about 5 min left",
+        "embedding genes: 760 of 2,560, about 6 min left",
         "embedding genes: 1,060 of 2,560, about 3 min left",
     ]
+
+
+def test_the_start_of_the_workers_is_not_counted(clock, said):
+    with progress("training epochs", 10) as advance:
+        for seconds in (50, 55, 85):
+            clock[0] = 100.0 + seconds
+            advance(1, "")
+    # The first epoch came after 50 s, the next after 5: two in 35 s leave seven.
+    assert said == ["training epochs: 1 of 10", "training epochs: 3 of 10, about 2 min left"]
 
 
 def test_short_work_and_its_end_say_nothing(clock, said):
