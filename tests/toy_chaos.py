@@ -224,7 +224,7 @@ class _Stage:
             return len(list(Path(self.config.store).glob("split=*/*.parquet")))
         if self.stage == "train":
             return last_epoch(self.config) + 1
-        return sum(len(record.history) for record in _records(self.config).values())
+        return sum(len(record.history) for record in records_of(self.config).values())
 
     def kill_process(self, command: Command, what: str) -> None:
         """Kill one of the command's actors, drawn by chance."""
@@ -279,7 +279,7 @@ class _Stage:
         mark = f"{MARK}={self.mark}".encode()
 
         def left() -> list[str]:
-            mine = [f"{process.pid} {_title(process)[:60]}" for process in _marked(mark)]
+            mine = [f"{process.pid} {_title(process)[:60]}" for process in marked(mark)]
             on_nodes = [node.process.pid for node in self.cluster.nodes] if self.cluster is not None else []
             titles = {process.pid: _title(process).strip() for pid in on_nodes for process in below(pid)}
             busy = {pid: title for pid, title in titles.items() if title.startswith("ray::")}
@@ -310,7 +310,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _marked(mark: bytes) -> list[psutil.Process]:
+def marked(mark: bytes) -> list[psutil.Process]:
     """Return the living processes whose environment has a variable."""
     found = []
     for folder in Path("/proc").iterdir():
@@ -324,7 +324,7 @@ def _marked(mark: bytes) -> list[psutil.Process]:
     return [process for process in found if _lives(process)]
 
 
-def _records(config: RunConfig) -> dict[int, TrialRecord]:
+def records_of(config: RunConfig) -> dict[int, TrialRecord]:
     ledger = Ledger(Path(config.folder, "tune"))
     return ledger.records if ledger.read() is not None else {}
 
@@ -348,7 +348,7 @@ def differences(one: RunConfig, other: RunConfig) -> list[str]:
             found.append(f"train: {name} differ: {mine} {theirs}")
     if (first / "model.safetensors").read_bytes() != (second / "model.safetensors").read_bytes():
         found.append("train: the weights differ")
-    studies = [_records(config) for config in (one, other)]
+    studies = [records_of(config) for config in (one, other)]
     for records in studies:
         if sorted(records) != list(range(TRIALS)):
             found.append(f"tune: the study has the trials {sorted(records)}")
