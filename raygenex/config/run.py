@@ -23,6 +23,9 @@ from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
 
+_LATER_KEYS = (("build", "features_scale"),)
+"""Keys that older versions do not have; at their default they are no part of the hash."""
+
 
 class RunConfig(Section):
     """Everything that defines a run."""
@@ -127,4 +130,9 @@ class RunConfig(Section):
 
     def hash(self) -> str:
         """Return the first 12 hex digits of the sha256 of the resolved configuration."""
-        return canonical_hash(self.dump())
+        values = self.dump()
+        for name, key in _LATER_KEYS:
+            section = getattr(self, name)
+            if section is not None and getattr(section, key) == type(section).model_fields[key].default:
+                del values[name][key]
+        return canonical_hash(values)

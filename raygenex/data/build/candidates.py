@@ -10,9 +10,10 @@ from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
 from raygenex.data.build.halflife import cut_regions
 from raygenex.data.build.transcripts import Transcript, choose_transcript
+from raygenex.data.gene_ids import strip_version
 from raygenex.data.genome import Genome
 from raygenex.data.repeats import first_repeat
-from raygenex.data.tables import shown, strip_version
+from raygenex.data.tables import shown
 from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
