@@ -1,13 +1,16 @@
 """Gene ids of tables and files: versions, repeats, and whether two sources name genes in one way."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.repeats import first_repeat
+from raygenex.data.repeats import Repeat, first_repeat
 from raygenex.errors import DataError
+
+_VERSION = re.compile(r"(?<=\d{5})\.\d+(?=(_PAR_Y)?$)")
 
 
 def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
@@ -22,6 +25,15 @@ def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
 def strip_version(gene_id: str) -> str:
     """Return a gene id without its version: ENSG00000182378.15_PAR_Y becomes ENSG00000182378_PAR_Y."""
     return re.sub(r"(?<=.)\.\d+(?=(_PAR_Y)?$)", "", gene_id)
+
+
+def version_twins(tables: Callable[[], Iterable[Sequence[str] | NDArray[Any]]]) -> Repeat | None:
+    """Find the first two ids that differ by a version suffix alone, as `first_repeat` finds equal ones.
+
+    A version is what follows a point behind at least five digits, as in ENSG00000182378.15: a worm's ZK1067.1 and
+    ZK1067.2 are two genes.
+    """
+    return first_repeat(lambda: ([_VERSION.sub("", gene) for gene in ids] for ids in tables()))
 
 
 def match_genes(wanted: Sequence[str], found: Mapping[str, object], wanted_in: str, found_in: str) -> int:

@@ -284,7 +284,7 @@ def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]
     for number, fields in bed_lines(path):
         if len(fields) < 6 or fields[5] not in ("+", "-"):
             raise DataError(f"{path} line {number}: a window needs six columns, the gene id in 4 and + or - in 6")
-        chrom, low, high, gene, _, strand = fields[:6]
+        chrom, low, high, gene, _, strand = map(str.strip, fields[:6])
         if int(high) - int(low) != stop - first:
             raise DataError(
                 f"{path} line {number}: the window of {gene} has {int(high) - int(low)} bases, but build.window "
