@@ -12,6 +12,7 @@ from raygenex.config.embed import Backbone, EmbedConfig, HyenaBackbone, OneHotBa
 from raygenex.config.explain import ExplainConfig
 from raygenex.config.model import (
     AutoencoderXgboost,
+    CnnDnaOnly,
     CnnHalflifeEncoded,
     CnnHalflifeOnly,
     HalflifeConfig,
@@ -23,7 +24,7 @@ from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
 
-_LATER_KEYS = (("build", "features_scale"),)
+_LATER_KEYS = (("build", "features_scale"), ("predict", "strict"))
 """Keys that older versions do not have; at their default they are no part of the hash."""
 
 
@@ -101,6 +102,12 @@ class RunConfig(Section):
     def reads_embeddings(self) -> bool:
         """Whether the model reads what the backbone makes of the bases; the models of k-mers read bases always."""
         return self.reads_store or self.online is not None
+
+    @property
+    def reads_halflife(self) -> bool:
+        """Whether the model reads half-life features."""
+        model = self.model
+        return model.halflife if isinstance(model, KmerConfig) else not isinstance(model, CnnDnaOnly)
 
     @property
     def reads_store(self) -> bool:
