@@ -50,8 +50,8 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     try:
         if name.endswith(".parquet"):
             table = pd.read_parquet(local_copy(path))
-            if not isinstance(table.index, pd.RangeIndex):
-                table = table.reset_index(names=table.index.name or "")
+            if table.index.nlevels == 1 and not isinstance(table.index, pd.RangeIndex):
+                table.insert(0, table.index.name or ROW_NAMES, table.index, allow_duplicates=True)
             table.columns = [str(column).strip() for column in table.columns]
         elif name.endswith((".csv", ".tsv", ".txt")):
             table = _read_text(path, "," if name.endswith(".csv") else "\t", quoted)

@@ -134,6 +134,10 @@ def test_columns_of_parquet_that_are_one_without_blanks_are_named(tmp_path, sent
     with pytest.raises(DataError) as info:
         read_table_file(path)
     sentence(info, path, "the column v twice")
+    pd.DataFrame({"v": [1]}, index=pd.Index([2], name="v")).to_parquet(path)
+    with pytest.raises(DataError) as info:
+        read_table_file(path)
+    sentence(info, path, "the column v twice")
 
 
 @pytest.mark.skipif("RAYGENEX_SHARED_DATA" not in os.environ, reason="RAYGENEX_SHARED_DATA is not set")
