@@ -55,6 +55,9 @@ def predict(
         typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a checkpoint folder; default: this run's."),
     ] = None,
     force: Force = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop if features are far outside those of training.")
+    ] = False,
 ) -> Action:
     """Score the genes of HDF5 files with a model."""
     from raygenex.predict.run import plan_predict, predict
@@ -62,8 +65,8 @@ def predict(
 
     checkpoint = fetch_checkpoint(settings, model or settings.checkpoint)
     return Action(
-        lambda: predict(settings, inputs, checkpoint, output, force),
-        lambda: [plan_predict(settings, inputs, checkpoint, output, force)],
+        lambda: predict(settings, inputs, checkpoint, output, force, strict),
+        lambda: [plan_predict(settings, inputs, checkpoint, output, force, strict)],
     )
 
 

@@ -84,6 +84,9 @@ class BuildConfig(Section):
     features: str | None = Field(
         None, description="a table of the eight features (as Xpresso and EPInformer publish it) in place of annotation"
     )
+    features_scale: Literal["auto", "bases", "log10", "z-score"] = Field(
+        "auto", description="with features: what their lengths are; auto: what their names or values say"
+    )
     promoters: bool = Field(True, description="false: features and labels alone, no DNA; needs features")
     windows: str | None = Field(
         None, description="with features: a BED of windows on the genome, or a FASTA of one window per gene"
@@ -122,6 +125,8 @@ class BuildConfig(Section):
             raise ValueError(f"window [{first}, {stop}] holds no base: the second number must be above the first")
         if (self.annotation is None) == (self.features is None):
             raise ValueError("set one of annotation (a GTF or GFF3) and features (a table of the eight features)")
+        if self.features is None and self.features_scale != "auto":
+            raise ValueError("features_scale belongs to features, a table of the eight features")
         if self.features is not None:
             fields = type(self).model_fields
             names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")

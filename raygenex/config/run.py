@@ -12,6 +12,7 @@ from raygenex.config.embed import Backbone, EmbedConfig, HyenaBackbone, OneHotBa
 from raygenex.config.explain import ExplainConfig
 from raygenex.config.model import (
     AutoencoderXgboost,
+    CnnDnaOnly,
     CnnHalflifeEncoded,
     CnnHalflifeOnly,
     HalflifeConfig,
@@ -22,6 +23,9 @@ from raygenex.config.services import ClusterConfig, TrackingConfig
 from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
+
+_LATER_KEYS = (("build", "features_scale"), ("predict", "strict"))
+"""Keys that older versions do not have; at their default they are no part of the hash."""
 
 
 class RunConfig(Section):
@@ -100,6 +104,12 @@ class RunConfig(Section):
         return self.reads_store or self.online is not None
 
     @property
+    def reads_halflife(self) -> bool:
+        """Whether the model reads half-life features."""
+        model = self.model
+        return model.halflife if isinstance(model, KmerConfig) else not isinstance(model, CnnDnaOnly)
+
+    @property
     def reads_store(self) -> bool:
         """Whether training reads embeddings from a store, made before; a model that reads no DNA reads its genes."""
         backbone = self.backbone
@@ -127,4 +137,9 @@ class RunConfig(Section):
 
     def hash(self) -> str:
         """Return the first 12 hex digits of the sha256 of the resolved configuration."""
-        return canonical_hash(self.dump())
+        values = self.dump()
+        for name, key in _LATER_KEYS:
+            section = getattr(self, name)
+            if section is not None and getattr(section, key) == type(section).model_fields[key].default:
+                del values[name][key]
+        return canonical_hash(values)

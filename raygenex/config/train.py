@@ -75,6 +75,7 @@ class PredictConfig(Section):
     """Scoring genes with a trained model."""
 
     batch_size: PositiveInt = Field(32, description="genes a forward pass")
+    strict: bool = Field(False, description="refuse features far outside those of training, here and when served")
     workers: PositiveInt = Field(1, description="scoring actors")
     cpus_per_worker: PositiveFloat = Field(1.0, description="logical CPUs each actor reserves")
     gpus_per_worker: Annotated[float, Field(ge=0.0)] = Field(0.0, description="GPUs, or a fraction of one, each")

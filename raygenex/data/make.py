@@ -4,7 +4,7 @@ from pathlib import Path
 
 from raygenex.config.base import SPLITS
 from raygenex.config.run import RunConfig
-from raygenex.data.build.genes import choose
+from raygenex.data.build.genes import choose, describe_taken
 from raygenex.data.build.run import BuildResult, build, find_build
 from raygenex.data.simulate.run import SimulationResult, find_simulation, simulate
 from raygenex.errors import ConfigError
@@ -75,11 +75,15 @@ def plan_build(config: RunConfig, force: bool) -> str:
     assert config.build is not None, "checked with the folder"
     if not force and find_build(config, folder) is not None:
         return f"build: reuse the data set in {short_path(str(folder))}"
-    origin = choose(config).origin
-    return (
+    chosen = choose(config)
+    origin = chosen.origin
+    columns = () if chosen.threshold is None else origin.columns
+    scale = None if origin.table is None else origin.table.given
+    genes = (
         f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
         f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"
     )
+    return "; ".join([genes, *describe_taken(columns, config.build.label.aggregate, scale)])
 
 
 def plan_data(config: RunConfig) -> tuple[list[str], bool]:

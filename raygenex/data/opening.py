@@ -1,7 +1,8 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
+import logging
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.base import SPLITS
 from raygenex.config.data import DataConfig
+from raygenex.data.gene_ids import version_twins
 from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
 from raygenex.data.hdf5.schema import GeneTable, Locations, PromoterFile
 from raygenex.data.repeats import first_repeat
@@ -16,6 +18,9 @@ from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import locate
 from raygenex.sequence import crop_start
+
+# A command opens its splits several times.
+_warn_once = cache(logging.getLogger(__name__).warning)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ def _check_one_scale(files: list[PromoterFile]) -> None:
 def _check_no_leak(splits: dict[str, SplitData]) -> None:
     repeat = first_repeat(lambda: (table.gene_id for split in splits.values() for table in split.tables))
     if repeat is None:
+        _warn_of_versions(splits)
         return
     places = [(split.name, file.path) for split in splits.values() for file in split.files]
     (first, path), (second, other_path) = (places[table] for table in repeat.tables)
@@ -149,6 +155,21 @@ def _check_no_leak(splits: dict[str, SplitData]) -> None:
         f"gene {repeat.id} leaks between splits: it is in {path} (data.{first}) and in {other_path} "
         f"(data.{second}); keep it in one of them"
     )
+
+
+def _warn_of_versions(splits: dict[str, SplitData]) -> None:
+    twins = version_twins(lambda: (table.gene_id for split in splits.values() for table in split.tables))
+    if twins is None:
+        return
+    places = [
+        (table.gene_id, f"in {file.path} (data.{split.name})")
+        for split in splits.values()
+        for table, file in zip(split.tables, split.files, strict=True)
+    ]
+    one, other = (
+        f"{places[table][0][row]} {places[table][1]}" for table, row in zip(twins.tables, twins.rows, strict=True)
+    )
+    _warn_once(f"genes {one} and {other} differ by their version suffix alone: if they are one gene, keep one of them")
 
 
 def locations(split: SplitData) -> Locations | None:

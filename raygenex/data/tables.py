@@ -1,102 +1,59 @@
-"""Tables of the user's, one row per gene: expression, features, groups, measured half-lives."""
+"""What tables of the user's say, one row per gene: gene ids, numbers and words."""
 
-import csv
+import logging
 import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.repeats import first_repeat
+from raygenex.data.gene_ids import check_unique_ids, strip_version
+from raygenex.data.table_file import ROW_NAMES
 from raygenex.errors import DataError
-from raygenex.files.lines import LONGEST_LINE, unpacked
-from raygenex.files.locate import local_copy
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 8
-_MOST_COMMENTS = 100_000
+_GENE_ID = "gene_id"
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "na", "NULL", "null", "None", ".")
 
 
-def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
-    """Read a whole table; every value stays text, but in Parquet.
+_ANNOTATION_WORDS = (
+    "length effectivelength efflength chr chrom chromosome seqname start end tss tsstart txstart txend strand "
+    "exoncount exonlength exonnumber gc gccontent percentagegccontent entrez entrezid entrezgene entrezgeneid "
+    "ncbigeneid geneid taxid basemean log2foldchange logfc logcpm aveexpr lfcse stat pvalue pval pvaladj padj "
+    "adjpval adjpvalue fdr qvalue genestart geneend genestartbp geneendbp transcriptlength fpkmconflo fpkmconfhi "
+)
+_ANNOTATION = frozenset(_ANNOTATION_WORDS.split())
+"""Names, in lower case without blanks and signs, of numbers that describe genes or compare samples: in tables of RSEM,
+featureCounts, kallisto, salmon, StringTie, Cufflinks, BioMart, DESeq2, edgeR and limma."""
 
-    Parameters
-    ----------
-    path
-        A local path or fsspec URL whose name ends in .parquet, .csv or .tsv (also .txt), the last three also with .gz.
-    quoted
-        Whether quotes enclose values in tab-separated tables; they always do in CSV.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, not such a table, truncated or empty, or a column is in it twice.
-    """
-    import pandas as pd
-    from pandas.errors import EmptyDataError, ParserError
-    from pyarrow import ArrowInvalid
-
-    name = path.lower().removesuffix(".gz")
-    header: list[str] = []
-    try:
-        if name.endswith(".parquet"):
-            table = pd.read_parquet(local_copy(path))
-        elif name.endswith((".csv", ".tsv", ".txt")):
-            separator = "," if name.endswith(".csv") else "\t"
-            local = local_copy(path)
-            # Lines that start with # before the header are comments; a later # may belong to a value.
-            with opened_table(local) as stream:
-                skipped, line = _header_line(stream)
-            header = next(csv.reader([line], delimiter=separator), [])
-            with opened_table(local) as stream:
-                table = pd.read_csv(
-                    stream,
-                    sep=separator,
-                    dtype=str,
-                    skiprows=skipped,
-                    keep_default_na=False,
-                    # A tab at the end of every line must not shift the columns.
-                    index_col=False,
-                    # In most tab-separated tables a quote is a letter: 5' and 3" are in names.
-                    quoting=csv.QUOTE_MINIMAL if quoted or separator == "," else csv.QUOTE_NONE,
-                )
-            table.columns = table.columns.str.strip()
-        else:
-            raise DataError(f"{path} is not a table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
-    except EOFError:
-        raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
-        reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
-        raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
-    except MemoryError:
-        raise DataError(f"{path} does not fit into the memory as a table; leave out what is not needed") from None
-    if (repeat := first_repeat(lambda: [header])) is not None:
-        raise DataError(f"{path} has the column {repeat.id} twice; rename one of them")
-    if table.empty:
-        raise DataError(f"{path} has no rows; check the file")
-    return table
+_MEASURE_WORDS = "count counts expectedcount estcounts numreads coverage cov tpm fpkm rpkm cpm posteriormeancount"
+_MEASURES = frozenset(_MEASURE_WORDS.split())
+"""The same of measures of one sample, each in a unit of its own."""
 
 
 def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: bool = False) -> NDArray[np.object_]:
     """Return the gene ids of a table, str, shape ``(N,)``; without version suffixes if ``strip_versions``.
+
+    The names of rows stand for the column gene_id, where there is none.
 
     Raises
     ------
     DataError
         If the column is missing, or an id is empty or there twice, as it is or without its version.
     """
+    if column == _GENE_ID and column not in table.columns and ROW_NAMES in table.columns:
+        logger.info("%s: the names of its rows are taken as gene ids", path)
+        column = ROW_NAMES
     if column not in table.columns:
-        raise DataError(f"{path} has no column {column} of gene ids; it has {shown(list(table.columns))}: name the one")
-    gene_id = table[column].fillna("").astype(str).str.strip().to_numpy(dtype=object)
+        raise DataError(f"{path} has no column {column} of gene ids; it has {shown(_named(table))}: name the one")
+    gene_id = words(table[column])
     if (empty := np.flatnonzero(gene_id == "")).size:
         raise DataError(f"{path}: the gene id of row {empty[0] + 1} is empty; give every gene an id or remove the row")
     check_unique_ids(gene_id, path)
@@ -106,16 +63,13 @@ def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: b
     return gene_id
 
 
-def check_unique_ids(gene_id: NDArray[np.object_], where: str) -> None:
-    """Refuse gene ids that are there twice, by a `DataError` that names ``where``, the gene and both rows (from 1)."""
-    if (repeat := first_repeat(lambda: [gene_id])) is not None:
-        first, second = repeat.rows
-        raise DataError(
-            f"{where}: gene {repeat.id} is in rows {first + 1} and {second + 1}; keep one, or join them into one row"
-        )
+def _named(table: "pd.DataFrame") -> list[str]:
+    return [name for name in table.columns if name != ROW_NAMES]
 
 
-def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str) -> list[str]:
+def choose_columns(
+    table: "pd.DataFrame", path: str, patterns: Sequence[str], but: str, key: str = "columns"
+) -> list[str]:
     """Return the columns that match names or globs, in the table's order; without patterns, the numeric ones.
 
     Parameters
@@ -125,31 +79,49 @@ def choose_columns(table: "pd.DataFrame", path: str, patterns: Sequence[str], bu
     patterns
         Names or globs such as ``E*``.
     but
-        A column that is never meant: that of the gene ids.
+        A column that is never meant: that of the gene ids. Names of rows are never meant either.
+    key
+        The key of the configuration that names columns.
 
     Raises
     ------
     DataError
-        If a pattern matches no column, no column is numeric, or one that mostly is holds what is not a number.
+        If a pattern matches no column. Without patterns, if no column is numeric, one that mostly is holds what is not
+        a number, one is known to describe genes and not their expression, or several are measures of one sample.
     """
-    names = [str(name) for name in table.columns if name != but]
+    names = [name for name in _named(table) if name != but]
     if not patterns:
-        numeric = []
-        for name in names:
-            values, wrong = _parse(table[name])
-            known = int(np.isfinite(values).sum())
-            if wrong is None and known:
-                numeric.append(name)
-            elif wrong is not None and 2 * known > (text(table, name) != "").sum():
-                # A stray word must not make a whole sample vanish: this names it.
-                numbers(table, path, name, table[but].to_numpy(dtype=object))
-        if not numeric:
-            raise DataError(f"{path} has no numeric column; it has {shown(names)}: name the columns that hold numbers")
-        return numeric
+        return _numeric(table, path, names, but, key)
     for pattern in patterns:
         if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
             raise DataError(f"{path} has no column {pattern}; it has {shown(names)}: correct the name")
     return [name for name in names if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _numeric(table: "pd.DataFrame", path: str, names: list[str], but: str, key: str) -> list[str]:
+    numeric = []
+    for name in names:
+        values, wrong = _parse(table[name])
+        known = int(np.isfinite(values).sum())
+        if known and (wrong is None or _plain(name) in _ANNOTATION):
+            numeric.append(name)
+        elif wrong is not None and 2 * known > (text(table, name) != "").sum():
+            # A stray word must not make a whole sample vanish: this names it.
+            numbers(table, path, name, table[but if but in table else ROW_NAMES].to_numpy(dtype=object))
+    if not numeric:
+        raise DataError(f"{path} has no numeric column; it has {shown(names)}: name the columns that hold numbers")
+    for kind, known_names in (("describe genes", _ANNOTATION), ("measure one sample", _MEASURES)):
+        found = [name for name in numeric if _plain(name) in known_names]
+        if len(found) > (kind == "measure one sample"):
+            raise DataError(
+                f"{path} has columns that {kind} ({shown(found)}) among its numeric ones ({shown(numeric)}): name the "
+                f"columns that are meant in {key}"
+            )
+    return numeric
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -163,15 +135,23 @@ def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.o
     values, wrong = _parse(table[column])
     if wrong is not None:
         raise DataError(
-            f"{path}: {column} of gene {gene_id[wrong]} (row {wrong + 1}) is {table[column].iloc[wrong]!r}, "
+            f"{path}: {column} of gene {gene_id[wrong]} (row {wrong + 1}) is {str(table[column].iloc[wrong])!r}, "
             "not a number; correct it, leave it empty, or name other columns"
         )
     return values
 
 
+def words(column: "pd.Series[Any]") -> NDArray[np.object_]:
+    """Return a column as str objects without blanks around them, shape ``(N,)``; empty where it holds nothing."""
+    found: NDArray[np.object_] = (
+        column.astype(object).where(column.notna(), "").astype(str).str.strip().to_numpy(dtype=object)
+    )
+    return found
+
+
 def text(table: "pd.DataFrame", column: str) -> NDArray[np.object_]:
     """Return a column as str objects, shape ``(N,)``; empty where the table says nothing."""
-    values = table[column].fillna("").astype(str).str.strip().to_numpy(dtype=object)
+    values = words(table[column])
     values[np.isin(values.astype(str), _MISSING)] = ""
     return values
 
@@ -191,68 +171,11 @@ def _parse(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], int | None]:
     """Return the numbers of a column and the first row that does not hold a finite number, None if there is none."""
     import pandas as pd
 
-    raw = column.where(~column.isin(_MISSING), None) if column.dtype.kind not in "fiub" else column
+    raw = column
+    if column.dtype.kind not in "fiu":
+        # Dates, durations and truth values become words, though pandas would make numbers of them.
+        raw = pd.Series(words(column))
+        raw = raw.where(~raw.isin(_MISSING), None)
     values = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.flatnonzero((np.isnan(values) & raw.notna().to_numpy()) | np.isinf(values))
     return values, int(wrong[0]) if wrong.size else None
-
-
-@contextmanager
-def opened_table(local: str) -> Iterator[BinaryIO]:
-    """Open a table, plain or, if its name says so, gzip; reading raises what `unpacked` does."""
-    with open(local, "rb") as raw:
-        yield unpacked(raw) if local.lower().endswith(".gz") else raw
-
-
-def _header_line(stream: BinaryIO) -> tuple[int, str]:
-    """Return how many comment lines are before the header, and the header; empty if there is none."""
-    number = 0
-    while line := stream.readline(LONGEST_LINE):
-        if not line.startswith(b"#"):
-            return number, line.decode().rstrip("\r\n")
-        if (number := number + 1) > _MOST_COMMENTS:
-            raise OSError(f"over {_MOST_COMMENTS} lines of comments")
-    return 0, ""
-
-
-def strip_version(gene_id: str) -> str:
-    """Return a gene id without its version: ENSG00000182378.15_PAR_Y becomes ENSG00000182378_PAR_Y."""
-    return re.sub(r"(?<=.)\.\d+(?=(_PAR_Y)?$)", "", gene_id)
-
-
-def match_genes(wanted: Sequence[str], found: Mapping[str, object], wanted_in: str, found_in: str) -> int:
-    """Count the genes that a table has, and refuse a table of other names.
-
-    Parameters
-    ----------
-    wanted
-        Gene ids of the annotation.
-    found
-        Gene ids of the table.
-    wanted_in, found_in
-        The two files, for the sentence.
-
-    Returns
-    -------
-    How many of ``wanted`` are in ``found``.
-
-    Raises
-    ------
-    DataError
-        If there is none, or if more than twice as many would be found without version suffixes; the fix is offered.
-    """
-    matched = sum(gene in found for gene in wanted)
-    bare = {strip_version(gene) for gene in found}
-    without = sum(strip_version(gene) in bare for gene in wanted)
-    example, other = next(iter(wanted), "none"), next(iter(found), "none")
-    if without > 2 * matched:
-        raise DataError(
-            f"{matched} of {len(wanted)} genes of {wanted_in} (such as {example}) are in {found_in} (such as {other}), "
-            f"but {without} are without version suffixes: set build.strip_versions to true"
-        )
-    if matched == 0:
-        raise DataError(
-            f"no gene of {wanted_in} (such as {example}) is in {found_in} (such as {other}): "
-            "use tables of the same kind of gene ids, or name another gene_column"
-        )
-    return matched

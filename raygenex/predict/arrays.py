@@ -105,8 +105,9 @@ def _base_indices(sequence: NDArray[Any], window: int) -> NDArray[np.uint8]:
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
     try:
-        features = values.astype(np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):
+            features = values.astype(np.float32)
+    except (TypeError, ValueError, OverflowError):
         raise DataError("a half-life feature is not a number: give numbers in all eight columns") from None
     if not np.isfinite(features).all():
         row, column = np.argwhere(~np.isfinite(features))[0]

@@ -1,30 +1,43 @@
 """The genes that a prediction reads, checked against the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.repeats import Repeat, first_repeat
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import DataError
+from raygenex.predict.training_range import check_range
 from raygenex.train.checkpoint import CheckpointInfo
 
 NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
 """What to do about data without promoters and a model that reads them."""
 
 
-def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> PromoterRows:
-    """Open HDF5 files for a model, labels not needed.
+def open_genes(paths: list[str], info: CheckpointInfo, window: int | None, strict: bool = False) -> PromoterRows:
+    """Open HDF5 files for a model, labels not needed; warn of features far outside those of its training.
 
     A model that reads no DNA scores files of any window, with promoters or without, and their bases are not read.
 
     Raises
     ------
     DataError
-        If a file breaks the schema, a gene is in two files, or the window is not the model's.
+        If a file breaks the schema, a gene is in two files, the window is not the model's, or features are far outside
+        those of its training and ``strict``.
     """
     files = tuple(inspect(path, require_label=False) for path in paths)
-    if (repeat := first_repeat(lambda: (read_table(file).gene_id for file in files))) is not None:
+    extremes: list[NDArray[np.float32]] = []
+
+    def ids() -> Iterator[NDArray[np.object_]]:
+        for file in files:
+            table = read_table(file)
+            extremes.extend((table.halflife.min(axis=0), table.halflife.max(axis=0)))
+            yield table.gene_id
+
+    if (repeat := first_repeat(ids)) is not None:
         raise repeated_gene(repeat, files)
     wanted = info.inputs.window
     for file in files:
@@ -40,6 +53,7 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None) -> Pr
             raise DataError(
                 f"the model reads {wanted} bases a promoter and {file.path} has {file.window}{cropped}: {hint}"
             )
+    check_range(np.array(extremes), info.checked_range, ", ".join(file.path for file in files), strict)
     return PromoterRows(files, wanted if info.reads_dna else 0, "predict")
 
 

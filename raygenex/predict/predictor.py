@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from raygenex.errors import CheckpointError
 from raygenex.predict.arrays import read_arrays, read_table
+from raygenex.predict.training_range import check_range
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, CheckpointInfo, load_checkpoint, read_usable_info
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Predictor:
         self.device = device
         self.batch_size = batch_size
         config = self.info.run_config
+        self.strict = config.predict.strict
+        self._range = self.info.checked_range
         self.settings = config.embed.model_dump(mode="json") | {"precision": config.embed_precision}
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
@@ -102,7 +105,8 @@ class Predictor:
         ------
         DataError
             If a sequence has another length or a letter that is not DNA, or a feature is missing; one sentence that
-            names the row, counted from 0.
+            names the row, counted from 0. Also if features are far outside those of training and ``predict.strict`` was
+            set there; they are warned of otherwise.
         """
         import pandas as pd
 
@@ -133,6 +137,7 @@ class Predictor:
         return self._call(*read_arrays(sequence, halflife, self.window))
 
     def _call(self, codes: NDArray[np.uint8], halflife: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        check_range(halflife, self._range, "the genes", self.strict)
         probability = self.score(codes, halflife)
         return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
 

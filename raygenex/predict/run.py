@@ -34,7 +34,9 @@ class PredictResult:
         )
 
 
-def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool = False) -> PredictResult:
+def predict(
+    config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool = False, strict: bool = False
+) -> PredictResult:
     """Score the genes of HDF5 files with a checkpoint and write ``gene_id``, ``probability`` and ``prediction``.
 
     Parameters
@@ -49,6 +51,8 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
         A ``.parquet`` or ``.csv`` file.
     force
         Whether an existing output may be replaced.
+    strict
+        Whether features far outside those of training are refused and not only warned of, as with ``predict.strict``.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
         If the output, the data or the checkpoint cannot be used; nothing is written then.
     """
     target = Path(output)
-    rows, info = open_prediction(config, inputs, checkpoint, target, force)
+    rows, info = open_prediction(config, inputs, checkpoint, target, force, strict)
     assert info.threshold is not None, "checked when opening"
     high = 0
     # Scores go to the file as they come: only what is in flight is in memory.
@@ -69,7 +73,7 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
 
 
 def open_prediction(
-    config: RunConfig, inputs: list[str], checkpoint: str, target: Path, force: bool
+    config: RunConfig, inputs: list[str], checkpoint: str, target: Path, force: bool, strict: bool
 ) -> tuple[PromoterRows, CheckpointInfo]:
     """Check everything that `predict` needs; return the genes to score and the model's description."""
     output = str(target)
@@ -81,13 +85,15 @@ def open_prediction(
         raise ConfigError(f"the folder of output {output} does not exist: make it first")
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     info = Predictor.check(checkpoint)
-    rows = open_genes(locate(inputs, "the input"), info, config.data.window)
+    rows = open_genes(locate(inputs, "the input"), info, config.data.window, strict or config.predict.strict)
     with tempfile.TemporaryFile(dir=target.absolute().parent):
         pass
     return rows, info
 
 
-def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool) -> str:
+def plan_predict(
+    config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool, strict: bool = False
+) -> str:
     """Say how many genes would be scored."""
-    rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force)
+    rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force, strict)
     return f"predict: {rows.count} genes into {output}"

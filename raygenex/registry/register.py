@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from raygenex import __version__
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.errors import CheckpointError
+from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
@@ -80,10 +80,24 @@ def register(config: RunConfig) -> RegisterResult:
 
 
 def _find_version(client: Any, name: str, digest: str) -> str | None:
-    for version in client.search_model_versions(f"name = '{name}'"):
+    for version in client.search_model_versions(name_filter(name)):
         if version.tags.get("raygenex.checkpoint_sha256") == digest:
             return str(version.version)
     return None
+
+
+def name_filter(name: str) -> str:
+    """Return MLflow's filter for a registered model's name, which may hold a quote of one kind.
+
+    Raises
+    ------
+    ConfigError
+        If it holds quotes of both kinds, which MLflow cannot search for.
+    """
+    if "'" in name and '"' in name:
+        raise ConfigError(f"tracking.model_name {name} holds both kinds of quotes, which MLflow cannot find: rename it")
+    quote = '"' if "'" in name else "'"
+    return f"name = {quote}{name}{quote}"
 
 
 def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, digest: str) -> str:

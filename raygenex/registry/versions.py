@@ -10,7 +10,7 @@ from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingError
 from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
-from raygenex.registry.register import CHAMPION
+from raygenex.registry.register import CHAMPION, name_filter
 from raygenex.terminal.table import columns
 from raygenex.tracking.runs import Tracker, mlflow_errors, tracking_uri
 
@@ -105,7 +105,7 @@ class Registry:
         self.tracker = Tracker(config)
         self.client: Any = self.tracker.client
         with mlflow_errors(uri):
-            found = self.client.search_registered_models(f"name = '{self.name}'")
+            found = self.client.search_registered_models(name_filter(self.name))
         if not found:
             raise TrackingError(absent)
 
@@ -135,7 +135,7 @@ class Registry:
         """Return all versions, the newest first."""
         with mlflow_errors(self.tracker.uri):
             aliases = self.client.get_registered_model(self.name).aliases
-            found = self.client.search_model_versions(f"name = '{self.name}'")
+            found = self.client.search_model_versions(name_filter(self.name))
         versions = (_describe(entry, aliases) for entry in found)
         return tuple(sorted(versions, key=lambda version: int(version.version), reverse=True))
 

@@ -68,6 +68,8 @@ class CheckpointInfo(BaseModel):
     inputs: InputInfo
     features: tuple[str, ...] = HALFLIFE_FEATURES
     feature_scaler: dict[str, list[float]] | None = None
+    feature_range: dict[str, tuple[float, float]] | None = None
+    """The smallest and the largest value of each half-life feature in train; None in checkpoints of 0.1.0."""
     backbone_sha256: str | None = None
     epoch: int = 0
     threshold: float | None = None
@@ -82,6 +84,11 @@ class CheckpointInfo(BaseModel):
     def run_config(self) -> RunConfig:
         """The resolved configuration that trained the model."""
         return parse_config(self.config, "its configuration")
+
+    @property
+    def checked_range(self) -> dict[str, tuple[float, float]] | None:
+        """The range of features in training; None if it is not known, or the model reads none."""
+        return self.feature_range if self.run_config.reads_halflife else None
 
     @property
     def reads_dna(self) -> bool:

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.model import CnnHalflifeOnly, KmerConfig
 from raygenex.config.run import RunConfig
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.store import (
@@ -41,6 +44,8 @@ class Inputs:
     identity: str
     backbone: Path | None
     backbone_sha256: str | None
+    feature_range: dict[str, tuple[float, float]]
+    """The smallest and the largest value of each half-life feature in train."""
 
 
 def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
@@ -80,7 +85,14 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)
             info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
-    return Inputs(tables, info, fingerprints, _identity(config, info, fingerprints, sha256), backbone, sha256)
+    identity = _identity(config, info, fingerprints, sha256)
+    return Inputs(tables, info, fingerprints, identity, backbone, sha256, _feature_range(splits["train"]))
+
+
+def _feature_range(train: SplitData) -> dict[str, tuple[float, float]]:
+    lows = np.min([table.halflife.min(axis=0) for table in train.tables], axis=0)
+    highs = np.max([table.halflife.max(axis=0) for table in train.tables], axis=0)
+    return dict(zip(HALFLIFE_FEATURES, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
 
 
 def refuse_without_promoters(config: RunConfig, splits: dict[str, SplitData]) -> None:

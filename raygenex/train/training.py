@@ -38,6 +38,7 @@ class Training:
             config=self.config.dump(),
             config_hash=self.config.hash(),
             inputs=self.inputs.info,
+            feature_range=self.inputs.feature_range,
             backbone_sha256=self.inputs.backbone_sha256,
             fingerprints=self.inputs.fingerprints,
             versions=package_versions(),

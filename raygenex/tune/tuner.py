@@ -121,7 +121,12 @@ def _share(study: Study) -> Shared:
     if not nested(config, inputs):
         fits_in_store(inputs.tables, inputs.tables["train"].row_bytes)
     info = CheckpointInfo(
-        config={}, config_hash="", inputs=inputs.info, fingerprints=inputs.fingerprints, versions=package_versions()
+        config={},
+        config_hash="",
+        inputs=inputs.info,
+        feature_range=inputs.feature_range,
+        fingerprints=inputs.fingerprints,
+        versions=package_versions(),
     )
     # Several workers read their shares through Ray Data.
     columns = {} if nested(config, inputs) else read_columns(inputs.tables)

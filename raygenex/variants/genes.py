@@ -22,6 +22,7 @@ from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
 from raygenex.predict.inputs import refuse_other_scale, repeated_gene
+from raygenex.predict.training_range import check_range
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
 from raygenex.train.checkpoint import CheckpointInfo
@@ -122,6 +123,7 @@ def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Score
         genes = _from_annotation(config, config.variants.annotation, info, genome)
     else:
         genes = _from_files(config, info, genome)
+    check_range(genes.halflife, info.checked_range, "the genes that variants are scored against", strict=False)
     if genes.assumed:
         _LOG.warning(
             "the windows were taken as centred, from base %+d from the TSS, because nothing says otherwise: if the "

@@ -94,6 +94,7 @@ def test_the_toy_genome_by_hand(toy: Callable[..., RunConfig], tmp_path: Path) -
         positives={"train": 1, "valid": 0},
         dropped={"biotype tRNA": 1},
         threshold=6,
+        taken=("expression: level",),
         seconds=result.seconds,
         reused=False,
     )

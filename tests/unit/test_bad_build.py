@@ -216,7 +216,23 @@ def test_groups_of_a_column_that_is_not_there(raygenex, toy):
 @pytest.mark.parametrize(("threshold", "words"), [(100.0, "at or below"), (0.5, "above")])
 def test_a_threshold_beyond_all_genes(raygenex, toy, threshold, words):
     toy(build={"label": {"threshold": threshold}})
-    refuse(raygenex, "all 3 genes", f"{words} the threshold {threshold:g}", "values from 2 to 15", "median")
+    remedy = "set build.label.threshold to a number from 2 to below 15, or to median"
+    refuse(raygenex, "all 3 genes", f"{words} the threshold {threshold:g}", "values from 2 to 15", remedy)
+
+
+def test_a_median_that_nothing_is_above(raygenex, toy):
+    expression("gene_id\ta\nP\t1\nM\t2\nS\t2\n")(toy)
+    refuse(raygenex, "at or below the threshold 2", command=BUILD)
+    _, _, err = raygenex(*BUILD)
+    assert err.endswith(": set build.label.threshold to a number from 1 to below 2\n")
+    expression("gene_id\ta\nP\t2\nM\t2\nS\t2\n")(toy)
+    refuse(raygenex, "all 3 genes", "they have one value, so name other columns in build.label.columns")
+
+
+def test_a_group_is_one_column(raygenex, toy):
+    Path("in/families.tsv").write_text("gene_id\tf1\tf2\nP\tx\ty\nM\tz\tz\n")
+    toy(split={"rule": "group", "table": "in/families.tsv", "column": "f*"})
+    refuse(raygenex, "split.column f* is f1, f2 in in/families.tsv", "name one column")
 
 
 # What is found out only when genes are cut
@@ -300,9 +316,13 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(raygenex, toy):
     code, out, err = raygenex(*BUILD, "--dry-run")
     assert code == 0
     assert err.endswith(" split by random: train 1 (33.3%), valid 1 (33.3%), test 1 (33.3%) of 3 genes\n")
-    assert out == "build: 3 genes of in/genes.gtf into out, split by random (1 genes stay out)\n"
+    plan = (
+        "build: 3 genes of in/genes.gtf into out, split by random (1 genes stay out); "
+        "expression: the median of 2 columns (a, b)"
+    )
+    assert out == f"{plan}\n"
     code, out, _ = raygenex(*BUILD, "--dry-run", "--json")
-    assert json.loads(out)["steps"] == ["build: 3 genes of in/genes.gtf into out, split by random (1 genes stay out)"]
+    assert json.loads(out)["steps"] == [plan]
     assert files() == before
 
 
@@ -344,6 +364,7 @@ def test_what_was_built_is_said(raygenex, toy, no_cluster):
     assert code == 0
     assert out == (
         "data: built train 1 (0 % high), valid 1 (100 % high), test 1 (0 % high) in out; high is above 6\n"
+        "expression: the median of 2 columns (a, b)\n"
         "left out: 1 genes (1 biotype tRNA), each listed in genes.tsv\n"
     )
     assert "error" not in err

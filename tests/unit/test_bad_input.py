@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_models import columns, save_toy, small_config, write_promoters
 
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW = 20
@@ -175,6 +176,23 @@ def test_a_model_of_another_scale_refuses_to_predict(raygenex, data):
     assert (code, out) == (2, "")
     sentence(err, ["valid.h5", "trained on lengths that are z-score", "are log10"])
     assert not (data / "scores.csv").exists()
+
+
+def test_features_far_outside_those_of_training(raygenex, data):
+    known = dict.fromkeys(HALFLIFE_FEATURES, (-100.0, 100.0)) | {"CDSLEN": (300.0, 400.0), "UTR5GC": (50.0, 60.0)}
+    inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
+    save_toy(data / "model", small_config(), inputs, feature_range=known)
+    command = ("predict", "run.yaml", "valid.h5", "--model", "model", "--output", "scores.csv")
+    for strict in (["--strict"], ["-o", "predict.strict=true"], ["--strict", "--dry-run"]):
+        code, out, err = raygenex(*command, *strict)
+        assert (code, out) == (2, "")
+        sentence(err, ["valid.h5", "CDSLEN", "in training 300 to 400", "UTR5GC", "leave strict out"])
+        assert "UTR5LEN" not in err
+    assert not (data / "scores.csv").exists()
+    code, out, err = raygenex(*command, "--dry-run")
+    assert code == 0
+    assert "CDSLEN" in err
+    assert "are they in the units of the training data?" in err
 
 
 def sentence(err: str, words: list[str]) -> None:

@@ -10,9 +10,10 @@ from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
 from raygenex.data.build.halflife import cut_regions
 from raygenex.data.build.transcripts import Transcript, choose_transcript
+from raygenex.data.gene_ids import strip_version
 from raygenex.data.genome import Genome
 from raygenex.data.repeats import first_repeat
-from raygenex.data.tables import shown, strip_version
+from raygenex.data.tables import shown
 from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
@@ -65,12 +66,15 @@ def find_candidates(
     """
     chosen: list[tuple[Transcript, str, str]] = []
     empty = annotation.genes_without_transcripts
-    dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
+    dropped = dict.fromkeys((_named(gene, config) for gene in empty), "no usable transcript")
     genes = list(annotation.transcripts)
-    ids = [strip_version(gene) if config.strip_versions else gene for gene in genes]
+    ids = [_named(gene, config) for gene in genes]
     if (repeat := first_repeat(lambda: [ids])) is not None:
         gene = genes[repeat.rows[1]]
-        raise DataError(f"{annotation.path}: {gene} is there twice without version suffixes; keep one of them")
+        raise DataError(
+            f"{annotation.path}: {gene.strip()} is there twice without "
+            f"{'version suffixes' if config.strip_versions else 'blanks'}; keep one of them"
+        )
     for gene_id, transcripts in zip(ids, annotation.transcripts.values(), strict=True):
         if (reason := _reason(transcripts, config)) is not None:
             dropped[gene_id] = reason
@@ -157,6 +161,10 @@ def _reason(transcripts: list[Transcript], config: BuildConfig) -> str | None:
     if config.chromosomes and not any(fnmatchcase(first.chrom, pattern) for pattern in config.chromosomes):
         return "chromosome not chosen"
     return None
+
+
+def _named(gene: str, config: BuildConfig) -> str:
+    return strip_version(gene.strip()) if config.strip_versions else gene.strip()
 
 
 def _rename(chrom: str, config: BuildConfig) -> str:

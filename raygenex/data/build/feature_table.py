@@ -14,7 +14,8 @@ from raygenex.data.build.halflife import scale_lengths
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
 from raygenex.data.genome import Genome
 from raygenex.data.hdf5.schema import Locations
-from raygenex.data.tables import gene_column, numbers, read_table_file, shown, text
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import gene_column, numbers, shown, text
 from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
@@ -31,8 +32,20 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 LARGEST_SHARE = 10.0
 """Larger GC contents are percentages: shares end at 1, and no z-score is as large."""
 
-LONGEST_LOG10 = 9.0
-"""Larger lengths are bases: no transcript has 10**9 of them, and no z-score is as large."""
+LONGEST_LOG10 = np.array([6.0, 6.0, 9.0, 6.0])
+"""No exons of a transcript have more bases than 10 to these, and no introns."""
+
+LEAST_LOG10 = float(scale_lengths(np.zeros(()))) - 0.01
+"""No length has a smaller logarithm; tables round."""
+
+LARGEST_Z = 20.0
+"""No length is as many standard deviations from the mean."""
+
+USUAL_CDS_LOG10 = (1.5, 4.5)
+"""Where the median of the coding lengths' logarithms lies; that of natural ones is larger, that of z-scores near 0."""
+
+USUAL_Z = 3.0
+"""How far a median of z-scores, which may be those of a few genes alone, lies from 0."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,9 @@ class ImportedFeatures:
     halflife: NDArray[np.float64]
     """Shape ``(N, 8)``, in the order of `HALFLIFE_FEATURES`; NaN where the table has no value."""
     scale: str
-    """``log10`` or ``z-score``: of the lengths."""
+    """``log10`` or ``z-score``: of the lengths here."""
+    given: str
+    """``bases``, ``log10`` or ``z-score``: of the lengths in the table."""
     chrom: NDArray[np.object_] | None
     tss: NDArray[np.float64] | None
     """1-based; NaN where the table has no value."""
@@ -68,13 +83,15 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
     """Read the table of ``build.features``.
 
     The eight features are found by name, in any order, with or without the ending ``_log10zscore`` of EPInformer's
-    table (then the lengths are z-scores). Otherwise lengths that go beyond 9 are bases, and turned into logarithms;
-    lengths that are centred on 0 are z-scores; all others are logarithms.
+    table (then the lengths are z-scores). What their scale is otherwise is told from the values, where
+    ``build.features_scale`` does not say it: whole numbers of bases, which are turned into logarithms, logarithms, or
+    z-scores.
 
     Raises
     ------
     DataError
-        If a column is missing or holds what is not a number, a label is neither 0 nor 1, or a strand neither + nor -.
+        If a column is missing or holds what is not a number, lengths are on no such scale, a label is neither 0 nor 1,
+        or a strand neither + nor -.
     """
     assert config.features is not None, "checked by the caller"
     path = config.features
@@ -91,13 +108,12 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
             f"it must have {', '.join(HALFLIFE_FEATURES)}"
         )
     values = np.stack([numbers(table, path, str(column), gene_id) for column in found.values()], axis=1)
-    scale = _scale(values[:, LENGTHS], [str(column) for column in found.values()][LENGTHS], path)
-    if scale == "bases":
+    given = _scale(values[:, LENGTHS], list(found.values())[LENGTHS], path, config.features_scale)
+    if given == "bases":
         values[:, LENGTHS] = scale_lengths(values[:, LENGTHS])
-        scale = "log10"
-    gc = values[:, GC_FRACTIONS]
-    if np.nanmin(gc) >= 0 and np.nanmax(gc) > LARGEST_SHARE:
-        raise DataError(f"{path}: GC content reaches {np.nanmax(gc):g}, as in percent; write it as shares of 1")
+    gc = values[:, GC_FRACTIONS][~np.isnan(values[:, GC_FRACTIONS])]
+    if gc.size and gc.min() >= 0 and gc.max() > LARGEST_SHARE:
+        raise DataError(f"{path}: GC content reaches {gc.max():g}, as in percent; write it as shares of 1")
     label = numbers(table, path, columns["label"], gene_id) if columns["label"] else None
     if label is not None and (wrong := np.flatnonzero(~np.isnan(label) & (label != 0) & (label != 1))).size:
         raise DataError(f"{path}: the label of gene {gene_id[wrong[0]]} is {label[wrong[0]]:g}; it must be 0 or 1")
@@ -113,7 +129,8 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
         path=path,
         gene_id=gene_id,
         halflife=values,
-        scale=scale,
+        scale="z-score" if given == "z-score" else "log10",
+        given=given,
         chrom=text(table, columns["chrom"]) if columns["chrom"] else None,
         tss=tss,
         strand=strand,
@@ -267,7 +284,7 @@ def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]
     for number, fields in bed_lines(path):
         if len(fields) < 6 or fields[5] not in ("+", "-"):
             raise DataError(f"{path} line {number}: a window needs six columns, the gene id in 4 and + or - in 6")
-        chrom, low, high, gene, _, strand = fields[:6]
+        chrom, low, high, gene, _, strand = map(str.strip, fields[:6])
         if int(high) - int(low) != stop - first:
             raise DataError(
                 f"{path} line {number}: the window of {gene} has {int(high) - int(low)} bases, but build.window "
@@ -284,11 +301,30 @@ def _find(columns: object, names: tuple[str, ...]) -> str | None:
     return next((by_name[name] for name in names if name in by_name), None)
 
 
-def _scale(lengths: NDArray[np.float64], names: list[str], path: str) -> str:
-    if all(name.lower().endswith("_log10zscore") for name in names):
-        return "z-score"
-    if np.nanmax(lengths) > LONGEST_LOG10:
-        if np.nanmin(lengths) < 0:
-            raise DataError(f"{path}: lengths such as {np.nanmin(lengths):g} are below 0; correct the table")
-        return "bases"
-    return "z-score" if (np.abs(np.nanmean(lengths, axis=0)) < 0.5).all() else "log10"
+def _scale(lengths: NDArray[np.float64], names: Sequence[str | None], path: str, wanted: str) -> str:
+    """Return the scale of lengths, shape ``(N, 4)``: the one that is wanted, or that of the names, or of the values."""
+    known = [column[~np.isnan(column)] for column in lengths.T]
+    if not all(column.size for column in known):
+        # Every gene lacks a feature, and stays out.
+        return "log10" if wanted == "auto" else wanted
+    low, high, middle = (np.array([of(column) for column in known]) for of in (np.min, np.max, np.median))
+    possible = {
+        "bases": (low >= 0).all() and (high <= 10**LONGEST_LOG10).all(),
+        "log10": (low >= LEAST_LOG10).all() and (high <= LONGEST_LOG10).all(),
+        "z-score": (np.maximum(-low, high) <= LARGEST_Z).all(),
+    }
+    if wanted == "auto" and all(str(name).lower().endswith("_log10zscore") for name in names):
+        wanted = "z-score"
+    if wanted == "auto":
+        usual = {
+            "bases": high.max() > LONGEST_LOG10.max() and all((column == np.floor(column)).all() for column in known),
+            "log10": USUAL_CDS_LOG10[0] <= middle[1] <= USUAL_CDS_LOG10[1],
+            "z-score": (np.abs(middle) <= USUAL_Z).all(),
+        }
+        wanted = next((scale for scale in possible if possible[scale] and usual[scale]), "auto")
+    if not possible.get(wanted, False):
+        ranges = ", ".join(f"{name} {a:g} to {b:g}" for name, a, b in zip(names, low, high, strict=True))
+        what = "neither whole bases, log10(bases + 0.1) nor z-scores" if wanted == "auto" else f"no {wanted}"
+        remedy = ", or set build.features_scale" if any(possible.values()) else ""
+        raise DataError(f"{path}: these lengths ({ranges}) are {what}: correct them{remedy}")
+    return wanted

@@ -1,6 +1,6 @@
 """Where the genes of a data set come from: an annotation and its genome, or a published table of features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,12 @@ from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
 from raygenex.data.build.feature_table import ImportedFeatures, choose_rows, has_records, place_windows, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
+from raygenex.data.gene_ids import match_genes
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.splits.file import SplitTable, apply_split, read_split
 from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
-from raygenex.data.tables import match_genes
+from raygenex.data.tables import shown
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import ConfigError, DataError
 from raygenex.terminal.progress import steps
@@ -191,6 +192,27 @@ def choose(config: RunConfig) -> Chosen:
     )
     split = None if isinstance(config.split, SimilaritySplit) else assign_filled(genes, config)
     return Chosen(origin, columns, expression, threshold, label, genes, split)
+
+
+def describe_taken(columns: Sequence[str], aggregate: str, features_scale: str | None) -> tuple[str, ...]:
+    """Say, a line each, what a build takes from its tables.
+
+    Parameters
+    ----------
+    columns
+        Those of the expression table that labels are made of; none if labels come from the table of features.
+    aggregate
+        How several become one value.
+    features_scale
+        What the lengths of the table of features are; None without such a table.
+    """
+    lines = []
+    if columns:
+        joined = columns[0] if len(columns) == 1 else f"the {aggregate} of {len(columns)} columns ({shown(columns)})"
+        lines.append(f"expression: {joined}")
+    if features_scale is not None:
+        lines.append(f"features: their lengths are {features_scale}")
+    return tuple(lines)
 
 
 def assign_filled(genes: GeneWindows, config: RunConfig) -> SplitTable:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.data import ExtraConfig, LabelConfig
-from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, read_table_file, text
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, text
 from raygenex.errors import DataError
 
 
@@ -38,7 +39,7 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     assert config.table is not None, "checked by the caller"
     table = read_table_file(config.table)
     gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
-    columns = choose_columns(table, config.table, config.columns, config.gene_column)
+    columns = choose_columns(table, config.table, config.columns, config.gene_column, "build.label.columns")
     samples = np.stack([numbers(table, config.table, column, gene_id) for column in columns], axis=1)
     known = ~np.isnan(samples).all(axis=1)
     if not known.any():
@@ -69,9 +70,15 @@ def label_genes(values: NDArray[np.float64], threshold: float, path: str) -> NDA
     label = (values > threshold).astype(np.uint8)
     if label.min() == label.max():
         which = "above" if label[0] else "at or below"
+        low, high = values.min(), values.max()
+        remedy = "they have one value, so name other columns in build.label.columns"
+        if low < high:
+            remedy = f"set build.label.threshold to a number from {low:g} to below {high:g}"
+            # Of a median that is the highest value, nothing is above it.
+            remedy += "" if threshold == np.median(values) else ", or to median"
         raise DataError(
-            f"all {len(label)} genes of {path} are {which} the threshold {threshold:g} (values from {values.min():g} "
-            f"to {values.max():g}): set build.label.threshold between them, or to median"
+            f"all {len(label)} genes of {path} are {which} the threshold {threshold:g} (values from {low:g} to "
+            f"{high:g}): {remedy}"
         )
     return label
 
@@ -104,7 +111,8 @@ def read_extras(tables: Sequence[ExtraConfig], strip_versions: bool) -> list[Ext
     for config in tables:
         table = read_table_file(config.table)
         gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
-        for name in choose_columns(table, config.table, config.columns, config.gene_column):
+        chosen = choose_columns(table, config.table, config.columns, config.gene_column, "build.extra.columns")
+        for name in chosen:
             if name in found or "/" in name or name in (".", ".."):
                 raise DataError(
                     f"{config.table}: the column {name} cannot be added; rename it (names differ, without /)"

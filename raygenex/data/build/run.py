@@ -15,7 +15,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.build.assemble import GeneRows, rule_counts, split_counts, write_genes, write_splits
 from raygenex.data.build.candidates import count_reasons
 from raygenex.data.build.extract import Extracted, extract
-from raygenex.data.build.genes import Chosen, Origin, assign_filled, choose
+from raygenex.data.build.genes import Chosen, Origin, assign_filled, choose, describe_taken
 from raygenex.data.splits.file import write_split
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
@@ -53,6 +53,8 @@ class BuildResult:
     """Genes that stay out, by reason."""
     threshold: float | None
     """Expression above which a gene is high; None if the labels come from the table of features."""
+    taken: tuple[str, ...]
+    """What `describe_taken` says of the tables."""
     seconds: float
     reused: bool
     """Whether the folder held this data set already, and nothing was done."""
@@ -64,7 +66,7 @@ class BuildResult:
         )
         verb = "reusing" if self.reused else "built"
         limit = "" if self.threshold is None else f"; high is above {self.threshold:g}"
-        lines = [f"data: {verb} {counts} in {short_path(self.folder)}{limit}"]
+        lines = [f"data: {verb} {counts} in {short_path(self.folder)}{limit}", *self.taken]
         if self.dropped:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
             lines.append(f"left out: {sum(self.dropped.values())} genes ({reasons}), each listed in genes.tsv")
@@ -154,8 +156,9 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     assert config.build is not None, "checked by the caller"
     values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
     # What older builds did not say has its default, and they stay the same builds.
-    if values["promoters"]:
-        del values["promoters"]
+    for name in ("promoters", "features_scale"):
+        if values[name] == type(config.build).model_fields[name].default:
+            del values[name]
     return redact_values({"build": values, "split": config.split.model_dump(mode="json")})
 
 
@@ -210,6 +213,7 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
         "genome_build": origin.genome_build,
         "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first} if batches else None,
         "halflife_scale": origin.halflife_scale,
+        "features_scale": None if origin.table is None else origin.table.given,
         "genes": {
             "found": len(rows.gene_id) + len(origin.dropped),
             "kept": len(rows.gene_id),
@@ -283,6 +287,8 @@ def _check_start_codons(origin: Origin, batches: list[Extracted]) -> float | Non
 
 
 def _result(folder: Path, record: dict[str, Any], reused: bool) -> BuildResult:
+    label = record["label"]
+    columns = () if label["threshold"] is None else label["columns"]
     return BuildResult(
         folder=str(folder),
         files={name: str(folder / file) for name, file in _FILES.items() if file in record["sha256"]}
@@ -290,7 +296,9 @@ def _result(folder: Path, record: dict[str, Any], reused: bool) -> BuildResult:
         rows={name: counts["genes"] for name, counts in record["splits"].items()},
         positives={name: counts["high"] for name, counts in record["splits"].items()},
         dropped=record["genes"]["dropped"],
-        threshold=record["label"]["threshold"],
+        threshold=label["threshold"],
+        # Older builds do not say the scale that the table had.
+        taken=describe_taken(columns, label["aggregate"], record.get("features_scale")),
         seconds=record["seconds"],
         reused=reused,
     )

@@ -130,8 +130,8 @@ def read_locations(file: PromoterFile) -> Locations | None:
     if not file.has_locations:
         return None
     with opened_known(file) as handle, reading(file.path, (0, file.rows), "chrom or strand"):
-        chrom, tss = handle["chrom"].asstr()[:], handle["tss"][:].astype(np.int64)
-        strand = handle["strand"].asstr()[:] if "strand" in handle else None
+        chrom, tss = _stripped(handle["chrom"].asstr()[:]), handle["tss"][:].astype(np.int64)
+        strand = _stripped(handle["strand"].asstr()[:]) if "strand" in handle else None
     if strand is not None and (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
         raise DataError(f"{file.path}: the strand in row {wrong[0]} is {strand[wrong[0]]!r}; write + or -")
     return Locations(chrom, tss, strand)
@@ -240,12 +240,17 @@ def _checked_window(file: PromoterFile, window: int | None) -> int:
 
 def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> GeneTable:
     with reading(file.path, (start, stop), file.fields["gene_id"]):
-        gene_id = handle[file.fields["gene_id"]].asstr()[start:stop]
+        gene_id = _stripped(handle[file.fields["gene_id"]].asstr()[start:stop])
         halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
         label = handle[file.fields["label"]][start:stop] if file.has_label else None
     table = GeneTable(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
     check_columns(file, start, table, label)
     return table
+
+
+def _stripped(names: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return names without the blanks around them: two that differ by these alone are one."""
+    return np.array([name.strip() for name in names], dtype=object)
 
 
 def _chunk_reader(handle: h5py.File, file: PromoterFile, window: int) -> ChunkReader | None:

@@ -195,8 +195,8 @@ def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArr
     DataError
         If a gene id is empty, a half-life feature NaN or infinite, or a label neither 0 nor 1.
     """
-    if "" in (named := list(map(str.strip, table.gene_id))):
-        raise DataError(f"{file.path}: the gene id of row {start + named.index('')} is empty; give every gene an id")
+    if (empty := np.flatnonzero(table.gene_id == "")).size:
+        raise DataError(f"{file.path}: the gene id of row {start + empty[0]} is empty; give every gene an id")
     if (bad := np.argwhere(~np.isfinite(table.halflife))).size:
         row, column = bad[0]
         raise DataError(

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.base import SPLITS
-from raygenex.data.tables import gene_column, opened_table, read_table_file, shown
+from raygenex.data.table_file import opened_table, read_table_file
+from raygenex.data.tables import gene_column, shown, words
 from raygenex.errors import DataError
 from raygenex.files.json_file import parse_json
 from raygenex.files.lines import LONGEST_LINE
@@ -100,7 +101,7 @@ def read_split(path: str) -> SplitTable:
             f"{path} has no column split; it has {shown(list(table.columns))}: name it so, with the values "
             f"{', '.join(SPLITS)}"
         )
-    columns = {name: table[name].fillna("").astype(str) if name in table else "" for name in COLUMNS[1:]}
+    columns = {name: words(table[name]) if name in table else "" for name in COLUMNS[1:]}
     chrom, group, split = (np.full(len(gene_id), value, dtype=object) for value in columns.values())
     for gene, name in zip(gene_id, split, strict=True):
         if name not in SPLITS:

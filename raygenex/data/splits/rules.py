@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from raygenex.config.base import SPLITS
 from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit, Split
+from raygenex.data.gene_ids import match_genes
 from raygenex.data.similarity import clusters, components
 from raygenex.data.splits.file import SplitTable, apply_split, read_split
-from raygenex.data.tables import choose_columns, gene_column, match_genes, read_table_file, text
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import choose_columns, gene_column, shown, text
 from raygenex.data.windows import GeneWindows, chromosome_keys
 from raygenex.errors import ConfigError, DataError
 from raygenex.redact import redact_values
@@ -264,8 +266,10 @@ def groups_of(
         return np.array([_group_name(value) for value in values], dtype=object)
     table = read_table_file(split.table)
     known_genes = gene_column(table, split.table, split.gene_column)
-    (name,) = choose_columns(table, split.table, (split.column,), split.gene_column)
-    group = dict(zip(known_genes.tolist(), text(table, name).tolist(), strict=True))
+    names = choose_columns(table, split.table, (split.column,), split.gene_column, "split.column")
+    if len(names) > 1:
+        raise DataError(f"split.column {split.column} is {shown(names)} in {split.table}: name one column")
+    group = dict(zip(known_genes.tolist(), text(table, names[0]).tolist(), strict=True))
     match_genes(gene_id.tolist(), group, "the data", split.table)
     return np.array([group.get(gene, "") for gene in gene_id], dtype=object)
 

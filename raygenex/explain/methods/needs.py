@@ -3,7 +3,7 @@
 from typing import Any
 
 from raygenex.config.explain import ExplainConfig
-from raygenex.config.model import AutoencoderXgboost, CnnDnaOnly, KmerConfig, LstmConfig
+from raygenex.config.model import AutoencoderXgboost, KmerConfig, LstmConfig
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 from raygenex.extras import check_installed
@@ -25,8 +25,7 @@ def check_methods(info: CheckpointInfo, options: ExplainConfig) -> None:
             require_deeplift(info)
         if method == "mutagenesis":
             require_dna(info)
-        reads_halflife = model.halflife if isinstance(model, KmerConfig) else not isinstance(model, CnnDnaOnly)
-        if method == "halflife" and not reads_halflife:
+        if method == "halflife" and not info.run_config.reads_halflife:
             raise ConfigError(
                 f"this {model.kind} reads no half-life features: leave halflife out of explain.methods, as in "
                 "`-o explain.methods=[saliency]`"

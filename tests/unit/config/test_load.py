@@ -126,7 +126,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(refusal, text, key, 
 def test_an_unknown_key_like_no_other_lists_the_known_ones(refusal):
     assert refusal("predict:\n  zzz: 1\n") == (
         "config run.yaml: predict.zzz is not a known key; "
-        "known keys are batch_size, cpus_per_worker, gpus_per_worker, workers"
+        "known keys are batch_size, cpus_per_worker, gpus_per_worker, strict, workers"
     )
     assert refusal("backbone:\n  d_model: 8\n").endswith("known keys are kind")
 
@@ -637,7 +637,13 @@ BUILD_OTHERS = {
     ("build", "extra"): [],
 }
 # Features replace the annotation, and windows come with features.
-BUILD_ALONE = {("build", "features"), ("build", "windows"), ("build", "extra"), ("build", "promoters")}
+BUILD_ALONE = {
+    ("build", "features"),
+    ("build", "features_scale"),
+    ("build", "windows"),
+    ("build", "extra"),
+    ("build", "promoters"),
+}
 
 
 @pytest.mark.parametrize(
@@ -653,7 +659,20 @@ def test_the_hash_changes_with_every_value_of_build(path):
     assert changed.hash() != config.hash()
 
 
+def test_the_scale_of_features_is_in_the_hash_where_it_is_said():
+    build = {"features": "f.tsv", "genome": "g.fa"}
+    configs = [parse_config({"build": build | more}, "here") for more in ({}, {"features_scale": "log10"})]
+    assert configs[0].hash() != configs[1].hash()
+    # As before the key was there.
+    values = configs[0].dump()
+    del values["build"]["features_scale"], values["predict"]["strict"]
+    assert configs[0].hash() == canonical_hash(values)
+
+
 def test_a_build_section_says_what_it_needs(refusal):
+    assert "features_scale belongs to features" in refusal(
+        "build: {genome: g.fa, annotation: a.gtf, label: {table: t.tsv}, features_scale: log10}"
+    )
     both = "build: {genome: g.fa, annotation: a.gtf, features: f.tsv}"
     assert refusal(both) == (
         "config run.yaml: build: set one of annotation (a GTF or GFF3) and features (a table of the eight features)"

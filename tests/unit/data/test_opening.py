@@ -104,3 +104,39 @@ def test_one_class_is_enough_for_what_is_no_training(write):
 
 def test_one_class_is_enough_to_test(write):
     assert open_splits(config(test=write(label=np.ones(4))), ("test",))["test"].rows == 4
+
+
+def test_ids_that_differ_by_blanks_are_one(write, sentence):
+    train, valid = write("a.h5", n=2, gene_id=["A1", " A2\t"]), write("v.h5", n=2, gene_id=["A2", "A3"])
+    assert open_splits(config(train=train), ("train",))["train"].gene_id.tolist() == ["A1", "A2"]
+    with pytest.raises(DataError) as info:
+        open_splits(config(train=train, valid=valid), ("train", "valid"))
+    sentence(info, "gene A2 leaks between splits", train, valid)
+    with pytest.raises(DataError) as info:
+        open_splits(config(train=write("b.h5", n=2, gene_id=["A1", "A1 "])), ("train",))
+    sentence(info, "gene A1 is in rows 0 and 1")
+
+
+@pytest.mark.parametrize(
+    ("ids", "others", "named"),
+    [
+        (["ENSG00000000003.15", "B"], ["C", "ENSG00000000003.2"], "ENSG00000000003.2"),
+        (["NM_000546", "B"], ["C", "NM_000546.6"], "NM_000546.6"),
+        (["ZK1067.1", "B"], ["C", "ZK1067.2"], None),
+        (["NM_000546.6", "B"], ["C", "NM_000547.6"], None),
+    ],
+)
+def test_ids_that_differ_by_version_alone_are_warned_of(write, caplog, ids, others, named):
+    data = config(train=write("a.h5", n=2, gene_id=ids), valid=write("v.h5", n=2, gene_id=others))
+    for _ in range(2):
+        open_splits(data, ("train", "valid"))
+    assert [named in record.getMessage() for record in caplog.records] == ([True] if named else [])
+    if named:
+        (message,) = (record.getMessage() for record in caplog.records)
+        assert f"genes {ids[0]} in {data.train[0]} (data.train) and {named} in {data.valid[0]} (data.valid)" in message
+
+
+def test_versions_within_a_file_are_warned_of(write, caplog):
+    open_splits(config(train=write(n=2, gene_id=["AT1G01010.1", "AT1G01010.2"])), ("train",))
+    assert "AT1G01010.1" in caplog.text
+    assert "differ by their version suffix alone" in caplog.text

@@ -1,12 +1,15 @@
 """Reading the tables of users."""
 
+import datetime
+import decimal
 import gzip
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, read_table_file, shown, text
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import choose_columns, gene_column, is_numeric, numbers, shown, text
 from raygenex.errors import DataError
 
 TSV = "gene_id\tname\ta1\ta2\tb\nG1\tone\t1\t2.5\tx\nG2\ttwo\tNA\t1e3\ty\n"
@@ -66,11 +69,11 @@ def test_columns_by_name_and_glob(table):
     ("content", "name", "names"),
     [
         (TSV, "t.xlsx", ("t.xlsx", ".parquet")),
-        ("", "t.tsv", ("t.tsv", "cannot be read")),
+        ("", "t.tsv", ("t.tsv", "has no rows")),
         ("gene_id\tv\n", "t.tsv", ("has no rows",)),
         ("gene_id\tv\tv\nG\t1\t2\n", "t.tsv", ("column v twice",)),
         ("no parquet", "t.parquet", ("t.parquet", "cannot be read")),
-        ("a\tb\n1\t2\n1\t2\t3\n", "t.tsv", ("cannot be read",)),
+        ("a\tb\n1\t2\n1\t2\t3\n", "t.tsv", ("line 3 has 3 fields", "the header has 2")),
     ],
 )
 def test_what_is_no_table_is_refused(table, sentence, content, name, names):
@@ -160,3 +163,65 @@ def test_a_stray_word_does_not_make_a_sample_vanish(table, sentence):
 def test_tabs_at_the_ends_of_lines_shift_nothing(table):
     path = table("gene_id\tv\nG1\t1\t\nG2\t2\t\n")
     assert gene_column(read_table_file(path), path, "gene_id").tolist() == ["G1", "G2"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_dates_durations_and_truth_values_are_no_numbers(tmp_path):
+    path = tmp_path / "t.parquet"
+    days = [datetime.date(2020, 1, 1), None, datetime.date(2020, 1, 3)]
+    pd.DataFrame(
+        {
+            "gene_id": ["G1", "G2", "G3"],
+            "day": days,
+            "time": pd.to_datetime(days),
+            "lasted": pd.to_timedelta([1, 2, None], "s"),
+            "known": [True, False, True],
+            "perhaps": pd.array([True, None, False], dtype="boolean"),
+            "price": [decimal.Decimal("1.5"), None, decimal.Decimal(2)],
+            "count": pd.array([1, None, 3], dtype="Int64"),
+            "kind": pd.Categorical(["x", None, "y"]),
+        }
+    ).to_parquet(path)
+    found = read_table_file(str(path))
+    assert choose_columns(found, "t", (), "gene_id") == ["price", "count"]
+    np.testing.assert_array_equal(numbers(found, "t", "price", found["gene_id"]), [1.5, np.nan, 2])
+    assert text(found, "day").tolist() == ["2020-01-01", "", "2020-01-03"]
+    assert text(found, "perhaps").tolist() == ["True", "", "False"]
+    assert text(found, "kind").tolist() == ["x", "", "y"]
+    assert text(found, "count").tolist() == ["1", "", "3"]
+    with pytest.raises(DataError, match=r"time of gene G1 \(row 1\) is '2020-01-01.*not a number"):
+        numbers(found, "t", "time", found["gene_id"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        (
+            "gene_id transcript_id(s) length effective_length expected_count TPM FPKM",
+            "describe genes (length, effective_length)",
+        ),
+        ("Geneid Chr Start End Strand Length s1.bam s2.bam", "describe genes (Chr, Start, End, Length)"),
+        ("target_id length eff_length est_counts tpm", "describe genes (length, eff_length)"),
+        ("Name Length EffectiveLength TPM NumReads", "describe genes (Length, EffectiveLength)"),
+        ("gene_id Reference Start End Coverage FPKM TPM", "describe genes (Start, End)"),
+        ("gene baseMean log2FoldChange padj", "describe genes (baseMean, log2FoldChange, padj)"),
+        ("gene_id TPM FPKM", "measure one sample (TPM, FPKM)"),
+    ],
+)
+def test_columns_that_nobody_means_are_asked_about(table, sentence, columns, named):
+    names = columns.split()
+    words = {"transcript_id(s)": "T1,T2", "Strand": "+/", names[0]: "G"}
+    rows = [[f"{words.get(name, '')}{row + 1}" for name in names] for row in range(3)]
+    if "End" in names:
+        # An exon of more than one piece is no number; that is not what is wrong here.
+        rows[0][names.index("End")] = "1;5"
+    path = table("\n".join("\t".join(row) for row in [names, *rows]) + "\n")
+    with pytest.raises(DataError) as info:
+        choose_columns(read_table_file(path), path, (), names[0], "build.label.columns")
+    sentence(info, path, named, "in build.label.columns")
+    assert choose_columns(read_table_file(path), path, names[-1:], names[0]) == names[-1:]
+
+
+def test_one_measure_needs_no_choice(table):
+    path = table("gene_id\tname\tTPM\nG1\tx\t1\n")
+    assert choose_columns(read_table_file(path), path, (), "gene_id") == ["TPM"]

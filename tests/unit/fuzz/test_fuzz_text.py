@@ -14,7 +14,8 @@ from raygenex.data.build.feature_table import read_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.splits.file import read_split
-from raygenex.data.tables import choose_columns, gene_column, numbers, read_table_file
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import choose_columns, gene_column, numbers
 from raygenex.files.lines import read_lines
 from raygenex.variants.records import read_variants
 
@@ -317,7 +318,7 @@ def test_tables_that_unpack_to_anything_take_no_memory(tmp_path):
 import pandas.io.parsers, pyarrow.parquet
 from raygenex.files import lines
 from raygenex.data.splits.file import read_split
-from raygenex.data.tables import read_table_file
+from raygenex.data.table_file import read_table_file
 from raygenex.variants.records import read_variants
 lines._ALWAYS_UNPACKED = 4 * 2**20
 limit()

@@ -223,6 +223,49 @@ def test_promoters_of_another_length_are_refused(write, info, length, window, wo
     sentence(found, path, *words)
 
 
+RANGE = dict.fromkeys(HALFLIFE_FEATURES, (-5.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("config", "known", "factor", "warned"),
+    [
+        ({}, RANGE, 1, False),
+        # Up to the range's width beyond it.
+        ({}, RANGE | {"CDSLEN": (-1.0, 1.0)}, 1, False),
+        ({}, RANGE, 1000, True),
+        ({}, RANGE | {"CDSLEN": (90.0, 91.0)}, 1, True),
+        # A checkpoint of old, and a model that does not read them.
+        ({}, None, 1000, False),
+        ({"model": {"kind": "cnn_dna_only"}}, RANGE, 1000, False),
+    ],
+)
+def test_features_far_outside_those_of_training_are_warned_of(tmp_path, caplog, config, known, factor, warned):
+    save_toy(tmp_path / "model", small_config(**config), BASES, feature_range=known)
+    assert read_info(tmp_path / "model").feature_range == known
+    genes = columns(9, WINDOW)
+    genes["halflife"] = np.clip(genes["halflife"], -2.9, 2.9)
+    genes["halflife"][:, 1] *= factor
+    path = write_promoters(tmp_path / "a.h5", genes)
+    open_genes([path], read_info(tmp_path / "model"), None)
+    from_file, expected = caplog.messages, Predictor(tmp_path / "model").score(genes["sequence"], genes["halflife"])
+    assert [f"half-life features of {path} are far outside" in line and "CDSLEN" in line for line in from_file] == (
+        [True] if warned else []
+    )
+    caplog.clear()
+    found = Predictor(tmp_path / "model").predict_arrays(genes["sequence"], genes["halflife"])
+    np.testing.assert_array_equal(found["probability"], expected)
+    assert ["CDSLEN" in line and "UTR5LEN" not in line for line in caplog.messages] == ([True] if warned else [])
+
+
+def test_a_strict_model_refuses_features_far_outside_those_of_training(tmp_path):
+    save_toy(tmp_path / "model", small_config(predict={"strict": True}), BASES, feature_range=RANGE)
+    sequence, halflife = genes()
+    Predictor(tmp_path / "model").predict_arrays(sequence, halflife)
+    with pytest.raises(DataError) as info:
+        Predictor(tmp_path / "model").predict_arrays(sequence, halflife + 1000)
+    sentence(info, "UTR5LEN", "in training -5 to 5", "units of the training data")
+
+
 @pytest.fixture
 def halflife_only(tmp_path):
     """A checkpoint of a model that reads no DNA, trained beside promoters of 20 bases."""

@@ -1,5 +1,6 @@
 """The registered model, loaded as any program would load it."""
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
 from toy_models import columns, save_toy, sentence, small_config
 
 from raygenex.config.load import parse_config
@@ -132,6 +134,52 @@ def test_a_bad_row_is_one_sentence_that_names_it(registered, genes, spoil, words
     sentence(info, *words)
     assert len(str(info.value)) < 120
     assert info.value.get_http_status_code() == 400
+
+
+def ask(model, genes, **changes):
+    """Ask MLflow's server, in this process: by JSON in both forms and by CSV; return the probabilities of each."""
+    records = [record | changes for record in table_of(genes).to_dict("records")]
+    rows = {"columns": list(records[0]), "data": [list(record.values()) for record in records]}
+    lines = [rows["columns"], *rows["data"]]
+    bodies = [
+        (json.dumps({"dataframe_records": records}), "application/json"),
+        (json.dumps({"dataframe_split": rows}), "application/json"),
+        ("\n".join(",".join(map(str, line)) for line in lines) + "\n", "text/csv"),
+    ]
+    answers = [invocations(body, kind, model, model.metadata.get_input_schema()) for body, kind in bodies]
+    assert {answer.status for answer in answers} == {200}
+    return [[gene["probability"] for gene in json.loads(answer.response)["predictions"]] for answer in answers]
+
+
+@pytest.mark.parametrize(("value", "number"), [(1, 1.0), ("0.25", 0.25), (True, 1.0), (False, 0.0)])
+def test_what_reads_as_a_number_is_one_over_http_and_in_arrays(registered, genes, value, number):
+    model, predictor = registered["dna"]
+    table = table_of(genes).assign(CDSGC=number)
+    expected = predictor.predict_table(table)["probability"]
+    for found in ask(model, genes, CDSGC=value):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_array_equal(predictor.predict_table(table.assign(CDSGC=value))["probability"], expected)
+
+
+@pytest.mark.parametrize("value", ["many", "", None, 10**400, [1]])
+def test_what_reads_as_no_number_is_refused_over_http_and_in_arrays(registered, genes, value):
+    model, predictor = registered["dna"]
+    with pytest.raises(MlflowException) as info:
+        ask(model, genes, CDSGC=value)
+    assert info.value.get_http_status_code() == 400
+    table = table_of(genes).astype(object)
+    table["CDSGC"] = [value] * len(table)
+    with pytest.raises(DataError, match="half-life feature"):
+        predictor.predict_table(table)
+
+
+def test_in_python_mlflow_takes_whole_numbers_but_no_text(registered, genes):
+    model, predictor = registered["dna"]
+    table = table_of(genes).assign(CDSGC=1)
+    np.testing.assert_array_equal(model.predict(table)["probability"], predictor.predict_table(table)["probability"])
+    for value in ("0.25", True):
+        with pytest.raises(MlflowException, match="Incompatible input types"):
+            model.predict(table.assign(CDSGC=value))
 
 
 @pytest.mark.parametrize("missing", ["sequence", "UTR5LEN"])

@@ -3,18 +3,21 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
-from toy_models import sentence
+from toy_models import save_toy, sentence, small_config
 
 from raygenex import __version__
+from raygenex.config.load import parse_config
 from raygenex.errors import ConfigError
 from raygenex.registry import versions
 from raygenex.registry.compare import compare
 from raygenex.registry.promote import promote
-from raygenex.registry.register import git_tags
+from raygenex.registry.register import git_tags, register
 from raygenex.registry.versions import Registry, list_versions
 from raygenex.stats.metrics import METRICS
+from raygenex.train.checkpoint import InputInfo
 
 
 def test_a_version_says_where_it_comes_from(toy):
@@ -147,6 +150,29 @@ def test_register_and_promote_in_one(toy, raygenex, tmp_path):
 def git(folder, *arguments):
     names = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
     subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def named_run(folder, name):
+    values = small_config(tracking={"model_name": name}).dump() | {"output": str(folder)}
+    config = parse_config(values, "test")
+    inputs = InputInfo(kind="bases", length=20, channels=4, window=20)
+    fingerprints = {"train": ["a" * 64], "valid": ["b" * 64]}
+    save_toy(Path(config.folder, "checkpoint"), config, inputs, fingerprints=fingerprints)
+    return config
+
+
+@pytest.mark.parametrize("name", ["l'expression", 'the "best"'])
+def test_a_name_with_a_quote_is_found_again(tmp_path, name):
+    config = named_run(tmp_path, name)
+    assert register(config).text().startswith(f"model: registered as version 1 of {name}")
+    assert register(config).reused
+    assert [version.version for version in list_versions(config).versions] == ["1"]
+
+
+def test_a_name_with_both_quotes_is_refused(tmp_path):
+    with pytest.raises(ConfigError) as info:
+        register(named_run(tmp_path, "a'b\""))
+    sentence(info, "tracking.model_name a'b\"", "both kinds of quotes")
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What a run trains on, and what it refuses before anything is started."""
 
+import numpy as np
 import pytest
 from toy_models import SMALL, columns, save_toy, sentence, small_config, write_promoters
 
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.load import parse_config
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import open_splits
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna.model import random_hyenadna
@@ -38,6 +40,14 @@ def test_models_that_can_do_without_promoters(files, kind):
     found = opened(files, kind)
     assert (found.info.kind, found.info.length, found.info.window) == ("bases", 0, 0)
     assert found.tables["train"].count == 8
+
+
+def test_the_range_of_features_is_that_of_train(files, tmp_path):
+    more = write_promoters(tmp_path / "more.h5", columns(5, 0, 2, "M"))
+    found = opened(files | {"train": [files["train"], more]}, "logistic").feature_range
+    halflife = np.concatenate([columns(8, 0, 0)["halflife"], columns(5, 0, 2)["halflife"]])
+    assert list(found) == list(HALFLIFE_FEATURES)
+    np.testing.assert_array_equal(list(found.values()), np.stack([halflife.min(axis=0), halflife.max(axis=0)], axis=1))
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -6,7 +6,7 @@ import pytest
 
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.transcripts import Transcript
-from raygenex.data.tables import strip_version
+from raygenex.data.gene_ids import strip_version
 from raygenex.errors import DataError
 
 CODING, SHORT = "ENST1", "ENST2"

@@ -108,6 +108,14 @@ def test_an_annotation_of_another_build_is_refused(find, sentence):
     sentence(info, "gene S reaches base 160 of II", "has 100 bases", "one build")
 
 
+def test_blanks_are_no_part_of_a_gene_id(find, sentence):
+    spaced = GTF.replace('gene_id "P"', 'gene_id " P "')
+    assert [gene.gene_id for gene in find(spaced)[0]] == [gene.gene_id for gene in find()[0]]
+    with pytest.raises(DataError) as info:
+        find(spaced.replace('gene_id "M"', 'gene_id "P"'))
+    sentence(info, "genes.gtf: P is there twice without blanks")
+
+
 def test_versions_must_not_be_all_that_tells_genes_apart(find, sentence):
     twins = GTF.replace('"P', '"G.1').replace('"M', '"G.2')
     assert len(find(twins)[0]) == 3

@@ -78,6 +78,65 @@ def test_lengths_in_bases_become_logarithms(toy):
     np.testing.assert_allclose(table.halflife[0, :4], [2.1, 3.0, -1, 1.6])
 
 
+PLAIN = "gene_id\t" + "\t".join(HALFLIFE_FEATURES)
+BASES = np.array([[120, 1300, 25_000, 900], [300, 2400, 0, 0], [60, 700, 1000, 2000]])
+
+
+def lines(lengths):
+    return [
+        "\t".join([f"G{row}", *(f"{value:.6g}" for value in values), "0.5\t0.6\t0.7\t8"])
+        for row, values in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "settings", "given"),
+    [
+        (BASES, {}, "bases"),
+        (BASES + 0.5, {"features_scale": "bases"}, "bases"),
+        (np.log10(BASES + 0.1), {}, "log10"),
+        (np.log10(BASES + 1), {}, "log10"),
+        # z-scores of genes that are longer than most: no logarithm of a length is below -1.
+        ([[0.3, 1.2, 1.5, -2.2], [1.4, 2.1, 0.2, 1.9]], {}, "z-score"),
+        ([[0.3, 0.6, 1.1, 0.2], [1.4, 1.1, 0.2, 1.3]], {}, "z-score"),
+        (np.log10(BASES + 0.1), {"features_scale": "z-score"}, "z-score"),
+    ],
+)
+def test_the_scale_is_told_from_the_values_or_by_the_key(toy, lengths, settings, given):
+    _, table = toy(PLAIN, lines(lengths), genome=None, windows="w.fa", **settings)
+    assert (table.given, table.scale) == (given, "z-score" if given == "z-score" else "log10")
+    expected = np.log10(np.asarray(lengths) + 0.1) if given == "bases" else lengths
+    np.testing.assert_allclose(table.halflife[:, :4], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("header", "lengths", "settings", "names"),
+    [
+        (PLAIN, np.log(BASES + 0.1), {}, ("neither whole bases", "CDSLEN 6.55", "correct them")),
+        (PLAIN, np.log(BASES + 1), {}, ("neither whole bases",)),
+        (PLAIN, np.log2(BASES + 1), {}, ("neither whole bases",)),
+        (PLAIN, BASES / 1000, {}, ("neither whole bases",)),
+        (PLAIN, [[500, -3, 0, 40]], {}, ("CDSLEN -3 to -3", "neither whole bases")),
+        (PLAIN, BASES + 0.5, {}, ("neither whole bases", "set build.features_scale")),
+        (PLAIN, [[0.3, 1.2, 1.5, -2.2]], {"features_scale": "log10"}, ("UTR3LEN -2.2", "are no log10")),
+        (PLAIN, np.log(BASES + 0.1), {"features_scale": "log10"}, ("are no log10",)),
+        (PLAIN, [[0.3, 1.2, 1.5, -2.2]], {"features_scale": "bases"}, ("are no bases",)),
+        (PLAIN, BASES, {"features_scale": "z-score"}, ("are no z-score",)),
+        (PLAIN.replace("LEN", "LEN_log10zscore"), BASES, {}, ("UTR5LEN_log10zscore 60 to 300", "are no z-score")),
+    ],
+)
+def test_lengths_of_no_scale_are_refused(toy, sentence, header, lengths, settings, names):
+    with pytest.raises(DataError) as info:
+        toy(header, lines(lengths), genome=None, windows="w.fa", **settings)
+    sentence(info, "features.tsv", *names)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_table_without_one_complete_gene_warns_of_nothing(toy):
+    _, table = toy(PLAIN, ["G0\tNA\t1\tNA\t2\tNA\tNA\tNA\t8"], genome=None, windows="w.fa")
+    assert np.isnan(table.halflife[0]).sum() == 5
+
+
 def test_windows_from_a_bed(toy, tmp_path):
     bed = tmp_path / "w.bed"
     bed.write_text("I\t10\t30\tG1\t0\t+\nI\t180\t200\tG2\t0\t-\n", encoding="utf-8")
@@ -110,11 +169,6 @@ def test_a_gene_without_a_feature_stays_out(toy):
         (Z + "\tlabel", (ROWS[0].replace("\t21\t", "\t0\t"),), ("TSS of gene G1 is 0",)),
         (Z + "\tlabel", (ROWS[0].replace("0.1\t", "long\t"),), ("UTR5LEN_log10zscore of gene G1", "'long'")),
         (Z + "\tlabel", (ROWS[0], ROWS[0]), ("gene G1 is in rows 1 and 2",)),
-        (
-            "gene_id\t" + "\t".join(HALFLIFE_FEATURES),
-            ("G1\t500\t-3\t0\t40\t0.5\t0.6\t0.7\t8",),
-            ("lengths such as -3",),
-        ),
     ],
 )
 def test_tables_that_cannot_be_used(toy, sentence, header, rows, names):

@@ -147,7 +147,8 @@ def test_a_table_with_its_genome(published, tmp_path):
 
 def test_a_table_of_z_scores(published):
     header = TABLE.replace("LEN", "LEN_log10zscore") + "\tlabel"
-    assert published(header=header).halflife_scale == "z-score"
+    rows = ("G1\tI\t21\t+\t0.2\t1.9\t0\t-0.4\t0.5\t0.6\t0.7\t8\t1", "G2\tI\t190\t-\t1\t2\t0\t4\t0.5\t0.6\t0.7\t8\t0")
+    assert published(header=header, rows=rows).halflife_scale == "z-score"
 
 
 def test_a_table_with_an_expression_table(published, tmp_path, sentence):

@@ -5,7 +5,7 @@ import pytest
 
 from raygenex.config.data import LabelConfig
 from raygenex.data.build.labels import label_genes, read_expression, threshold_of
-from raygenex.data.tables import match_genes
+from raygenex.data.gene_ids import match_genes
 from raygenex.errors import DataError
 
 TABLE = "gene_id\tname\te1\te2\te3\nG1\tx\t1\t2\t9\nG2\ty\tNA\t4\t8\nG3\tz\t\t\tNaN\n"

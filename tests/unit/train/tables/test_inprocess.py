@@ -85,6 +85,8 @@ def test_the_checkpoint_scores_as_the_fit_did(files, tmp_path, model):
     info = Predictor(target).info
     assert info.history[info.epoch]["valid_auroc"] == pytest.approx(auroc(genes["label"], expected), abs=1e-12)
     assert {"epoch", "train_loss", "valid_loss", "valid_auroc"} == set(info.history[0])
+    halflife = columns(32, WINDOW, 0, "T")["halflife"]
+    assert info.feature_range["UTR3LEN"] == (halflife[:, 3].min(), halflife[:, 3].max())
 
 
 def test_a_folder_of_the_users_stays(files, tmp_path):
