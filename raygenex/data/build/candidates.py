@@ -1,7 +1,7 @@
 """Which genes of an annotation go into a data set: one transcript each, its TSS, and why the others stay out."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -47,8 +47,10 @@ def find_candidates(
 
     Parameters
     ----------
-    annotation, genome
-        What the genes are taken from.
+    annotation
+        Read with ``build.chromosomes``.
+    genome
+        What the windows are cut from.
     config
         Biotypes, chromosomes, the transcript rule, peaks, the window.
 
@@ -63,22 +65,26 @@ def find_candidates(
         If a chromosome of the annotation is not in the genome, a TSS lies beyond the end of its chromosome, or version
         suffixes are all that tells two genes apart.
     """
+    _check_chosen(annotation, config)
     chosen: list[tuple[Transcript, str, str]] = []
-    empty = annotation.genes_without_transcripts
-    dropped = {(strip_version(gene) if config.strip_versions else gene): "no usable transcript" for gene in empty}
+    bare = strip_version if config.strip_versions else str
+    dropped = {bare(gene): "chromosome not chosen" for gene in annotation.not_chosen}
+    dropped |= {bare(gene): "no usable transcript" for gene in annotation.genes_without_transcripts}
     genes = list(annotation.transcripts)
-    ids = [strip_version(gene) if config.strip_versions else gene for gene in genes]
+    ids = [bare(gene) for gene in genes]
     if (repeat := first_repeat(lambda: [ids])) is not None:
         gene = genes[repeat.rows[1]]
         raise DataError(f"{annotation.path}: {gene} is there twice without version suffixes; keep one of them")
     for gene_id, transcripts in zip(ids, annotation.transcripts.values(), strict=True):
-        if (reason := _reason(transcripts, config)) is not None:
-            dropped[gene_id] = reason
+        # A copy on a chromosome that is not chosen does not matter.
+        dropped.pop(gene_id, None)
+        biotype = transcripts[0].biotype
+        if config.biotypes and biotype not in config.biotypes:
+            dropped[gene_id] = f"biotype {biotype}" if biotype else "no biotype"
             continue
         transcript, rule = choose_transcript(transcripts, config.transcript)
         chosen.append((transcript, rule, gene_id))
     names = {transcript.chrom: _rename(transcript.chrom, config) for transcript, *_ in chosen}
-    _check_chosen(annotation, config)
     _check_chromosomes(names, annotation, genome)
     check_window(config, genome)
     peaks = read_peaks(config.tss_peaks) if config.tss_peaks else None
@@ -129,34 +135,35 @@ def check_window(config: BuildConfig, genome: Genome) -> None:
 
 def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
     """Refuse chromosomes and biotypes that no gene has: a typo would lose genes silently."""
-    firsts = [transcripts[0] for transcripts in annotation.transcripts.values()]
-    chroms = sorted({first.chrom for first in firsts})
-    for pattern in config.chromosomes:
-        if not any(fnmatchcase(chrom, pattern) for chrom in chroms):
-            raise DataError(
-                f"build.chromosomes: nothing matches {pattern!r}; {annotation.path} has genes on {shown(chroms)}: "
-                "correct it"
-            )
-    biotypes = sorted({first.biotype for first in firsts})
+    check_patterns(config, annotation.chromosomes, annotation.path)
+    found = {transcripts[0].biotype for transcripts in annotation.transcripts.values()}
+    biotypes = sorted(found | set(annotation.not_chosen.values()))
+    if config.biotypes and biotypes == [""]:
+        raise DataError(
+            f"build.biotypes: no gene of {annotation.path} says its biotype, so none can be chosen by it: set "
+            "build.biotypes to [], which takes every gene that codes"
+        )
     for biotype in config.biotypes:
         if biotype not in biotypes:
             raise DataError(
-                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has {shown(biotypes)}: correct it"
+                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has "
+                f"{shown([name or '(none)' for name in biotypes])}: correct it, or set it to [] for all"
+            )
+
+
+def check_patterns(config: BuildConfig, chromosomes: Iterable[str], where: str) -> None:
+    """Refuse, by a DataError, a pattern of ``build.chromosomes`` that none of the chromosomes in a file matches."""
+    names = sorted(set(chromosomes))
+    for pattern in config.chromosomes:
+        if not any(fnmatchcase(chrom, pattern) for chrom in names):
+            raise DataError(
+                f"build.chromosomes: nothing matches {pattern!r}; {where} has genes on {shown(names)}: correct it"
             )
 
 
 def count_reasons(dropped: Mapping[str, str]) -> dict[str, int]:
     """Count the genes that stay out by reason, the most frequent first."""
     return dict(Counter(dropped.values()).most_common())
-
-
-def _reason(transcripts: list[Transcript], config: BuildConfig) -> str | None:
-    first = transcripts[0]
-    if config.biotypes and first.biotype not in config.biotypes:
-        return f"biotype {first.biotype}" if first.biotype else "no biotype"
-    if config.chromosomes and not any(fnmatchcase(first.chrom, pattern) for pattern in config.chromosomes):
-        return "chromosome not chosen"
-    return None
 
 
 def _rename(chrom: str, config: BuildConfig) -> str:

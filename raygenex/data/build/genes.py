@@ -106,7 +106,7 @@ def _from_annotation(config: BuildConfig) -> Origin:
     expression = read_expression(config.label, config.strip_versions)
     genome = open_genome(config.genome)
     with steps("reading the annotation") as on_progress:
-        annotation = read_annotation(config.annotation, on_progress)
+        annotation = read_annotation(config.annotation, on_progress, config.chromosomes)
     genes, dropped = find_candidates(annotation, genome, config)
     if genes:
         match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)
