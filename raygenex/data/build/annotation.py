@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from raygenex.data.build.annotation_graph import Gff3Graph, Graph, GtfGraph
+from raygenex.data.build.chosen import is_chosen
 from raygenex.data.build.gff import FeatureFile
 from raygenex.data.build.transcripts import Transcript
 from raygenex.errors import DataError
@@ -88,8 +88,3 @@ def read_annotation(
         chromosomes=tuple(of),
         left_out=left_out,
     )
-
-
-def is_chosen(chrom: str, chromosomes: Sequence[str]) -> bool:
-    """Whether a chromosome is one of these names or globs; without any, each is."""
-    return not chromosomes or any(fnmatchcase(chrom, pattern) for pattern in chromosomes)

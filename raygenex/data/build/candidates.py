@@ -1,13 +1,13 @@
 """Which genes of an annotation go into a data set: one transcript each, its TSS, and why the others stay out."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
+from raygenex.data.build.chosen import check_chosen
 from raygenex.data.build.halflife import cut_regions
 from raygenex.data.build.transcripts import Transcript, choose_transcript
 from raygenex.data.genome import Genome
@@ -65,7 +65,7 @@ def find_candidates(
         If a chromosome of the annotation is not in the genome, a TSS lies beyond the end of its chromosome, or version
         suffixes are all that tells two genes apart.
     """
-    _check_chosen(annotation, config)
+    _check_settings(annotation, config)
     chosen: list[tuple[Transcript, str, str]] = []
     bare = strip_version if config.strip_versions else str
     dropped = {bare(gene): "chromosome not chosen" for gene in annotation.not_chosen}
@@ -133,9 +133,9 @@ def check_window(config: BuildConfig, genome: Genome) -> None:
         )
 
 
-def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
-    """Refuse chromosomes and biotypes that no gene has: a typo would lose genes silently."""
-    check_patterns(config, annotation.chromosomes, annotation.path)
+def _check_settings(annotation: Annotation, config: BuildConfig) -> None:
+    """Refuse chromosomes and biotypes that no gene has."""
+    check_chosen(config.chromosomes, annotation.chromosomes, annotation.path)
     found = {transcripts[0].biotype for transcripts in annotation.transcripts.values()}
     biotypes = sorted(found | set(annotation.not_chosen.values()))
     if config.biotypes and biotypes == [""]:
@@ -148,16 +148,6 @@ def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
             raise DataError(
                 f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has "
                 f"{shown([name or '(none)' for name in biotypes])}: correct it, or set it to [] for all"
-            )
-
-
-def check_patterns(config: BuildConfig, chromosomes: Iterable[str], where: str) -> None:
-    """Refuse, by a DataError, a pattern of ``build.chromosomes`` that none of the chromosomes in a file matches."""
-    names = sorted(set(chromosomes))
-    for pattern in config.chromosomes:
-        if not any(fnmatchcase(chrom, pattern) for chrom in names):
-            raise DataError(
-                f"build.chromosomes: nothing matches {pattern!r}; {where} has genes on {shown(names)}: correct it"
             )
 
 

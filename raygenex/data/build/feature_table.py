@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.data import BuildConfig
+from raygenex.data.build.bed import Place, read_windows
 from raygenex.data.build.candidates import Candidate
+from raygenex.data.build.chosen import check_chosen, is_chosen
 from raygenex.data.build.halflife import scale_lengths
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
 from raygenex.data.genome import Genome
@@ -135,29 +136,37 @@ def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Cand
         If ``build.chromosomes`` is set and the table does not say chromosomes, or none of them is there.
     """
     placed = table.chrom is not None and table.tss is not None
-    if config.chromosomes and table.chrom is None:
-        raise DataError(f"{table.path} has no column chrom: add one, or leave build.chromosomes out")
     count = len(table.gene_id)
-    chroms = np.full(count, "", dtype=object) if table.chrom is None else table.chrom
+    chroms = _chromosomes(table, config)
     tss = np.zeros(count) if table.tss is None else table.tss
     strands = np.full(count, "", dtype=object) if table.strand is None else table.strand
-    for pattern in config.chromosomes:
-        if not any(fnmatchcase(chrom, pattern) for chrom in chroms.tolist()):
-            there = shown(sorted(set(chroms.tolist())))
-            raise DataError(
-                f"build.chromosomes: nothing matches {pattern!r}; {table.path} has genes on {there}: correct it"
-            )
     found, dropped = [], {}
     for gene, values, chrom, place, strand in zip(table.gene_id, table.halflife, chroms, tss, strands, strict=True):
         if np.isnan(values).any():
             dropped[gene] = "no value of a half-life feature"
         elif placed and (not chrom or np.isnan(place)):
             dropped[gene] = "no chromosome or TSS"
-        elif config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
+        elif not is_chosen(chrom, config.chromosomes):
             dropped[gene] = "chromosome not chosen"
         else:
             found.append(Candidate(gene, chrom, 0 if np.isnan(place) else int(place), strand, None, "table", 0, 0))
     return found, dropped
+
+
+def _chromosomes(table: ImportedFeatures, config: BuildConfig) -> NDArray[np.object_]:
+    """Return the chromosome of every gene as the table names it, empty where it does not say.
+
+    Raises
+    ------
+    DataError
+        If ``build.chromosomes`` is set and the table has none, or a pattern matches none.
+    """
+    if table.chrom is not None:
+        check_chosen(config.chromosomes, table.chrom.tolist(), table.path)
+        return table.chrom
+    if config.chromosomes:
+        raise DataError(f"{table.path} has no column chrom: add one, or leave build.chromosomes out")
+    return np.full(len(table.gene_id), "", dtype=object)
 
 
 def place_windows(
@@ -182,24 +191,30 @@ def place_windows(
     Raises
     ------
     DataError
-        If the table does not say where its genes lie and neither does a BED, or a window has another length than
-        ``build.window``.
+        If the table does not say where its genes lie and neither does a BED, no window, or a record of the FASTA, has
+        the length of ``build.window``, or a chromosome is not in the genome.
     """
     first, stop = config.window
     order = {chrom: number for number, chrom in enumerate(genome.lengths)}
-    dropped: dict[str, str] = {}
-    places: dict[str, tuple[str, int, str]] = {}
     records = has_records(config)
+    dropped: dict[str, str] = {}
+    places: dict[str, Place] = {}
     if config.windows is not None and not records:
-        places = _read_bed(config.windows, config)
+        places, dropped = read_windows(config.windows, config, set(table.gene_id.tolist()))
     elif records:
-        places = {gene: (gene, 1 - first, "+") for gene in table.gene_id if gene in order}
+        chroms = _chromosomes(table, config)
+        for gene, chrom in zip(table.gene_id, chroms, strict=True):
+            if not is_chosen(chrom, config.chromosomes):
+                dropped[gene] = "chromosome not chosen"
+            elif gene in order:
+                places[gene] = (gene, 1 - first, "+")
     elif table.chrom is not None and table.tss is not None and table.strand is not None:
-        places = {
-            gene: (str(chrom), int(tss), str(strand))
-            for gene, chrom, tss, strand in zip(table.gene_id, table.chrom, table.tss, table.strand, strict=True)
-            if not np.isnan(tss)
-        }
+        chroms = _chromosomes(table, config)
+        for gene, chrom, tss, strand in zip(table.gene_id, chroms, table.tss, table.strand, strict=True):
+            if chrom and not is_chosen(chrom, config.chromosomes):
+                dropped[gene] = "chromosome not chosen"
+            elif chrom and not np.isnan(tss):
+                places[gene] = (str(chrom), int(tss), str(strand))
     else:
         raise DataError(
             f"{table.path} does not say where its genes lie (it needs chrom, tss and strand): add the columns, or name "
@@ -210,15 +225,12 @@ def place_windows(
         if np.isnan(values).any():
             dropped[gene] = "no value of a half-life feature"
         elif gene not in places:
-            dropped[gene] = "no window"
+            dropped.setdefault(gene, "no window")
         else:
             chrom, tss, strand = places[gene]
-            chrom = chrom if chrom in order else _other_name(chrom, order, genome, table)
+            chrom = chrom if chrom in order else _other_name(chrom, order, genome, config.windows or table.path)
             low, high = window_bounds(tss, strand, first, stop)
             length = genome.lengths[chrom]
-            if config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
-                dropped[gene] = "chromosome not chosen"
-                continue
             if not records:
                 _check_place(gene, chrom, tss, length, genome, config.windows or table.path)
             elif length != stop - first:
@@ -247,36 +259,15 @@ def has_records(config: BuildConfig) -> bool:
     return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 
-def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: ImportedFeatures) -> str:
+def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, where: str) -> str:
     """Take 1 for chr1 and the reverse: published tables write either."""
     other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
     if other not in order:
         raise DataError(
-            f"{table.path} has genes on {chrom}, which {genome.path} does not have (it has {shown(list(order))}): "
-            "use the genome of the table"
+            f"{where} has genes on {chrom}, which {genome.path} does not have (it has {shown(list(order))}): "
+            "name the chromosomes you want in build.chromosomes, or use the genome of the table"
         )
     return other
-
-
-def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]:
-    """Return chromosome, TSS (1-based) and strand by gene id (column 4); windows are as long as ``build.window``."""
-    from raygenex.data.build.bed import bed_lines
-
-    first, stop = config.window
-    places: dict[str, tuple[str, int, str]] = {}
-    for number, fields in bed_lines(path):
-        if len(fields) < 6 or fields[5] not in ("+", "-"):
-            raise DataError(f"{path} line {number}: a window needs six columns, the gene id in 4 and + or - in 6")
-        chrom, low, high, gene, _, strand = fields[:6]
-        if int(high) - int(low) != stop - first:
-            raise DataError(
-                f"{path} line {number}: the window of {gene} has {int(high) - int(low)} bases, but build.window "
-                f"[{first}, {stop}] asks for {stop - first}: set build.window to what the file holds, the TSS at 0"
-            )
-        if gene in places:
-            raise DataError(f"{path} line {number}: gene {gene} is there twice; keep one window")
-        places[gene] = (chrom, int(low) - first + 1 if strand == "+" else int(high) + first, strand)
-    return places
 
 
 def _find(columns: object, names: tuple[str, ...]) -> str | None:
