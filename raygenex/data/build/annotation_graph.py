@@ -81,13 +81,7 @@ class Graph:
         raise NotImplementedError
 
     def take(self, feature: Feature, number: int) -> None:
-        """Add the feature of a line that is wanted; ``number`` is the line's, from 1.
-
-        Raises
-        ------
-        DataError
-            If an id is missing, or a gene lies on two chromosomes.
-        """
+        """Add a wanted line, the ``number``-th; a `DataError` if it lacks an id, or its gene is on two chromosomes."""
         raise NotImplementedError
 
     def _add_node(self, key: str, node: _Node) -> None:
