@@ -41,51 +41,42 @@ class Feature(NamedTuple):
     """Whether it is written as GTF writes it."""
 
     def values(self, key: str) -> list[str]:
-        """Return the values of an attribute, in the order of the line.
-
-        In GTF an attribute may be there several times. In GFF3 it is there once, and commas separate its values.
-        """
-        if not self.is_gtf:
-            value = self._gff3_text(key)
-            if not value:
-                return []
-            parts = [value] if ", " in value else value.split(",")
-            return [unquote(part) if "%" in part else part for part in parts]
+        """Return the values of an attribute, in the order of the line; commas separate them in GFF3, not in GTF."""
+        text, start = self.attributes, f"{key}{' ' if self.is_gtf else '='}"
         found: list[str] = []
-        at = 0
-        while (place := self._gtf_place(key, at)) is not None:
-            found.append(self.attributes[place[0] : place[1]].strip().strip('"'))
-            at = place[1]
+        at = text.find(start)
+        while at >= 0:
+            behind = at + len(start)
+            if self._starts_one(at):
+                end = self._end(behind)
+                value = text[behind:end].strip().strip('"')
+                if self.is_gtf:
+                    found.append(value)
+                elif value:
+                    parts = [value] if ", " in value else value.split(",")
+                    found += [unquote(part) if "%" in part else part for part in parts]
+                behind = end
+            at = text.find(start, behind)
         return found
 
     def first(self, *keys: str) -> str:
         """Return the first value of the first of these attributes that has one, or an empty string."""
         return next((values[0] for key in keys if (values := self.values(key)) and values[0]), "")
 
-    def _gff3_text(self, key: str) -> str:
-        text, start = self.attributes, f"{key}="
-        at = text.find(start)
-        # It may end the name of another attribute.
-        while at > 0 and text[at - 1] != ";" and text[:at].rstrip()[-1:] not in ("", ";"):
-            at = text.find(start, at + 1)
-        if at < 0:
-            return ""
-        end = text.find(";", at)
-        return text[at + len(start) : len(text) if end < 0 else end].strip().strip('"')
+    def _starts_one(self, at: int) -> bool:
+        """Whether an attribute starts there, and not the end of another's name or, in GTF, a word between quotes."""
+        text = self.attributes
+        if at and text[at - 1] != ";" and text[:at].rstrip()[-1:] not in ("", ";"):
+            return False
+        return not (self.is_gtf and text.count('"', 0, at) % 2)
 
-    def _gtf_place(self, key: str, at: int) -> tuple[int, int] | None:
-        """Return where the next value of an attribute starts and ends; None if there is no more."""
-        text, start = self.attributes, f"{key} "
-        at = text.find(start, at)
-        # It may end the name of another attribute, or stand between the quotes of a value, behind a semicolon too.
-        while at > 0 and (text[:at].rstrip()[-1:] not in ("", ";") or text.count('"', 0, at) % 2):
-            at = text.find(start, at + 1)
-        if at < 0:
-            return None
+    def _end(self, at: int) -> int:
+        """Return where a value that starts there ends: before a semicolon that, in GTF, is not between quotes."""
+        text = self.attributes
         end = text.find(";", at)
-        while end >= 0 and text.count('"', at, end) % 2:
+        while self.is_gtf and end >= 0 and text.count('"', at, end) % 2:
             end = text.find(";", end + 1)
-        return at + len(start), len(text) if end < 0 else end
+        return len(text) if end < 0 else end
 
 
 class FeatureFile:
@@ -160,8 +151,10 @@ class FeatureFile:
 
     def _parse(self, number: int, columns: list[str]) -> Feature:
         chrom, _, kind, start, end, _, strand, phase, attributes = columns
+        low = int(start) if is_position(start) else 0
+        high = int(end) if is_position(end) else 0
         wrong = None
-        if not (is_position(start) and is_position(end) and 1 <= int(start) <= int(end)):
+        if not 1 <= low <= high:
             wrong = f"start {start!r} and end {end!r}, not numbers from 1 in rising order"
         elif strand not in ("+", "-", ".", "?"):
             wrong = f"the strand {strand!r}, not + or -"
@@ -172,4 +165,4 @@ class FeatureFile:
         if wrong:
             what = "correct the line, or name a GTF or GFF3 file"
             raise DataError(f"{self._path}: line {number} has {wrong}; {what}")
-        return Feature(chrom, kind, int(start), int(end), strand, _PHASES.get(phase, 0), attributes, self.is_gtf)
+        return Feature(chrom, kind, low, high, strand, _PHASES.get(phase, 0), attributes, self.is_gtf)
