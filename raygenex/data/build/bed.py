@@ -119,7 +119,7 @@ def read_windows(path: str, config: BuildConfig, wanted: Container[str]) -> tupl
     for number, fields in bed_lines(path, from_zero=False):
         if len(fields) < 6 or fields[5] not in ("+", "-", "."):
             raise DataError(f"{path}: line {number} is no window: it needs six columns, the gene id in 4, + or - in 6")
-        chrom, low, high, gene, _, strand = fields[:6]
+        chrom, low, high, gene, _, strand = map(str.strip, fields[:6])
         chroms.add(chrom)
         gene = strip_version(gene) if config.strip_versions else gene
         if gene not in wanted:

@@ -11,7 +11,8 @@ from raygenex.config.data import BuildConfig, FileSplit, GroupSplit, SimilarityS
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
-from raygenex.data.build.feature_table import ImportedFeatures, choose_rows, has_records, place_windows, read_features
+from raygenex.data.build.feature_places import choose_rows, place_windows
+from raygenex.data.build.feature_table import ImportedFeatures, has_records, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.hdf5.schema import Locations

@@ -10,9 +10,11 @@ from urllib.parse import unquote
 from raygenex.errors import DataError
 from raygenex.files.lines import is_position, read_lines
 
-# Ensembl and RefSeq write #!genome-build, GFF3 defines ##genome-build, GENCODE has it in a description.
+# Ensembl and RefSeq write #!genome-build, GFF3 defines ##genome-build, GENCODE has it in a description. Before a name
+# with a number may be whose it is; any other is the last of several words, as in "Release 6 plus ISO1 MT".
 _BUILD = re.compile(
-    r"""\#[\#!]\s*genome-build\s(?:.*\s)?(\S+)\s*$
+    r"""\#[\#!]\s*genome-build\s(?:.*\s)?(\S*\d\S*)\s*$
+        |\#[\#!]\s*genome-build\s+(.*\S)\s*$
         |\#\#description:.*?(?:\ genome\ \((\S+?)\)|mapped\ to\ (\S+))""",
     re.VERBOSE,
 )

@@ -457,6 +457,7 @@ def test_strip_version(gene_id, bare):
         ("#!genome-build GRCh38.p14", "GRCh38.p14"),
         ("#!genome-build  Genome Reference Consortium GRCh38.p13", "GRCh38.p13"),
         ("##genome-build NCBI B36", "B36"),
+        ("#!genome-build Release 6 plus ISO1 MT", "Release 6 plus ISO1 MT"),
         ("##description: evidence-based annotation of the human genome (GRCh37), version 19 (Ensembl 74)", "GRCh37"),
         (
             "##description: annotation of the human genome, version 44 (Ensembl 110), mapped to GRCh37 with backmap",

@@ -5,7 +5,8 @@ import pytest
 from toy_genome import CHROM_I, other_strand, write_toy_genome
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.feature_table import place_windows, read_features
+from raygenex.data.build.feature_places import choose_rows, place_windows
+from raygenex.data.build.feature_table import read_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.errors import DataError
@@ -194,6 +195,26 @@ def test_chromosomes_are_chosen_by_the_names_of_the_table_or_bed(toy, tmp_path, 
         with pytest.raises(DataError) as info:
             windows(*toy(rows=rows))
         sentence(info, "genes on chrUn", "(it has I, II)", "build.chromosomes")
+
+
+@pytest.mark.parametrize("promoters", [True, False])
+def test_copies_of_a_gene_on_another_chromosome_are_left_out_first(toy, sentence, promoters):
+    alt, un = (ROWS[0].replace("\tI\t", f"\t{name}\t") for name in ("alt", "un"))
+    rows = (alt, ROWS[0], un, alt.replace("G1", "G3"), un.replace("G1", "G3"))
+    settings = {} if promoters else {"promoters": False, "genome": None, "window": [-10_000, 10_000]}
+    with pytest.raises(DataError) as info:
+        toy(rows=rows, **settings)
+    sentence(info, "gene G1 is in rows 1 and 2")
+    config, table = toy(rows=rows, chromosomes="I", **settings)
+    if promoters:
+        assert windows(config, table) == ({"G1": CHROM_I[10:30]}, {"G3": "chromosome not chosen"})
+    else:
+        genes, dropped = choose_rows(table, config)
+        assert [(gene.gene_id, gene.chrom) for gene in genes] == [("G1", "I")]
+        assert dropped == {"G3": "chromosome not chosen"}
+    with pytest.raises(DataError) as info:
+        toy(rows=(*rows, ROWS[0]), chromosomes="I", **settings)
+    sentence(info, "without the copies of genes on chromosomes that are not chosen: gene G1 is in rows 1 and 3")
 
 
 def test_chromosomes_cannot_be_chosen_where_nothing_says_them(toy, tmp_path, sentence):
