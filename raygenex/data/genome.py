@@ -38,7 +38,8 @@ class Genome:
 def open_genome(path: str) -> Genome:
     """Make a FASTA file readable at random.
 
-    An index next to the file (``.fai``, and ``.gzi`` for bgzip) is trusted if it is not older than the file.
+    An index next to the file (``.fai``, and ``.gzi`` for bgzip) is used if it is not older than the file and agrees
+    with it: every record starts and ends where the index says, and so does every block of bgzip.
     Otherwise one is made in the cache folder (``RAYGENEX_CACHE``), where it is found again until the file changes;
     nothing is written next to the file. Plain gzip cannot be read at random: it is rewritten as bgzip into the
     cache, once.

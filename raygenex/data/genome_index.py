@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from raygenex.data.genome_check import index_agrees
 from raygenex.errors import DataError
 from raygenex.files.lines import GZIP_MAGIC
 from raygenex.files.locate import CACHE_VARIABLE, cache_folder
@@ -89,13 +90,16 @@ def _open_plain(local: str, kind: str) -> BufferedReader | gzip.GzipFile:
 
 
 def _index_next_to(local: str, kind: str) -> Indexed | None:
-    """Return a FASTA file with its index next to it, None unless all files are there, readable and up to date."""
+    """Return a FASTA file with its index next to it, None unless all files are there, readable and of one content."""
     fai, gzi = f"{local}.fai", f"{local}.gzi" if kind == "bgzip" else None
-    changed = os.stat(local).st_mtime_ns
-    for name in (fai, gzi):
-        if name and not (os.access(name, os.R_OK) and os.stat(name).st_mtime_ns >= changed):
-            return None
-    return Indexed(local, fai, gzi)
+    names = [name for name in (fai, gzi) if name]
+    if not all(os.access(name, os.R_OK) for name in names):
+        return None
+    # Copies that keep their dates make an index newer than the file that it was not made from.
+    states = [os.stat(name) for name in (local, *names)]
+    is_old = any(state.st_mtime_ns < states[0].st_mtime_ns for state in states)
+    key = tuple(number for state in states for number in (state.st_ino, state.st_size, state.st_mtime_ns))
+    return Indexed(local, fai, gzi) if not is_old and index_agrees(local, fai, gzi, key) else None
 
 
 def _prepare(shown: str, local: str, kind: str) -> Indexed:
@@ -108,6 +112,8 @@ def _prepare(shown: str, local: str, kind: str) -> Indexed:
         folder = cache_folder() / f"{key}-{name}.index"
         if not folder.exists():
             # The folder appears under its name complete or not at all, whoever else makes it at this moment.
+            if kind != "gzip" and os.path.exists(f"{local}.fai"):
+                _LOG.warning("the index beside %s is older or of another file: it is made anew in %s", shown, folder)
             with aside_folder(folder) as work:
                 ready = work / "ready"
                 ready.mkdir()

@@ -257,7 +257,7 @@ def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome:
     # The rules alone are needed: labels, which a build cannot do without, are not.
     rules = (config.build or BuildConfig.model_construct()).model_copy(update=changes)
     with steps("reading the annotation") as on_progress:
-        annotation = read_annotation(path, on_progress)
+        annotation = read_annotation(path, on_progress, rules.chromosomes)
     found, dropped = find_candidates(annotation, genome, rules.model_copy(update={"window": (first, first + wanted)}))
     if not found:
         raise DataError(f"no gene of {path} is left ({len(dropped)} stay out): loosen the settings of build")

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -16,15 +15,14 @@ from raygenex.files.locate import is_url, short_path
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import steps
+from raygenex.variants.counts import Counts, in_words
 from raygenex.variants.effects import Effects
 from raygenex.variants.genes import ScoredGenes, open_genes
 from raygenex.variants.records import read_variants
-from raygenex.variants.scan import Counts, Scanner
+from raygenex.variants.scan import Scanner
 from raygenex.variants.scoring import scored
 from raygenex.variants.spool import Spool, SpooledPart
 from raygenex.variants.table import SUFFIXES, TableWriter
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,23 @@ class VariantsResult:
             f"{short_path(self.output)}, {self.changed_calls} change the prediction (threshold {self.threshold:.4f})",
             f"model: {self.model}",
             f"windows: {window_text(self.window_first, self.window, self.window_first_assumed)}",
-            f"read: {self.records} records, {self.alleles} alleles, {self.outside} of them outside every window",
+            *_read_lines(
+                self, "" if self.skipped_file is None else f", each listed in {short_path(self.skipped_file)}"
+            ),
         ]
-        if self.mismatched:
-            lines.append(f"without effect: {self.mismatched} alleles whose REF is not in the genome (ref_match false)")
-        if self.skipped:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
-            listing = "" if self.skipped_file is None else f", each listed in {short_path(self.skipped_file)}"
-            lines.append(f"skipped: {sum(self.skipped.values())} alleles ({reasons}){listing}")
         if self.figure is not None:
             lines.append(f"plot: {short_path(self.figure)}")
         return "\n".join(lines)
+
+
+def _read_lines(counts: VariantsResult | Counts, listing: str = "") -> list[str]:
+    """Say in lines what became of all records."""
+    lines = [f"read: {counts.records} records, {counts.alleles} alleles, {counts.outside} of them outside every window"]
+    if counts.mismatched:
+        lines.append(f"without effect: {counts.mismatched} alleles whose REF is not in the genome (ref_match false)")
+    if counts.skipped:
+        lines.append(f"skipped: {sum(counts.skipped.values())} alleles ({in_words(counts.skipped)}){listing}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,8 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     target = Path(output).absolute()
     opened = open_variants(config, path, checkpoint, target, force)
     with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
-        counts, parts, touched = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
-        effects = Effects(opened.genes, opened.predictor.threshold, parts, len(touched))
+        counts, parts = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
+        effects = Effects(opened.genes, opened.predictor.threshold, parts, len(counts.genes))
         with TableWriter(aside / target.name, target.suffix) as table:
             for part, logit in scored(config, parts, spool, opened.genome.path, checkpoint, opened.genes.window):
                 effects.take(part, logit, table)
@@ -136,12 +140,6 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         for old in stale:
             old.unlink(missing_ok=True)
         sync(target.parent)
-    if counts.mismatched:
-        _LOG.warning(
-            "%d of the alleles in a window have a REF that is not in %s: their rows have no effect",
-            counts.mismatched,
-            opened.genome.path,
-        )
     _, figure, _, skipped = _outputs(target)
     return VariantsResult(
         model=_model_text(opened),
@@ -151,7 +149,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         records=counts.records,
         alleles=counts.alleles,
         effects=counts.effects,
-        genes=len(touched),
+        genes=len(counts.genes),
         known_genes=len(opened.genes.gene_id),
         outside=counts.outside,
         mismatched=counts.mismatched,
@@ -192,13 +190,19 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
 
 
 def plan_variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool) -> str:
-    """Say which variants would be scored against how many genes."""
+    """Read all variants, and say how many effects on how many genes would be scored."""
     opened = open_variants(config, path, checkpoint, Path(output).absolute(), force)
     genes = opened.genes
-    return (
+    with GenomeReader(opened.genome) as reader, steps("reading variants") as on_progress:
+        scanner = Scanner(opened.genome, reader, genes, config.variants.max_length)
+        scanner.scan(read_variants(path, on_progress), path)
+    counts = scanner.counts
+    plan = (
         f"variants: {short_path(path)} against {len(genes.gene_id)} genes, by {_model_text(opened)}, "
         f"{window_text(genes.first, genes.window, genes.assumed)}, in {short_path(opened.genome.path)}, into {output}"
     )
+    effects = f"effects: {counts.effects}, on {len(counts.genes)} genes"
+    return "\n".join([plan, *_read_lines(counts), effects])
 
 
 def _model_text(opened: Opened) -> str:
@@ -228,15 +232,15 @@ def _spool(parent: Path, target: Path) -> Iterator[Path]:
 
 def _scan(
     config: RunConfig, opened: Opened, path: str, spool_folder: Path, skipped: Path
-) -> tuple[Counts, list[SpooledPart], list[int]]:
-    """Put all effects on the disk; return what became of the alleles, the files, and the genes in their order."""
+) -> tuple[Counts, list[SpooledPart]]:
+    """Put all effects on the disk; return what became of the alleles, and the files."""
     options, genes = config.variants, opened.genes
     genes.save(spool_folder)
     spool = Spool(spool_folder, options.rows_per_task)
     with GenomeReader(opened.genome) as reader, steps("reading variants") as on_progress:
-        scanner = Scanner(opened.genome, reader, genes, spool, options.max_length, skipped)
+        scanner = Scanner(opened.genome, reader, genes, options.max_length, spool, skipped)
         scanner.scan(read_variants(path, on_progress), path)
-    return scanner.counts, spool.close(), list(spool.genes)
+    return scanner.counts, spool.close()
 
 
 def window_text(first: int, window: int, assumed: bool) -> str:

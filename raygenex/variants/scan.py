@@ -2,9 +2,8 @@
 
 import csv
 import logging
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.sequence import to_string
+from raygenex.variants.counts import BEYOND, NO_CHROMOSOME, Counts
 from raygenex.variants.genes import ChromosomeNames, ScoredGenes
 from raygenex.variants.records import VariantRecord
 from raygenex.variants.spool import Spool
@@ -28,23 +28,6 @@ CHUNK = 20_000
 
 _BLOCK = 1 << 16
 _LETTERS = frozenset("ACGTNRYSWKMBDHV")
-
-
-@dataclass
-class Counts:
-    """What became of the records of a file."""
-
-    records: int = 0
-    alleles: int = 0
-    """Alternative alleles, a missing one counted as one."""
-    effects: int = 0
-    """Pairs of an allele and a gene whose window it changes."""
-    outside: int = 0
-    """Alleles that change no gene's window."""
-    mismatched: int = 0
-    """Alleles in a window whose REF is not what the genome has there."""
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Alleles that cannot be scored, by reason."""
 
 
 class _Bases:
@@ -76,16 +59,22 @@ class Scanner:
         What the variants refer to, and a reader that is open.
     genes
         The genes whose windows are looked at.
-    spool
-        Takes the effects.
     max_length
         Longest trimmed allele in bases.
+    spool
+        Takes the effects; None if they are only counted.
     skipped
-        A TSV that every skipped allele is written to; made when there is the first.
+        A TSV that every skipped allele is written to, made when there is the first; None if they are only counted.
     """
 
     def __init__(
-        self, genome: Genome, reader: GenomeReader, genes: ScoredGenes, spool: Spool, max_length: int, skipped: Path
+        self,
+        genome: Genome,
+        reader: GenomeReader,
+        genes: ScoredGenes,
+        max_length: int,
+        spool: Spool | None = None,
+        skipped: Path | None = None,
     ) -> None:
         self.counts = Counts()
         self._genome, self._genes, self._spool = genome, genes, spool
@@ -97,12 +86,13 @@ class Scanner:
         self._windows = _windows_by_chromosome(genes)
 
     def scan(self, records: Iterable[VariantRecord], path: str) -> None:
-        """Go through all records.
+        """Go through all records; warn if much of them does not fit the genome.
 
         Raises
         ------
         DataError
-            If no chromosome of the records is in the genome; the sentence names an example of each.
+            If no chromosome of the records is in the genome, no allele can be scored, or no REF in a window is what the
+            genome has there; the sentence names an example.
         """
         remaining = iter(records)
         try:
@@ -125,15 +115,16 @@ class Scanner:
                 shown(unknown),
                 self._genome.path,
             )
+        self.counts.judge(path, self._genome.path)
 
     def _scan_chunk(self, chunk: list[VariantRecord]) -> None:
         self.counts.records += len(chunk)
         chroms = [self._names.find(record.chrom) for record in chunk]
         for record, chrom, is_near in zip(chunk, chroms, self._near(chunk, chroms), strict=True):
-            length = 0 if chrom is None else self._genome.lengths[chrom]
+            length = self._genome.lengths[chrom] if chrom is not None else 0
             for alt in record.alts:
                 self.counts.alleles += 1
-                reason = "chromosome not in the genome" if chrom is None else _unusable(record, alt, length)
+                reason = NO_CHROMOSOME if chrom is None else _unusable(record, alt, length)
                 if reason is not None:
                     self._skip(record, alt, reason)
                 elif is_near:
@@ -182,12 +173,19 @@ class Scanner:
         if windows is None or first[0] >= last[0]:
             self.counts.outside += 1
             return
-        self.counts.mismatched += not matches
+        self.counts.inside += 1
+        if not matches:
+            self.counts.mismatched += 1
+            example = f"line {record.line} with {whole[:50]}, where it has {there[:50]}"
+            self.counts.mismatch = self.counts.mismatch or example
         name = record.name or f"{record.chrom}:{record.pos}:{record.ref}:{alt}"
         for gene in windows.gene[first[0] : last[0]]:
             tss, strand = int(self._genes.tss[gene]), str(self._genes.strand[gene])
             replaced = [*note, "replaces the TSS"] if start <= tss < stop else note
             self.counts.effects += 1
+            self.counts.genes.add(int(gene))
+            if self._spool is None:
+                continue
             self._spool.add(
                 *(int(gene), start, stop, new, matches, name, record.chrom, record.pos, record.ref, alt),
                 *(position_from_tss(start, stop, tss, strand), kind_of(ref, new), matches, "; ".join(replaced)),
@@ -195,6 +193,10 @@ class Scanner:
 
     def _skip(self, record: VariantRecord, alt: str, reason: str) -> None:
         self.counts.skipped[reason] += 1
+        example = f"line {record.line} ({record.chrom}:{record.pos} {record.ref[:20]} {alt[:20]})"
+        self.counts.skip = self.counts.skip or example
+        if self._skipped_path is None:
+            return
         if self._skipped is None:
             self._skipped = self._skipped_path.open("w", newline="", encoding="utf-8")
             self._rows = csv.writer(self._skipped, delimiter="\t", lineterminator="\n")
@@ -243,7 +245,7 @@ def _unusable(record: VariantRecord, alt: str, length: int) -> str | None:
     if not _LETTERS.issuperset(record.ref.upper()):
         return "REF is not DNA"
     if record.pos < 1 or record.pos - 1 + len(record.ref) > length:
-        return "beyond the end of the chromosome"
+        return BEYOND
     if record.ref.upper() == alt.upper():
         return "ALT is REF"
     return None

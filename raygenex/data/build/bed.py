@@ -1,11 +1,14 @@
 """CAGE peaks and other BED files."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.config.data import BuildConfig
+from raygenex.data.build.chosen import check_chosen, is_chosen
+from raygenex.data.gene_ids import strip_version
 from raygenex.errors import DataError
 from raygenex.files.lines import is_position, read_lines
 
@@ -80,11 +83,74 @@ def read_peaks(path: str) -> CagePeaks:
     return CagePeaks(path, peaks)
 
 
-def bed_lines(path: str) -> Iterator[tuple[int, list[str]]]:
+Place = tuple[str, int, str]
+"""Chromosome, TSS (1-based) and strand."""
+
+
+def read_windows(path: str, config: BuildConfig, wanted: Container[str]) -> tuple[dict[str, Place], dict[str, str]]:
+    """Read where the windows of genes lie, from a BED file, plain or gzip, with the gene id in column 4.
+
+    Parameters
+    ----------
+    path
+        A local path or an fsspec URL of a BED file with at least the columns chrom, start, end, name, score and strand.
+        A window may start before its chromosome.
+    config
+        Its window and chromosomes, names or globs of this file.
+    wanted
+        Ids of the genes; other lines do not matter.
+
+    Returns
+    -------
+    The places by gene id, and why the windows of other genes are not taken: their chromosome is not chosen, they have
+    no strand or another length than ``build.window``, or their TSS lies before the chromosome.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a line is malformed, a gene has two windows on chosen chromosomes, a pattern of
+        ``build.chromosomes`` matches nothing, or no window is as long as ``build.window``.
+    """
+    first, stop = config.window
+    places: dict[str, Place] = {}
+    left_out: dict[str, str] = {}
+    chroms: set[str] = set()
+    another: str | None = None
+    for number, fields in bed_lines(path, from_zero=False):
+        if len(fields) < 6 or fields[5] not in ("+", "-", "."):
+            raise DataError(f"{path}: line {number} is no window: it needs six columns, the gene id in 4, + or - in 6")
+        chrom, low, high, gene, _, strand = map(str.strip, fields[:6])
+        chroms.add(chrom)
+        gene = strip_version(gene) if config.strip_versions else gene
+        if gene not in wanted:
+            continue
+        if not is_chosen(chrom, config.chromosomes):
+            left_out.setdefault(gene, "chromosome not chosen")
+        elif strand == ".":
+            left_out[gene] = "window without a strand"
+        elif (bases := int(high) - int(low)) != stop - first:
+            left_out[gene] = "window of another length"
+            another = another or (
+                f"{path}: line {number}: the window of {gene} has {bases} bases, but build.window [{first}, {stop}] "
+                f"asks for {stop - first}: set build.window to what the file holds, the TSS at 0"
+            )
+        elif gene in places:
+            raise DataError(f"{path}: line {number} has another window of gene {gene}; keep one")
+        elif (tss := int(low) - first + 1 if strand == "+" else int(high) + first) < 1:
+            left_out[gene] = "window leaves the chromosome"
+        else:
+            places[gene] = (chrom, tss, strand)
+    check_chosen(config.chromosomes, chroms, path)
+    if another is not None and not places:
+        raise DataError(another)
+    return places, {gene: reason for gene, reason in left_out.items() if gene not in places}
+
+
+def bed_lines(path: str, from_zero: bool = True) -> Iterator[tuple[int, list[str]]]:
     """Yield the lines of a BED file, plain or gzip: number, from 1, and columns.
 
-    Comments, ``track`` and ``browser`` lines are left out. Every line has at least chrom, start and end, these from
-    0 and rising.
+    Comments, ``track`` and ``browser`` lines are left out. Every line has at least chrom, start and end, these rising,
+    and ``from_zero`` unless a start may lie before the chromosome.
 
     Raises
     ------
@@ -98,7 +164,9 @@ def bed_lines(path: str) -> Iterator[tuple[int, list[str]]]:
         try:
             if len(columns) < 3:
                 raise ValueError(f"has {len(columns)} columns, but BED has at least 3")
-            if (start := _number(columns[1])) >= (end := _number(columns[2])):
+            is_before = columns[1].startswith("-") and not from_zero
+            start = -_number(columns[1][1:]) if is_before else _number(columns[1])
+            if start >= (end := _number(columns[2])):
                 raise ValueError(f"ends at {end}, not after its start {start}")
         except ValueError as error:
             raise _malformed(path, number, error) from None

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.annotation import Annotation
 from raygenex.data.build.bed import read_peaks
+from raygenex.data.build.chosen import check_chosen
 from raygenex.data.build.halflife import cut_regions
 from raygenex.data.build.transcripts import Transcript, choose_transcript
 from raygenex.data.gene_ids import strip_version
@@ -48,8 +48,10 @@ def find_candidates(
 
     Parameters
     ----------
-    annotation, genome
-        What the genes are taken from.
+    annotation
+        Read with ``build.chromosomes``.
+    genome
+        What the windows are cut from.
     config
         Biotypes, chromosomes, the transcript rule, peaks, the window.
 
@@ -64,9 +66,10 @@ def find_candidates(
         If a chromosome of the annotation is not in the genome, a TSS lies beyond the end of its chromosome, or version
         suffixes are all that tells two genes apart.
     """
+    _check_settings(annotation, config)
     chosen: list[tuple[Transcript, str, str]] = []
-    empty = annotation.genes_without_transcripts
-    dropped = dict.fromkeys((_named(gene, config) for gene in empty), "no usable transcript")
+    dropped = {_named(gene, config): "chromosome not chosen" for gene in annotation.not_chosen}
+    dropped |= {_named(gene, config): "no usable transcript" for gene in annotation.genes_without_transcripts}
     genes = list(annotation.transcripts)
     ids = [_named(gene, config) for gene in genes]
     if (repeat := first_repeat(lambda: [ids])) is not None:
@@ -76,13 +79,15 @@ def find_candidates(
             f"{'version suffixes' if config.strip_versions else 'blanks'}; keep one of them"
         )
     for gene_id, transcripts in zip(ids, annotation.transcripts.values(), strict=True):
-        if (reason := _reason(transcripts, config)) is not None:
-            dropped[gene_id] = reason
+        # A copy on a chromosome that is not chosen does not matter.
+        dropped.pop(gene_id, None)
+        biotype = transcripts[0].biotype
+        if config.biotypes and biotype not in config.biotypes:
+            dropped[gene_id] = f"biotype {biotype}" if biotype else "no biotype"
             continue
         transcript, rule = choose_transcript(transcripts, config.transcript)
         chosen.append((transcript, rule, gene_id))
     names = {transcript.chrom: _rename(transcript.chrom, config) for transcript, *_ in chosen}
-    _check_chosen(annotation, config)
     _check_chromosomes(names, annotation, genome)
     check_window(config, genome)
     peaks = read_peaks(config.tss_peaks) if config.tss_peaks else None
@@ -131,36 +136,27 @@ def check_window(config: BuildConfig, genome: Genome) -> None:
         )
 
 
-def _check_chosen(annotation: Annotation, config: BuildConfig) -> None:
-    """Refuse chromosomes and biotypes that no gene has: a typo would lose genes silently."""
-    firsts = [transcripts[0] for transcripts in annotation.transcripts.values()]
-    chroms = sorted({first.chrom for first in firsts})
-    for pattern in config.chromosomes:
-        if not any(fnmatchcase(chrom, pattern) for chrom in chroms):
-            raise DataError(
-                f"build.chromosomes: nothing matches {pattern!r}; {annotation.path} has genes on {shown(chroms)}: "
-                "correct it"
-            )
-    biotypes = sorted({first.biotype for first in firsts})
+def _check_settings(annotation: Annotation, config: BuildConfig) -> None:
+    """Refuse chromosomes and biotypes that no gene has."""
+    check_chosen(config.chromosomes, annotation.chromosomes, annotation.path)
+    found = {transcripts[0].biotype for transcripts in annotation.transcripts.values()}
+    biotypes = sorted(found | set(annotation.not_chosen.values()))
+    if config.biotypes and biotypes == [""]:
+        raise DataError(
+            f"build.biotypes: no gene of {annotation.path} says its biotype, so none can be chosen by it: set "
+            "build.biotypes to [], which takes every gene that codes"
+        )
     for biotype in config.biotypes:
         if biotype not in biotypes:
             raise DataError(
-                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has {shown(biotypes)}: correct it"
+                f"build.biotypes: no gene of {annotation.path} has {biotype!r}; it has "
+                f"{shown([name or '(none)' for name in biotypes])}: correct it, or set it to [] for all"
             )
 
 
 def count_reasons(dropped: Mapping[str, str]) -> dict[str, int]:
     """Count the genes that stay out by reason, the most frequent first."""
     return dict(Counter(dropped.values()).most_common())
-
-
-def _reason(transcripts: list[Transcript], config: BuildConfig) -> str | None:
-    first = transcripts[0]
-    if config.biotypes and first.biotype not in config.biotypes:
-        return f"biotype {first.biotype}" if first.biotype else "no biotype"
-    if config.chromosomes and not any(fnmatchcase(first.chrom, pattern) for pattern in config.chromosomes):
-        return "chromosome not chosen"
-    return None
 
 
 def _named(gene: str, config: BuildConfig) -> str:

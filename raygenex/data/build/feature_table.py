@@ -3,21 +3,23 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.candidates import Candidate
+from raygenex.data.build.chosen import is_chosen
 from raygenex.data.build.halflife import scale_lengths
 from raygenex.data.features import GC_FRACTIONS, HALFLIFE_FEATURES, LENGTHS
-from raygenex.data.genome import Genome
+from raygenex.data.gene_ids import strip_version
 from raygenex.data.hdf5.schema import Locations
 from raygenex.data.table_file import read_table_file
 from raygenex.data.tables import gene_column, numbers, shown, text
-from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "gene_id": ("gene_id", "ensid", "ensembl_id", "gene", "geneid", "genename"),
@@ -97,7 +99,13 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
     path = config.features
     table = read_table_file(path)
     columns = {name: _find(table.columns, names) for name, names in _NAMES.items()}
-    gene_id = gene_column(table, path, columns["gene_id"] or "gene_id", config.strip_versions)
+    gene_name = columns["gene_id"] or "gene_id"
+    if columns["chrom"] and (config.windows is None or has_records(config)):
+        rows = len(table)
+        table = _without_copies(table, gene_name, text(table, columns["chrom"]), config)
+        # Sentences count the rows that are left.
+        path += "" if len(table) == rows else " without the copies of genes on chromosomes that are not chosen"
+    gene_id = gene_column(table, path, gene_name, config.strip_versions)
     found = {
         feature: _find(table.columns, (feature.lower(), f"{feature.lower()}_log10zscore"))
         for feature in HALFLIFE_FEATURES
@@ -126,7 +134,7 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
     if tss is not None and (wrong := np.flatnonzero((tss < 1) | (tss != np.floor(tss)) & ~np.isnan(tss))).size:
         raise DataError(f"{path}: the TSS of gene {gene_id[wrong[0]]} is {tss[wrong[0]]:g}; it must be 1 or more")
     return ImportedFeatures(
-        path=path,
+        path=config.features,
         gene_id=gene_id,
         halflife=values,
         scale="z-score" if given == "z-score" else "log10",
@@ -138,167 +146,30 @@ def read_features(config: BuildConfig) -> ImportedFeatures:
     )
 
 
-def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
-    """Choose the genes of a table for a data set without promoters.
-
-    Returns
-    -------
-    Candidates without a window, in the order of the table, and for every other gene the reason why it stays out. A
-    table without the columns chrom and tss has its genes at no place; in one with them, every gene needs both.
-
-    Raises
-    ------
-    DataError
-        If ``build.chromosomes`` is set and the table does not say chromosomes, or none of them is there.
-    """
-    placed = table.chrom is not None and table.tss is not None
-    if config.chromosomes and table.chrom is None:
-        raise DataError(f"{table.path} has no column chrom: add one, or leave build.chromosomes out")
-    count = len(table.gene_id)
-    chroms = np.full(count, "", dtype=object) if table.chrom is None else table.chrom
-    tss = np.zeros(count) if table.tss is None else table.tss
-    strands = np.full(count, "", dtype=object) if table.strand is None else table.strand
-    for pattern in config.chromosomes:
-        if not any(fnmatchcase(chrom, pattern) for chrom in chroms.tolist()):
-            there = shown(sorted(set(chroms.tolist())))
-            raise DataError(
-                f"build.chromosomes: nothing matches {pattern!r}; {table.path} has genes on {there}: correct it"
-            )
-    found, dropped = [], {}
-    for gene, values, chrom, place, strand in zip(table.gene_id, table.halflife, chroms, tss, strands, strict=True):
-        if np.isnan(values).any():
-            dropped[gene] = "no value of a half-life feature"
-        elif placed and (not chrom or np.isnan(place)):
-            dropped[gene] = "no chromosome or TSS"
-        elif config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
-            dropped[gene] = "chromosome not chosen"
-        else:
-            found.append(Candidate(gene, chrom, 0 if np.isnan(place) else int(place), strand, None, "table", 0, 0))
-    return found, dropped
-
-
-def place_windows(
-    table: ImportedFeatures, genome: Genome, config: BuildConfig
-) -> tuple[list[Candidate], dict[str, str]]:
-    """Find the window of every gene of a table in a genome or in a FASTA of windows.
-
-    Parameters
-    ----------
-    table
-        The genes.
-    genome
-        The genome, or a FASTA with one record per gene, named as the gene.
-    config
-        Window, BED of windows, chromosome names.
-
-    Returns
-    -------
-    Candidates in the order of the genome (chromosome, TSS, gene id), and for every other gene the reason why it stays
-    out. The features of the genes are to be taken from the table.
-
-    Raises
-    ------
-    DataError
-        If the table does not say where its genes lie and neither does a BED, or a window has another length than
-        ``build.window``.
-    """
-    first, stop = config.window
-    order = {chrom: number for number, chrom in enumerate(genome.lengths)}
-    dropped: dict[str, str] = {}
-    places: dict[str, tuple[str, int, str]] = {}
-    records = has_records(config)
-    if config.windows is not None and not records:
-        places = _read_bed(config.windows, config)
-    elif records:
-        places = {gene: (gene, 1 - first, "+") for gene in table.gene_id if gene in order}
-    elif table.chrom is not None and table.tss is not None and table.strand is not None:
-        places = {
-            gene: (str(chrom), int(tss), str(strand))
-            for gene, chrom, tss, strand in zip(table.gene_id, table.chrom, table.tss, table.strand, strict=True)
-            if not np.isnan(tss)
-        }
-    else:
-        raise DataError(
-            f"{table.path} does not say where its genes lie (it needs chrom, tss and strand): add the columns, or name "
-            "a BED or a FASTA of windows in build.windows"
-        )
-    found = []
-    for gene, values in zip(table.gene_id, table.halflife, strict=True):
-        if np.isnan(values).any():
-            dropped[gene] = "no value of a half-life feature"
-        elif gene not in places:
-            dropped[gene] = "no window"
-        else:
-            chrom, tss, strand = places[gene]
-            chrom = chrom if chrom in order else _other_name(chrom, order, genome, table)
-            low, high = window_bounds(tss, strand, first, stop)
-            length = genome.lengths[chrom]
-            if config.chromosomes and not any(fnmatchcase(chrom, pattern) for pattern in config.chromosomes):
-                dropped[gene] = "chromosome not chosen"
-                continue
-            if not records:
-                _check_place(gene, chrom, tss, length, genome, config.windows or table.path)
-            elif length != stop - first:
-                raise DataError(
-                    f"{genome.path}: {gene} has {length} bases, but build.window [{first}, {stop}] asks for "
-                    f"{stop - first}: set build.window to what the file holds, the TSS at 0"
-                )
-            if config.out_of_bounds == "drop" and (low < 0 or high > length):
-                dropped[gene] = "window leaves the chromosome"
-            else:
-                found.append(Candidate(gene, chrom, tss, strand, None, "table", first, stop))
-    found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
-    return found, dropped
-
-
-def _check_place(gene: str, chrom: str, tss: int, length: int, genome: Genome, where: str) -> None:
-    if tss > length:
-        raise DataError(
-            f"{where}: the TSS of gene {gene} is base {tss} of {chrom}, but in {genome.path} that has {length} bases: "
-            "use the table and the genome of one build"
-        )
-
-
 def has_records(config: BuildConfig) -> bool:
     """Whether ``build.windows`` is a FASTA with one record per gene; a BED on the genome is told by its name."""
     return config.windows is not None and not config.windows.lower().removesuffix(".gz").endswith(".bed")
 
 
-def _other_name(chrom: str, order: Mapping[str, int], genome: Genome, table: ImportedFeatures) -> str:
-    """Take 1 for chr1 and the reverse: published tables write either."""
-    other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
-    if other not in order:
-        raise DataError(
-            f"{table.path} has genes on {chrom}, which {genome.path} does not have (it has {shown(list(order))}): "
-            "use the genome of the table"
-        )
-    return other
-
-
-def _read_bed(path: str, config: BuildConfig) -> dict[str, tuple[str, int, str]]:
-    """Return chromosome, TSS (1-based) and strand by gene id (column 4); windows are as long as ``build.window``."""
-    from raygenex.data.build.bed import bed_lines
-
-    first, stop = config.window
-    places: dict[str, tuple[str, int, str]] = {}
-    for number, fields in bed_lines(path):
-        if len(fields) < 6 or fields[5] not in ("+", "-"):
-            raise DataError(f"{path} line {number}: a window needs six columns, the gene id in 4 and + or - in 6")
-        chrom, low, high, gene, _, strand = map(str.strip, fields[:6])
-        if int(high) - int(low) != stop - first:
-            raise DataError(
-                f"{path} line {number}: the window of {gene} has {int(high) - int(low)} bases, but build.window "
-                f"[{first}, {stop}] asks for {stop - first}: set build.window to what the file holds, the TSS at 0"
-            )
-        if gene in places:
-            raise DataError(f"{path} line {number}: gene {gene} is there twice; keep one window")
-        places[gene] = (chrom, int(low) - first + 1 if strand == "+" else int(high) + first, strand)
-    return places
-
-
 def _find(columns: object, names: tuple[str, ...]) -> str | None:
     by_name = {re.sub(r"\s+", "_", str(column).strip()).lower(): str(column) for column in columns}  # type: ignore[attr-defined]
     return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _without_copies(
+    table: "pd.DataFrame", gene_name: str, chroms: NDArray[np.object_], config: BuildConfig
+) -> "pd.DataFrame":
+    """Leave out rows on chromosomes that are not chosen if their gene has another row, on a chosen one or before."""
+    if not config.chromosomes or gene_name not in table.columns:
+        return table
+    chosen = np.array([is_chosen(chrom, config.chromosomes) for chrom in chroms])
+    ids = [strip_version(gene) if config.strip_versions else gene for gene in text(table, gene_name)]
+    known = {gene for gene, is_wanted in zip(ids, chosen, strict=True) if is_wanted}
+    kept = chosen.copy()
+    for row in np.flatnonzero(~chosen):
+        kept[row] = ids[row] not in known or not ids[row]
+        known.add(ids[row])
+    return table[kept]
 
 
 def _scale(lengths: NDArray[np.float64], names: Sequence[str | None], path: str, wanted: str) -> str:

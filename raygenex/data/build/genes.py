@@ -11,7 +11,8 @@ from raygenex.config.data import BuildConfig, FileSplit, GroupSplit, SimilarityS
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
-from raygenex.data.build.feature_table import ImportedFeatures, choose_rows, has_records, place_windows, read_features
+from raygenex.data.build.feature_places import choose_rows, place_windows
+from raygenex.data.build.feature_table import ImportedFeatures, has_records, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
 from raygenex.data.gene_ids import match_genes
 from raygenex.data.genome import Genome, open_genome
@@ -107,7 +108,7 @@ def _from_annotation(config: BuildConfig) -> Origin:
     expression = read_expression(config.label, config.strip_versions)
     genome = open_genome(config.genome)
     with steps("reading the annotation") as on_progress:
-        annotation = read_annotation(config.annotation, on_progress)
+        annotation = read_annotation(config.annotation, on_progress, config.chromosomes)
     genes, dropped = find_candidates(annotation, genome, config)
     if genes:
         match_genes([gene.gene_id for gene in genes], expression.value, config.annotation, expression.path)

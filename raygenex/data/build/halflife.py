@@ -89,11 +89,12 @@ def halflife_features(
 
     Returns
     -------
-    The features in the order and units of `HALFLIFE_FEATURES`, shape ``(8,)``, and the coding sequence, base indices.
+    The features in the order and units of `HALFLIFE_FEATURES`, shape ``(8,)``, of all coding bases; and the coding
+    sequence from its first whole codon, base indices.
     """
     regions = cut_regions(transcript)
     utr5, cds, utr3 = (splice(pieces, transcript.strand, fetch) for pieces in (regions.utr5, regions.cds, regions.utr3))
     lengths = scale_lengths(np.array([len(utr5), len(cds), regions.intron_bases, len(utr3)]))
     density = 1000 * regions.coding_exons / len(cds)
     gc = [gc_fraction(bases) for bases in (utr5, cds, utr3)]
-    return np.array([*lengths, *gc, density]), cds
+    return np.array([*lengths, *gc, density]), cds[transcript.phase :]

@@ -35,6 +35,8 @@ class Transcript:
     """Coding pieces, the stop codon included, in GTF too; empty if it codes for nothing."""
     tags: frozenset[str]
     """Only those that choose among transcripts: Ensembl_canonical, MANE_Select, appris_..., basic."""
+    phase: int = 0
+    """Coding bases before the first whole codon, 0 to 2; above 0 if the coding sequence lacks its beginning."""
 
     @property
     def tss(self) -> int:

@@ -132,12 +132,129 @@ def test_index_beside_the_file_is_used_unless_stale(fasta, cache):
     assert text_of(genome, "new", 0, 3) == "ACG"
 
 
-def test_damaged_index_beside_the_file(fasta, sentence):
+def newer(path):
+    """Make the indexes of a file newer than it, as copies that keep their dates may be."""
+    later = os.stat(path).st_mtime_ns + 10**9
+    for suffix in (".fai", ".gzi"):
+        if os.path.exists(f"{path}{suffix}"):
+            os.utime(f"{path}{suffix}", ns=(later, later))
+
+
+ANOTHER = {
+    "one record is longer": FASTA.replace("GAT", "GATT"),
+    "one record is shorter": FASTA.replace("GAT", "GA"),
+    "the last is longer": FASTA + "T\n",
+    "the last is shorter": FASTA.replace("TTTTT\n", "TTT"),
+    "one more": FASTA + ">three\nA\n",
+    "one less": FASTA.split(">two")[0],
+    "one in the middle of another": FASTA.replace("ccggttNNRA", "ccgg\n>b\nA"),
+    "other names of one length": FASTA.replace("one", "eno"),
+    "names in another order": FASTA.replace("one", "x").replace("two", "one").replace("x", "two"),
+    "a longer header": FASTA.replace("first", "the first"),
+    "wrapped otherwise": FASTA.replace("ACGTACGTAA\nccgg", "ACGTACGTAAcc\ngg"),
+    "bases in place of the header": "".join(FASTA.split("\n>two")) + "AAAAA",
+    "unwrapped": FASTA.replace("AA\ncc", "AAcc").replace("RA\nG", "RAG"),
+}
+
+
+@pytest.mark.parametrize("unwrapped", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "bgzip"])
+@pytest.mark.parametrize("change", ANOTHER)
+def test_a_newer_index_of_another_file_is_not_used(fasta, cache, caplog, kind, change, unwrapped):
+    import pysam
+
+    def unwrap(text):
+        return "".join(f">{record[0]}\n{''.join(record[1:])}\n" for record in map(str.split, text.split(">")[1:]))
+
+    before, after = FASTA, ANOTHER[change]
+    if unwrapped:
+        before, after = (
+            unwrap(before.replace(" first", "")),
+            unwrap(after.replace(" first", "").replace(" the", "")),
+        )
+    path = fasta(kind, before)
+    pysam.faidx(str(path))
+    fasta(kind, after)
+    newer(path)
+    expected = {}
+    for record in after.split(">")[1:]:
+        name, *lines = record.splitlines()
+        expected[name.split()[0]] = "".join(lines).upper().replace("R", "N")
+    uneven = ("wrapped otherwise", "bases in place of the header", "one in the middle of another")
+    if change in uneven and not unwrapped:
+        with pytest.raises(DataError, match="breaks the length of the lines"):
+            open_genome(str(path))
+        return
+    genome = open_genome(str(path))
+    assert {name: text_of(genome, name, 0, length) for name, length in genome.lengths.items()} == expected
+    if after != before:
+        assert genome.fai.startswith(str(cache))
+        assert f"the index beside {path} is older or of another file" in caplog.text
+
+
+@pytest.mark.parametrize("lines", [60, 70, 10**9])
+@pytest.mark.parametrize("kind", ["plain", "bgzip"])
+def test_a_right_index_is_used_whatever_the_form_of_the_file(fasta, cache, kind, lines):
+    import pysam
+
+    rng = np.random.default_rng(0)
+    records = {f"c{i}": "".join(rng.choice(list("ACGT"), size)) for i, size in enumerate((1, 60, 61, 140_000, 7))}
+    for end, last in (("\n", ""), ("\n", "\n"), ("\n", "\n\n"), ("\r\n", "\r\n")):
+        wrapped = [
+            f">{name} of {name}{end}" + end.join(text[at : at + lines] for at in range(0, len(text), lines))
+            for name, text in records.items()
+        ]
+        path = fasta(kind, end.join(wrapped) + last)
+        pysam.faidx(str(path))
+        newer(path)
+        genome = open_genome(str(path))
+        assert genome.fai == f"{path}.fai"
+        assert genome.lengths == {name: len(text) for name, text in records.items()}
+    assert not cache.exists()
+
+
+def test_a_newer_index_of_other_blocks_is_not_used(fasta, cache):
+    import pysam
+
+    rng = np.random.default_rng(0)
+    bases = "".join(rng.choice(list("ACGT"), 200_000))
+    path = fasta("bgzip", f">a\n{bases}\n")
+    pysam.faidx(str(path))
+    gzi = Path(f"{path}.gzi").read_bytes()
+    # The same letters in blocks of other sizes: only lower case, which packs in another way.
+    fasta("bgzip", f">a\n{bases[:70_000].lower()}{bases[70_000:]}\n")
+    newer(path)
+    genome = open_genome(str(path))
+    assert genome.fai.startswith(str(cache))
+    assert text_of(genome, "a", 150_000, 150_100) == bases[150_000:150_100]
+    for damaged in (gzi[:-16], gzi[:-1], b"", bytes(8), gzi + gzi[-16:]):
+        path = fasta("bgzip", f">a\n{bases}\n")
+        Path(f"{path}.gzi").write_bytes(damaged)
+        newer(path)
+        genome = open_genome(str(path))
+        assert genome.fai.startswith(str(cache))
+        assert text_of(genome, "a", 150_000, 150_100) == bases[150_000:150_100]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one\ttwenty\n", "", "one\t23\n", "one\t23\t11\t0\t0\ntwo\t5\t42\t5\t6\n", "one\t-1\t11\t10\t11\n", "\xff\n"],
+)
+def test_a_damaged_index_beside_the_file_is_made_anew(fasta, cache, text):
     path = fasta()
-    Path(f"{path}.fai").write_text("one\ttwenty\n")
+    Path(f"{path}.fai").write_text(text, encoding="latin-1")
+    genome = open_genome(str(path))
+    assert genome.fai.startswith(str(cache))
+    assert text_of(genome, "one", 0, 23) == ONE
+
+
+def test_a_damaged_index_in_the_cache(fasta, sentence):
+    path = fasta()
+    fai = open_genome(str(path)).fai
+    Path(fai).write_text("one\ttwenty\n")
     with pytest.raises(DataError) as info:
         open_genome(str(path))
-    sentence(info, f"{path}.fai", "remove it")
+    sentence(info, fai, "remove it")
 
 
 @pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])

@@ -157,8 +157,10 @@ def test_every_row_by_hand(toy, caplog):
     assert wrong.logit_ref == logit_of(REFERENCE["P"])
     assert np.isnan([wrong.logit_alt, wrong.delta_logit, wrong.probability_alt, wrong.delta_probability]).all()
     assert pd.isna(wrong.prediction_alt)
-    assert "1 of the alleles in a window have a REF that is not in" in caplog.text
+    assert "1 of the 18 alleles in a window have a REF that is not in" in caplog.text
+    assert "one build" not in caplog.text
     assert "has variants on chrUn, which" in caplog.text
+    assert "v.vcf: 8 of 27 alleles are skipped (2 no ALT, 1 ALT * (deleted by another variant), " in caplog.text
 
 
 def test_every_allele_is_accounted_for(toy):
@@ -298,16 +300,17 @@ def test_no_variant_in_a_window_is_an_empty_table(toy):
     assert table.columns[0] == "variant_id"
 
 
-def test_a_wrong_reference_in_two_genes_is_two_rows_without_effect(toy):
+def test_a_wrong_reference_in_two_genes_is_two_rows_without_effect(toy, monkeypatch):
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", lambda *arguments: None)
     # Both windows of bases -100 to 99 hold base 101.
     model = save_toy_model(toy.folder / "wide", window=200)
     config = toy.config(genes=(), annotation=toy.paths["annotation"])
-    path = toy.write(HEADER + "I\t101\ta\tC\tG\n")
+    path = toy.write(HEADER + "I\t101\ta\tC\tG\nI\t21\tb\tG\tC\n")
     result = variants(config, path, model, str(toy.folder / "a.parquet"))
-    assert (result.effects, result.mismatched, result.figure) == (2, 1, None)
+    assert (result.effects, result.mismatched) == (3, 1)
     table = pd.read_parquet(result.output)
-    assert table.gene_id.tolist() == ["P", "M"]
-    assert table.delta_logit.isna().all()
+    assert table.gene_id.tolist() == ["P", "M", "P"]
+    assert table.delta_logit.isna().tolist() == [True, True, False]
 
 
 def test_long_alleles_are_skipped(toy):
@@ -478,6 +481,76 @@ def test_an_assumed_window_is_said(toy):
     assert f", {note}, in" in plan_variants(config, path, toy.paths["model"], target, False)
     result = variants(config, path, toy.paths["model"], target)
     assert f"windows: {note}\n" in result.text()
+
+
+BEYOND = "".join(f"chrI\t{pos}\tv{pos}\tG\tA\n" for pos in range(500, 540))
+OUTSIDE = "".join(f"chrI\t{pos}\tv{pos}\tG\tA\n" for pos in range(60, 100))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (BEYOND, ["none of its 40 alleles can be scored", "40 beyond the end", "line 3 (chrI:500 G A)", "one build"]),
+        (
+            BEYOND + "chrUn\t5\t.\tA\tC,G\n",
+            ["42 alleles", "(40 beyond the end of the chromosome, 2 chromosome not in the genome)"],
+        ),
+        ("chrI\t21\t.\tG\t<DEL>,*\n", ["none of its 2 alleles", "line 3 (chrI:21 G <DEL>)", "letters of DNA"]),
+        (
+            OUTSIDE + BEYOND + "chrI\t21\t.\tT\tA\nchrI\t22\t.\tC\tA\n",
+            ["none of its 2 alleles in a window has the REF of", "line 83 with T, where it has G", "one build"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("plan", [False, True])
+def test_a_file_of_nothing_but_misfits_is_refused(toy, lines, words, plan):
+    before = set(toy.folder.iterdir())
+    arguments = toy.config(), toy.write(HEADER + lines), toy.paths["model"], str(toy.folder / "out.parquet"), False
+    with pytest.raises(DataError) as info:
+        (plan_variants if plan else variants)(*arguments)
+    sentence(info, "v.vcf", *words)
+    assert set(toy.folder.iterdir()) - before <= {toy.folder / "v.vcf", toy.folder / "cache"}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_a_share_of_misfits_is_a_warning(toy, caplog, share):
+    wrong = int(share * 80)
+    lines = [f"chrI\t{pos}\t.\t{'GA'[number < wrong]}\tC\n" for number, pos in enumerate([21] * 80)]
+    lines += ["chrI\t500\t.\tG\tA\n"] * int(share * 100)
+    result = toy.run(HEADER + "".join(lines))
+    assert (result.mismatched, sum(result.skipped.values())) == (wrong, int(share * 100))
+    assert f"{wrong} of the 80 alleles in a window have a REF that is not in" in caplog.text
+    assert ("their rows have no effect; use variants and a genome of one build" in caplog.text) is (share > 0.1)
+    assert ("alleles are skipped (20 beyond the end of the chromosome)" in caplog.text) is (share > 0.1)
+
+
+def test_the_plan_counts_what_the_run_will_find(toy):
+    target = str(toy.folder / "out.parquet")
+    plan = plan_variants(toy.config(), toy.write(vcf()), toy.paths["model"], target, False).splitlines()
+    result = toy.run(vcf())
+    said = [line for line in result.text().splitlines() if line.startswith(("read: ", "without effect: "))]
+    assert plan[1:3] == said
+    assert plan[3].startswith("skipped: 8 alleles (2 no ALT, ")
+    assert result.text().split("skipped: ")[1].startswith(plan[3].removeprefix("skipped: "))
+    assert plan[4] == f"effects: {result.effects}, on {result.genes} genes"
+
+
+def test_genes_on_contigs_that_are_not_chosen_do_not_matter(toy):
+    copy = GTF.replace("I\ttoy", "alt\ttoy").replace("Ialt", "alt").split("\n", 1)[1]
+    path = toy.folder / "genes.gtf"
+    path.write_text(GTF + copy)
+    build = {"genome": toy.paths["genome"], "annotation": str(path), "label": {"table": toy.paths["expression"]}}
+    values = {"output": toy.paths["output"], "variants": {"annotation": str(path)}}
+    for chromosomes in ([], ["I", "II"]):
+        config = parse_config(values | {"build": build | {"window": [-4, 4], "chromosomes": chromosomes}}, "test")
+        if not chromosomes:
+            with pytest.raises(DataError, match=r"gene P lies on both I and alt; .* build\.chromosomes"):
+                variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "a.parquet"))
+            continue
+        found = pd.read_parquet(
+            variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "a.parquet")).output
+        )
+        pd.testing.assert_frame_equal(found, toy.rows(vcf()))
 
 
 def test_the_plan_looks_at_the_first_line(toy):

@@ -108,7 +108,7 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
     genes.save(tmp_path)
     spool = Spool(tmp_path, 10)
     with GenomeReader(genome) as reader:
-        scanner = Scanner(genome, reader, genes, spool, 50, tmp_path / "skipped")
+        scanner = Scanner(genome, reader, genes, 50, spool, tmp_path / "skipped")
         scanner.scan(records, "here")
     parts = spool.close()
     model = Fake()
@@ -188,7 +188,7 @@ def test_one_variant_written_in_many_ways_is_one_row(tmp_path, monkeypatch):
     spool = Spool(tmp_path, 100)
     records = [VariantRecord(i, "1", pos, f"v{i}", ref, (alt,)) for i, (ref, alt, pos) in enumerate(ways)]
     with GenomeReader(genome) as reader:
-        Scanner(genome, reader, genes, spool, 50, tmp_path / "skipped").scan(records, "here")
+        Scanner(genome, reader, genes, 50, spool, tmp_path / "skipped").scan(records, "here")
     rows = read_part(spool.close()[-1].path)
     assert rows["variant_id"] == [f"v{i}" for i in range(5) for _ in range(2)]
     assert set(zip(rows["start"], rows["stop"], rows["position"], rows["kind"], strict=True)) == {

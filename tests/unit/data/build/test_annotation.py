@@ -168,10 +168,10 @@ def tabs(text):
 def read(tmp_path):
     """Return a function that reads an annotation from a text whose columns stand between spaces."""
 
-    def make(text, name="genes"):
-        path = tmp_path / name
+    def make(text, chromosomes=()):
+        path = tmp_path / "genes"
         path.write_text(tabs(text))
-        return read_annotation(str(path))
+        return read_annotation(str(path), None, chromosomes)
 
     return make
 
@@ -305,8 +305,8 @@ def test_coding_pieces_of_a_frameshift_overlap(read):
 
 
 def test_a_comma_belongs_to_a_value_of_a_gtf_and_parts_those_of_a_gff3(read):
-    gtf = read('I x exon 1 90 . + . gene_id "YGR061C"; transcript_id "T"; gene_name "ADE5,7";')
-    assert [transcript.gene_name for transcript in flat(gtf)] == ["ADE5,7"]
+    gtf = flat(read('I x exon 1 90 . + . gene_id "A,B"; transcript_id "T,1"; gene_name "ADE5,7";'))
+    assert [(found.gene_id, found.transcript_id, found.gene_name) for found in gtf] == [("A,B", "T,1", "ADE5,7")]
     gff3 = read("""
         I x gene 1 90 . + . ID=g;Name=ADE5%2C7,other
         I x mRNA 1 90 . + . ID=t;Parent=g
@@ -318,6 +318,86 @@ def test_a_comma_belongs_to_a_value_of_a_gtf_and_parts_those_of_a_gff3(read):
         ("ADE5,7", 2),
         ("ADE5,7", 1),
     ]
+    escaped = read("""
+        I x gene 1 90 . + . ID=gene-A%2CB
+        I x mRNA 1 90 . + . ID=rna-T%2C1;Parent=gene-A%2CB;transcript_id=T%2C1
+        I x exon 1 60 . + . Parent=rna-T%2C1
+    """)
+    assert [(found.gene_id, found.transcript_id) for found in flat(escaped)] == [("A,B", "T,1")]
+
+
+def test_attributes_are_found_by_their_own_names(read):
+    gtf = read("""
+        I x transcript 1 90 . + . old_gene_id "no"; note "x; gene_id y; tag basic"; gene_id "A;B"; transcript_id "T";
+        I x exon 1 90 . + . note "gene_id z"; transcript_id T; gene_id "A;B"
+    """)
+    assert [(found.gene_id, found.transcript_id, found.tags) for found in flat(gtf)] == [("A;B", "T", frozenset())]
+    gff3 = read("""
+        I x gene 1 90 . + . old_ID=no;ID=g;orig_Name=no;Note=a, b;Name=one, two
+        I x mRNA 1 90 . + . orig_Parent=no; Parent=g ;ID=t
+        I x exon 1 90 . + . ID=no;Parent=t
+    """)
+    assert [(found.gene_id, found.gene_name) for found in flat(gff3)] == [("g", "one, two")]
+
+
+CUT_GTF = """
+I x exon 1 60 . + . gene_id "A"; transcript_id "A1";
+I x CDS 31 60 . + 1 gene_id "A"; transcript_id "A1";
+I x CDS 1 20 . + 2 gene_id "A"; transcript_id "A1";
+II x exon 1 60 . - . gene_id "B"; transcript_id "B1";
+II x CDS 1 20 . - 2 gene_id "B"; transcript_id "B1";
+II x CDS 31 60 . - 1 gene_id "B"; transcript_id "B1";
+II x exon 70 90 . - . gene_id "C"; transcript_id "C1";
+II x CDS 70 90 . - . gene_id "C"; transcript_id "C1";
+"""
+CUT_GFF3 = """
+I x gene 1 60 . + . ID=A
+I x mRNA 1 60 . + . ID=A1;Parent=A
+II x gene 1 60 . - . ID=B
+II x mRNA 1 60 . - . ID=B1;Parent=B
+II x gene 70 90 . - . ID=C
+II x mRNA 70 90 . - . ID=C1;Parent=C
+""" + re.sub(r'gene_id.*transcript_id "(..)";', r"Parent=\1", CUT_GTF.strip())
+
+
+@pytest.mark.parametrize("text", [CUT_GTF, CUT_GFF3])
+def test_the_phase_is_that_of_the_first_coding_piece_on_its_strand(read, text):
+    assert [(found.gene_id, found.phase) for found in flat(read(text))] == [("A", 2), ("B", 1), ("C", 0)]
+
+
+@pytest.mark.parametrize("text", ["gtf", "gff3"])
+def test_copies_on_chromosomes_that_are_not_chosen_do_not_matter(read, refuses, text):
+    place = {"chrX": "chrX x {} 1 30 . + .", "chrY": "chrY x {} 4 40 . - .", "chrY_alt": "chrY_alt x {} 7 70 . - ."}
+    lines = {
+        "gtf": 'exon|gene_id "A"; transcript_id "A1"; gene_type "tRNA"',
+        "gff3": "gene|ID=A;biotype=tRNA\nmRNA|ID=A1;Parent=A\nexon|Parent=A1",
+    }[text].splitlines()
+    rows = [(columns, *line.split("|")) for columns in place.values() for line in lines]
+    copies = "\n".join(f"{columns.format(kind)} {attributes}" for columns, kind, attributes in rows)
+    other = copies.replace("A", "B").replace("tRNB", "tRNA").split("chrY")[0]
+    for chosen, tss in ((["chrX"], 1), (["chrY"], 40), (["chr?_*"], 70)):
+        annotation = read(copies + "\n" + other, chosen)
+        assert [found.tss for found in annotation.transcripts["A"]] == [tss]
+        assert annotation.not_chosen == ({} if chosen == ["chrX"] else {"B": "tRNA"})
+        assert annotation.chromosomes == ("chrX", "chrY", "chrY_alt")
+    assert read(copies, ["chrZ"]).not_chosen == {"A": "tRNA"}
+    refuses(copies, "gene A lies on both chrX and chrY", "build.chromosomes")
+
+
+def test_what_merely_has_gene_in_its_name_is_no_gene(read):
+    annotation = read("""
+        I x gene 1 30 . + . ID=g
+        I x mRNA 1 30 . + . ID=t;Parent=g
+        I x exon 1 30 . + . Parent=t
+        I x mobile_genetic_element 40 50 . + . ID=id-1
+        I x intergenic_region 50 60 . + . ID=id-2
+        I x pseudogene 60 70 . + . ID=p
+        I x transposable_element_gene 70 80 . + . ID=e
+        I x V_gene_segment 80 90 . + . ID=v;biotype=IG_V
+        I x exon 80 90 . + . Parent=v
+    """)
+    assert list(annotation.transcripts) == ["g", "v"]
+    assert annotation.genes_without_transcripts == ("p", "e")
 
 
 def test_gff3_of_gffread(read):
@@ -377,6 +457,7 @@ def test_strip_version(gene_id, bare):
         ("#!genome-build GRCh38.p14", "GRCh38.p14"),
         ("#!genome-build  Genome Reference Consortium GRCh38.p13", "GRCh38.p13"),
         ("##genome-build NCBI B36", "B36"),
+        ("#!genome-build Release 6 plus ISO1 MT", "Release 6 plus ISO1 MT"),
         ("##description: evidence-based annotation of the human genome (GRCh37), version 19 (Ensembl 74)", "GRCh37"),
         (
             "##description: annotation of the human genome, version 44 (Ensembl 110), mapped to GRCh37 with backmap",
@@ -429,13 +510,14 @@ EXON = 'I x exon 1 30 . + . gene_id "A"; transcript_id "T";\n'
             ["gene A", "transcript T", "5-20", "1-30"],
         ),
         (EXON + 'I x CDS 25 33 . + 0 gene_id "A"; transcript_id "T";', ["gene A", "transcript T", "25-33"]),
+        (EXON + 'I x CDS 1 30 . + 3 gene_id "A"; transcript_id "T";', ["line 2", "phase '3'", "0, 1 or 2"]),
         ((EXON + EXON.replace("exon", "CDS")).replace("+", "."), ["gene A", "transcript T", "'.'", "write + or -"]),
-        (EXON + EXON.replace("I x", "II x"), ["gene A", "both I and II"]),
-        (EXON + EXON.replace("I x", "II x").replace('"T"', '"U"'), ["gene A", "both I and II"]),
+        (EXON + EXON.replace("I x", "II x"), ["gene A", "both I and II", "build.chromosomes"]),
+        (EXON + EXON.replace("I x", "II x").replace('"T"', '"U"'), ["gene A", "both I and II", "build.chromosomes"]),
         (
             "I x gene 1 9 . + . ID=a;gene_id=A\nI x exon 1 9 . + . Parent=a\n"
             "II x gene 1 9 . + . ID=b;gene_id=A\nII x exon 1 9 . + . Parent=b",
-            ["gene A", "both I and II"],
+            ["gene A", "both I and II", "build.chromosomes"],
         ),
     ],
 )

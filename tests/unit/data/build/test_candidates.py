@@ -26,7 +26,9 @@ def find(tmp_path, monkeypatch):
             **settings,
         }
         config = BuildConfig.model_validate(values)
-        return find_candidates(read_annotation(config.annotation), open_genome(config.genome), config)
+        return find_candidates(
+            read_annotation(config.annotation, None, config.chromosomes), open_genome(config.genome), config
+        )
 
     return call
 
@@ -131,6 +133,36 @@ def test_typos_that_would_lose_genes_are_refused(find, sentence):
     with pytest.raises(DataError) as info:
         find(window=[-500, 500], out_of_bounds="pad")
     sentence(info, "asks for 1000 bases", "has 220")
+
+
+def test_copies_of_a_gene_on_another_chromosome_are_left_out_first(find, sentence):
+    copy = GTF.replace("I\ttoy", "alt\ttoy").replace("Ialt", "alt_2").split("\n", 1)[1]
+    with pytest.raises(DataError) as info:
+        find(GTF + copy)
+    sentence(info, "gene P lies on both I and alt", "build.chromosomes")
+    genes, dropped = find(GTF + copy, chromosomes=["I", "II"])
+    assert [(gene.gene_id, gene.chrom, gene.tss) for gene in genes] == [
+        ("P", "I", 21),
+        ("M", "I", 190),
+        ("S", "II", 31),
+    ]
+    assert dropped == {"R": "biotype tRNA"}
+    genes, dropped = find(GTF + copy, chromosomes="II", biotypes=["protein_coding", "tRNA"], strip_versions=True)
+    assert [gene.gene_id for gene in genes] == ["S"]
+    assert dropped == {"P": "chromosome not chosen", "M": "chromosome not chosen", "R": "no coding sequence"}
+
+
+def test_an_annotation_without_biotypes_says_how_to_take_all(find, sentence):
+    bare = GTF.replace(' gene_biotype "protein_coding";', "").replace(' gene_biotype "tRNA";', "")
+    with pytest.raises(DataError) as info:
+        find(bare)
+    sentence(info, "no gene of", "says its biotype", "build.biotypes to []")
+    genes, dropped = find(bare, biotypes=[])
+    assert [gene.gene_id for gene in genes] == ["P", "M", "S"]
+    assert dropped == {"R": "no coding sequence"}
+    with pytest.raises(DataError) as info:
+        find(GTF.replace(' gene_biotype "tRNA";', ""), biotypes="lncRNA")
+    sentence(info, "it has (none), protein_coding", "[] for all")
 
 
 def test_peaks_of_another_naming_or_build_are_refused(find, tmp_path, sentence):

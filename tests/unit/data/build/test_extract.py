@@ -8,6 +8,7 @@ import pytest
 from toy_genome import (
     CHROM_I,
     CHROM_II,
+    GTF,
     M_CDS1,
     M_CDS2,
     P_CDS1,
@@ -43,10 +44,13 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
     paths = write_toy_genome(tmp_path)
 
-    def find(**settings):
+    def find(gtf=GTF, **settings):
+        (tmp_path / "genes.gtf").write_text(gtf, encoding="utf-8")
         values = {"genome": paths["genome"], "annotation": paths["annotation"], "window": [-10, 10]} | settings
         config = BuildConfig.model_validate(values | {"label": {"table": paths["expression"]}})
-        genes, _ = find_candidates(read_annotation(config.annotation), open_genome(config.genome), config)
+        genes, _ = find_candidates(
+            read_annotation(config.annotation, None, config.chromosomes), open_genome(config.genome), config
+        )
         return genes, paths["genome"]
 
     return find
@@ -120,6 +124,23 @@ def test_sketches(toy, tmp_path):
     assert (expected != EMPTY).all()
     none, _ = extracted(toy, tmp_path)
     assert (none.promoter_sketch, none.protein_sketch) == (None, None)
+
+
+def test_a_protein_that_lacks_its_beginning_is_read_in_frame(toy, tmp_path):
+    # P without its first two bases and M without its first one: the rest of the first codon is left out.
+    text = GTF
+    for whole, cut in (
+        ("CDS\t31\t40\t.\t+\t.", "CDS\t33\t40\t.\t+\t1"),
+        ("CDS\t161\t174\t.\t-\t.", "CDS\t161\t173\t.\t-\t2"),
+    ):
+        assert whole in text
+        text = text.replace(whole, cut)
+    found, _ = extracted(toy, tmp_path, (False, True), gtf=text)
+    proteins = [from_string(CODING[gene][3:]) for gene in "PM"]
+    np.testing.assert_array_equal(found.protein_sketch[:2], protein_sketch(proteins))
+    assert found.starts.tolist() == [False, False, True]
+    # The features are those of all coding bases.
+    np.testing.assert_allclose(found.halflife[:2, 1], np.log10([28.1, 23.1]), rtol=1e-6)
 
 
 def test_the_batches_do_not_change_the_result(toy, tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from toy_genome import CHROM_I, other_strand, write_toy_genome
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.feature_table import place_windows, read_features
+from raygenex.data.build.feature_places import choose_rows, place_windows
+from raygenex.data.build.feature_table import read_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.errors import DataError
@@ -194,9 +195,11 @@ def test_a_chromosome_of_another_genome_is_refused(toy, sentence):
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("I\t10\t31\tG1\t0\t+", ("line 1", "21 bases", "asks for 20")),
+        ("I\t10\t31\tG1\t0\t+\nI\t10\t29\tG2\t0\t+", ("line 1", "G1 has 21 bases", "asks for 20")),
         ("I\t10\t30\tG1", ("line 1", "six columns")),
-        ("I\t10\t30\tG1\t0\t+\nI\t40\t60\tG1\t0\t+", ("line 2", "G1 is there twice")),
+        ("I\t10\t30\tG1\t0\t+\nI\t40\t60\tG1\t0\t+", ("line 2", "another window of gene G1")),
+        ("I\t-10\t-1\tG1\t0\t+", ("line 1", "'-1'")),
+        ("I\t10\t30\tG1\t0\t*", ("line 1", "+ or - in 6")),
     ],
 )
 def test_beds_that_cannot_be_used(toy, tmp_path, sentence, line, names):
@@ -206,6 +209,82 @@ def test_beds_that_cannot_be_used(toy, tmp_path, sentence, line, names):
     with pytest.raises(DataError) as info:
         windows(config, table)
     sentence(info, "w.bed", *names)
+
+
+def test_odd_windows_of_a_bed_are_left_out_and_counted(toy, tmp_path):
+    bed = tmp_path / "w.bed"
+    rows = [ROWS[0].replace("G1", gene) for gene in ("G1", "G2", "G3", "G4", "G5", "G6")]
+    lines = ["I\t10\t30\tG1\t0\t+", "I\t10\t29\tG2\t0\t-", "I\t10\t30\tG3\t0\t.", "I\t-5\t15\tG4\t0\t-"]
+    bed.write_text("\n".join([*lines, "I\t-11\t9\tG6\t0\t+", "I\t1\t2\tnobody\t0\t+"]) + "\n", encoding="utf-8")
+    config, table = toy(rows=rows, windows=str(bed))
+    cut, dropped = windows(config, table)
+    assert cut == {"G1": CHROM_I[10:30]}
+    assert dropped == {
+        "G2": "window of another length",
+        "G3": "window without a strand",
+        "G4": "window leaves the chromosome",
+        "G5": "no window",
+        "G6": "window leaves the chromosome",
+    }
+    config, table = toy(rows=rows, windows=str(bed), out_of_bounds="pad")
+    assert windows(config, table)[0] == {"G1": CHROM_I[10:30], "G4": other_strand("NNNNN" + CHROM_I[:15])}
+
+
+@pytest.mark.parametrize("source", ["table", "bed", "fasta"])
+def test_chromosomes_are_chosen_by_the_names_of_the_table_or_bed(toy, tmp_path, sentence, source):
+    rows = (ROWS[0].replace("\tI\t", "\tchrI\t"), ROWS[1].replace("\tchrI\t", "\tchrUn\t"))
+    bed = tmp_path / "w.bed"
+    bed.write_text("chrUn\t10\t30\tG1\t0\t+\nchrI\t10\t30\tG1\t0\t+\nchrUn\t0\t20\tG2\t0\t-\n", encoding="utf-8")
+    fasta = tmp_path / "w.fa"
+    fasta.write_text(f">G1\n{CHROM_I[10:30]}\n>G2\n{CHROM_I[10:30]}\n", encoding="utf-8")
+    sources = {"table": {}, "bed": {"windows": str(bed)}, "fasta": {"windows": str(fasta), "genome": None}}[source]
+    opened = str(fasta) if source == "fasta" else None
+    config, table = toy(rows=rows, chromosomes="chr[IV]*", **sources)
+    assert windows(config, table, opened) == ({"G1": CHROM_I[10:30]}, {"G2": "chromosome not chosen"})
+    with pytest.raises(DataError) as info:
+        # The genome's own name of it is not the table's.
+        windows(*toy(rows=rows, chromosomes="I", **sources), opened)
+    sentence(info, "nothing matches 'I'", "genes on chrI, chrUn")
+    if source == "table":
+        with pytest.raises(DataError) as info:
+            windows(*toy(rows=rows))
+        sentence(info, "genes on chrUn", "(it has I, II)", "build.chromosomes")
+
+
+@pytest.mark.parametrize("promoters", [True, False])
+def test_copies_of_a_gene_on_another_chromosome_are_left_out_first(toy, sentence, promoters):
+    alt, un = (ROWS[0].replace("\tI\t", f"\t{name}\t") for name in ("alt", "un"))
+    rows = (alt, ROWS[0], un, alt.replace("G1", "G3"), un.replace("G1", "G3"))
+    settings = {} if promoters else {"promoters": False, "genome": None, "window": [-10_000, 10_000]}
+    with pytest.raises(DataError) as info:
+        toy(rows=rows, **settings)
+    sentence(info, "gene G1 is in rows 1 and 2")
+    config, table = toy(rows=rows, chromosomes="I", **settings)
+    if promoters:
+        assert windows(config, table) == ({"G1": CHROM_I[10:30]}, {"G3": "chromosome not chosen"})
+    else:
+        genes, dropped = choose_rows(table, config)
+        assert [(gene.gene_id, gene.chrom) for gene in genes] == [("G1", "I")]
+        assert dropped == {"G3": "chromosome not chosen"}
+    with pytest.raises(DataError) as info:
+        toy(rows=(*rows, ROWS[0]), chromosomes="I", **settings)
+    sentence(info, "without the copies of genes on chromosomes that are not chosen: gene G1 is in rows 1 and 3")
+
+
+def test_chromosomes_cannot_be_chosen_where_nothing_says_them(toy, tmp_path, sentence):
+    fasta = tmp_path / "w.fa"
+    fasta.write_text(f">G1\n{CHROM_I[10:30]}\n", encoding="utf-8")
+    config, table = toy(Z.replace("chrom", "place") + "\tlabel", windows=str(fasta), genome=None, chromosomes="I")
+    with pytest.raises(DataError) as info:
+        windows(config, table, str(fasta))
+    sentence(info, "features.tsv", "no column chrom", "build.chromosomes")
+
+
+def test_versions_are_left_out_of_a_bed_too(toy, tmp_path):
+    bed = tmp_path / "w.bed"
+    bed.write_text("I\t10\t30\tG1.7\t0\t+\n", encoding="utf-8")
+    config, table = toy(rows=(ROWS[0].replace("G1", "G1.3"),), windows=str(bed), strip_versions=True)
+    assert windows(config, table)[0] == {"G1": CHROM_I[10:30]}
 
 
 def test_a_fasta_of_other_lengths_is_refused(toy, tmp_path, sentence):
