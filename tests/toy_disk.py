@@ -1,4 +1,4 @@
-"""A small disk, that can be full or closed to writing, where this user may mount one; or a limit on the size of files."""
+"""A small disk, that can be full or closed to writing, where this user may mount one; a limit on the size of files."""
 
 import contextlib
 import resource
