@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from raygenex.config.run import RunConfig
-from raygenex.data.opening import open_splits
+from raygenex.data.opening import open_splits, window_offsets
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
-from raygenex.predict.inputs import NO_DNA, refuse_other_scale
+from raygenex.predict.inputs import NO_DNA, refuse_other_place, refuse_other_scale
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import write_predictions
@@ -149,6 +149,8 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has {data.window}: "
             f"set data.window to {info.inputs.window}, or train on this window"
         )
+    if (offsets := window_offsets(data)) is not None:
+        refuse_other_place(f"data.{split}", offsets[0], info)
     if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
         if manifest is not None and _made_for(manifest, info, split, data.fingerprints):

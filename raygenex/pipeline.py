@@ -80,7 +80,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
         logger.info("%s", built.text())
     with steps("checking genes") as on_progress:
         report = check(config.data, config.check, on_progress)
-    keep_verdict(config, report.leakage)
+    keep_verdict(config, report)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None
     if config.reads_store:

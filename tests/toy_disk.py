@@ -1,9 +1,23 @@
-"""A small disk of its own, that can be full or closed to writing, where this user may mount one."""
+"""A small disk, that can be full or closed to writing, where this user may mount one; a limit on the size of files."""
 
+import contextlib
+import resource
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes; every user may."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class Disk:

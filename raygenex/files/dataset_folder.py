@@ -2,13 +2,48 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from raygenex.errors import DataError
+from raygenex.errors import DataError, RaygenexError
+from raygenex.files.fingerprint import fingerprint
 from raygenex.files.locate import local_copy
-from raygenex.files.whole import replace_text, sync, sync_tree
+from raygenex.files.lock import exclusive
+from raygenex.files.whole import aside_folder, replace_text, sync, sync_tree
+
+
+@contextmanager
+def made_in(folder: Path) -> Iterator[Path]:
+    """Hold the folder of a data set, made if needed, and yield an empty folder within it to make the files in.
+
+    What is not moved out of that folder is gone after the block, and so is ``folder``, if it is new and empty.
+
+    Raises
+    ------
+    RaygenexError
+        If another process makes a data set there.
+    DataError
+        If it cannot be written.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder, "making a data set", inside=True), aside_folder(folder / "data") as partial:
+            try:
+                yield partial
+            except RaygenexError as error:
+                # Whoever reads the message knows the folder, not what is made in it meanwhile.
+                error.args = (str(error).replace(str(partial), str(folder)),)
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{folder} cannot be written ({reason}); make room there, or choose another folder") from None
+    finally:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name: str, record: dict[str, Any]) -> None:
@@ -34,13 +69,25 @@ def put_in_place(partial: Path, folder: Path, names: Iterable[str], record_name:
     """
     sync_tree(partial)
     (folder / record_name).unlink(missing_ok=True)
+    move_in(partial, folder, names)
+    replace_text(folder / record_name, json.dumps(record, indent=2) + "\n")
+
+
+def move_in(partial: Path, folder: Path, names: Iterable[str]) -> None:
+    """Move files that are on the disk into a folder; one that is not in ``partial`` is removed from ``folder``."""
     for name in names:
         if (partial / name).exists():
             os.replace(partial / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
     sync(folder)
-    replace_text(folder / record_name, json.dumps(record, indent=2) + "\n")
+
+
+def holds(folder: Path, sha256: Any) -> bool:
+    """Whether a folder still has the files of its record, each with this sha256 by its name."""
+    return isinstance(sha256, dict) and all(
+        (folder / name).exists() and fingerprint(str(folder / name)) == known for name, known in sha256.items()
+    )
 
 
 def refuse_own_input(targets: Iterable[Path], inputs: Iterable[str], what: str) -> None:

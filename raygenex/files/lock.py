@@ -11,16 +11,25 @@ from raygenex.errors import RaygenexError
 
 
 @contextlib.contextmanager
-def exclusive(folder: str | Path, what: str) -> Iterator[None]:
+def exclusive(folder: str | Path, what: str, inside: bool = False) -> Iterator[None]:
     """Hold a folder, which need not exist, for this process; the lock ends with it and what it forked.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    what
+        What this process does there, such as ``training``.
+    inside
+        Whether the lock is in the folder, which exists, for one whose parent may not be written; it is gone afterwards.
+        Otherwise it is beside the folder, which can be replaced while it is held.
 
     Raises
     ------
     RaygenexError
         If another process holds it.
     """
-    # Beside the folder, so that the folder can be replaced while it is held.
-    path = Path(folder).with_name(f".{Path(folder).name}.lock")
+    path = Path(folder, ".lock") if inside else Path(folder).with_name(f".{Path(folder).name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -30,6 +39,9 @@ def exclusive(folder: str | Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if inside:
+            # While it is held: one who waits for it sees that it is gone, and makes another.
+            path.unlink(missing_ok=True)
         lock.release()
 
 

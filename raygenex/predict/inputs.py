@@ -11,6 +11,7 @@ from raygenex.data.repeats import Repeat, first_repeat
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import DataError
 from raygenex.predict.training_range import check_range
+from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
 
 NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
@@ -53,6 +54,8 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None, stric
             raise DataError(
                 f"the model reads {wanted} bases a promoter and {file.path} has {file.window}{cropped}: {hint}"
             )
+        if file.first is not None:
+            refuse_other_place(file.path, file.first + crop_start(file.window, wanted), info)
     check_range(np.array(extremes), info.checked_range, ", ".join(file.path for file in files), strict)
     return PromoterRows(files, wanted if info.reads_dna else 0, "predict")
 
@@ -63,6 +66,18 @@ def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:
         raise DataError(
             f"the model of run {info.run_config.name} was trained on lengths that are {info.inputs.halflife_scale}, "
             f"and those of {what} are {scale}: use a model and data whose half-life features were made in one way"
+        )
+
+
+def refuse_other_place(what: str, first: int, info: CheckpointInfo) -> None:
+    """Raise a DataError if the windows of ``what`` begin elsewhere around the TSS than those of the model.
+
+    A model from files that did not say it, or of an older version, reads any.
+    """
+    if info.inputs.first not in (None, first):
+        raise DataError(
+            f"the model of run {info.run_config.name} was trained on windows that begin at base {info.inputs.first:+} "
+            f"from the TSS, and those of {what} begin at {first:+}: use promoters that were cut at the same place"
         )
 
 

@@ -48,6 +48,8 @@ class InputInfo(BaseModel):
     window: int
     halflife_scale: str = "z-score"
     """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
+    first: int | None = None
+    """Offset of the window's first base from the TSS, in bases on the gene's strand; None if the files did not say."""
 
     @property
     def shape(self) -> "InputShape":
@@ -247,8 +249,13 @@ def load_weights(model: "nn.Module", path: Path) -> None:
     CheckpointError
         If the file is missing, truncated or of another model.
     """
+    tensors = read_tensors(path)
+    for name, own in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != own.dtype:
+            kind = str(tensors[name].dtype).removeprefix("torch.")
+            raise CheckpointError(f"{path} does not fit its configuration: {name} is of type {kind}: train again")
     try:
-        model.load_state_dict(read_tensors(path))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path} does not fit its configuration: {reason}") from None

@@ -11,7 +11,7 @@ from raygenex.config.embed import HyenaBackbone
 from raygenex.config.model import CnnHalflifeOnly, KmerConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.opening import SplitData
+from raygenex.data.opening import SplitData, window_offsets
 from raygenex.data.rows import PromoterRows, Rows
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
@@ -65,6 +65,8 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     fingerprints = {name: split.fingerprints for name, split in splits.items()}
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
+    offsets = window_offsets(next(iter(splits.values())))
+    first = None if offsets is None else offsets[0]
     tables: dict[str, Rows] = {}
     if config.reads_store:
         tables = {name: open_store(config.store, name) for name in splits}
@@ -73,11 +75,13 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=True))
         sha256 = manifest.weights_sha256
         bins, channels = manifest.shape
-        info = InputInfo(kind="embedding", length=bins, channels=channels, window=window, halflife_scale=scale)
+        info = InputInfo(
+            kind="embedding", length=bins, channels=channels, window=window, halflife_scale=scale, first=first
+        )
         backbone = Path(config.store, BACKBONE_FOLDER)
     else:
         tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
-        info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale)
+        info = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale=scale, first=first)
         sha256, backbone = None, None
         if config.online is not None:
             from raygenex.embed.hyenadna.pooling import bin_count
@@ -132,8 +136,8 @@ def _identity(
     return canonical_hash(
         {
             "seed": config.seed,
-            # What older runs did not say has its default, and they stay the same runs.
-            "inputs": info.model_dump(mode="json", exclude_defaults=True),
+            # What older runs did not say has its default, and they stay the same runs; none said where the window lies.
+            "inputs": info.model_dump(mode="json", exclude_defaults=True, exclude={"first"}),
             "fingerprints": {name: fingerprints[name] for name in ("train", "valid")},
             "backbone": backbone_sha256,
             "embed": embed,

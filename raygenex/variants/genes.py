@@ -21,7 +21,7 @@ from raygenex.data.repeats import first_repeat
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.inputs import refuse_other_scale, repeated_gene
+from raygenex.predict.inputs import refuse_other_place, refuse_other_scale, repeated_gene
 from raygenex.predict.training_range import check_range
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
@@ -172,16 +172,18 @@ def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = 
     if config.variants.window_first is not None:
         return config.variants.window_first, False
     if file is None or file.first is None:
+        if info.inputs.first is not None:
+            return info.inputs.first, False
         first, is_assumed = _as_built(config, info)
         # Promoters are compared with the genome, so that of them nothing is assumed.
         return first, is_assumed and not (file and file.window)
-    if not file.window:
-        return file.first, False
-    if file.window < wanted:
+    if file.window and file.window < wanted:
         raise DataError(
             f"the model reads {wanted} bases per promoter and {file.path} has {file.window}: use other genes"
         )
-    return file.first + crop_start(file.window, wanted), False
+    first = file.first + (crop_start(file.window, wanted) if file.window else 0)
+    refuse_other_place(file.path, first, info)
+    return first, False
 
 
 def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:

@@ -27,15 +27,13 @@ Piece = tuple[int, int]
 
 
 @pytest.fixture(scope="module")
-def files(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The files as they were published, but for a name over the gene ids, which R leaves out."""
+def files(shared_data: Path) -> dict[str, Path]:
+    """The files as they were published."""
     folder = shared_data / "arabidopsis_chr1"
-    table = tmp_path_factory.mktemp("table") / "leaf.tsv"
-    table.write_text("gene_id\t" + (folder / "leaf_fpkm_Zefeng2018.txt").read_text())
     return {
         "genome": folder / "AthaTAIR10_chr1_GCF_000001735.4_TAIR10.1_genomic.fna.gz",
         "annotation": folder / "AthaTAIR10_chr1.gff.gz",
-        "expression": table,
+        "expression": folder / "leaf_fpkm_Zefeng2018.txt",
     }
 
 

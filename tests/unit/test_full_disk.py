@@ -3,17 +3,16 @@
 The disk is full by a limit on the size of files, which every user may set for a process.
 """
 
-import contextlib
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from toy_disk import room
 from toy_embed import store_manifest
 from toy_models import columns, small_config
 
@@ -36,16 +35,6 @@ from raygenex.tune.records import Ledger, TrialRecord
 
 ROOM = 64
 """Bytes that fit."""
-
-
-@contextlib.contextmanager
-def full_disk() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def _shard(path: Path, seed: int) -> None:
@@ -115,7 +104,7 @@ def test_what_does_not_fit_leaves_what_was_there(tmp_path: Path, name: str):
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     assert path in before
     assert len(before[path]) > ROOM
-    with pytest.raises((OSError, RaygenexError)) as found, full_disk():
+    with pytest.raises((OSError, RaygenexError)) as found, room(ROOM):
         write(path, 2)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
     told = str(found.value if isinstance(found.value, RaygenexError) else file_error(found.value))

@@ -17,7 +17,7 @@ from toy_models import columns, save_toy, sentence, small_config, write_promoter
 
 import raygenex
 from raygenex.config.load import load_config, parse_config
-from raygenex.data.hdf5.read import inspect
+from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, save_backbone
 from raygenex.errors import CheckpointError, ConfigError, DataError
@@ -303,6 +303,49 @@ def test_values_of_another_file(tmp_path, secret, way):
             handle["extra"] = h5py.ExternalLink(other, "/")
     with pytest.raises(DataError, match="lie in another file"):
         inspect(path)
+
+
+FIELDS = ["gene_id", "halflife", "promoter", "label", "chrom", "tss", "strand", "extra", "extra/family"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("way", ["absolute", "relative", "twice"])
+def test_a_soft_link_that_passes_another_file(tmp_path, field, way):
+    places = {"chrom": np.full(6, "I", object), "tss": np.arange(6), "strand": np.full(6, "+", object)}
+    paths = [write_promoters(tmp_path / name, columns(6, 8)) for name in ("a.h5", "b.h5")]
+    for path in paths:
+        with h5py.File(path, "a") as handle:
+            for name, values in (places | {"extra/family": np.arange(6.0)}).items():
+                handle[name] = values
+    assert inspect(paths[0]).extra == ("family",)
+    with h5py.File(paths[0], "a") as handle:
+        del handle[field]
+        handle["deep/door"] = h5py.ExternalLink(paths[1], "/")
+        up = "/deep/" if way == "absolute" or "/" in field else "./deep//"
+        handle[field] = h5py.SoftLink(f"{up}door/{field}" if way != "twice" else "/other")
+        handle["other"] = h5py.SoftLink(f"deep/door/{field}")
+    with pytest.raises(DataError, match=f"{field} lie in another file .*b.h5"):
+        inspect(paths[0])
+
+
+def test_a_soft_link_within_the_file_is_followed(tmp_path):
+    path = write_promoters(tmp_path / "a.h5", columns(6, 8))
+    with h5py.File(path, "a") as handle:
+        handle.move("label", "deep/er/label")
+        handle["label"] = h5py.SoftLink("deep/link/label")
+        handle["deep/link"] = h5py.SoftLink("er")
+        handle["a_loop"] = h5py.SoftLink("/a_loop")
+        handle["elsewhere"] = h5py.ExternalLink("b.h5", "/x")
+    assert inspect(path).fields["label"] == "label"
+    assert read_table(inspect(path)).label.tolist() == columns(6, 8)["label"].tolist()
+
+
+def test_another_file_is_not_looked_into_for_promoters(tmp_path):
+    path, other = (write_promoters(tmp_path / name, columns(6, 8)) for name in ("a.h5", "b.h5"))
+    with h5py.File(path, "a") as handle:
+        del handle["promoter"]
+        handle["sequence"] = h5py.ExternalLink(other, "promoter")
+    assert inspect(path).window == 0
 
 
 def test_a_location_in_another_file(tmp_path):

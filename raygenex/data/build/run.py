@@ -1,6 +1,5 @@
 """From a genome, an annotation and an expression table to train, valid and test files, with nothing lost silently."""
 
-import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +18,10 @@ from raygenex.data.build.genes import Chosen, Origin, assign_filled, choose, des
 from raygenex.data.splits.file import write_split
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
-from raygenex.files.dataset_folder import put_in_place, refuse_own_input
+from raygenex.files.dataset_folder import holds, made_in, put_in_place, refuse_own_input
 from raygenex.files.fingerprint import fingerprint
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
-from raygenex.files.whole import aside_folder
 from raygenex.redact import redact, redact_values
 from raygenex.terminal.progress import progress
 
@@ -96,6 +94,8 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     ------
     DataError
         If an input cannot be used, no gene is left, or the folder holds other data and ``overwrite`` is false.
+    RaygenexError
+        If another process makes a data set in the folder.
     ClusterError
         If the cluster cannot hold the work.
     """
@@ -108,20 +108,13 @@ def build(config: RunConfig, folder: str | Path, overwrite: bool = False) -> Bui
     chosen = choose(config)
     inputs = _inputs(config)
     refuse_own_input([folder / name for name in (*_FILES.values(), MANIFEST)], _input_paths(config), "this build")
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with aside_folder(folder / "build") as partial:
-            record = _write(config, chosen, partial)
-            record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
-            put_in_place(partial, folder, _FILES.values(), MANIFEST, record)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another folder") from None
-    finally:
-        if is_new:
-            # A folder that holds nothing after all goes again; one with files in it stays.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    with made_in(folder) as partial:
+        # Another process may have made it since.
+        if not overwrite and (found := find_build(config, folder)) is not None:
+            return found
+        record = _write(config, chosen, partial)
+        record |= {"settings": _settings(config), "inputs": inputs, "seconds": time.monotonic() - started}
+        put_in_place(partial, folder, _FILES.values(), MANIFEST, record)
     return _result(folder, record, reused=False)
 
 
@@ -140,9 +133,7 @@ def find_build(config: RunConfig, folder: Path) -> BuildResult | None:
     known = isinstance(record, dict) and record.get("settings") == _settings(config)
     if known and record.get("inputs") == _inputs(config):
         written = record["sha256"]
-        if set(_FILES.values()) >= set(written) and all(
-            (folder / name).exists() and fingerprint(str(folder / name)) == written[name] for name in written
-        ):
+        if set(_FILES.values()) >= set(written) and holds(folder, written):
             return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), MANIFEST) if (folder / name).exists()]:
         raise DataError(

@@ -1,7 +1,7 @@
 """Checking data in full: every base of every promoter, the values of every gene, and leaks between the splits."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,9 @@ FEW = 0.05
 
 MUCH_UNKNOWN = 0.1
 """So is a larger share of unknown bases."""
+
+_NAMED = 3
+"""Genes that a warning names."""
 
 TAIL = 0.005
 """Share of the genes at either end of a feature that its histogram puts into the outermost bins."""
@@ -80,8 +83,18 @@ def check(
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report)]
+    warnings += without_bases(reports)
     warnings += _differences(reports)
     return DataReport(reports, leakage, tuple(warnings))
+
+
+def without_bases(reports: Mapping[str, SplitReport]) -> list[str]:
+    """Name the genes of whose promoters no base is known, one sentence for each split that has some."""
+    sentences = []
+    for name, genes in ((name, report.without_bases) for name, report in reports.items() if report.without_bases):
+        more = f" and {len(genes) - _NAMED} more" if len(genes) > _NAMED else ""
+        sentences.append(f"{name}: no base is known of the promoters of {', '.join(genes[:_NAMED])}{more}")
+    return sentences
 
 
 def _differences(reports: dict[str, SplitReport]) -> list[str]:
@@ -132,6 +145,7 @@ def _summarise(split: SplitData, scanned: Scan) -> SplitReport:
         positive_fraction=float(label.mean()),
         unknown_fraction=float(counts[:, UNKNOWN].sum() / counts.sum()) if split.window else None,
         with_unknown=scanned.with_unknown,
+        without_bases=scanned.without_bases,
         genome_build=split.files[0].genome_build,
         halflife_scale=split.halflife_scale,
         first=None if offsets is None else offsets[0],

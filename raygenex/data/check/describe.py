@@ -116,6 +116,8 @@ class SplitReport:
     """Share of unknown bases, 0 to 1; None without promoters."""
     with_unknown: int
     """Genes with at least one unknown base."""
+    without_bases: tuple[str, ...]
+    """Ids of the genes of whose promoter no base is known."""
     genome_build: str | None
     """The genome that the promoters come from; None if the files do not say."""
     halflife_scale: str

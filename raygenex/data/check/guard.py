@@ -7,8 +7,9 @@ from pathlib import Path
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.run import RunConfig
-from raygenex.data.check.check import check
-from raygenex.data.check.leakage import LeakageReport, sentence
+from raygenex.data.check.check import check, without_bases
+from raygenex.data.check.describe import DataReport
+from raygenex.data.check.leakage import sentence
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
 from raygenex.files.json_file import load_json
@@ -30,10 +31,14 @@ class Verdict:
     """The largest share of genes with a leak over all pairs of splits, 0 to 1."""
     sentence: str
     """What leaks, and what to do; empty if nothing does."""
+    without_bases: str = ""
+    """Genes of whose promoters no base is known; empty if there are none, or an older version made the verdict."""
 
 
 def guard(config: RunConfig, strict: bool) -> Verdict:
     """Look for leaks between the configured splits before a training; warn, or stop if ``strict``.
+
+    Promoters of which no base is known are a warning too.
 
     The verdict is kept in ``OUTPUT/checks``, by the sha256 of the files and what counts as a leak.
 
@@ -47,7 +52,9 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     if verdict is None:
         with steps("looking for leaks between splits") as on_progress:
             report = check(config.data, config.check, on_progress)
-        verdict = _keep(path, config, report.leakage)
+        verdict = _keep(path, config, report)
+    if verdict.without_bases:
+        logger.warning("%s: leave these genes out, or write their promoters again", verdict.without_bases)
     if verdict.worst > config.check.max_leaked:
         if strict:
             raise DataError(verdict.sentence)
@@ -55,7 +62,7 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     return verdict
 
 
-def keep_verdict(config: RunConfig, report: LeakageReport) -> Verdict:
+def keep_verdict(config: RunConfig, report: DataReport) -> Verdict:
     """Keep the verdict of a full check, and return it.
 
     Raises
@@ -66,11 +73,13 @@ def keep_verdict(config: RunConfig, report: LeakageReport) -> Verdict:
     return _keep(_path(config), config, report)
 
 
-def _keep(path: Path, config: RunConfig, report: LeakageReport) -> Verdict:
-    verdict = Verdict(report.worst, sentence(report, config.check) if report.worst > 0 else "")
+def _keep(path: Path, config: RunConfig, report: DataReport) -> Verdict:
+    leaks = report.leakage
+    told = sentence(leaks, config.check) if leaks.worst > 0 else ""
+    verdict = Verdict(leaks.worst, told, "; ".join(without_bases(report.splits)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, json.dumps({"worst": verdict.worst, "sentence": verdict.sentence}))
+        replace_text(path, json.dumps(vars(verdict)))
     except OSError as error:
         raise DataError(f"{path.parent} cannot be written ({error.strerror}); set output to another folder") from None
     return verdict
@@ -87,6 +96,6 @@ def _read(path: Path) -> Verdict | None:
     """Return a kept verdict; None if there is none, or it is damaged and must be made again."""
     try:
         values = load_json(path)
-        return Verdict(float(values["worst"]), str(values["sentence"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Verdict(float(values["worst"]), str(values["sentence"]), str(values.get("without_bases", "")))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None

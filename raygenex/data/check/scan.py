@@ -23,6 +23,8 @@ class Scan:
     """How often each base (A, C, G, T, unknown) is at each position, shape ``(window, 5)``."""
     with_unknown: int
     """Genes with at least one unknown base."""
+    without_bases: tuple[str, ...]
+    """Ids of the genes of whose promoter no base is known."""
     digests: NDArray[np.bytes_] | None
     """A digest of every promoter, shape ``(rows,)``; None without promoters."""
     sketches: NDArray[np.uint32] | None
@@ -49,20 +51,23 @@ def scan(split: SplitData, on_block: Callable[[NDArray[np.uint8]], None] | None 
         # The small columns, all that there is, were checked when the split was opened.
         if on_block is not None:
             on_block(np.empty((split.rows, 0), dtype=np.uint8))
-        return Scan(counts, 0, None, None)
+        return Scan(counts, 0, (), None, None)
     with_unknown = 0
+    without_bases: list[str] = []
     digests, sketches = [], []
     for file in split.files:
         for block in iter_rows(file, 0, file.rows, file.rows_within(BLOCK_BYTES), split.window):
             bases = block["sequence"]
             for base in range(UNKNOWN + 1):
                 counts[:, base] += (bases == base).sum(axis=0)
-            with_unknown += int((bases == UNKNOWN).any(axis=1).sum())
+            unknown = bases == UNKNOWN
+            with_unknown += int(unknown.any(axis=1).sum())
+            without_bases += block["gene_id"][unknown.all(axis=1)].tolist()
             digests.append(sequence_digests(bases))
             sketches.append(sketch(bases))
             if on_block is not None:
                 on_block(bases)
-    return Scan(counts, with_unknown, np.concatenate(digests), np.concatenate(sketches))
+    return Scan(counts, with_unknown, tuple(without_bases), np.concatenate(digests), np.concatenate(sketches))
 
 
 def leak_genes(split: SplitData, scanned: Scan) -> GeneWindows:

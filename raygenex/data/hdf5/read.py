@@ -10,6 +10,7 @@ the call that opened it, so that everything else can travel between processes.
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import h5py
@@ -17,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import sequence
+from raygenex.data.hdf5.attributes import halflife_scale, text, window_first
 from raygenex.data.hdf5.chunks import ChunkReader, NotPlainError, is_plain
 from raygenex.data.hdf5.handle import MIB, opened, opened_known, reading
-from raygenex.data.hdf5.limits import check_stored, refuse_foreign
+from raygenex.data.hdf5.limits import OwnItems, check_stored, refuse_foreign
 from raygenex.data.hdf5.schema import (
+    ACCEPTED_NAMES,
     EXTRA_GROUP,
-    HALFLIFE_SCALES,
     LOCATION_FIELDS,
     PROMOTER,
     SMALL_CHUNK_ROWS,
@@ -65,8 +67,13 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
     """
     path = path if is_url(path) else local_copy(path)
     with opened(path) as handle, reading(path):
-        fields = find_fields(handle, path, require_label)
-        check_stored(handle, path, fields, handle.id.get_filesize())
+        for name in (*chain.from_iterable(ACCEPTED_NAMES.values()), *LOCATION_FIELDS, EXTRA_GROUP):
+            refuse_foreign(handle, path, name)
+        fields = find_fields(OwnItems(handle), path, require_label)
+        extra = _extra_names(handle, path, handle[fields["gene_id"]].shape)
+        places = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) is not None]
+        columns = [*fields.values(), *places, *(f"{EXTRA_GROUP}/{name}" for name in extra)]
+        check_stored(handle, path, columns, handle.id.get_filesize())
         for field, name in fields.items():
             check_field(path, field, name, handle[name].shape, handle[name].dtype)
         counts = {name: handle[name].shape[0] for name in fields.values()}
@@ -82,8 +89,6 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
         if promoter is not None:
             row_bytes = window * 4 * itemsize
             chunk_rows = promoter.chunks[0] if promoter.chunks else max(1, CONTIGUOUS_CHUNK_BYTES // row_bytes)
-        first = handle.attrs.get("window_first")
-        build = handle.attrs.get("genome_build")
         return PromoterFile(
             path=path,
             rows=rows,
@@ -93,10 +98,10 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
             fields=fields,
             itemsize=itemsize,
             has_locations=_has_locations(handle, path, rows, strands=promoter is not None),
-            extra=_extra_names(handle, rows),
-            first=None if first is None else int(first),
-            genome_build=None if build is None else str(build),
-            halflife_scale=_halflife_scale(handle, path),
+            extra=extra,
+            first=window_first(handle, path),
+            genome_build=text(handle, path, "genome_build"),
+            halflife_scale=halflife_scale(handle, path),
         )
 
 
@@ -125,13 +130,16 @@ def read_locations(file: PromoterFile) -> Locations | None:
     Raises
     ------
     DataError
-        If a strand is neither + nor -, or the file is damaged.
+        If a TSS is below 0, a strand neither + nor -, or the file is damaged.
     """
     if not file.has_locations:
         return None
     with opened_known(file) as handle, reading(file.path, (0, file.rows), "chrom or strand"):
         chrom, tss = _stripped(handle["chrom"].asstr()[:]), handle["tss"][:].astype(np.int64)
         strand = _stripped(handle["strand"].asstr()[:]) if "strand" in handle else None
+    # A number beyond int64 has become one too.
+    if (wrong := np.flatnonzero(tss < 0)).size:
+        raise DataError(f"{file.path}: the tss in row {wrong[0]} is {tss[wrong[0]]}; write it counted from 1")
     if strand is not None and (wrong := np.flatnonzero((strand != "+") & (strand != "-"))).size:
         raise DataError(f"{file.path}: the strand in row {wrong[0]} is {strand[wrong[0]]!r}; write + or -")
     return Locations(chrom, tss, strand)
@@ -143,13 +151,17 @@ def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the file is damaged.
+        If it is neither, or the file is damaged.
     """
     assert name in file.extra, name
     field = f"{EXTRA_GROUP}/{name}"
     with opened_known(file) as handle, reading(file.path, (0, file.rows), field):
         dataset = handle[field]
-        return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:].astype(np.float64)
+        if h5py.check_string_dtype(dataset.dtype):
+            return dataset.asstr()[:]
+        if dataset.dtype.kind not in "biuf":
+            raise DataError(f"{file.path}: {field} is of type {dataset.dtype}, but must hold text or numbers")
+        return dataset[:].astype(np.float64)
 
 
 def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = None) -> dict[str, NDArray[Any]]:
@@ -204,30 +216,19 @@ def _has_locations(handle: h5py.File, path: str, rows: int, strands: bool) -> bo
         raise DataError(
             f"{path} has {present[0]} but no {missing[0]} of {rows} rows; write all of chrom, tss and strand"
         )
-    for name in present:
-        refuse_foreign(handle, path, name)
     texts = all(h5py.check_string_dtype(handle[name].dtype) for name in present if name != "tss")
     if not texts or handle["tss"].dtype.kind not in "iu":
         raise DataError(f"{path}: chrom and strand must hold text and tss whole numbers; write the fields again")
     return True
 
 
-def _extra_names(handle: h5py.File, rows: int) -> tuple[str, ...]:
+def _extra_names(handle: h5py.File, path: str, shape: tuple[int, ...]) -> tuple[str, ...]:
     group = handle.get(EXTRA_GROUP)
     if not isinstance(group, h5py.Group):
         return ()
-    names = tuple(name for name, column in group.items() if getattr(column, "shape", None) == (rows,))
-    for name in names:
-        refuse_foreign(handle, handle.filename, f"{EXTRA_GROUP}/{name}")
-    return names
-
-
-def _halflife_scale(handle: h5py.File, path: str) -> str:
-    scale = handle.attrs.get("halflife_scale", HALFLIFE_SCALES[0])
-    if scale not in HALFLIFE_SCALES:
-        known = " or ".join(HALFLIFE_SCALES)
-        raise DataError(f"{path}: the attribute halflife_scale is {scale!r}; it must be {known}")
-    return str(scale)
+    for name in group:
+        refuse_foreign(handle, path, f"{EXTRA_GROUP}/{name}")
+    return tuple(name for name, column in OwnItems(group).items() if getattr(column, "shape", None) == shape)
 
 
 def _checked_window(file: PromoterFile, window: int | None) -> int:
@@ -241,7 +242,9 @@ def _checked_window(file: PromoterFile, window: int | None) -> int:
 def _read_columns(handle: h5py.File, file: PromoterFile, start: int, stop: int) -> GeneTable:
     with reading(file.path, (start, stop), file.fields["gene_id"]):
         gene_id = _stripped(handle[file.fields["gene_id"]].asstr()[start:stop])
-        halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
+        with np.errstate(over="ignore"):
+            # What float32 cannot hold is infinite there, and refused as such.
+            halflife = handle[file.fields["halflife"]][start:stop].astype(np.float32)
         label = handle[file.fields["label"]][start:stop] if file.has_label else None
     table = GeneTable(gene_id, halflife, None if label is None else (label == 1).astype(np.uint8))
     check_columns(file, start, table, label)

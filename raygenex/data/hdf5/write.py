@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.hdf5.held import HeldFile
 from raygenex.data.hdf5.schema import PROMOTER, SMALL_CHUNK_ROWS
 from raygenex.errors import DataError
 from raygenex.files.locate import is_url
@@ -73,8 +74,8 @@ class PromoterWriter:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
-                aside = stack.enter_context(whole_file(target))
-                self._handle = _create(aside, self.window, self.chunk_rows, self._attrs)
+                self._file = stack.enter_context(HeldFile(stack.enter_context(whole_file(target))))
+                self._handle = _create(self._file, self.window, self.chunk_rows, self._attrs)
                 self._whole = stack.pop_all()
         except OSError as error:
             raise self._unwritable(error) from None
@@ -140,6 +141,7 @@ class PromoterWriter:
                     self._flush()
                 finally:
                     self._handle.close()
+                self._file.check()
                 if self.rows == 0:
                     raise DataError(f"there are no genes to write to {self.path}; check the input")
         except OSError as problem:
@@ -162,12 +164,15 @@ class PromoterWriter:
             dataset = self._handle[name]
             dataset.resize(stop, axis=0)
             dataset[self.rows : stop] = values
+        self._file.check()
         self.rows = stop
         self._pending = []
 
 
 class SplitWriters:
-    """Write the promoter files of several splits side by side; a context manager that leaves whole files or none.
+    """Write the promoter files of several splits side by side; a context manager that leaves each file whole or not.
+
+    The files are new ones, in a folder that goes if one of them cannot be written.
 
     ``paths`` are the files by split; the rest is as of `PromoterWriter`.
     """
@@ -177,12 +182,9 @@ class SplitWriters:
         paths: Mapping[str, Path],
         window: int,
         *,
-        overwrite: bool = False,
         attrs: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        self._writers = {
-            name: PromoterWriter(path, window, overwrite=overwrite, attrs=attrs) for name, path in paths.items()
-        }
+        self._writers = {name: PromoterWriter(path, window, attrs=attrs) for name, path in paths.items()}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "SplitWriters":
@@ -221,9 +223,9 @@ class SplitWriters:
             writer.append(gene_id[rows], sequence[rows], halflife[rows], label[rows], more)
 
 
-def _create(path: Path, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
-    """Open a new promoter file without rows or labels; its datasets can be resized."""
-    handle = h5py.File(path, "w", locking=False)
+def _create(file: HeldFile, window: int, chunk_rows: int, attrs: Mapping[str, str | int | float]) -> h5py.File:
+    """Make a new promoter file without rows or labels; its datasets can be resized."""
+    handle = h5py.File(file, "w")
     handle.attrs.update(attrs)
     features = len(HALFLIFE_FEATURES)
     handle.create_dataset("gene_id", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(SMALL_CHUNK_ROWS,))

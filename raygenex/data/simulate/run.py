@@ -20,11 +20,10 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.simulate.background import Background
 from raygenex.data.simulate.truth import COLUMNS, SimulatedTruth, auroc, draw_truth
 from raygenex.errors import DataError
-from raygenex.files.dataset_folder import put_in_place
+from raygenex.files.dataset_folder import holds, made_in, put_in_place
 from raygenex.files.fingerprint import fingerprint
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
-from raygenex.files.whole import aside_folder
 
 BLOCK_GENES = 512
 """Genes whose promoters are drawn together; the result is the same with any other number."""
@@ -95,18 +94,19 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
     ------
     DataError
         If the folder holds other data and ``overwrite`` is false, or cannot be written.
+    RaygenexError
+        If another process makes a data set in it.
     """
     folder = Path(folder).absolute()
     values = config.model_dump(mode="json")
     if not overwrite and (found := find_simulation(config, folder)) is not None:
         return found
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with aside_folder(folder / "simulate") as partial:
-            record = _write(config, values, partial)
-            put_in_place(partial, folder, _FILES.values(), "simulation.json", record)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another folder") from None
+    with made_in(folder) as partial:
+        # Another process may have made it since.
+        if not overwrite and (found := find_simulation(config, folder)) is not None:
+            return found
+        record = _write(config, values, partial)
+        put_in_place(partial, folder, _FILES.values(), "simulation.json", record)
     return _result(folder, record, reused=False)
 
 
@@ -122,7 +122,7 @@ def find_simulation(config: SimulateConfig, folder: Path) -> SimulationResult | 
         return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), "simulation.json") if (folder / name).exists()]:
         raise DataError(
-            f"{folder} holds {present[0]} of another data set or configuration: "
+            f"{folder} holds {present[0]} of another data set or configuration, or changed since: "
             "give --force to replace it, or choose another folder"
         )
     return None
@@ -191,7 +191,7 @@ def _reusable(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
         record = load_json(folder / "simulation.json")
     except (OSError, ValueError):
         return None
-    same = isinstance(record, dict) and record.get("config") == values
+    same = isinstance(record, dict) and record.get("config") == values and holds(folder, record.get("sha256"))
     return record if same and all((folder / name).exists() for name in _FILES.values()) else None
 
 

@@ -19,7 +19,7 @@ from raygenex.data.splits.file import SplitTable, apply_split, write_split
 from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
-from raygenex.files.dataset_folder import refuse_own_input
+from raygenex.files.dataset_folder import made_in, move_in, refuse_own_input
 from raygenex.files.locate import short_path
 from raygenex.files.lock import probe
 from raygenex.terminal.progress import progress
@@ -69,15 +69,16 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     ------
     DataError
         If a file cannot be read or written, or the genes lack what the rule needs.
+    RaygenexError
+        If another process makes a data set in ``folder``.
     """
     target = Path(output).absolute()
     if target.suffix != ".tsv":
         raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
     _check_writable(target.parent)
     targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
-    for path in (target, *targets.values()):
-        if path.exists() and not overwrite:
-            raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
+    if not overwrite:
+        _refuse_existing(target, *targets.values())
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
     if isinstance(config.split, SimilaritySplit) and not next(iter(splits.values())).window:
         without = next(iter(splits.values())).files[0].path
@@ -91,9 +92,24 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     if not known.any():
         raise DataError("the split file names none of the genes: use the split of these genes")
     kept = SplitTable(table.gene_id[known], table.chrom[known], table.group[known], table.split[known], table.rule)
-    written = _write(splits, kept, columns, targets, overwrite) if targets else {}
-    write_split(kept, target, overwrite)
+    if folder is None:
+        write_split(kept, target, overwrite)
+    else:
+        with made_in(Path(folder).absolute()) as partial:
+            if not overwrite:
+                # Another process may have written them since.
+                _refuse_existing(target, *targets.values())
+            _write(splits, kept, columns, partial)
+            # What may still fail comes before the files are moved.
+            write_split(kept, target, overwrite)
+            move_in(partial, Path(folder).absolute(), [path.name for path in targets.values()])
+    written = {name: str(path) for name, path in targets.items() if kept.counts[name]}
     return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
+
+
+def _refuse_existing(*paths: Path) -> None:
+    if (present := next((path for path in paths if path.exists()), None)) is not None:
+        raise DataError(f"{present} exists already: give --force to replace it, or choose another path")
 
 
 def _genes(config: RunConfig, splits: dict[str, SplitData], columns: dict[str, NDArray[Any]]) -> GeneWindows:
@@ -123,11 +139,10 @@ def _write(
     splits: dict[str, SplitData],
     table: SplitTable,
     columns: dict[str, NDArray[Any]],
-    targets: dict[str, Path],
-    overwrite: bool,
-) -> dict[str, str]:
-    """Copy every gene, whole, into the file of its new split; a file of a split without genes goes."""
-    wanted = {name: path for name, path in targets.items() if (table.split == name).any()}
+    folder: Path,
+) -> None:
+    """Copy every gene, whole, into the file of its new split; a split without genes has no file."""
+    wanted = {name: folder / f"{name}.h5" for name, count in table.counts.items() if count}
     first = next(iter(splits.values())).files[0]
     attrs: dict[str, str | int | float] = {"halflife_scale": first.halflife_scale}
     offsets = {file.first for split in splits.values() for file in split.files}
@@ -142,7 +157,7 @@ def _write(
     total = sum(split.rows for split in splits.values())
     start = 0
     with (
-        SplitWriters(wanted, first.window, overwrite=overwrite, attrs=attrs) as writers,
+        SplitWriters(wanted, first.window, attrs=attrs) as writers,
         progress("writing genes", total) as advance,
     ):
         for file in (file for split in splits.values() for file in split.files):
@@ -153,9 +168,6 @@ def _write(
                 writers.append(places, block["gene_id"], block["sequence"], block["halflife"], block["label"], more)
                 advance(here.stop - start, "")
                 start = here.stop
-    for name in targets.keys() - wanted.keys():
-        targets[name].unlink(missing_ok=True)
-    return {name: str(path) for name, path in wanted.items()}
 
 
 def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:

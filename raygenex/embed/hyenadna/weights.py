@@ -8,6 +8,8 @@ import hashlib
 import inspect
 import pickle
 import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,21 @@ _SETTINGS = {
     if name not in {"self", "kwargs", "pad_token_id"}
 }
 # A refused object is an UnpicklingError; flipped bytes surface as nearly anything.
-_DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError)
+_DAMAGED = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _NAMED_AT_MOST = 3
 # A network is made from its settings before its tensors are looked for.
 _MOST_LAYERS = 1000
@@ -172,19 +188,47 @@ def _load_folder(folder: Path, where: str) -> HyenaDnaModel:
 
 
 def _load_ckpt(path: Path, settings: dict[str, Any], where: str) -> HyenaDnaModel:
+    size = path.stat().st_size
     try:
+        _refuse_inflated(path, size, where)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except _DAMAGED:
         raise CheckpointError(
             f"{where}: {path.name} is damaged, or holds Python objects, which are refused because loading them can run "
             f"code: fetch it again, or convert its tensors to {_SAFETENSORS}"
         ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    tensors = _backbone_tensors(state, where)
+    tensors = _backbone_tensors(state if isinstance(state, dict) else {}, where)
+    _check_stored(tensors, size, where)
     sizes = _infer_sizes(tensors, where)
     if "vocab_size" in settings:
         del sizes["pad_vocab_size_multiple"]
     return _assemble({**sizes, **settings}, tensors, where)
+
+
+def _refuse_inflated(path: Path, size: int, where: str) -> None:
+    """Refuse an archive that unpacks to more than its own size: those of PyTorch are not compressed."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > size:
+                raise CheckpointError(f"{where}: {path.name} is a compressed archive: save it again with torch.save")
+
+
+def _check_stored(tensors: dict[str, Tensor], size: int, where: str) -> None:
+    """Refuse tensors that are not plain arrays of numbers, each of its own, in a file of ``size`` bytes."""
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested or tensor.is_quantized:
+            raise CheckpointError(
+                f"{where}: tensor {name} is sparse, nested, quantized or without values: convert it to a plain one"
+            )
+    # Values may be repeated by a stride of 0: a few bytes then claim any memory.
+    if (claimed := sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())) > size:
+        raise CheckpointError(
+            f"{where}: the tensors claim {claimed} bytes, more than the file has ({size}): save contiguous ones, each "
+            "of its own"
+        )
 
 
 def _read_settings(path: Path, where: str, published: bool) -> dict[str, Any]:
@@ -296,6 +340,12 @@ def _assemble(settings: dict[str, Any], tensors: dict[str, Tensor], where: str) 
             f"{where} hold {_first(unexpected)}, unknown to a HyenaDNA of these sizes: check {_CONFIG}"
         )
     for name, tensor in expected.items():
+        if tensors[name].dtype not in _FLOATS:
+            kind = str(tensors[name].dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{where}: tensor {name} is of type {kind}, and weights are floating-point numbers: give the weights "
+                "before they were converted"
+            )
         if tensor.shape != tensors[name].shape:
             raise CheckpointError(
                 f"{where}: tensor {name} has shape {tuple(tensors[name].shape)} but {_CONFIG} asks for "

@@ -4,6 +4,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -333,6 +334,22 @@ def test_scales_matter_without_dna_too(write, halflife_only):
     with pytest.raises(DataError) as found:
         open_genes([path], info, None)
     sentence(found, path, "log10", "z-score")
+
+
+def test_windows_that_lie_elsewhere_are_refused(write, info):
+    path, silent = write("a.h5", window=24), write("b.h5", prefix="B")
+    with h5py.File(path, "a") as handle:
+        handle.attrs["window_first"] = -12
+    # A model of an older version, or of files that did not say it, reads any.
+    assert info.inputs.first is None
+    assert open_genes([path, silent], info, WINDOW).count == 6
+    info.inputs.first = -10
+    assert open_genes([path, silent], info, WINDOW).count == 6
+    info.inputs.first = -500
+    assert open_genes([silent], info, WINDOW).count == 3
+    with pytest.raises(DataError) as found:
+        open_genes([silent, path], info, WINDOW)
+    sentence(found, path, "begin at base -500 from the TSS", "begin at -10", "cut at the same place")
 
 
 def test_a_gene_in_two_files_is_refused(write, info):

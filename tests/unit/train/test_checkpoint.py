@@ -237,6 +237,17 @@ def test_weights_of_another_model_are_refused(saved, change, words):
     sentence(info, saved / WEIGHTS, "does not fit its configuration", *words)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float16])
+def test_weights_of_another_type_are_refused(saved, dtype):
+    tensors = load_file(saved / WEIGHTS)
+    name = next(name for name, tensor in tensors.items() if tensor.dtype == torch.float32)
+    # Larger than the model, so that its size is none of what is wrong.
+    save_file(tensors | {name: tensors[name].to(dtype), "more": torch.zeros(10**4)}, saved / WEIGHTS)
+    with pytest.raises(CheckpointError) as info:
+        load_checkpoint(saved)
+    sentence(info, saved / WEIGHTS, name, f"of type {str(dtype)[6:]}", "train again")
+
+
 def test_a_config_that_no_longer_fits_the_schema_is_refused(saved):
     config = json.loads((saved / INFO).read_text())["config"]
     change_info(saved, config=config | {"surprise": 1})

@@ -1,5 +1,6 @@
 """What a run trains on, and what it refuses before anything is started."""
 
+import h5py
 import numpy as np
 import pytest
 from toy_models import SMALL, columns, save_toy, sentence, small_config, write_promoters
@@ -183,6 +184,37 @@ def test_runs_and_stores_of_before_the_route_are_the_same_ones(with_dna, monkeyp
         "n_layer": 1,
         "seed": 0,
     }
+
+
+@pytest.mark.parametrize(("window", "place"), [(20, -7), (11, -2)])
+def test_where_the_window_lies_is_kept_and_makes_no_other_run(with_dna, window, place):
+    data = {"train": with_dna["train"], "valid": with_dna["valid"]}
+    kinds = [("onehot", {}), ("hyenadna", {"backbone": routed("frozen")})]
+    for path in data.values():
+        with h5py.File(path, "a") as handle:
+            handle.attrs["window_first"] = -7
+    for kind, sections in kinds:
+        config = parse_config({"data": data | {"window": window}, **sections}, "test")
+        found = open_inputs(config, open_splits(config.data, ("train", "valid")))
+        assert found.info.first == place, kind
+        without = found.info.model_copy(update={"first": None})
+        assert found.identity == inputs._identity(config, without, found.fingerprints, found.backbone_sha256)
+        assert InputInfo.model_validate(found.info.model_dump(exclude={"first"})).first is None
+
+
+def test_a_model_is_not_measured_on_windows_that_lie_elsewhere(tmp_path):
+    path = write_promoters(tmp_path / "test.h5", columns(6, 22))
+    with h5py.File(path, "a") as handle:
+        handle.attrs["window_first"] = -9
+    described = InputInfo(kind="bases", length=20, channels=4, window=20, first=-8)
+    save_toy(tmp_path / "model", small_config(), described)
+    info = read_info(tmp_path / "model")
+    config = parse_config({"data": {"test": path, "window": 20}}, "test")
+    assert open_rows(config, "test", info)[1].count == 6
+    info.inputs.first = -10
+    with pytest.raises(DataError) as found:
+        open_rows(config, "test", info)
+    sentence(found, "data.test", "begin at base -10", "begin at -8")
 
 
 def test_a_backbone_that_changed_under_the_training_is_refused(tmp_path):

@@ -138,6 +138,29 @@ def test_where_windows_start_is_said_by_a_build(genome, write, tmp_path, caplog,
     assert not caplog.records
 
 
+def test_the_windows_of_the_model_go_before_what_a_build_would_make(genome, write):
+    info = described(6, [-50, 10])
+    info.inputs.first = -3
+    config = parse_config({"variants": {"genome": genome.path, "genes": write("a.h5", REFERENCE, None)}}, "test")
+    with pytest.raises(DataError, match="differs from"):
+        # The file's windows begin at -4, which it does not say.
+        open_genes(config, info.model_copy(update={"inputs": info.inputs.model_copy(update={"first": -2})}), genome)
+    genes = open_genes(config, info, genome)
+    assert (genes.first, genes.window, genes.assumed) == (-3, 6, False)
+
+
+def test_genes_of_windows_that_lie_elsewhere_are_refused(genome, write):
+    path = write("a.h5", REFERENCE, -4)
+    info = described(8)
+    info.inputs.first = -4
+    config = parse_config({"variants": {"genome": genome.path, "genes": path}}, "test")
+    assert open_genes(config, info, genome).first == -4
+    info.inputs.first = 12
+    with pytest.raises(DataError) as found:
+        open_genes(config, info, genome)
+    sentence(found, path, "begin at base +12", "begin at -4")
+
+
 @pytest.mark.parametrize("source", ["files", "annotation"])
 @pytest.mark.parametrize("trained", [None, [-50, 5]])
 def test_windows_that_nothing_places_are_said_to_be_assumed(genome, write, tmp_path, caplog, source, trained):

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -59,6 +60,17 @@ def test_region_of_unknown_bases_has_no_gc(write):
     assert report.splits["train"].gc is None
     assert report.splits["train"].unknown_fraction == 1
     assert "-" in report.text()
+
+
+def test_promoters_without_one_known_base_are_named(write):
+    with h5py.File(path := write(n=6, window=5), "a") as handle:
+        values = handle["promoter"][:]
+        del handle["promoter"]
+        # The last chunks are never written, so that they read as unknown bases.
+        handle.create_dataset("promoter", (6, 5, 4), bool, chunks=(1, 5, 4))[:2] = values[:2]
+    report = check(config(train=path), CheckConfig())
+    assert report.splits["train"].without_bases == ("G2", "G3", "G4", "G5")
+    assert "train: no base is known of the promoters of G2, G3, G4 and 1 more" in report.warnings
 
 
 def test_render_fits_one_screen(write):

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 
+import h5py
 import pytest
 
 from raygenex.config.load import parse_config
@@ -62,6 +63,18 @@ def test_nothing_leaks_and_nothing_is_said(run, caplog):
     assert caplog.records == []
 
 
+def test_promoters_without_bases_are_a_warning_each_time(run, caplog, no_check):
+    config = run(valid=(1000, 2000))
+    with h5py.File(config.data.train[0], "r+") as handle:
+        handle["promoter"][1] = False
+    for _ in range(2):
+        verdict = guard(config, strict=True)
+        assert verdict == Verdict(0, "", "train: no base is known of the promoters of T1")
+        no_check()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == second == f"{verdict.without_bases}: leave these genes out, or write their promoters again"
+
+
 @pytest.mark.parametrize(("limit", "warns"), [(0.24, True), (0.25, False), (1.0, False)])
 def test_as_much_as_the_limit_may_leak(run, caplog, limit, warns):
     verdict = guard(run(check={"max_leaked": limit}), strict=False)
@@ -89,7 +102,7 @@ def test_a_verdict_without_a_leak_is_kept_too(run, no_check):
 
 def test_the_verdict_of_a_full_check_is_the_one_that_counts(run, no_check):
     config = run()
-    kept = keep_verdict(config, check(config.data, config.check).leakage)
+    kept = keep_verdict(config, check(config.data, config.check))
     no_check()
     assert guard(config, strict=False) == kept
 
@@ -105,7 +118,7 @@ def test_a_damaged_verdict_is_made_anew(run, content):
     assert guard(config, strict=False) == first
     assert verdicts(config) == [name]
     with open(path, encoding="utf-8") as stream:
-        assert json.load(stream) == {"worst": 0.25, "sentence": first.sentence}
+        assert json.load(stream) == {"worst": 0.25, "sentence": first.sentence, "without_bases": ""}
 
 
 def test_other_data_or_another_rule_need_a_verdict_of_their_own(run, built, no_check):
@@ -134,5 +147,5 @@ def test_a_folder_that_cannot_be_written(run, tmp_path, sentence):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "checks").write_text("")
     with pytest.raises(DataError) as info:
-        keep_verdict(config, check(config.data, config.check).leakage)
+        keep_verdict(config, check(config.data, config.check))
     sentence(info, tmp_path / "runs" / "checks", "cannot be written", "set output to another folder")

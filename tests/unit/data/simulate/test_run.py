@@ -3,13 +3,16 @@ import json
 
 import numpy as np
 import pytest
+from toy_disk import room
 
 from raygenex.config.data import CheckConfig, DataConfig, SimulateConfig
 from raygenex.data.check.check import check
 from raygenex.data.hdf5.read import inspect, read_rows
+from raygenex.data.simulate import run
 from raygenex.data.simulate.motifs import MOTIFS
 from raygenex.data.simulate.run import simulate
-from raygenex.errors import DataError
+from raygenex.errors import DataError, RaygenexError
+from raygenex.files.dataset_folder import made_in
 from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import reverse_complement
 
@@ -195,6 +198,52 @@ def test_folder_that_cannot_be_made(tmp_path, sentence):
     with pytest.raises(DataError) as info:
         simulate(SMALL, tmp_path / "a" / "b")
     sentence(info, tmp_path / "a" / "b", "cannot be written")
+
+
+@pytest.mark.parametrize("size", [0, 900, 3000, 9000])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_leaves_what_was_there(tmp_path, sentence, size, there):
+    folder = tmp_path / "data"
+    if there:
+        simulate(SMALL.model_copy(update={"seed": 5}), folder)
+    before = {path: path.read_bytes() for path in folder.glob("*")}
+    with room(size), pytest.raises(DataError) as info:
+        simulate(SMALL, folder, overwrite=there)
+    sentence(info, folder, "cannot be written (File too large)", "make room there")
+    assert ".aside" not in str(info.value)
+    assert {path: path.read_bytes() for path in folder.glob("*")} == before
+    assert folder.exists() == there
+
+
+def test_a_file_that_was_replaced_is_seen(tmp_path, sentence):
+    simulate(SMALL, tmp_path / "a")
+    simulate(SMALL.model_copy(update={"seed": 5}), tmp_path / "b")
+    (tmp_path / "b" / "valid.h5").replace(tmp_path / "a" / "valid.h5")
+    with pytest.raises(DataError) as info:
+        simulate(SMALL, tmp_path / "a")
+    sentence(info, tmp_path / "a", "changed since", "--force")
+    assert not simulate(SMALL, tmp_path / "a", overwrite=True).reused
+    assert simulate(SMALL, tmp_path / "a").reused
+
+
+def test_a_folder_that_another_process_fills(tmp_path, sentence):
+    folder = tmp_path / "data"
+    with made_in(folder) as partial:
+        for force in (False, True):
+            with pytest.raises(RaygenexError) as info:
+                simulate(SMALL, folder, overwrite=force)
+            sentence(info, f"another process is making a data set in {folder}")
+        assert partial.exists()
+        assert not (folder / "train.h5").exists()
+    assert not folder.exists()
+    assert not simulate(SMALL, folder).reused
+
+
+def test_what_another_process_has_just_finished_is_reused(tmp_path, monkeypatch):
+    made = simulate(SMALL, tmp_path / "data")
+    answers = iter([None])
+    monkeypatch.setattr(run, "find_simulation", lambda *args: next(answers, made))
+    assert simulate(SMALL, tmp_path / "data") is made
 
 
 @pytest.mark.parametrize("genes", [1, 7])

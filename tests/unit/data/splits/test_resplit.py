@@ -3,12 +3,14 @@
 import h5py
 import numpy as np
 import pytest
+from toy_disk import room
 
 from raygenex.config.load import parse_config
 from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_rows
 from raygenex.data.splits.file import read_split
 from raygenex.data.splits.resplit import resplit
-from raygenex.errors import ConfigError, DataError
+from raygenex.errors import ConfigError, DataError, RaygenexError
+from raygenex.files.dataset_folder import made_in
 from raygenex.files.fingerprint import fingerprint
 from raygenex.sequence import to_one_hot
 
@@ -252,6 +254,35 @@ def test_a_folder_that_cannot_be_written(config, tmp_path, sentence):
     assert names(tmp_path) == before
 
 
+@pytest.mark.parametrize("size", [0, 300, 3000, 6000])
+def test_a_full_disk_leaves_what_was_there(config, tmp_path, sentence, size):
+    before = names(tmp_path)
+    with room(size), pytest.raises(DataError) as info:
+        resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "new"))
+    sentence(info, tmp_path / "new", "File too large")
+    assert names(tmp_path) == before
+
+
+def test_a_table_that_does_not_fit_leaves_no_files(config, tmp_path, sentence, monkeypatch):
+    def fail(*args):
+        raise DataError("split.tsv cannot be written")
+
+    monkeypatch.setattr("raygenex.data.splits.resplit.write_split", fail)
+    before = names(tmp_path)
+    with pytest.raises(DataError) as info:
+        resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "new"))
+    sentence(info, "split.tsv")
+    assert names(tmp_path) == before
+
+
+def test_a_folder_that_another_process_fills(config, tmp_path, sentence):
+    before = names(tmp_path)
+    with made_in(tmp_path / "new"), pytest.raises(RaygenexError) as info:
+        resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "new"), overwrite=True)
+    sentence(info, f"another process is making a data set in {tmp_path / 'new'}")
+    assert names(tmp_path) == before
+
+
 def test_a_damaged_input_leaves_nothing(config, tmp_path, sentence):
     with h5py.File(config.paths["test"], "r+") as handle:
         handle["promoter"][1, 3] = True
@@ -259,7 +290,7 @@ def test_a_damaged_input_leaves_nothing(config, tmp_path, sentence):
     with pytest.raises(DataError) as info:
         resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "new"))
     sentence(info, "test.h5", "C1", "position 3")
-    assert set(names(tmp_path)) - set(before) == {"new"}
+    assert names(tmp_path) == before
 
 
 def test_a_gene_that_is_there_twice(config, built, tmp_path, sentence):

@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -294,6 +295,65 @@ class Trap:
 
 def write_bare_pickle(content, path):
     path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+PLAIN = "is sparse, nested, quantized or without values"
+ODD = {
+    "sparse": (lambda tensor: tensor.to_sparse(), PLAIN),
+    "csr": (lambda tensor: tensor.to_sparse_csr(), PLAIN),
+    "meta": (lambda tensor: tensor.to("meta"), PLAIN),
+    "nested": (lambda tensor: torch.nested.nested_tensor([tensor, tensor[:1]]), PLAIN),
+    "quantized": (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), PLAIN),
+    "stride": (lambda tensor: torch.zeros(1).expand(10**8, 16), "the tensors claim 64"),
+    "int8": (lambda tensor: tensor.to(torch.int8), "is of type int8"),
+    "bool": (lambda tensor: tensor != 0, "is of type bool"),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "is of type complex64"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", list(ODD))
+def test_tensors_that_are_no_plain_floating_arrays(ckpt, kind):
+    change, said = ODD[kind]
+    name = f"model.{EMBEDDING}"
+    edit_ckpt(ckpt, lambda tensors: tensors.update({name: change(tensors[name])}))
+    assert (ckpt / "weights.ckpt").stat().st_size < 2**18
+    message = refusal(ckpt)
+    assert said in message or "holds Python objects" in message
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_safetensors_of_numbers_that_are_no_floats(folder, dtype):
+    edit_tensors(
+        folder, lambda tensors: tensors.update({f"hyena.{EMBEDDING}": tensors[f"hyena.{EMBEDDING}"].to(dtype)})
+    )
+    assert f"tensor {EMBEDDING} is of type {str(dtype)[6:]}" in refusal(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_ckpt_of_other_floats_is_read(ckpt, dtype):
+    edit_ckpt(ckpt, lambda tensors: tensors.update({name: value.to(dtype) for name, value in tensors.items()}))
+    assert {tensor.dtype for tensor in load_backbone(str(ckpt), None).state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("state", [[1, 2], [torch.zeros(2)], torch.zeros(2), None, "weights", {}])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_state_that_is_no_dictionary(ckpt, state, wrapped):
+    torch.save({"state_dict": state} if wrapped else state, ckpt / "weights.ckpt")
+    assert "hold no tensors of a HyenaDNA backbone" in refusal(ckpt)
+
+
+def test_a_compressed_archive(ckpt):
+    original = ckpt / "original"
+    (ckpt / "weights.ckpt").rename(original)
+    with (
+        zipfile.ZipFile(original) as source,
+        zipfile.ZipFile(ckpt / "weights.ckpt", "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry))
+        target.writestr("archive/data/99", bytes(10**6))
+    assert "is a compressed archive" in refusal(ckpt)
 
 
 @pytest.mark.parametrize("write", [torch.save, write_bare_pickle])
