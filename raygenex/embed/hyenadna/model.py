@@ -5,7 +5,7 @@ names are those of the published checkpoints, so that they load as they are.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
