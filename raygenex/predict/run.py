@@ -9,7 +9,7 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import ConfigError
-from raygenex.files.locate import locate, short_path
+from raygenex.files.locate import locate, short_path, written_path
 from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import iter_scores
@@ -55,7 +55,7 @@ def predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, 
     ConfigError, DataError, CheckpointError
         If the output, the data or the checkpoint cannot be used; nothing is written then.
     """
-    target = Path(output)
+    target = written_path(output, "--output")
     rows, info = open_prediction(config, inputs, checkpoint, target, force)
     assert info.threshold is not None, "checked when opening"
     high = 0
@@ -89,5 +89,5 @@ def open_prediction(
 
 def plan_predict(config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool) -> str:
     """Say how many genes would be scored."""
-    rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force)
+    rows, _ = open_prediction(config, inputs, checkpoint, written_path(output, "--output"), force)
     return f"predict: {rows.count} genes into {output}"

@@ -20,7 +20,7 @@ from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import refuse_own_input
-from raygenex.files.locate import short_path
+from raygenex.files.locate import short_path, written_path
 from raygenex.files.lock import probe
 from raygenex.terminal.progress import progress
 
@@ -70,11 +70,12 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     DataError
         If a file cannot be read or written, or the genes lack what the rule needs.
     """
-    target = Path(output).absolute()
+    target = written_path(output, "--output").absolute()
     if target.suffix != ".tsv":
         raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
     _check_writable(target.parent)
-    targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
+    into = None if folder is None else written_path(folder, "--write").absolute()
+    targets = {} if into is None else {name: into / f"{name}.h5" for name in SPLITS}
     for path in (target, *targets.values()):
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
