@@ -71,7 +71,7 @@ def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig
             raise ConfigError(
                 f"{where}: {section} is common to all models, and a row sets keys of {', '.join(ROW_SECTIONS)} alone"
             )
-    change_keys(values, model.set, where)
+    change_keys(values, [(key, value, f"{where}: {key}") for key, value in model.set.items()])
     values["seed"] = seed
     values["name"] = f"{model.name}-{seed}"
     values["output"] = config.folder

@@ -1,12 +1,12 @@
 """The verbs of `raygenex data`: make, check, split and describe data."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raygenex.cli.options import Action, Force, Printed, verb
 from raygenex.config.run import RunConfig
+from raygenex.files.locate import written_path
 
 app = typer.Typer(help="Build, simulate, split, check and describe data.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def split(
 def describe(
     settings: RunConfig,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="PAGE", help="Also write a page with plots there (.html).")
+        str | None, typer.Option("--html", metavar="PAGE", help="Also write a page with plots there (.html).")
     ] = None,
     force: Force = False,
 ) -> Action:
@@ -53,19 +53,20 @@ def describe(
     from raygenex.data.check.check import check
     from raygenex.terminal.progress import steps
 
-    if html is not None:
+    target = None if html is None else written_path(html, "--html")
+    if target is not None:
         from raygenex.drawing.html import check_page
 
-        check_page(html, force)
+        check_page(target, force)
 
     def work() -> Printed:
         with steps("reading genes") as on_progress:
             report = check(settings.data, settings.check, on_progress)
-        if html is None:
+        if target is None:
             return Printed(report.values(), report.text())
         from raygenex.data.check.page import write_page
 
-        page = write_page(html, report, settings.data, settings.check, force)
+        page = write_page(target, report, settings.data, settings.check, force)
         return Printed(report.values() | {"page": page}, f"{report.text()}\npage: {html}")
 
     return Action(work)

@@ -66,7 +66,7 @@ def report(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN|CONFIG", help="A run's folder, or its YAML configuration.")],
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Page to write; default: OUTPUT/NAME/report.html.")
+        str | None, typer.Option(metavar="FILE.html", help="Page to write; default: OUTPUT/NAME/report.html.")
     ] = None,
     override: Overrides = None,
     force: Force = False,

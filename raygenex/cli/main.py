@@ -12,6 +12,7 @@ from raygenex.cli.options import Session
 from raygenex.errors import RaygenexError, first_line
 from raygenex.files.errors import file_error
 from raygenex.redact import redact
+from raygenex.terminal.encoding import write_anything
 from raygenex.terminal.signals import INTERRUPTED, Ending, end_as_interrupted
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ def _common(
 
 def main() -> None:
     """Run the command line: exit 0 when it worked, 1 when it failed, 2 on wrong usage or input."""
+    write_anything()
     session = Session()
     with end_as_interrupted() as ending:
         try:

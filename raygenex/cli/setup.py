@@ -11,6 +11,7 @@ import typer
 
 from raygenex import __version__
 from raygenex.cli.options import Action, Debug, Force, Json, Printed, begin, verb
+from raygenex.config.load import config_text
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 
@@ -40,7 +41,7 @@ def describe_environment() -> dict[str, str]:
 
 STARTER = """\
 # A raygenex run. Every key is optional but data.train and data.valid. `raygenex config show FILE` prints all keys with
-# their defaults, `raygenex config schema` their meaning. ${NAME} and ${NAME:-default} stand for environment variables.
+# their defaults, `raygenex config schema` their meaning. $NAME, ${NAME} and ${NAME:-default} are variables.
 name: first            # the run's folder is OUTPUT/NAME
 output: runs           # embeddings, checkpoints, figures and the local MLflow database go here
 seed: 0
@@ -100,10 +101,8 @@ def init(
 @verb(group, dry_run=False)
 def show(settings: RunConfig) -> Action:
     """Print the configuration with its defaults."""
-    import yaml
-
     values = settings.dump()
-    text = f"# hash {settings.hash()}\n{yaml.safe_dump(values, sort_keys=False).rstrip()}"
+    text = f"# hash {settings.hash()}\n{config_text(values).rstrip()}"
     return Action(lambda: Printed(values, text))
 
 

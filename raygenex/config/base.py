@@ -2,13 +2,24 @@
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SPLITS = ("train", "valid", "test")
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
+LARGEST = 2**31 - 1
+"""Of whole numbers that count something."""
+PositiveInt = Annotated[int, Field(ge=1, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=LARGEST)]
+Width = Annotated[int, Field(ge=1, le=2**16)]
+"""Channels of a layer."""
+Position = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+"""Bases from the TSS."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A seed that may be negative."""
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
 
@@ -40,6 +51,38 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are errors and values never change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_number_is_a_truth(cls, values: Any) -> Any:
+        """Refuse true for a number, and a number or a word such as on for true: pydantic takes one for the other."""
+        if not isinstance(values, dict):
+            return values
+        found = dict(values)
+        for name in cls.model_fields.keys() & values.keys():
+            kinds = _plain_types(cls.model_fields[name].annotation)
+            value = values[name]
+            if bool in kinds:
+                # An environment variable says it in text.
+                found[name] = value = _TRUTHS.get(value.lower(), value) if isinstance(value, str) else value
+                if isinstance(value, str | int | float) and not isinstance(value, bool):
+                    raise ValueError(f"{name} is {value!r}: give true or false")
+            elif kinds & {int, float} and _holds_a_truth(value):
+                raise ValueError(f"{name} is true or false: give a number")
+        return found
+
+
+_TRUTHS = {"true": True, "false": False}
+
+
+def _plain_types(annotation: Any) -> set[type]:
+    """Return the types of Python that an annotation is made of."""
+    parts = getattr(annotation, "__args__", ())
+    return {annotation} if isinstance(annotation, type) and not parts else set().union(*map(_plain_types, parts))
+
+
+def _holds_a_truth(value: Any) -> bool:
+    return any(map(_holds_a_truth, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 def default_kind(kind: str) -> BeforeValidator:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import PositiveInt, Section
+from raygenex.config.base import PositiveInt, Section, Seed
 
 
 class BenchmarkModel(Section):
@@ -39,7 +39,7 @@ class BenchmarkConfig(Section):
         description="rows of the tables",
         min_length=1,
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), description="trainings of each", min_length=1)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), description="trainings of each", min_length=1)
     split: Literal["valid", "test"] = Field("test", description="the split that the models are compared on")
     parallel: PositiveInt = Field(1, description="trainings at the same time")
 

@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raygenex.config.base import SPLITS, Names, Paths, PositiveFloat, PositiveInt, Section
+from raygenex.config.base import (
+    LARGEST,
+    SPLITS,
+    AnySeed,
+    Count,
+    Names,
+    Paths,
+    Position,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Seed,
+)
 
 
 class DataConfig(Section):
@@ -32,7 +44,9 @@ class SimulateConfig(Section):
     train: PositiveInt = Field(768, description="genes in the training split")
     valid: PositiveInt = Field(256, description="genes in the validation split")
     test: PositiveInt = Field(256, description="genes in the test split")
-    window: Annotated[int, Field(ge=100)] = Field(512, description="bases a promoter, the TSS in the middle")
+    window: Annotated[int, Field(ge=100, le=LARGEST)] = Field(
+        512, description="bases a promoter, the TSS in the middle"
+    )
     background_order: Annotated[int, Field(ge=0, le=5)] = Field(
         1, description="order of the background's Markov chain: bases that the next one depends on"
     )
@@ -52,7 +66,7 @@ class SimulateConfig(Section):
     label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
         0.0, description="share of the labels that are turned at random"
     )
-    seed: int = Field(0, description="seed of the draw")
+    seed: AnySeed = Field(0, description="seed of the draw")
 
 
 class LabelConfig(Section):
@@ -91,7 +105,7 @@ class BuildConfig(Section):
     windows: str | None = Field(
         None, description="with features: a BED of windows on the genome, or a FASTA of one window per gene"
     )
-    window: tuple[int, int] = Field(
+    window: tuple[Position, Position] = Field(
         (-10_000, 10_000), description="first base and the one after the last, from the TSS, on the gene's strand"
     )
     out_of_bounds: Literal["drop", "pad"] = Field(
@@ -108,7 +122,7 @@ class BuildConfig(Section):
         min_length=1,
     )
     tss_peaks: str | None = Field(None, description="BED of CAGE peaks: the highest near the annotated TSS moves it")
-    tss_distance: Annotated[int, Field(ge=0)] = Field(500, description="how far a peak may lie from the annotated TSS")
+    tss_distance: Count = Field(500, description="how far a peak may lie from the annotated TSS")
     missing_utr: Literal["zero", "drop"] = Field(
         "zero", description="a gene without an annotated UTR: length 0 and GC 0, or leave the gene out"
     )
@@ -155,7 +169,7 @@ class SplitBase(Section):
     fractions: tuple[PositiveFloat, Annotated[float, Field(ge=0.0)], Annotated[float, Field(ge=0.0)]] = Field(
         (0.8, 0.1, 0.1), description="shares of train, valid and test, to be met as nearly as the rule allows"
     )
-    seed: int = Field(0, description="seed of the draw")
+    seed: Seed = Field(0, description="seed of the draw")
 
     @model_validator(mode="after")
     def _fractions_add_up(self) -> "SplitBase":
@@ -218,7 +232,7 @@ Split = Annotated[
 class CheckConfig(Section):
     """What counts as a leak between splits, and how much of it is too much."""
 
-    neighbours: Annotated[int, Field(ge=0)] = Field(1000, description="TSSs within so many bases are neighbours")
+    neighbours: Count = Field(1000, description="TSSs within so many bases are neighbours")
     promoter: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="share of common 16-mers (Jaccard) from which two promoters are near-duplicates"
     )

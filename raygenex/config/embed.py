@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Folder, PositiveFloat, PositiveInt, Section, default_kind
+from raygenex.config.base import AnySeed, Folder, PositiveFloat, PositiveInt, Section, Width, default_kind
 
 Pooling = Literal["mean", "unweighted_mean", "max"]
 """How the bases of a bin are joined: see `raygenex.embed.hyenadna.pooling.pool_bins`."""
@@ -22,9 +22,9 @@ class HyenaBackbone(Section):
     kind: Literal["hyenadna"] = "hyenadna"
     weights: str | None = Field(None, description="a folder or .ckpt file, or a hub id; null: random weights")
     revision: str | None = Field(None, description="commit of the hub repository; needed with a hub id")
-    d_model: PositiveInt = Field(128, description="width of a randomly initialised network")
-    n_layer: PositiveInt = Field(2, description="layers of a randomly initialised network")
-    seed: int = Field(0, description="seed of a random initialisation")
+    d_model: Width = Field(128, description="width of a randomly initialised network")
+    n_layer: Annotated[int, Field(ge=1, le=1024)] = Field(2, description="layers of a randomly initialised network")
+    seed: AnySeed = Field(0, description="seed of a random initialisation")
     route: Literal["cached", "online"] = Field(
         "cached",
         description="embed once and train from the store, or embed in every training step, in the workers, without one",

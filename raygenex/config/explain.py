@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from raygenex.config.base import Section
+from raygenex.config.base import Position, PositiveFloat, PositiveInt, Section, Several
 
 Method = Literal["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
 """A way to attribute the logit of a gene to its bases, or, ``halflife``, to its half-life features."""
@@ -29,12 +29,12 @@ class ExplainConfig(Section):
         description="largest gap between the sum of a gene's attributions and the change of its logit, relative to "
         "that change; 1e-5 logits always pass",
     )
-    region: tuple[int, int] | None = Field(
+    region: tuple[Position, Position] | None = Field(
         None, description="first and stop, in bases from the TSS, of what mutagenesis changes; null: the whole window"
     )
     hypothetical: bool = Field(False, description="also keep what each of the four bases would contribute")
     permutations: PositiveInt = Field(10, description="shuffles of each half-life feature for its importance")
-    window_first: int | None = Field(
+    window_first: Position | None = Field(
         None,
         description="where the windows of the files start, in bases from the TSS, before data.window crops them; "
         "null: as the files say, or centred",
@@ -42,7 +42,7 @@ class ExplainConfig(Section):
     smoothing: PositiveInt = Field(1, description="bases of the moving average in profiles; 1: none")
     top_positions: PositiveInt = Field(20, description="most important positions that are drawn")
     top_genes: PositiveInt = Field(100, description="genes predicted high that are drawn with them")
-    neighbours: Annotated[int, Field(ge=2)] = Field(15, description="neighbours of a gene, for UMAP and for purity")
+    neighbours: Several = Field(15, description="neighbours of a gene, for UMAP and for purity")
     min_distance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.1, description="least distance of genes in UMAP")
     motifs: str | None = Field(None, description="MEME file that discovered motifs are matched with")
     discover: bool = Field(False, description="discover motifs in the attributions; needs the extra motifs")

@@ -1,18 +1,19 @@
 """The run configuration: one YAML file, ``-o section.key=value`` overrides, and errors that say what to change."""
 
 import difflib
-import os
+import logging
 import re
+from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from raygenex.config.base import Section
-from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit
+from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit, SplitBase
 from raygenex.config.embed import HyenaBackbone, OneHotBackbone
 from raygenex.config.model import (
-    CNN_KINDS,
     AutoencoderXgboost,
     CnnConfig,
     Logistic,
@@ -20,8 +21,12 @@ from raygenex.config.model import (
     XgboostKmer,
 )
 from raygenex.config.run import RunConfig
-from raygenex.config.yaml_file import LONGEST, PlainYamlError, read_yaml
+from raygenex.config.services import check_address, check_model_name
+from raygenex.config.variables import expand, keep_signs
+from raygenex.config.yaml_file import DEEPEST, LONGEST, PlainYamlError, read_yaml, write_yaml
 from raygenex.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 _TAGGED: dict[str, tuple[str, list[type[Section]]]] = {
     "model": ("kind", [*CnnConfig.__subclasses__(), LstmConfig, AutoencoderXgboost, XgboostKmer, Logistic]),
@@ -29,6 +34,13 @@ _TAGGED: dict[str, tuple[str, list[type[Section]]]] = {
     "split": ("rule", [RandomSplit, ChromosomeSplit, GroupSplit, SimilaritySplit, FileSplit]),
 }
 """The sections that come in several kinds: the key that says which, and the kinds."""
+
+_DEFAULT_KINDS = {"model": "cnn_halflife_encoded", "backbone": "onehot", "split": "chromosome"}
+_FAMILIES = (CnnConfig, SplitBase)
+"""Kinds that share keys: what one of them says of such a key holds for another."""
+
+# What SQLAlchemy reads in the path of a database's address.
+_OF_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
@@ -51,23 +63,30 @@ def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] 
     Parameters
     ----------
     source
-        Path of the file, or its values. ``${NAME}`` and ``${NAME:-default}`` in text become environment variables.
+        Path of the file, or its values. Environment variables in text are replaced: see `raygenex.config.variables`.
     overrides
         Changes of the form ``section.key=value``, the value as YAML.
 
     Raises
     ------
     ConfigError
-        If the file is missing or is not a YAML mapping, a variable is unset, or a key or value does not fit the schema.
+        If the file is missing or is not a YAML mapping, a variable is unset, a key or value does not fit the schema, or
+        Ray or MLflow cannot use it.
     """
     if isinstance(source, dict):
-        where, values = "the config", source
+        where, values = "the config", deepcopy(source)
     else:
         where, values = f"config {source}", _read_file(source)
-    values = _expand(values, where)
-    for override in overrides:
-        _apply_override(values, override)
-    return parse_config(values, where)
+    for sentence in change_keys(values, [_read_override(override) for override in overrides]):
+        logger.info("%s", sentence)
+    config = parse_config(expand(values, where), where)
+    _check_services(config, where)
+    return config
+
+
+def config_text(values: dict[str, Any]) -> str:
+    """Return the values of a configuration as YAML that `load_config` reads as these, whatever signs they hold."""
+    return write_yaml(keep_signs(values))
 
 
 def _read_file(path: str | Path) -> dict[str, Any]:
@@ -87,34 +106,29 @@ def _read_file(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _expand(value: Any, where: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _expand(item, where) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, where) for item in value]
-    if not isinstance(value, str):
-        return value
+def _check_services(config: RunConfig, where: str) -> None:
+    """Refuse what Ray or MLflow would refuse after the work.
 
-    def replace(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        # An empty variable counts as unset, as with the shell's own ":-".
-        found = os.environ.get(name) or default
-        if found is None:
-            raise ConfigError(f"{where} needs the environment variable {name}: set it, or give a value in its place")
-        return found
-
-    return re.sub(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}", replace, value)
+    Configurations that come with checkpoints may hold it: their work was done before anybody looked.
+    """
+    check_model_name(config.tracking.model_name, where)
+    if config.cluster.address is not None:
+        check_address(config.cluster.address, f"{where}: cluster.address")
+    if config.tracking.uri is None and _OF_A_URL.search(config.output_root):
+        raise ConfigError(
+            f"{where}: output is {config.output_root}, and MLflow's database cannot be below a path with ? or "
+            "%20: name another folder, or set tracking.uri"
+        )
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def _read_override(override: str) -> tuple[str, Any, str]:
     key, separator, text = override.partition("=")
-    if not separator or not key:
+    if not separator or not key or key.count(".") > DEEPEST:
         raise ConfigError(f"override {override!r} is not of the form section.key=value")
     try:
-        value = read_yaml(text)
+        return key, read_yaml(text), f"override {override!r}"
     except PlainYamlError:
         raise ConfigError(f"override {override!r} has a value that is not valid YAML") from None
-    set_key(values, key, value, f"override {override!r}")
 
 
 def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -136,21 +150,50 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     values[last] = value
 
 
-def change_keys(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
-    """Set several keys of plain, complete values; another ``model.kind`` takes that kind's own sizes along.
+def change_keys(values: dict[str, Any], changes: Iterable[tuple[str, Any, str]]) -> list[str]:
+    """Set several keys of plain values; another kind of model, backbone or split leaves the keys of its own behind.
+
+    Parameters
+    ----------
+    values
+        Sections, which need not be complete; they are changed in place.
+    changes
+        ``section.key``, the value, and what wants it; of one key, the last one counts.
+
+    Returns
+    -------
+    What was left behind, a sentence each.
 
     Raises
     ------
     ConfigError
-        If a key does not fit; ``where`` says what wanted it.
+        If a key does not fit.
     """
-    # The kind first: what is said of another kind before it would be lost with that kind's sizes.
-    for key, value in sorted(changes.items(), key=lambda item: item[0] != "model.kind"):
-        kind = values["model"]["kind"]
-        if key == "model.kind" and value != kind and not (kind in CNN_KINDS and value in CNN_KINDS):
-            # Sizes of one kind mean nothing to another; the four kinds of the CNN share theirs.
-            values["model"] = {}
-        set_key(values, key, value, f"{where}: {key}")
+    tags = {f"{section}.{tag}": section for section, (tag, _) in _TAGGED.items()}
+    left = []
+    # The kind first: what is said of another kind before it would be lost with that kind's keys.
+    for key, value, where in sorted(changes, key=lambda change: change[0] not in {*tags, *_TAGGED}):
+        if key in tags:
+            left += _leave_behind(tags[key], values.get(tags[key]), value)
+        set_key(values, key, value, where)
+    return left
+
+
+def _leave_behind(name: str, section: Any, kind: Any) -> list[str]:
+    """Remove from a section the keys of its kind that mean nothing, or something else, to another kind."""
+    tag, options = _TAGGED[name]
+    kinds: dict[Any, type[Section]] = {option.model_fields[tag].default: option for option in options}
+    given = section.get(tag, _DEFAULT_KINDS[name]) if isinstance(section, dict) else None
+    if given == kind or not isinstance(given, str) or not isinstance(kind, str) or not {given, kind} <= set(kinds):
+        return []
+    # Kinds of one family have its keys in common, such as the four of the CNN their sizes.
+    family = next(
+        (base for base in _FAMILIES if issubclass(kinds[given], base) and issubclass(kinds[kind], base)), Section
+    )
+    lost = [own for own in section if own in kinds[given].model_fields and own not in (tag, *family.model_fields)]
+    for own in lost:
+        del section[own]
+    return [f"{name}.{tag} is {kind}, so {name}.{', '.join(lost)} of {given} is left out"] if lost else []
 
 
 def _explain(error: ValidationError, where: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Fraction, PositiveFloat, PositiveInt, Section, default_kind
+from raygenex.config.base import Count, Fraction, PositiveFloat, PositiveInt, Section, Several, Width, default_kind
 
 PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
 """Models whose half-life encoder is pretrained; others with half-life features take their mean and scale alone."""
@@ -13,13 +13,13 @@ PRETRAINED_KINDS = ("cnn_halflife_encoded", "cnn_halflife_only")
 class HalflifeConfig(Section):
     """How the half-life features are read, their encoder, and its pretraining by a triplet loss."""
 
-    channels: tuple[PositiveInt, ...] = Field((128, 256, 256), description="channels of the convolutions", min_length=1)
+    channels: tuple[Width, ...] = Field((128, 256, 256), description="channels of the convolutions", min_length=1)
     epochs: PositiveInt = Field(20, description="passes over the training genes")
-    batch_size: Annotated[int, Field(ge=2)] = Field(256, description="genes a step")
+    batch_size: Several = Field(256, description="genes a step")
     learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size")
     margin: PositiveFloat = Field(1.0, description="margin of the triplet loss")
     noise: PositiveFloat = Field(0.1, description="standard deviation of the noise that makes a positive")
-    bins: Annotated[int, Field(ge=2)] | None = Field(
+    bins: Several | None = Field(
         None, description="read each feature by so many quantile bins; null: as one standardised number"
     )
     beside: bool = Field(False, description="let the network read the features beside their code")
@@ -40,14 +40,12 @@ class OddKernels(Section):
 class CnnConfig(OddKernels):
     """Sizes shared by the four CNN models."""
 
-    width: PositiveInt = Field(256, description="channels that enter the convolutions")
-    stem_kernel: PositiveInt = Field(11, description="bases seen by the first layer when the input is bases (odd)")
-    channels: tuple[PositiveInt, ...] = Field(
-        (128, 64, 16, 4), description="channels of the convolutions", min_length=1
-    )
-    kernel_size: PositiveInt = Field(3, description="positions seen by a convolution (odd)")
-    pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined by max-pooling after each")
-    dense: tuple[PositiveInt, ...] = Field((256, 64), description="sizes of the dense layers before the logit")
+    width: Width = Field(256, description="channels that enter the convolutions")
+    stem_kernel: Width = Field(11, description="bases seen by the first layer when the input is bases (odd)")
+    channels: tuple[Width, ...] = Field((128, 64, 16, 4), description="channels of the convolutions", min_length=1)
+    kernel_size: Width = Field(3, description="positions seen by a convolution (odd)")
+    pool: Several = Field(2, description="positions joined by max-pooling after each")
+    dense: tuple[Width, ...] = Field((256, 64), description="sizes of the dense layers before the logit")
     dropout: Fraction = Field(0.5, description="dropout after each dense layer")
     trunk_dropout: Fraction = Field(0.0, description="dropout of what the convolutions give to the dense layers")
     mask: Fraction = Field(0.0, description="share of the positions that a training step hides from the network")
@@ -86,13 +84,13 @@ class LstmConfig(OddKernels):
     """A recurrent network along the positions; its mean state and the half-life features into dense layers."""
 
     kind: Literal["lstm"] = "lstm"
-    width: PositiveInt = Field(64, description="channels that enter the recurrence")
-    stem_kernel: PositiveInt = Field(11, description="bases seen by the first layer when the input is bases (odd)")
+    width: Width = Field(64, description="channels that enter the recurrence")
+    stem_kernel: Width = Field(11, description="bases seen by the first layer when the input is bases (odd)")
     pool: PositiveInt = Field(8, description="positions averaged into one step; 1 keeps every position")
-    hidden: PositiveInt = Field(64, description="size of the recurrent state, in each direction")
-    layers: PositiveInt = Field(1, description="recurrent layers")
+    hidden: Width = Field(64, description="size of the recurrent state, in each direction")
+    layers: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="recurrent layers")
     bidirectional: bool = Field(True, description="read the promoter from both ends")
-    dense: tuple[PositiveInt, ...] = Field((64,), description="sizes of the dense layers before the logit")
+    dense: tuple[Width, ...] = Field((64,), description="sizes of the dense layers before the logit")
     dropout: Fraction = Field(0.5, description="dropout after each dense layer")
 
 
@@ -114,11 +112,11 @@ class AutoencoderXgboost(OddKernels):
     """A convolutional autoencoder of the DNA; its code and the half-life features into boosted trees (the paper's)."""
 
     kind: Literal["autoencoder_xgboost"] = "autoencoder_xgboost"
-    channels: tuple[PositiveInt, ...] = Field(
+    channels: tuple[Width, ...] = Field(
         (128, 64, 32, 1), description="channels of the encoder; the decoder mirrors them", min_length=2
     )
-    kernel_size: PositiveInt = Field(3, description="positions seen by a convolution (odd)")
-    pool: Annotated[int, Field(ge=2)] = Field(2, description="positions joined after each convolution but the last")
+    kernel_size: Width = Field(3, description="positions seen by a convolution (odd)")
+    pool: Several = Field(2, description="positions joined after each convolution but the last")
     epochs: PositiveInt = Field(10, description="passes of the autoencoder over the training genes")
     learning_rate: PositiveFloat = Field(1e-3, description="Adam's step size for the autoencoder")
     trees: TreesConfig = TreesConfig()
@@ -132,9 +130,7 @@ class KmerConfig(Section):
     )
     regions: PositiveInt = Field(4, description="equal regions whose k-mers (up to region_k) are counted apart")
     region_k: Annotated[int, Field(ge=1, le=6)] = Field(2, description="longest k-mer counted by region")
-    onehot_bases: Annotated[int, Field(ge=0)] = Field(
-        100, description="bases around the TSS that are read one by one; 0: none"
-    )
+    onehot_bases: Count = Field(100, description="bases around the TSS that are read one by one; 0: none")
     halflife: bool = Field(True, description="read the half-life features too")
 
 

@@ -1,11 +1,10 @@
 """The sections of the run configuration: every key with its type, range, default and meaning."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Folder, Section, canonical_hash
+from raygenex.config.base import Folder, Section, Seed, canonical_hash
 from raygenex.config.benchmark import BenchmarkConfig
 from raygenex.config.data import BuildConfig, CheckConfig, ChromosomeSplit, DataConfig, SimulateConfig, Split
 from raygenex.config.embed import Backbone, EmbedConfig, HyenaBackbone, OneHotBackbone
@@ -23,6 +22,7 @@ from raygenex.config.services import ClusterConfig, TrackingConfig
 from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
+from raygenex.files.locate import written_path
 
 _LATER_KEYS = (("build", "features_scale"), ("predict", "strict"))
 """Keys that older versions do not have; at their default they are no part of the hash."""
@@ -35,7 +35,7 @@ class RunConfig(Section):
         "run", description="name of the run and of its folder in `output`"
     )
     output: Folder = Field("runs", description="folder for everything that is written, reached by every node")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of weights, shuffles and noise")
+    seed: Seed = Field(0, description="seed of weights, shuffles and noise")
     data: DataConfig = DataConfig()
     simulate: SimulateConfig | None = Field(None, description="let `run` make the data first")
     build: BuildConfig | None = Field(None, description="let `run` build the data from a genome first")
@@ -86,7 +86,7 @@ class RunConfig(Section):
     @property
     def output_root(self) -> str:
         """``output`` as an absolute path."""
-        return str(Path(self.output).absolute())
+        return str(written_path(self.output, "output").absolute())
 
     @property
     def checkpoint(self) -> str:
@@ -96,7 +96,9 @@ class RunConfig(Section):
     @property
     def store(self) -> str:
         """The folder of the embedding store, absolute."""
-        return str(Path(self.embed.store).absolute()) if self.embed.store else f"{self.folder}/embeddings"
+        if self.embed.store:
+            return str(written_path(self.embed.store, "embed.store").absolute())
+        return f"{self.folder}/embeddings"
 
     @property
     def reads_embeddings(self) -> bool:

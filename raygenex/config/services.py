@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from raygenex.config.base import PositiveFloat, PositiveInt, Section
+from raygenex.errors import ConfigError
 
 
 class TrackingConfig(Section):
@@ -29,3 +30,32 @@ class ClusterConfig(Section):
     object_store_gib: PositiveFloat | None = Field(
         None, description="object store of an embedded Ray; null: Ray's choice"
     )
+
+
+def check_model_name(name: str, where: str) -> None:
+    """Refuse, with a ConfigError, a name that MLflow takes for no model, or that an address of a model cannot hold."""
+    odd = next((letter for letter in name if letter in "/:@?#%\\" or not letter.isprintable()), None)
+    both = "'" in name and '"' in name
+    if odd is not None or both or name.strip(" .") != name:
+        what = f"holds {odd!r}" if odd is not None else "begins or ends with a blank or a dot"
+        what = "holds both kinds of quotes" if both else what
+        raise ConfigError(
+            f"{where}: tracking.model_name {name!r} {what}, which MLflow refuses: use letters, digits, '.', '_' and '-'"
+        )
+
+
+def check_address(address: str, name: str) -> None:
+    """Refuse, with a ConfigError, an address that is not one of a cluster to join; ``name`` is the key or variable."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        # By its usual port.
+        scheme, rest = "http" if address.endswith(":8265") else "", address
+    if not scheme:
+        return
+    host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0] or "HEAD"
+    ways = f"give {host}:6379 on a node of it, or run `raygenex submit --address http://{host}:8265` elsewhere"
+    if scheme in ("http", "https"):
+        raise ConfigError(f"{name} is {address}, the address of a dashboard, which takes jobs alone: {ways}")
+    if scheme == "ray":
+        raise ConfigError(f"{name} is {address}, which Ray Train and Tune cannot work by: {ways}")
+    raise ConfigError(f"{name} is {address}, which Ray has no such address for: {ways}")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Fraction, PositiveFloat, PositiveInt, Section
+from raygenex.config.base import Count, Fraction, PositiveFloat, PositiveInt, Section, Several
 
 
 class TrainConfig(Section):
@@ -30,8 +30,8 @@ class TrainConfig(Section):
         2.0, description="a shard up to this size stays in a worker's memory; a larger one is streamed every epoch"
     )
     shuffle_buffer: PositiveInt = Field(2048, description="genes shuffled together when a shard is streamed")
-    max_failures: Annotated[int, Field(ge=0)] = Field(3, description="worker failures to recover from")
-    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(2, description="best epochs kept on disk during training")
+    max_failures: Count = Field(3, description="worker failures to recover from")
+    keep_checkpoints: Several = Field(2, description="best epochs kept on disk during training")
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "TrainConfig":
@@ -64,7 +64,7 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """Metrics and their uncertainty."""
 
-    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = Field(2000, description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.95, description="coverage of the intervals")
     threshold_metric: Literal["mcc", "f1", "accuracy"] = Field(
         "mcc", description="what the threshold maximises on valid"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from raygenex.config.base import PositiveInt, Section
+from raygenex.config.base import Count, PositiveInt, Section, Seed, Several
 
 OBJECTIVES = {"valid_auroc": "max", "latency_ms": "min", "size_mb": "min"}
 """What a trial can be judged by, and which way is better: valid AUROC, milliseconds per gene, megabytes of weights."""
@@ -68,13 +68,13 @@ class TuneConfig(Section):
     )
     stop_early: bool = Field(True, description="stop poor trials (ASHA)")
     grace_epochs: PositiveInt = Field(3, description="epochs of every trial before it may be stopped")
-    reduction: Annotated[int, Field(ge=2)] = Field(3, description="one in so many trials goes on at each rung")
+    reduction: Several = Field(3, description="one in so many trials goes on at each rung")
     parallel: PositiveInt = Field(1, description="trials at the same time")
     gpus_per_trial: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         1.0, description="share of a GPU that a trial of one worker takes, with train.use_gpu"
     )
-    max_failures: Annotated[int, Field(ge=0)] = Field(2, description="lost processes or nodes a trial recovers from")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    max_failures: Count = Field(2, description="lost processes or nodes a trial recovers from")
+    seeds: tuple[Seed, ...] = Field(
         (0, 1, 2), description="trainings of the best settings in the end; none: no training"
     )
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from raygenex.config.base import Paths, Section
+from raygenex.config.base import Paths, Position, PositiveFloat, PositiveInt, Section
 
 
 class VariantsConfig(Section):
@@ -15,7 +15,7 @@ class VariantsConfig(Section):
     annotation: str | None = Field(
         None, description="GTF or GFF3 to take the genes from, by the rules of build, in place of HDF5 files"
     )
-    window_first: int | None = Field(
+    window_first: Position | None = Field(
         None,
         description="first base of the window that the model reads, from the TSS; null: as the files, build or the "
         "model's own build say, or centred",
@@ -25,7 +25,7 @@ class VariantsConfig(Section):
     )
     batch_size: PositiveInt = Field(64, description="windows a forward pass")
     rows_per_task: PositiveInt = Field(2048, description="windows that an actor takes at a time")
-    in_process: Annotated[int, Field(ge=0)] = Field(
+    in_process: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         20_000_000, description="work of at most so many bases of windows starts no Ray, if no address or GPU is set"
     )
     workers: PositiveInt = Field(1, description="scoring actors")

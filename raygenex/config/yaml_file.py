@@ -1,9 +1,10 @@
 """YAML of plain values: no tags of Python, no key twice, and no more values than a person writes.
 
-The parser is PyYAML, of YAML 1.1. Under YAML 1.2, as ruamel.yaml reads it, ``1e-4`` would be a number and ``on`` text,
-and configurations that are there could mean something else.
+The parser is PyYAML, of YAML 1.1, with the scalars of YAML 1.2's core schema: ``on`` and ``1:30`` are text, ``010`` is
+10, ``1e-4`` is a number.
 """
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -56,6 +57,11 @@ def read_yaml(text: str) -> Any:
         raise PlainYamlError(f"not valid YAML: {error}") from None
 
 
+def write_yaml(values: Any) -> str:
+    """Return plain values as YAML, in the order of their keys, that versions 1.1 and 1.2 read alike."""
+    return yaml.dump(values, Dumper=_Quoting, sort_keys=False)
+
+
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
     """Return the values of a node and all below it; a node that holds itself is an error."""
     if id(node) in known:
@@ -73,11 +79,27 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 _MERGE = "tag:yaml.org,2002:merge"
+_SCALARS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+)
+"""The core schema of YAML 1.2: what plain text is beside text, and the letters it begins with."""
 
 
 class _Plain(yaml.SafeLoader):
-    """A safe loader that refuses deep nesting, and a key given twice, where YAML would quietly take the last."""
+    """A safe loader of YAML 1.2's scalars.
 
+    It refuses deep nesting, and a key given twice, where YAML would quietly take the last.
+    """
+
+    # Merge keys are of YAML 1.1 alone, and in configurations that are there.
+    yaml_implicit_resolvers = {"<": [(_MERGE, re.compile("<<"))]}  # noqa: RUF012
     depth = 0
 
     def __init__(self, stream: str) -> None:
@@ -109,3 +131,28 @@ class _Plain(yaml.SafeLoader):
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key} is given twice", key_node.start_mark)
             seen.add(key)
+
+    def construct_yaml_bool(self, node: yaml.ScalarNode) -> bool:
+        text = self.construct_scalar(node).lower()
+        if text not in ("true", "false"):
+            raise yaml.constructor.ConstructorError(None, None, f"{text} is neither true nor false", node.start_mark)
+        return text == "true"
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        # Zeros at the beginning mean nothing, where Python refuses them and YAML 1.1 reads octal digits.
+        return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        return float(re.sub(r"\.(?=[in])", "", self.construct_scalar(node).lower()))
+
+
+class _Quoting(yaml.SafeDumper):
+    """A safe dumper that quotes what one of the two versions would not read as text."""
+
+
+for _tag, _pattern, _first in _SCALARS:
+    for _class in (_Plain, _Quoting):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+for _tag in ("bool", "int", "float"):
+    _Plain.add_constructor(f"tag:yaml.org,2002:{_tag}", getattr(_Plain, f"construct_yaml_{_tag}"))

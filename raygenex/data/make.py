@@ -8,7 +8,7 @@ from raygenex.data.build.genes import choose, describe_taken
 from raygenex.data.build.run import BuildResult, build, find_build
 from raygenex.data.simulate.run import SimulationResult, find_simulation, simulate
 from raygenex.errors import ConfigError
-from raygenex.files.locate import is_url, short_path
+from raygenex.files.locate import is_url, short_path, written_path
 
 
 def simulate_data(config: RunConfig, force: bool) -> SimulationResult:
@@ -54,9 +54,9 @@ def made_folder(config: RunConfig, verb: str) -> Path:
         raise ConfigError(
             f"{verb} writes local files, but {url} is a URL: name a local path, then copy the files there"
         )
-    folder = Path(paths["train"][0]).expanduser().absolute().parent
+    folder = written_path(paths["train"][0], "data.train").absolute().parent
     for name, found in paths.items():
-        if found and Path(found[0]).expanduser().absolute() != folder / f"{name}.h5":
+        if found and written_path(found[0], f"data.{name}").absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
     return folder
 

@@ -282,7 +282,11 @@ def plan_embed(config: RunConfig, force: bool) -> str:
         window = next(iter(splits.values())).window
         fingerprints = {name: split.fingerprints for name, split in splits.items()}
         refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=False))
-    return embed_step(config, {name: split.rows for name, split in splits.items()})
+    step = embed_step(config, {name: split.rows for name, split in splits.items()})
+    assert isinstance(config.backbone, HyenaBackbone), "checked above"
+    if manifest is not None and not force and manifest.backbone != config.backbone.origin():
+        step += "; the weights are compared with the store's when it runs"
+    return step
 
 
 def embed_step(config: RunConfig, counts: dict[str, int]) -> str:

@@ -27,6 +27,8 @@ from raygenex.files.parts import read_manifest as read_manifest_of
 # Shards that are opened at the same time, while the file system makes them wait.
 OPEN_SHARDS = 16
 BACKBONE_FOLDER = "backbone"
+# What decides random weights.
+_DRAWN_BY = ("d_model", "n_layer", "seed")
 
 
 class StoreManifest(BaseModel):
@@ -71,7 +73,8 @@ def settings_differences(
 ) -> list[str]:
     """Name what a store was made from otherwise, as far as the configuration tells without loading the backbone.
 
-    ``paths`` says whether weights at another place count as other weights, since nobody will look into them.
+    ``paths`` says whether weights at another place count as other weights, since nobody will look into them; random
+    weights that were drawn otherwise always do.
     """
     wanted = manifest.model_copy(
         update={
@@ -84,8 +87,13 @@ def settings_differences(
         }
     )
     changes = manifest.differences(wanted)
-    if paths and isinstance(config.backbone, HyenaBackbone) and manifest.backbone != config.backbone.origin():
-        changes.append("backbone settings")
+    if isinstance(config.backbone, HyenaBackbone) and manifest.backbone != (origin := config.backbone.origin()):
+        if paths:
+            changes.append("backbone settings")
+        elif manifest.backbone.get("weights", "") is None is origin["weights"] and any(
+            manifest.backbone.get(name) != origin[name] for name in _DRAWN_BY
+        ):
+            changes.append("backbone weights")
     return changes
 
 

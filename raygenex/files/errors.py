@@ -20,20 +20,22 @@ _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]|errno = (\d+)", re.I
 
 
 def file_error(error: Exception) -> FileError | None:
-    """Return an error of the system as one sentence: the path, the reason, what to do; None otherwise.
+    """Return an error of the system as one sentence: the path, or the memory, the reason, what to do; None otherwise.
 
     Parameters
     ----------
     error
         An OSError, or what a library made of one; what says that a connection broke or took too long is none.
     """
-    number = system_error(error)
+    number = errno.ENOMEM if _is_of_memory(error) else system_error(error)
     # Libraries derive classes of their own from it for what concerns no file, such as a failed request.
     if number is None and (type(error).__module__ != OSError.__module__ or not isinstance(error, OSError)):
         return None
     if isinstance(error, _OF_NO_FILE):
         return None
-    path = getattr(error, "filename", None) or "a file"
+    if number == errno.ENOMEM:
+        return FileError(f"there is not enough memory ({first_line(error)}): lower the sizes in the configuration")
+    path = getattr(error, "filename", None) or ("a file" if _has_directory() else "the working directory")
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     reason = os.strerror(number) if number else first_line(error)
@@ -43,6 +45,20 @@ def file_error(error: Exception) -> FileError | None:
     elif number in _CLOSED:
         advice = "let this user write there, or use another folder, and run the same command again"
     return FileError(f"{path} cannot be used ({reason}): {advice}")
+
+
+def _is_of_memory(error: Exception) -> bool:
+    # The second is PyTorch's.
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in first_line(error)
+
+
+def _has_directory() -> bool:
+    """Whether the working directory is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

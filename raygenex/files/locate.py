@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raygenex.errors import DataError
+from raygenex.errors import ConfigError, DataError
 from raygenex.files.whole import whole_file
 
 CACHE_VARIABLE = "RAYGENEX_CACHE"
@@ -90,12 +90,38 @@ def local_copy(path: str) -> str:
 def cache_folder() -> Path:
     """Return the folder of downloaded files, made if needed and closed to other users."""
     default = Path(tempfile.gettempdir()) / f"raygenex-{os.getuid()}"
-    folder = Path(os.environ.get(CACHE_VARIABLE) or default).absolute()
+    folder = Path(os.path.expanduser(os.environ.get(CACHE_VARIABLE) or default)).absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # In a temporary folder that all users share, another one may have made it first, to give us files of his own.
     if folder == default and (folder.is_symlink() or folder.lstat().st_uid != os.getuid()):
         raise DataError(f"{folder} is another user's: set {CACHE_VARIABLE} to a folder of this user's")
     return folder
+
+
+def written_path(path: str, what: str) -> Path:
+    """Return where something is to be written; ``~`` and ``~user`` are home folders, as in a shell.
+
+    Parameters
+    ----------
+    path
+        A local path, as a user gave it.
+    what
+        The key or option that it comes from; it is named in errors.
+
+    Raises
+    ------
+    ConfigError
+        If it is a URL or no path, or nobody has that home folder.
+    """
+    if is_url(path):
+        raise ConfigError(
+            f"{what} is {path}, a URL, and files are written to local paths alone: give one, and copy from there"
+        )
+    _refuse_zero(path)
+    full = os.path.expanduser(path)
+    if full.startswith("~"):
+        raise ConfigError(f"{what} is {path}, and there is no such home folder: give the whole path, or ./{path}")
+    return Path(full)
 
 
 def is_url(path: str) -> bool:
@@ -157,6 +183,9 @@ def _short(error: BaseException) -> str:
 
 
 def short_path(path: str) -> str:
-    """Show a path from the working directory where it lies below it."""
-    here = Path.cwd()
+    """Show a path from the working directory where it lies below it, and as it is where that directory is gone."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return path
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

@@ -9,7 +9,7 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import ConfigError
-from raygenex.files.locate import locate, short_path
+from raygenex.files.locate import locate, short_path, written_path
 from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import iter_scores
@@ -59,7 +59,7 @@ def predict(
     ConfigError, DataError, CheckpointError
         If the output, the data or the checkpoint cannot be used; nothing is written then.
     """
-    target = Path(output)
+    target = written_path(output, "--output")
     rows, info = open_prediction(config, inputs, checkpoint, target, force, strict)
     assert info.threshold is not None, "checked when opening"
     high = 0
@@ -95,5 +95,5 @@ def plan_predict(
     config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool, strict: bool = False
 ) -> str:
     """Say how many genes would be scored."""
-    rows, _ = open_prediction(config, inputs, checkpoint, Path(output), force, strict)
+    rows, _ = open_prediction(config, inputs, checkpoint, written_path(output, "--output"), force, strict)
     return f"predict: {rows.count} genes into {output}"

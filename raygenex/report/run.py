@@ -10,7 +10,7 @@ from pathlib import Path
 from raygenex.config.run import RunConfig
 from raygenex.drawing.html import check_page, write_page
 from raygenex.errors import TrackingError
-from raygenex.files.locate import short_path
+from raygenex.files.locate import short_path, written_path
 from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
 from raygenex.report.page import GENERATOR, render_page
 from raygenex.report.studies import BENCHMARK_TABLES, STUDY_TRIALS
@@ -130,7 +130,7 @@ def contents(facts: Facts) -> dict[str, bool]:
 def _page(target: str | Path, output: str | Path | None, force: bool, overrides: list[str] | None) -> Path:
     """Return where the page goes, which a report of the same run may hold already."""
     config, folder = find_run(target, overrides)
-    page = folder / FILE if output is None else Path(output)
+    page = folder / FILE if output is None else written_path(str(output), "--output")
     if output is None and not folder.is_dir():
         # Said by what collects, in the words of a run that never began.
         return page

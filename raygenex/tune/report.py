@@ -4,8 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from raygenex.config.load import config_text
 from raygenex.config.run import RunConfig
 from raygenex.config.tune import OBJECTIVES, TuneConfig
 from raygenex.files.whole import replace_text, whole_file
@@ -82,7 +81,7 @@ def best_yaml(space: Space, best: TrialRecord) -> str:
     plain = RunConfig().dump()
     kept = {key: value for key, value in values.items() if value != plain[key] and key not in ("tune", "benchmark")}
     note = f"# The settings of trial {best.number} of the study {config.name}: valid AUROC {best.auroc:.4f} there.\n"
-    return note + yaml.safe_dump(redact_values(kept), sort_keys=False)
+    return note + config_text(redact_values(kept))
 
 
 def _write_table(path: Path, records: list[TrialRecord], space: Space) -> None:

@@ -104,7 +104,7 @@ class Space:
     def plain(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the values of a trial's configuration, which need not fit the schema."""
         values = self.config.dump()
-        change_keys(values, self.decoded(params), WHERE)
+        _change(values, self.decoded(params))
         if self.config.tune.epochs is not None:
             values["train"]["epochs"] = self.config.tune.epochs
         return values
@@ -115,7 +115,7 @@ class Space:
 
     def _with(self, changes: dict[str, Any]) -> RunConfig:
         values = self.config.dump()
-        change_keys(values, changes, WHERE)
+        _change(values, changes)
         return parse_config(values, WHERE)
 
     def _value_of(self, key: str) -> Any:
@@ -135,6 +135,10 @@ class Space:
             for key, range_ in self._ranges.items():
                 for value in _tried(range_):
                     self._with({key: value} | fixed)
+
+
+def _change(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    change_keys(values, [(key, value, f"{WHERE}: {key}") for key, value in changes.items()])
 
 
 def _refuse_kinds(config: RunConfig) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
 from raygenex.errors import ConfigError, DataError
-from raygenex.files.locate import is_url, short_path
+from raygenex.files.locate import is_url, short_path, written_path
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import steps
@@ -120,7 +120,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         If the cluster cannot hold the work.
     """
     started = time.monotonic()
-    target = Path(output).absolute()
+    target = written_path(output, "--output").absolute()
     opened = open_variants(config, path, checkpoint, target, force)
     with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
         counts, parts = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
@@ -191,7 +191,7 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
 
 def plan_variants(config: RunConfig, path: str, checkpoint: str, output: str, force: bool) -> str:
     """Read all variants, and say how many effects on how many genes would be scored."""
-    opened = open_variants(config, path, checkpoint, Path(output).absolute(), force)
+    opened = open_variants(config, path, checkpoint, written_path(output, "--output").absolute(), force)
     genes = opened.genes
     with GenomeReader(opened.genome) as reader, steps("reading variants") as on_progress:
         scanner = Scanner(opened.genome, reader, genes, config.variants.max_length)

@@ -20,7 +20,7 @@ from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import made_in, move_in, refuse_own_input
-from raygenex.files.locate import short_path
+from raygenex.files.locate import short_path, written_path
 from raygenex.files.lock import probe
 from raygenex.terminal.progress import progress
 
@@ -72,11 +72,12 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     RaygenexError
         If another process makes a data set in ``folder``.
     """
-    target = Path(output).absolute()
+    target = written_path(output, "--output").absolute()
     if target.suffix != ".tsv":
         raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
     _check_writable(target.parent)
-    targets = {} if folder is None else {name: Path(folder).absolute() / f"{name}.h5" for name in SPLITS}
+    into = None if folder is None else written_path(folder, "--write").absolute()
+    targets = {} if into is None else {name: into / f"{name}.h5" for name in SPLITS}
     if not overwrite:
         _refuse_existing(target, *targets.values())
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)

@@ -6,6 +6,7 @@ that one set of weights has one hash. Nothing here runs code from a checkpoint.
 
 import hashlib
 import inspect
+import os
 import pickle
 import re
 import struct
@@ -106,7 +107,7 @@ def load_backbone(weights: str, revision: str | None) -> HyenaDnaModel:
     CheckpointError
         If the weights are absent, damaged, of another network, or would run code when loaded.
     """
-    path = Path(weights)
+    path = Path(os.path.expanduser(weights))
     if revision is not None:
         if path.exists():
             raise CheckpointError(f"weights {weights} are local and have no revision: remove backbone.revision")

@@ -87,7 +87,7 @@ def embed(dense: NDArray[np.float32], neighbours: int, min_distance: float, seed
         n_neighbors=min(neighbours, genes - 1),
         min_dist=min_distance,
         init="spectral" if genes > 2 * neighbours else "random",
-        random_state=seed,
+        random_state=seed % 2**32,
         n_jobs=1,
     )
     return np.asarray(layout.fit_transform(dense), dtype=np.float64)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -113,6 +114,21 @@ def test_prediction_into_an_odd_file(raygenex, config):
     one_sentence(err, "out.txt", ".parquet or .csv")
 
 
+@pytest.mark.parametrize(
+    ("words", "more", "option"),
+    [
+        (("predict",), ("a.h5",), "--output"),
+        (("data", "describe"), (), "--html"),
+        (("data", "split"), (), "--output"),
+        (("data", "split"), (), "--write"),
+    ],
+)
+def test_nothing_is_written_to_a_url(raygenex, config, words, more, option):
+    code, out, err = raygenex(*words, config(), *more, option, "s3://bucket/x.tsv")
+    assert (code, out) == (2, "")
+    one_sentence(err, f"{option} is s3://bucket/x.tsv, a URL, and files are written to local paths alone")
+
+
 def test_prediction_without_a_model(raygenex, config, tmp_path):
     code, out, err = raygenex("predict", config(), "train.h5", "--output", "out.csv")
     assert (code, out) == (2, "")
@@ -194,7 +210,25 @@ def test_an_interrupt_is_exit_code_130_and_says_how_to_go_on(raygenex, broken):
     assert err.endswith("interrupted: run the same command again to go on from here\n")
 
 
+def test_too_little_memory_is_one_sentence(raygenex, broken):
+    of_torch = RuntimeError("[x] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    for error in (MemoryError("Unable to allocate 9 PiB"), of_torch):
+        broken(error)
+        code, out, err = raygenex("config", "show", "a.yaml")
+        assert (code, out) == (2, "")
+        one_sentence(err, "there is not enough memory (", "lower the sizes in the configuration")
+
+
 # What works
+
+
+def test_bars_are_plain_where_the_terminal_has_no_others(config):
+    path = config()
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "raygenex", "data", "describe", path]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert done.stdout.isascii()
+    assert b"#" in done.stdout
 
 
 def test_version(raygenex):

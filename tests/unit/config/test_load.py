@@ -1,13 +1,16 @@
 import json
+import logging
+import math
 import re
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from raygenex.benchmark.jobs import plan_jobs
 from raygenex.config.base import Section, canonical_hash
 from raygenex.config.embed import HyenaBackbone, OneHotBackbone
-from raygenex.config.load import load_config, parse_config
+from raygenex.config.load import config_text, load_config, parse_config
 from raygenex.config.model import CnnHalflifeEncoded
 from raygenex.config.run import RunConfig
 from raygenex.config.yaml_file import PlainYamlError, read_yaml
@@ -339,8 +342,269 @@ def test_an_unset_variable_is_named(refusal, monkeypatch):
     )
 
 
-def test_a_lone_dollar_is_text(load):
-    assert load("output: a$b-$HOME\n").output == "a$b-$HOME"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$RGX_A/x", "first/x"),
+        ("${RGX_A}x", "firstx"),
+        ("${RGX_B:-${RGX_A}}/x", "first/x"),
+        ("${RGX_B:-${RGX_C:-c}d}", "cd"),
+        ("${RGX_A:-${RGX_C}}", "first"),
+        ("${RGX_A:-}x", "firstx"),
+        ("a${RGX_B:-}x", "ax"),
+        ("a$$RGX_A", "a$RGX_A"),
+        ("$$$RGX_A", "$first"),
+    ],
+)
+def test_variables_are_read_as_by_a_shell(load, monkeypatch, text, expected):
+    monkeypatch.setenv("RGX_A", "first")
+    for name in ("RGX_B", "RGX_C"):
+        monkeypatch.delenv(name, raising=False)
+    assert load(f"output: '{text}'\n").output == expected
+    assert load("", f"output='{text}'").output == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a${RGX_A", "${RGX_A:-b", "${RGX_A:=b}", "${RGX_A-b}", "$(date)", "a$", "5$/x", "${}"]
+)
+def test_a_sign_that_begins_no_variable_is_refused(refusal, monkeypatch, text):
+    monkeypatch.setenv("RGX_A", "first")
+    assert refusal(f"output: '{text}'\n") == (
+        "config run.yaml has a $ that begins no variable: write $NAME, ${NAME} or ${NAME:-default}, and $$ for the sign"
+    )
+
+
+def test_an_unset_variable_without_braces_is_named_with_the_sign(refusal, monkeypatch):
+    monkeypatch.delenv("RGX_A", raising=False)
+    assert refusal("output: $RGX_A/x\n").endswith("RGX_A: set it, or give a value in its place; $$ is the sign $")
+
+
+def test_defaults_inside_one_another_end_somewhere(refusal):
+    assert "begins no variable" in refusal("output: '" + "${RGX_NO:-" * 5000 + "}" * 5000 + "'\n")
+
+
+def test_an_overridden_variable_need_not_be_set(load, monkeypatch):
+    monkeypatch.delenv("RGX_A", raising=False)
+    assert load("output: ${RGX_A}\n", "output=x").output == "x"
+
+
+@pytest.mark.parametrize("output", ["a$b/${RGX_NO}", "1e-4", "on", "010", "0x1f", "null", "2020-01-01", "é $$"])
+def test_what_is_written_reads_back_as_the_same(load, output):
+    config = parse_config({"output": output, "tracking": {"experiment": output}}, "here")
+    assert load(config_text(config.dump())) == config
+
+
+# YAML 1.2, and types that are not one another
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            (word, word)
+            for word in ("on", "off", "yes", "No", "y", "1:30", "10:00", "1_000", "0b11", "2024-01-31", "=")
+        ),
+        ("true", True),
+        ("False", False),
+        ("010", 10),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-3", -3),
+        ("1e-4", 1e-4),
+        ("1E3", 1000.0),
+        ("5.", 5.0),
+        ("-.5", -0.5),
+        ("-.inf", -math.inf),
+        ("~", None),
+        ("null", None),
+        ("", None),
+        ("'010'", "010"),
+    ],
+)
+def test_plain_scalars_are_those_of_yaml_1_2(text, value):
+    found = read_yaml(f"a: {text}")["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["!!bool on", "!!int 1:30", "!!int 0b1", "!!float 10:00"])
+def test_a_tag_does_not_bring_yaml_1_1_back(text):
+    with pytest.raises(PlainYamlError, match="not valid YAML"):
+        read_yaml(f"a: {text}")
+
+
+@pytest.mark.parametrize("override", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("check.max_leaked", "on", "check.max_leaked: input should be a valid number"),
+        ("check.max_leaked", "true", "check: max_leaked is true or false: give a number"),
+        ("evaluate.bootstrap", "10:00", "evaluate.bootstrap: input should be a valid integer"),
+        ("train.epochs", "True", "train: epochs is true or false: give a number"),
+        ("train.patience", "false", "train: patience is true or false: give a number"),
+        ("model.channels", "[8, true]", "model: channels is true or false: give a number"),
+        ("seed", "true", "the configuration: seed is true or false: give a number"),
+        ("train.use_gpu", "yes", "train: use_gpu is 'yes': give true or false"),
+        ("train.use_gpu", "1", "train: use_gpu is 1: give true or false"),
+        ("split.fractions", "[true, false, false]", "split: fractions is true or false: give a number"),
+        ("build.label.threshold", "true", "build.label: threshold is true or false: give a number"),
+        ("tune.space", "{model.dropout: {uniform: [false, true]}}", "uniform is true or false: give a number"),
+    ],
+)
+def test_a_truth_is_no_number(refusal, key, value, words, override):
+    where = {"build.label.threshold": "build: {features: f.tsv}\n"}.get(key, "")
+    if override:
+        assert words in refusal(where, f"{key}={value}")
+        return
+    text = value
+    for part in reversed(key.split(".")):
+        text = f"{{{part}: {text}}}"
+    if where:
+        text = text.replace("{build: {", "{build: {features: f.tsv, ")
+    assert words in refusal(text)
+
+
+def test_no_key_takes_a_truth_for_a_number_or_a_number_for_a_truth():
+    config = full_build().model_copy(update={"simulate": full().simulate, "backbone": full().backbone}).dump()
+    for path, value in leaves(config):
+        wrong = {bool: 1, int: True, float: True}.get(type(value))
+        if wrong is None or path[:2] == ("tune", "space"):
+            continue
+        values = replaced(config, path, wrong) | {"build": config["build"], "simulate": None}
+        if path[0] in ("build", "simulate"):
+            values = replaced(config, path, wrong) | ({"simulate": None} if path[0] == "build" else {"build": None})
+        with pytest.raises(ConfigError, match=rf"{path[-1]} is (true or false: give a number|1: give true or false)"):
+            parse_config(values, "here")
+
+
+def test_a_number_in_quotes_is_that_number(load, monkeypatch):
+    monkeypatch.setenv("RGX_TRUE", "True")
+    monkeypatch.setenv("RGX_RATE", "1e-3")
+    config = load("train: {epochs: '5', learning_rate: $RGX_RATE, use_gpu: $RGX_TRUE}\nmodel: {channels: ['8', 4]}\n")
+    assert (config.train.epochs, config.train.learning_rate, config.train.use_gpu) == (5, 0.001, True)
+    assert config.model.channels == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("split: {seed: -1}", "split.seed"),
+        ("split: {rule: random, seed: 9223372036854775808}", "split.seed"),
+        ("seed: 9223372036854775808", "seed"),
+        ("simulate: {seed: -9223372036854775809}", "simulate.seed"),
+        ("backbone: {kind: hyenadna, seed: 9223372036854775808}", "backbone.seed"),
+        ("tune: {seeds: [0, 9223372036854775808]}", "tune.seeds.1"),
+        *(
+            (f"{section}: {{{name}: {10**15}}}", f"{section}.{name}")
+            for section, name in (
+                ("simulate", "train"),
+                ("simulate", "window"),
+                ("model", "width"),
+                ("train", "global_batch_size"),
+                ("evaluate", "bootstrap"),
+                ("explain", "window_first"),
+                ("embed", "bin_size"),
+                ("predict", "workers"),
+            )
+        ),
+        (f"model: {{channels: [{10**15}]}}", "model.channels.0"),
+        (f"backbone: {{kind: hyenadna, d_model: {10**15}}}", "backbone.d_model"),
+    ],
+)
+def test_seeds_and_sizes_have_bounds(refusal, text, key):
+    message = refusal(text)
+    assert message.startswith(f"config run.yaml: {key}: input should be ")
+    assert "than" in message
+
+
+# What Ray and MLflow would refuse after the work
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a@b", "a'b\"c", "a?b", "a%20b", "a#b", " a", ".", "a\tb"])
+def test_a_model_name_that_mlflow_refuses(refusal, name):
+    message = refusal(yaml.safe_dump({"tracking": {"model_name": name}}))
+    assert message.startswith("config run.yaml: tracking.model_name ")
+    assert message.endswith(", which MLflow refuses: use letters, digits, '.', '_' and '-'")
+    # A checkpoint that was trained under it can still be read, and registered under another.
+    assert parse_config({"tracking": {"model_name": name}}, "here").tracking.model_name == name
+
+
+@pytest.mark.parametrize("name", ["raygenex", "a.b-c_d", "Mein Modell", "modèle 2", "l'un", 'a"b'])
+def test_a_model_name_that_mlflow_takes(load, name):
+    assert load(yaml.safe_dump({"tracking": {"model_name": name}})).tracking.model_name == name
+
+
+@pytest.mark.parametrize("output", ["/srv/a%20b", "what?", "runs/%2Fx"])
+def test_an_output_that_no_database_can_be_in(load, refusal, output):
+    message = refusal(yaml.safe_dump({"output": output}))
+    assert "MLflow's database cannot be below a path with ? or %20: name another folder, or set tracking.uri" in message
+    assert load(yaml.safe_dump({"output": output, "tracking": {"uri": "http://m:5000"}})).output == output
+    assert load("output: 100%/a b#c\n").output == "100%/a b#c"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://10.0.0.1:8265", "the address of a dashboard, which takes jobs alone: give 10.0.0.1:6379 on a node"),
+        ("10.0.0.1:8265", "the address of a dashboard, which takes jobs alone: give 10.0.0.1:6379 on a node"),
+        ("ray://head:10001", "which Ray Train and Tune cannot work by: give head:6379 on a node"),
+        ("tcp://head:1", "give head:6379 on a node"),
+    ],
+)
+def test_an_address_of_another_kind(refusal, address, words):
+    message = refusal("", f"cluster.address={address}")
+    assert message.startswith(f"config run.yaml: cluster.address is {address}, ")
+    assert words in message
+
+
+@pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379", "head:6379", "local"])
+def test_addresses_of_clusters(load, address):
+    assert load("", f"cluster.address={address}").cluster.address == address
+
+
+# Home folders
+
+
+def test_the_home_folder_is_the_same_in_output_and_store(load, refusal, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load("output: ~/runs\nembed: {store: ~/store}\n")
+    assert (config.folder, config.store) == ("/home/me/runs/run", "/home/me/store")
+    assert config.output == "~/runs"
+    message = refusal("output: ~nobody-here/runs\n")
+    assert message.startswith("output is ~nobody-here/runs, and there is no such home folder: ")
+
+
+# Another kind
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "left"),
+    [
+        ("model: {kind: lstm, hidden: 4, dropout: 0.1}", "model.kind=xgboost_kmer", {}),
+        ("model: {width: 4, pool: 3}", "model.kind=cnn_dna_only", {"width": 4, "pool": 3}),
+        ("model: {width: 4, pool: 3}", "model.kind=lstm", {}),
+        ("backbone: {kind: hyenadna, d_model: 8, seed: 3}", "backbone.kind=onehot", {}),
+        ("split: {valid: [I], seed: 3, fractions: [0.5, 0.5, 0]}", "split.rule=random", {"seed": 3}),
+        ("split: {rule: random, seed: 3}", "split={rule: file, file: s.tsv}", {"file": "s.tsv"}),
+    ],
+)
+def test_another_kind_leaves_the_keys_of_its_own_behind(load, caplog, text, override, left):
+    section = text.partition(":")[0]
+    with caplog.at_level(logging.INFO, "raygenex"):
+        values = load(text, override).dump()[section]
+    fresh = load("", override).dump()[section]
+    assert values == {**fresh, **left, **({"fractions": [0.5, 0.5, 0.0]} if "fractions" in text else {})}
+    assert bool(caplog.messages) == ((section == "split" and "{" not in override) or not left)
+
+
+def test_what_is_left_behind_is_said_and_new_keys_are_kept(load, caplog):
+    with caplog.at_level(logging.INFO, "raygenex"):
+        config = load("model: {width: 4, pool: 3}\n", "model.hidden=5", "model.kind=lstm")
+    assert (config.model.kind, config.model.hidden, config.model.width) == ("lstm", 5, 64)
+    assert caplog.messages == ["model.kind is lstm, so model.width, pool of cnn_halflife_encoded is left out"]
+
+
+def test_a_key_of_no_kind_is_still_refused(refusal):
+    assert "model.hiden is not a known key; did you mean hidden?" in refusal("model: {hiden: 4}\n", "model.kind=lstm")
 
 
 # Overrides

@@ -6,9 +6,10 @@ import pytest
 from toy_models import columns, sentence, write_promoters
 
 from raygenex.data.hdf5.read import inspect, read_rows
-from raygenex.errors import DataError
+from raygenex.errors import ConfigError, DataError
+from raygenex.files.errors import file_error
 from raygenex.files.fingerprint import fingerprint
-from raygenex.files.locate import cache_folder, local_copy, locate
+from raygenex.files.locate import cache_folder, local_copy, locate, short_path, written_path
 
 
 @pytest.fixture
@@ -116,3 +117,26 @@ def test_promoters_are_read_from_a_url(memory, tmp_path):
     assert file.path == "memory://bucket/a.h5"
     assert len(read_rows(file, 0, 4)["label"]) == 4
     assert fingerprint(file.path) == fingerprint(path)
+
+
+def test_what_is_written_goes_to_a_local_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert [str(written_path(path, "--output")) for path in ("~/a.csv", "b/~/c.csv", "./~d")] == [
+        "/home/me/a.csv",
+        "b/~/c.csv",
+        "~d",
+    ]
+    with pytest.raises(ConfigError, match=r"^--output is s3://b/a.csv, a URL, and files are written to local"):
+        written_path("s3://b/a.csv", "--output")
+    with pytest.raises(ConfigError, match=r"^--output is ~nobody-here/a, and there is no such home folder: "):
+        written_path("~nobody-here/a", "--output")
+
+
+def test_a_path_is_shown_whole_where_the_working_directory_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert short_path(str(tmp_path / "gone" / "a")) == "a"
+    (tmp_path / "gone").rmdir()
+    assert short_path(str(tmp_path / "a")) == str(tmp_path / "a")
+    said = file_error(FileNotFoundError(2, "No such file or directory"))
+    assert str(said).startswith("the working directory cannot be used (No such file or directory): ")

@@ -1,0 +1,50 @@
+import pytest
+from toy_embed import store_manifest
+from toy_models import columns, sentence, write_promoters
+
+from raygenex.config.load import parse_config
+from raygenex.data.opening import open_splits
+from raygenex.embed.run import embed, plan_embed
+from raygenex.errors import CheckpointError
+from raygenex.files.parts import write_manifest
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Return a function that gives a configuration beside a store whose backbone was another."""
+    write_promoters(tmp_path / "train.h5", columns(6, 20, 0, "T"))
+
+    def make(backbone, **of_store):
+        values = {"output": str(tmp_path / "runs"), "data": {"train": str(tmp_path / "train.h5")}}
+        config = parse_config(values | {"backbone": {"kind": "hyenadna", **backbone}}, "the test")
+        made = parse_config({"backbone": {"kind": "hyenadna", **of_store}}, "the test").backbone.origin()
+        splits = open_splits(config.data, ("train",))
+        manifest = store_manifest(
+            backbone=made,
+            window=20,
+            bin_size=config.embed.bin_size,
+            shape=(1, 4),
+            fingerprints={"train": splits["train"].fingerprints},
+            rows={"train": 6},
+        )
+        write_manifest(config.store, manifest)
+        return config
+
+    return make
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"d_model": 4}, {"n_layer": 1}])
+def test_a_plan_refuses_the_store_of_other_random_weights_as_the_work_does(stored, other):
+    config = stored({}, **other)
+    for refused in (lambda: plan_embed(config, force=False), lambda: embed(config)):
+        with pytest.raises(CheckpointError, match="was made from other backbone weights: pass --force") as info:
+            refused()
+        sentence(info)
+    assert plan_embed(config, force=True).startswith("embed: 6 of 6 genes to do")
+
+
+def test_a_plan_says_that_weights_of_another_place_are_looked_at_later(stored):
+    later = "; the weights are compared with the store's when it runs"
+    assert plan_embed(stored({"weights": "here"}, weights="there"), force=False).endswith(f"(store found){later}")
+    assert plan_embed(stored({"weights": "here"}, seed=1), force=False).endswith(later)
+    assert plan_embed(stored({"seed": 1}, seed=1), force=False).endswith("(store found)")
