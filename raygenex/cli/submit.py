@@ -1,6 +1,8 @@
 """The command `raygenex submit`."""
 
 import json
+import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -8,11 +10,13 @@ import typer
 
 from raygenex.cli.options import ConfigPath, Debug, DryRun, Json, Overrides, Session, begin
 from raygenex.cluster.dashboard import ADDRESS_VARIABLE, connect, read_address
+from raygenex.cluster.remote_paths import Place
 from raygenex.cluster.submit import SubmitResult, Task
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 from raygenex.redact import redact
+from raygenex.tracking.provenance import carried_by_job
 
 app = typer.Typer()
 
@@ -58,9 +62,10 @@ def submit(
     with job.in_environment(variables):
         settings = load_config(config, override or ())
     words = list(arguments or ())
-    verb, words, before = check_verb(context.find_root().command, verb, words, as_json)
-    task = Task(settings, verb, tuple(words), variables, installed, before)
-    job.check_task(task, shared or (), submission_id)
+    verb, words, before, places = check_verb(context.find_root().command, verb, words, as_json)
+    context_variable = carried_by_job(shlex.join(["raygenex", verb, str(config), *words]))
+    task = Task(settings, verb, tuple(words), context_variable | variables, installed, before)
+    job.check_task(task, shared or (), submission_id, places)
     where = read_address(address)
     client = connect(where)
     if dry_run:
@@ -80,19 +85,24 @@ def submit(
         raise typer.Exit(ended.exit_code)
 
 
-def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[str, list[str], int]:
+PATHS = {"inputs": True, "file": True, "output": False, "write": False, "html": False, "model": False}
+"""Parameters of verbs that name files and folders, and whether each takes URLs."""
+
+
+def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[str, list[str], int, list[Place]]:
     """Read a verb and its options as the cluster will.
 
     Returns
     -------
-    The verb and its options in their plain form, and how many of these stand before the configuration.
+    The verb and its options in their plain form, how many of these stand before the configuration, and the files and
+    folders that they name.
 
     Raises
     ------
     ConfigError
         If there is no such verb, it takes no configuration, or its options hold overrides.
     """
-    commands = _verbs(root)
+    commands = verbs(root)
     name = " ".join(verb.split())
     if name not in commands:
         raise ConfigError(f"--verb {verb} cannot be submitted: use one of {', '.join(sorted(commands))}")
@@ -109,15 +119,27 @@ def check_verb(root: Any, verb: str, words: list[str], as_json: bool) -> tuple[s
         # Some verbs take a model before the configuration.
         if str(found["config"]) == "config.yaml":
             break
-    return name, words, before
+    return name, words, before, list(_places(command, found))
 
 
-def _verbs(group: Any, prefix: str = "") -> dict[str, Any]:
+def _places(command: Any, given: dict[str, Any]) -> Iterator[Place]:
+    for param in command.params:
+        value = given.get(param.name)
+        if value is None or param.name not in PATHS:
+            continue
+        label = param.opts[0] if param.opts[0].startswith("-") else param.metavar
+        for path in [value] if isinstance(value, str) else value:
+            # A model of the registry is found wherever MLflow is.
+            if not path.startswith("models:/"):
+                yield Place(label, path, PATHS[param.name])
+
+
+def verbs(group: Any, prefix: str = "") -> dict[str, Any]:
     """Return the verbs below a group that take a configuration to a cluster, by name."""
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            found |= _verbs(command, f"{prefix}{name} ") if name != "config" else {}
+            found |= verbs(command, f"{prefix}{name} ") if name != "config" else {}
         elif name != "submit" and any(param.name == "config" for param in command.params):
             found[prefix + name] = command
     return found

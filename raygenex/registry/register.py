@@ -3,9 +3,7 @@
 import contextlib
 import io
 import logging
-import os
 import re
-import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +16,7 @@ from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
+from raygenex.tracking.provenance import git_tags, run_tags
 from raygenex.tracking.runs import Tracker, flatten, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
@@ -32,8 +31,6 @@ CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
-_SECONDS = 30
-"""Of patience with git."""
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -133,7 +130,7 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
             await_registration_for=60,
         )
     version = str(logged.registered_model_version)
-    tags = _version_tags(info) | git_tags()
+    tags = _version_tags(info) | git_tags() | run_tags()
     if parent := tracker.client.get_run(run_id).data.tags.get("mlflow.parentRunId"):
         tags["raygenex.parent_run"] = parent
     # The checkpoint's hash comes last: a version that has it has every tag.
@@ -249,43 +246,3 @@ def plan_register(config: RunConfig) -> str:
     """Say what would be registered under which name."""
     read_info(Path(config.checkpoint))
     return f"register: {short_path(config.folder)}/checkpoint as {config.tracking.model_name}@candidate"
-
-
-def git_tags(package: Path = _PACKAGE) -> dict[str, str]:
-    """Return the commit of the code, or of the working directory's repository, as tags; none without git.
-
-    The package's own repository counts if the package is tracked there; an installed package is not, and then the
-    repository of the working directory, where configurations are kept, is what there is.
-
-    Returns
-    -------
-    ``raygenex.git_commit``, with ``-dirty`` behind it if tracked files have changes, and ``raygenex.git_repository``,
-    the name of the repository's folder; or nothing.
-    """
-    init = package / "__init__.py"
-    folder = package if _git(package, "ls-files", "--error-unmatch", str(init)) is not None else Path.cwd()
-    commit, top = _git(folder, "rev-parse", "HEAD"), _git(folder, "rev-parse", "--show-toplevel")
-    if commit is None or top is None:
-        return {}
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {
-        "raygenex.git_commit": commit + ("-dirty" if changes else ""),
-        "raygenex.git_repository": Path(top).name,
-    }
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints, or None where there is no git, no repository or no commit."""
-    try:
-        # Without locks, so that looking never gets in the way of someone's commit.
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

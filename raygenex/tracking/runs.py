@@ -11,9 +11,11 @@ from typing import Any
 
 from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingAway, TrackingError, first_line
+from raygenex.files.locate import short_path
 from raygenex.files.lock import probe
 from raygenex.redact import redact, redact_values
 from raygenex.tracking.outbox import Outbox
+from raygenex.tracking.provenance import run_tags
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,8 @@ def ui_command(config: RunConfig) -> str:
     uri = redact(tracking_uri(config))
     if uri.startswith("http"):
         return f"open {uri}"
-    root = Path(config.output_root)
-    if config.tracking.uri is None and root.is_relative_to(Path.cwd()):
-        uri = f"sqlite:///{root.relative_to(Path.cwd())}/mlflow.db"
+    if config.tracking.uri is None:
+        uri = f"sqlite:///{short_path(config.output_root)}/mlflow.db"
     return f"mlflow ui --backend-store-uri {uri}"
 
 
@@ -186,7 +187,8 @@ class Tracker:
         self.experiment_id: str = experiment
 
     def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
-        """Create a run, with its parameters, and return its id."""
+        """Create a run, with its parameters and the tags of where it comes from, and return its id."""
+        tags = run_tags() | tags
         if parent is not None:
             tags = {**tags, "mlflow.parentRunId": parent}
         with mlflow_errors(self.uri):
