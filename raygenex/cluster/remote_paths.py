@@ -40,8 +40,8 @@ def check_shared(folders: Sequence[str]) -> None:
             )
 
 
-def refuse_local_paths(config: RunConfig, shared: Sequence[str], verb: str) -> None:
-    """Check that a cluster finds everything that a configuration names.
+def refuse_local_paths(config: RunConfig, shared: Sequence[str], verb: str, places: Sequence[Place] = ()) -> None:
+    """Check that a cluster finds everything that a configuration, and a verb's options, name.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ def refuse_local_paths(config: RunConfig, shared: Sequence[str], verb: str) -> N
         Absolute folders that every node of the cluster sees; ``/`` for a cluster of one machine, this one.
     verb
         What the cluster is to do; verbs that do not track need no tracking server.
+    places
+        What the verb's own options name.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def refuse_local_paths(config: RunConfig, shared: Sequence[str], verb: str) -> N
     """
     check_shared(shared)
     outside = f" (it is not below {' or '.join(shared)})" if shared else ""
-    for place in _places(config):
+    for place in (*_places(config), *places):
         if _reaches(place, shared):
             _warn_of_loopback(place.key, place.value)
             continue

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import raygenex
 from raygenex.cluster.job_log import MARKER, LogSplitter, follow
-from raygenex.cluster.remote_paths import refuse_local_paths
+from raygenex.cluster.remote_paths import Place, refuse_local_paths
+from raygenex.config.load import config_text
 from raygenex.config.run import RunConfig
 from raygenex.errors import ClusterError, ConfigError, first_line
 from raygenex.redact import redact
@@ -112,7 +111,9 @@ def in_environment(env: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def check_task(task: Task, shared: Sequence[str], submission_id: str | None = None) -> None:
+def check_task(
+    task: Task, shared: Sequence[str], submission_id: str | None = None, places: Sequence[Place] = ()
+) -> None:
     """Refuse, with a ConfigError, what could not run on the cluster; nothing is sent.
 
     Parameters
@@ -123,8 +124,10 @@ def check_task(task: Task, shared: Sequence[str], submission_id: str | None = No
         Folders that every node sees, see `raygenex.cluster.remote_paths.refuse_local_paths`.
     submission_id
         The name that the job shall have.
+    places
+        Files and folders that the verb's own options name.
     """
-    refuse_local_paths(task.config, shared, task.verb)
+    refuse_local_paths(task.config, shared, task.verb, places)
     if submission_id is not None and not _ID.fullmatch(submission_id):
         raise ConfigError(f"--submission-id {submission_id} may hold letters, digits, '.', '_' and '-' alone")
 
@@ -136,8 +139,7 @@ def _travelling(config: RunConfig) -> RunConfig:
 
 def write_package(task: Task, folder: Path) -> None:
     """Write what travels into an empty folder: the resolved configuration and, unless ``installed``, this package."""
-    text = yaml.safe_dump(_travelling(task.config).dump(), sort_keys=False)
-    (folder / _CONFIG_FILE).write_text(text, encoding="utf-8")
+    (folder / _CONFIG_FILE).write_text(config_text(_travelling(task.config).dump()), encoding="utf-8")
     if not task.installed:
         source = Path(raygenex.__file__).parent
         shutil.copytree(source, folder / "raygenex", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))

@@ -13,10 +13,11 @@ import yaml
 from ray.job_submission import JobStatus
 
 from raygenex.cli import main
-from raygenex.cli.submit import check_verb
+from raygenex.cli.submit import PATHS, check_verb
+from raygenex.cli.submit import verbs as submit_verbs
 from raygenex.cluster.dashboard import NEWEST_RAY, OLDEST_RAY, connect, read_address
 from raygenex.cluster.job_log import MARKER
-from raygenex.cluster.submit import Task, in_environment, read_env, start, wait, write_package
+from raygenex.cluster.submit import Task, check_task, in_environment, read_env, start, wait, write_package
 from raygenex.config.load import load_config, parse_config
 from raygenex.errors import ClusterError, ConfigError
 
@@ -85,7 +86,7 @@ def test_the_job_gives_its_result_behind_the_marker_and_its_exit_code(tmp_path, 
 )
 def test_a_model_stands_before_the_configuration(verb, words, before, command):
     found = check_verb(typer.main.get_command(main.app), verb, words, as_json=False)
-    assert found == (verb, words, before)
+    assert found[:3] == (verb, words, before)
     assert f"python -m raygenex {command})" in Task(CONFIG, verb, tuple(words), before=before).entrypoint
 
 
@@ -119,6 +120,23 @@ def config(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (
+            ("--verb", "predict", "--", "/home/me/genes.h5", "--output", "/mnt/a.csv"),
+            "HDF5... is /home/me/genes.h5, which",
+        ),
+        (
+            ("--verb", "predict", "--", "s3://b/g.h5", "--output", "out.csv"),
+            "--output is out.csv, which the cluster does",
+        ),
+        (("--verb", "predict", "--", "s3://b/g.h5", "--output", "s3://b/o.csv"), "--output is s3://b/o.csv, which the"),
+        (("--verb", "predict", "--", "/mnt/g.h5", "--output", "/mnt/o.csv", "--model", "runs/a"), "--model is runs/a,"),
+        (("--verb", "variants", "--", "a.vcf", "--output", "/mnt/o.csv"), "VARIANTS is a.vcf, which the cluster does"),
+        (
+            ("--verb", "explain", "--", "runs/a/checkpoint"),
+            "MODEL is runs/a/checkpoint, which the cluster does not see",
+        ),
+        (("--verb", "data split"), "--output is split.tsv, which the cluster does not see"),
+        (("--verb", "data describe", "--", "--html", "a.html"), "--html is a.html, which the cluster does not see"),
         (("-o", "train.workers=0"), "train.workers: input should be greater than or equal to 1, not 0"),
         (("-o", "output=runs"), "output is runs, which the cluster does not see (it is not below /mnt)"),
         (("--verb", "fly"), "--verb fly cannot be submitted: use one of benchmark, data build, "),
@@ -136,6 +154,32 @@ def test_what_cannot_run_never_travels(raygenex, config, words, sentence):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert sentence in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("predict", ["s3://b/g.h5", "/mnt/g.h5", "--output", "/mnt/o.csv", "--model", "models:/m@champion"]),
+        ("variants", ["https://host/a.vcf", "--output", "/mnt/o.csv"]),
+        ("explain", ["models:/m/3"]),
+        ("data split", ["--output", "/mnt/s.tsv", "--write", "/mnt/new"]),
+    ],
+)
+def test_paths_that_the_cluster_sees_may_be_given_to_the_verb(verb, words):
+    name, words, before, places = check_verb(typer.main.get_command(main.app), verb, words, as_json=False)
+    values = {"output": "/mnt/runs", "data": {"train": "s3://b/a.h5"}, "tracking": {"uri": "http://mlflow.example"}}
+    task = Task(parse_config(values, "the test"), name, tuple(words), before=before)
+    check_task(task, ["/mnt"], None, places)
+
+
+def test_every_parameter_of_a_verb_that_may_name_a_file_is_known():
+    """A new parameter that is text must be added to `PATHS` of the command, or here if it names no file."""
+    no_files = {"config", "override", "split", "version", "reason", "a", "b"}
+    commands = submit_verbs(typer.main.get_command(main.app))
+    values = {
+        param.name for command in commands.values() for param in command.params if not getattr(param, "is_flag", False)
+    }
+    assert values - no_files == set(PATHS)
 
 
 def test_options_of_the_verb_are_read_here(raygenex, config):
