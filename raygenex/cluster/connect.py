@@ -10,10 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from raygenex.cluster import uv_run
 from raygenex.cluster.repeated import repeated
-from raygenex.config.services import ClusterConfig
-from raygenex.errors import ClusterError, RaygenexError, first_line
+from raygenex.config.services import ClusterConfig, check_address
+from raygenex.errors import ClusterError, ConfigError, RaygenexError, first_line
 from raygenex.files.errors import file_error, is_of_a_path
 from raygenex.terminal import signals
 
@@ -147,9 +149,16 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
 
     _quieten()
     address = config.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        check_address(address, "cluster.address" if config.address else "RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": logging.WARNING, "configure_logging": False}
     if address:
         logger.info("connecting to Ray at %s", address)
+        if uv_run.is_sent():
+            logger.info(
+                "this is `uv run`, so Ray sends the working directory to every node and makes its environment there; "
+                "RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 uses what the nodes have"
+            )
         try:
             _probe(address)
             with signals.kept(), _core_notices_hidden():
@@ -164,21 +173,50 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logical = config.local_cpus or max(os.cpu_count() or 1, math.ceil(cpus))
         store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
         logger.info("starting an embedded Ray with %d logical CPUs", logical)
+        uv_run.stay_here()
         try:
-            with signals.kept(), _core_notices_hidden():
-                ray.init(address="local", num_cpus=logical, include_dashboard=False, **store, **quiet)
+            _start(num_cpus=logical, **store, **quiet)
         # Ray raises a bare Exception when its processes do not come up in time.
-        except Exception as error:
-            raise ClusterError(
-                f"an embedded Ray did not start ({first_line(error)}): run the same command again when the machine is "
-                "less busy, or name a running cluster by cluster.address"
-            ) from error
+        except ConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            logger.warning("an embedded Ray did not start (%s): trying once more", first_line(error))
+            ray.shutdown()
+            try:
+                _start(num_cpus=logical, **store, **quiet)
+            except Exception as again:
+                raise ClusterError(
+                    f"an embedded Ray did not start ({first_line(again)}): run the same command again when the machine "
+                    "is less busy, or name a running cluster by cluster.address"
+                ) from again
     _set_data_context()
+
+
+def _start(**options: Any) -> None:
+    """Start an embedded Ray.
+
+    Raises
+    ------
+    ConfigError
+        If its temporary folder has no room for the names of sockets.
+    """
+    import ray
+
+    try:
+        with signals.kept(), _core_notices_hidden():
+            ray.init(address="local", include_dashboard=False, **options)
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        raise ConfigError(
+            f"{os.environ.get('RAY_TMPDIR') or tempfile.gettempdir()} is too long a path for the sockets of an "
+            "embedded Ray: set RAY_TMPDIR to a folder of fewer than 40 letters, such as /tmp"
+        ) from error
 
 
 def _probe(address: str) -> None:
     """Knock once at ``host:port``, where Ray would knock for a quarter of an hour; other forms are Ray's to resolve."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    host, separator, port = address.rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host, int(port)), timeout=PROBE_S).close()
 

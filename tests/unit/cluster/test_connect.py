@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from raygenex.cluster import connect
+from raygenex.cluster import connect, uv_run
 from raygenex.cluster.connect import Request, find_cause, misfit, preflight, user_errors
 from raygenex.config.services import ClusterConfig
 from raygenex.errors import ClusterError, ConfigError, DataError
@@ -271,21 +271,106 @@ def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch):
             raise AssertionError("nobody answered")
 
 
-def test_an_embedded_ray_that_does_not_start_is_one_sentence(monkeypatch):
+@pytest.fixture
+def starting(monkeypatch):
+    """Return a function that lets `ray.init` raise some errors in turn, and gives the number of its calls so far."""
     import ray.data
 
-    def time_out(*arguments, **options):
-        raise Exception("The current node timed out during startup.\nMore of it.")
+    calls = []
+
+    def raising(*errors):
+        def init(*arguments, **options):
+            calls.append(options)
+            if len(calls) <= len(errors):
+                raise errors[len(calls) - 1]
+
+        monkeypatch.setattr(ray, "init", init)
+        # Pytest's handlers, which it adds before each test, would be quietened with Ray Data's own.
+        monkeypatch.setattr(logging.getLogger(ray.data.__name__), "handlers", [])
+        return calls
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", time_out)
-    monkeypatch.setattr(logging.getLogger(ray.data.__name__), "handlers", [])
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return raising
+
+
+TIMED_OUT = Exception("The current node timed out during startup.\nMore of it.")
+
+
+def test_an_embedded_ray_that_does_not_start_twice_is_one_sentence(starting, caplog):
+    calls = starting(TIMED_OUT, TIMED_OUT)
     with (
         pytest.raises(ClusterError, match=r"timed out during startup\.\).*again") as info,
         connect.open_cluster(ClusterConfig(), 1.0),
     ):
         raise AssertionError("it did not start")
     assert "\n" not in str(info.value)
+    assert (info.value.exit_code, len(calls)) == (1, 2)
+    assert "trying once more" in caplog.text
+
+
+def test_an_embedded_ray_is_started_once_more(starting):
+    calls = starting(TIMED_OUT)
+    with connect.open_cluster(ClusterConfig(), 1.0):
+        assert len(calls) == 2
+
+
+def test_a_temporary_folder_too_long_for_sockets_is_named_at_once(starting, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "t" * 90)
+    calls = starting(OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /t/s"))
+    with (
+        pytest.raises(ConfigError, match=r"^/t+ is too long a path for the sockets of an embedded Ray: set RAY_TMPDIR"),
+        connect.open_cluster(ClusterConfig(), 1.0),
+    ):
+        raise AssertionError("it did not start")
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("address", ["http://head:8265", "ray://head:10001", "head:8265"])
+def test_an_address_of_another_kind_is_refused_before_anybody_is_asked(starting, monkeypatch, address):
+    calls = starting()
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with (
+        pytest.raises(ConfigError, match=rf"^RAY_ADDRESS is {address}, .*: give head:6379 on a node of it, or run"),
+        connect.open_cluster(ClusterConfig(), 1.0),
+    ):
+        raise AssertionError("it was joined")
+    assert calls == []
+
+
+@pytest.mark.parametrize(("wish", "sends"), [(None, False), ("1", True)])
+def test_an_embedded_ray_of_uv_run_is_sent_nothing_unless_asked(starting, monkeypatch, wish, sends):
+    from ray._private import ray_constants
+    from ray._private.runtime_env import uv_runtime_env_hook
+
+    starting()
+    monkeypatch.setattr(uv_runtime_env_hook, "_get_uv_run_cmdline", lambda: ["uv", "run", "raygenex"])
+    monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+    if wish is None:
+        monkeypatch.delenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", raising=False)
+    else:
+        monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", wish)
+    with connect.open_cluster(ClusterConfig(), 1.0):
+        assert uv_run.is_sent() == sends
+
+
+def test_a_cluster_that_is_joined_from_uv_run_is_sent_the_folder_and_it_is_said(starting, monkeypatch, caplog):
+    from ray._private import ray_constants
+    from ray._private.runtime_env import uv_runtime_env_hook
+
+    starting()
+    monkeypatch.setattr(uv_runtime_env_hook, "_get_uv_run_cmdline", lambda: ["uv", "run", "raygenex"])
+    monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+    said = "this is `uv run`, so Ray sends the working directory to every node"
+    caplog.set_level(logging.INFO, "raygenex")
+    with connect.open_cluster(ClusterConfig(address="auto"), 1.0):
+        assert said in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(uv_runtime_env_hook, "_get_uv_run_cmdline", lambda: None)
+    with connect.open_cluster(ClusterConfig(address="auto"), 1.0):
+        assert "connecting to Ray" in caplog.text
+        assert said not in caplog.text
 
 
 def test_ray_datas_notes_stay_away_whoever_imports_it_first():
