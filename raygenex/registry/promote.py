@@ -9,7 +9,7 @@ from raygenex.registry.history import Difference, Event, behind, earlier_champio
 from raygenex.registry.register import CANDIDATE, CHAMPION, RegisterResult, register
 from raygenex.registry.scoring import Contender, check_same_data, compare_metric, fetch_contender, score_both
 from raygenex.registry.versions import Registry, Version
-from raygenex.tracking.runs import mlflow_errors
+from raygenex.tracking.store import mlflow_errors
 
 logger = logging.getLogger(__name__)
 

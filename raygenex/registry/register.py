@@ -18,7 +18,8 @@ from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
-from raygenex.tracking.runs import Tracker, flatten, mlflow_errors
+from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.store import mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
 

@@ -18,7 +18,7 @@ from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.registry.register import register
 from raygenex.sequence import to_one_hot, to_string
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import InputInfo
 
 WINDOW = 20
