@@ -13,6 +13,7 @@ from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
 from raygenex.redact import redact
+from raygenex.tracking.origin import handed_on
 
 app = typer.Typer()
 
@@ -59,7 +60,8 @@ def submit(
         settings = load_config(config, override or ())
     words = list(arguments or ())
     verb, words, before = check_verb(context.find_root().command, verb, words, as_json)
-    task = Task(settings, verb, tuple(words), variables, installed, before)
+    # What a job's machine cannot know of where it comes from.
+    task = Task(settings, verb, tuple(words), handed_on() | variables, installed, before)
     job.check_task(task, shared or (), submission_id)
     where = read_address(address)
     client = connect(where)

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from raygenex import __version__
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.errors import TrackingAway, TrackingError
 from raygenex.redact import redact, redact_values
+from raygenex.tracking.origin import origin_tags
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.store import connect, mlflow_errors, tracking_uri
 
@@ -29,12 +32,37 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def training_params(values: dict[str, Any], *more: str) -> dict[str, str]:
+    """Return the settings that a training uses, as parameters of its run.
+
+    Parameters
+    ----------
+    values
+        A resolved configuration as plain values, of this raygenex or of an older one.
+    more
+        Further sections: those of what else the run does.
+    """
+    model, backbone = values["model"]["kind"], values["backbone"]
+    unused = {"benchmark", "evaluate", "explain", "predict", "tune", "variants"}
+    # What made the data, if the configuration does.
+    unused |= {name for name in ("simulate", "build") if values.get(name) is None}
+    if values.get("build") is None:
+        unused.add("split")
+    if backbone["kind"] == "onehot":
+        unused.add("embed")
+    if model not in PRETRAINED_KINDS:
+        unused.add("halflife")
+    return flatten({key: value for key, value in values.items() if key not in unused - set(more)})
+
+
 def _create_experiment(client: Any, name: str, artifacts: str | None) -> str:
     """Make an experiment and return its id; that of another process which made it in the same moment will do."""
     from mlflow.exceptions import MlflowException
 
     try:
-        made: str = client.create_experiment(name, artifact_location=artifacts)
+        # Without this tag MLflow takes the experiment for one of language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        made: str = client.create_experiment(name, artifact_location=artifacts, tags=tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -72,9 +100,13 @@ class Tracker:
             else:
                 experiment = found.experiment_id
         self.experiment_id: str = experiment
+        self._folder = config.folder
 
     def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
-        """Create a run, with its parameters, and return its id."""
+        """Create a run, with its parameters and where it comes from, and return its id."""
+        stage = tags.get("raygenex.stage", name)
+        note = {"mlflow.note.content": f"`{stage}` of raygenex {__version__}, files in `{self._folder}`"}
+        tags = origin_tags() | note | tags
         if parent is not None:
             tags = {**tags, "mlflow.parentRunId": parent}
         with mlflow_errors(self.uri):

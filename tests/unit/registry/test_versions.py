@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from raygenex.errors import ConfigError
 from raygenex.registry import versions
 from raygenex.registry.compare import compare
 from raygenex.registry.promote import promote
-from raygenex.registry.register import git_tags, register
+from raygenex.registry.register import register
 from raygenex.registry.versions import Registry, list_versions
 from raygenex.stats.metrics import METRICS
 from raygenex.train.checkpoint import InputInfo
@@ -144,12 +143,7 @@ def test_register_and_promote_in_one(toy, raygenex, tmp_path):
     assert (found["registered"]["version"], found["promotion"]["champion"]) == ("1", "2")
 
 
-# Commits
-
-
-def git(folder, *arguments):
-    names = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+# Names
 
 
 def named_run(folder, name):
@@ -173,43 +167,3 @@ def test_a_name_with_both_quotes_is_refused(tmp_path):
     with pytest.raises(ConfigError) as info:
         register(named_run(tmp_path, "a'b\""))
     sentence(info, "tracking.model_name a'b\"", "both kinds of quotes")
-
-
-@pytest.fixture
-def repository(tmp_path):
-    folder = tmp_path / "work"
-    (folder / "package").mkdir(parents=True)
-    (folder / "package" / "__init__.py").write_text("")
-    git(folder, "init", "-q")
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", "one")
-    return folder
-
-
-def head(folder):
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def test_the_commit_of_a_tracked_package_and_its_changes(repository):
-    tags = git_tags(repository / "package")
-    assert tags == {"raygenex.git_commit": head(repository), "raygenex.git_repository": "work"}
-    (repository / "package" / "new.py").write_text("")
-    assert git_tags(repository / "package") == tags, "a new file is no change of a tracked one"
-    (repository / "package" / "__init__.py").write_text("x = 1\n")
-    assert git_tags(repository / "package")["raygenex.git_commit"] == f"{head(repository)}-dirty"
-
-
-def test_an_installed_package_leaves_the_working_directory(repository, tmp_path, monkeypatch):
-    installed = tmp_path / "site"
-    installed.mkdir()
-    (installed / "__init__.py").write_text("")
-    monkeypatch.chdir(installed)
-    assert git_tags(installed) == {}
-    monkeypatch.chdir(repository)
-    assert git_tags(installed)["raygenex.git_commit"] == head(repository)
-
-
-def test_no_git_no_tags(repository, monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert git_tags(repository / "package") == {}

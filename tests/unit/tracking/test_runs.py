@@ -2,9 +2,10 @@ import json
 
 from mlflow import MlflowClient
 
+from raygenex import __version__
 from raygenex.config.load import parse_config
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.runs import Tracker, flatten, training_params
 
 
 def config(output, **tracking):
@@ -13,6 +14,38 @@ def config(output, **tracking):
 
 def test_parameters_are_flat_and_text():
     assert flatten({"a": 1, "b": {"c": [1, 2], "d": {"e": None}}}) == {"a": "1", "b.c": "[1, 2]", "b.d.e": "None"}
+
+
+def sections(values):
+    return {key.partition(".")[0] for key in values}
+
+
+def test_a_training_has_the_settings_that_it_uses():
+    always = {"name", "output", "seed", "data", "check", "backbone", "model", "train", "tracking", "cluster"}
+    bases = parse_config({"model": {"kind": "cnn_halflife_raw"}}, "test").dump()
+    found = training_params(bases)
+    assert sections(found) == always
+    assert found == {key: value for key, value in flatten(bases).items() if key.partition(".")[0] in always}
+    embedded = parse_config({"backbone": {"kind": "hyenadna"}, "simulate": {"train": 9}}, "test").dump()
+    assert sections(training_params(embedded, "tune")) == always | {"embed", "halflife", "simulate", "tune"}
+    built = parse_config(
+        {"build": {"genome": "a.fa", "annotation": "a.gtf", "label": {"table": "a.tsv"}}}, "test"
+    ).dump()
+    assert sections(training_params(built)) == always | {"halflife", "build", "split"}
+
+
+def test_a_run_says_where_it_comes_from_in_an_experiment_of_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGENEX_USER", "ada")
+    monkeypatch.setenv("RAYGENEX_GIT_COMMIT", "c" * 40)
+    tracker = Tracker(config(tmp_path))
+    run = tracker.client.get_run(tracker.start("run", {}, {"raygenex.stage": "train"}))
+    tags = run.data.tags
+    assert (tags["mlflow.user"], tags["mlflow.source.git.commit"]) == ("ada", "c" * 40)
+    assert tags["mlflow.note.content"] == f"`train` of raygenex {__version__}, files in `{tmp_path}/run`"
+    assert tags["mlflow.source.name"]
+    assert run.info.user_id == "ada"
+    kind = tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
 
 
 def test_an_experiment_that_another_process_makes_in_the_same_moment_will_do(tmp_path, monkeypatch):
