@@ -103,7 +103,9 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     file = database_file(uri)
     with contextlib.ExitStack() as stack:
         if file is not None:
-            stack.enter_context(exclusive(file.with_name(f"{file.name}.register"), "registering a model", _WAIT_S))
+            stack.enter_context(
+                exclusive(file.with_name(f"{file.name}.register"), "registering a model", patience_s=_WAIT_S)
+            )
         yield
 
 
