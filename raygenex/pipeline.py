@@ -20,7 +20,7 @@ from raygenex.evaluate import EvaluateResult, evaluate
 from raygenex.files.locate import short_path
 from raygenex.registry.register import RegisterResult, register
 from raygenex.terminal.progress import steps
-from raygenex.tracking.runs import ui_command
+from raygenex.tracking.store import ui_command
 from raygenex.train.run import TrainResult, plan_train, train, train_step
 from raygenex.train.state import read_state
 

@@ -30,7 +30,7 @@ from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.simulate.run import simulate
 from raygenex.embed.store import list_shards
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.tune.records import Ledger, TrialRecord
 

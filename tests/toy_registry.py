@@ -9,7 +9,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.sequence import to_string
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 
 
 def served_answer(config: RunConfig, uri: str, promoters: Path, genes: int) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text
 from raygenex.redact import redact
 from raygenex.terminal.progress import duration, progress
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.inputs import open_inputs
 from raygenex.train.needs import uses_gpu
 from raygenex.train.state import known_state, read_state

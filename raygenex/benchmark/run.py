@@ -26,7 +26,7 @@ from raygenex.files.lock import exclusive
 from raygenex.files.whole import replace_text
 from raygenex.registry.register import register
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.runs import Tracker, training_params
 from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
 from raygenex.train.needs import check_workers
@@ -211,7 +211,9 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
             tracker.reopen(run_id)
             return run_id
     tags = {"raygenex.stage": "benchmark", "raygenex.config_hash": config.hash()}
-    run_id = tracker.start(f"{config.name} benchmark", flatten(config.dump()), tags)
+    run_id = tracker.start(
+        f"{config.name} benchmark", training_params(config.dump(), "benchmark", "embed", "evaluate", "halflife"), tags
+    )
     replace_text(path, json.dumps({"run_id": run_id}) + "\n")
     return run_id
 

@@ -11,29 +11,31 @@ from raygenex.errors import RaygenexError
 
 
 @contextlib.contextmanager
-def exclusive(folder: str | Path, what: str, inside: bool = False) -> Iterator[None]:
-    """Hold a folder, which need not exist, for this process; the lock ends with it and what it forked.
+def exclusive(folder: str | Path, what: str, inside: bool = False, patience_s: float = 0.0) -> Iterator[None]:
+    """Hold a folder or file, which need not exist, for this process; the lock ends with it and what it forked.
 
     Parameters
     ----------
     folder
-        The folder.
+        What is held.
     what
         What this process does there, such as ``training``.
     inside
         Whether the lock is in the folder, which exists, for one whose parent may not be written; it is gone afterwards.
         Otherwise it is beside the folder, which can be replaced while it is held.
+    patience_s
+        How long to wait for another process that holds it.
 
     Raises
     ------
     RaygenexError
-        If another process holds it.
+        If another process holds it for longer.
     """
     path = Path(folder, ".lock") if inside else Path(folder).with_name(f".{Path(folder).name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience_s)
     except Timeout:
         raise RaygenexError(f"another process is {what} in {folder}: wait for it, or use another name") from None
     try:

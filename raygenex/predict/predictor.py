@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError
 from raygenex.predict.arrays import read_arrays, read_table
 from raygenex.predict.training_range import check_range
+from raygenex.sequence import UNKNOWN
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, CheckpointInfo, load_checkpoint, read_usable_info
 
 if TYPE_CHECKING:
@@ -183,6 +185,10 @@ class Predictor:
                 )
                 parts.append(logits.double().cpu().numpy())
         return np.concatenate(parts)
+
+    def warm_up(self) -> None:
+        """Score a gene of unknown bases: what is loaded or compiled by the first score is so now."""
+        self.score(np.full((1, self.window), UNKNOWN, np.uint8), np.zeros((1, len(HALFLIFE_FEATURES)), np.float32))
 
     def load_backbone(self) -> None:
         """Load the network that embeds bases, once, and check that it is the one that the model was trained with."""

@@ -5,11 +5,19 @@ from dataclasses import dataclass, replace
 
 from raygenex.config.run import RunConfig
 from raygenex.errors import ClusterError, ConfigError, RaygenexError, TrackingError
+from raygenex.predict.predictor import Predictor
 from raygenex.registry.history import Difference, Event, behind, earlier_champion, now, tag_of
 from raygenex.registry.register import CANDIDATE, CHAMPION, RegisterResult, register
-from raygenex.registry.scoring import Contender, check_same_data, compare_metric, fetch_contender, score_both
+from raygenex.registry.scoring import (
+    Contender,
+    check_same_data,
+    check_same_tags,
+    compare_metric,
+    fetch_contender,
+    score_both,
+)
 from raygenex.registry.versions import Registry, Version
-from raygenex.tracking.runs import mlflow_errors
+from raygenex.tracking.store import mlflow_errors
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +132,12 @@ def promote(config: RunConfig, which: str = CANDIDATE, force: bool = False, reas
     new, old = registry.find(which), registry.champion()
     if old is not None and old.version == new.version:
         return _result(registry, new, old, moved=False, event=None)
+    if old is not None and not force:
+        check_same_tags(config, new, old)
     contender = fetch_contender(config, registry.name, new)
+    if old is None or force:
+        # Otherwise it is loaded to be compared.
+        Predictor.check(contender.checkpoint)
     event = Event(now(), "promote", old.version if old else None, new.version, forced=force, reason=reason)
     if old is not None:
         event = _with_comparison(config, registry, contender, old, event)
@@ -142,6 +155,8 @@ def plan_promote(config: RunConfig, which: str, force: bool, reason: str | None)
     start = f"promote: version {new.version} of {registry.name}"
     if old is not None and old.version == new.version:
         return f"{start} is champion already, nothing to do"
+    if old is not None and not force:
+        check_same_tags(config, new, old)
     contender = fetch_contender(config, registry.name, new)
     if old is None:
         return f"{start} becomes the first champion"

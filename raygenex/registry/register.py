@@ -4,6 +4,10 @@ import contextlib
 import io
 import logging
 import re
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,10 +18,12 @@ from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
+from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
 from raygenex.tracking.provenance import git_tags, run_tags
-from raygenex.tracking.runs import Tracker, flatten, mlflow_errors
+from raygenex.tracking.runs import Tracker, training_params
+from raygenex.tracking.store import database_file, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
 
@@ -31,6 +37,12 @@ CHAMPION = "champion"
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_WAIT_S = 600.0
+"""Of patience with another registration on this machine."""
+_GIVEN_UP_S = 3600.0
+"""How long a registration elsewhere may take before its logged model is taken for that of a killed one."""
+_SOURCE = "raygenex.zip"
+"""The package beside a logged model, which `served_model.py` puts on the path by this name."""
 _INSIDE = Path("artifacts", "checkpoint")
 """Where a logged model holds the checkpoint."""
 
@@ -43,17 +55,20 @@ class RegisterResult:
     version: str
     uri: str
     reused: bool
+    removed: int = 0
+    """Unfinished logged models of registrations that were interrupted, which were deleted."""
 
     def text(self) -> str:
-        """Say which version the model is, and how to load it."""
+        """Say which version the model is, how to load it, and what an interrupted registration had left."""
         state = "is already" if self.reused else "registered as"
-        return f"model: {state} version {self.version} of {self.name}, loads as {self.uri}"
+        left = f", {self.removed} unfinished by an interrupted registration deleted" if self.removed else ""
+        return f"model: {state} version {self.version} of {self.name}, loads as {self.uri}{left}"
 
 
 def register(config: RunConfig) -> RegisterResult:
     """Register the run's checkpoint and let the alias ``candidate`` point at it.
 
-    A checkpoint that is registered already keeps its version.
+    A checkpoint that is registered already keeps its version, also if another process registers it in the same moment.
 
     Raises
     ------
@@ -66,21 +81,40 @@ def register(config: RunConfig) -> RegisterResult:
     tracker = Tracker(config)
     name = config.tracking.model_name
     uri = f"models:/{name}@{CANDIDATE}"
-    with mlflow_errors(tracker.uri):
+    with _one_at_a_time(tracker.uri), mlflow_errors(tracker.uri):
         if (version := _find_version(tracker.client, name, digest)) is not None:
             tracker.client.set_registered_model_alias(name, CANDIDATE, version)
             logger.info("this checkpoint is version %s of %s already", version, name)
             return RegisterResult(name, version, uri, reused=True)
-        version = _log_and_register(tracker, config, checkpoint, info, digest)
+        run_id = _run_of(tracker, config, checkpoint, info)
+        removed = _delete_unfinished(tracker, run_id, digest)
+        own = _log_and_register(tracker, config, checkpoint, info, run_id, digest)
+        # Another machine may have registered the same checkpoint meanwhile: the first version of both is kept.
+        version = _find_version(tracker.client, name, digest) or own
+        if version != own:
+            tracker.client.delete_model_version(name, own)
         tracker.client.set_registered_model_alias(name, CANDIDATE, version)
-    return RegisterResult(name, version, uri, reused=False)
+    return RegisterResult(name, version, uri, reused=version != own, removed=removed)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Let registrations in a local store wait for one another; what a server has is compared before and after."""
+    file = database_file(uri)
+    with contextlib.ExitStack() as stack:
+        if file is not None:
+            stack.enter_context(
+                exclusive(file.with_name(f"{file.name}.register"), "registering a model", patience_s=_WAIT_S)
+            )
+        yield
 
 
 def _find_version(client: Any, name: str, digest: str) -> str | None:
-    for version in client.search_model_versions(name_filter(name)):
-        if version.tags.get("raygenex.checkpoint_sha256") == digest:
-            return str(version.version)
-    return None
+    """Return the first version of a checkpoint."""
+    versions = client.search_model_versions(name_filter(name))
+    found = (int(entry.version) for entry in versions if entry.tags.get("raygenex.checkpoint_sha256") == digest)
+    first = min(found, default=None)
+    return None if first is None else str(first)
 
 
 def name_filter(name: str) -> str:
@@ -97,7 +131,38 @@ def name_filter(name: str) -> str:
     return f"name = {quote}{name}{quote}"
 
 
-def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, digest: str) -> str:
+def _run_of(tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo) -> str:
+    """Return the run that trained a checkpoint, or a new one where that is not in this store."""
+    state = read_state(checkpoint.parent)
+    if state and tracker.exists(state.run_id):
+        return state.run_id
+    tags = {"raygenex.stage": "register", "raygenex.config_hash": info.config_hash}
+    run_id = tracker.start(f"{config.name}-register", training_params(info.config), tags)
+    tracker.end(run_id, "FINISHED")
+    return run_id
+
+
+def _delete_unfinished(tracker: Tracker, run_id: str, digest: str) -> int:
+    """Delete the logged models that killed registrations of a checkpoint left unfinished; return how many."""
+    client: Any = tracker.client
+    experiment = client.get_run(run_id).info.experiment_id
+    # Where a lock lets one process at a time register, nobody works on them; elsewhere somebody may.
+    before = time.time() - (0.0 if database_file(tracker.uri) else _GIVEN_UP_S)
+    found = {
+        model.model_id
+        for wanted in (f"source_run_id = '{run_id}'", f"tags.`raygenex.checkpoint_sha256` = '{digest}'")
+        for model in client.search_logged_models([experiment], wanted)
+        if str(model.status) != "READY" and model.creation_timestamp <= 1000 * before
+    }
+    for model_id in found:
+        logger.warning("deleting the logged model %s, which an interrupted registration left unfinished", model_id)
+        client.delete_logged_model(model_id)
+    return len(found)
+
+
+def _log_and_register(
+    tracker: Tracker, config: RunConfig, checkpoint: Path, info: CheckpointInfo, run_id: str, digest: str
+) -> str:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -107,37 +172,42 @@ def _log_and_register(tracker: Tracker, config: RunConfig, checkpoint: Path, inf
     signature = ModelSignature(
         inputs=Schema(columns), outputs=Schema([ColSpec("double", "probability"), ColSpec("long", "prediction")])
     )
-    state = read_state(checkpoint.parent)
-    run_id = state.run_id if state and tracker.exists(state.run_id) else None
-    if run_id is None:
-        tags = {"raygenex.stage": "register", "raygenex.config_hash": info.config_hash}
-        run_id = tracker.start(f"{config.name}-register", flatten(info.config), tags)
-        tracker.end(run_id, "FINISHED")
     mlflow.set_tracking_uri(tracker.uri)
     mlflow.set_registry_uri(tracker.uri)
-    # Leaving the run's context marks it as finished again. MLflow's notices and bars go nowhere; what goes wrong is
-    # raised.
-    with mlflow.start_run(run_id=run_id), contextlib.redirect_stderr(io.StringIO()):
+    tags = _version_tags(info) | git_tags() | run_tags()
+    if parent := tracker.client.get_run(run_id).data.tags.get("mlflow.parentRunId"):
+        tags["raygenex.parent_run"] = parent
+    tags["raygenex.checkpoint_sha256"] = digest
+    tags = {key: redact(value) for key, value in tags.items()}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="raygenex-register-"))
+        # Leaving the run's context marks it as finished again.
+        stack.enter_context(mlflow.start_run(run_id=run_id))
+        # MLflow's notices and bars go nowhere; what goes wrong is raised.
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(_PACKAGE / "registry" / "served_model.py"),
             artifacts={"checkpoint": str(checkpoint)},
-            code_paths=[str(_PACKAGE)],
+            code_paths=[str(_zip_package(Path(folder)))],
             pip_requirements=_requirements(info),
             signature=signature,
             input_example=_example(info.inputs.window if info.reads_dna else 0),
-            registered_model_name=config.tracking.model_name,
-            await_registration_for=60,
+            tags={"raygenex.checkpoint_sha256": digest},
         )
-    version = str(logged.registered_model_version)
-    tags = _version_tags(info) | git_tags() | run_tags()
-    if parent := tracker.client.get_run(run_id).data.tags.get("mlflow.parentRunId"):
-        tags["raygenex.parent_run"] = parent
-    # The checkpoint's hash comes last: a version that has it has every tag.
-    tags["raygenex.checkpoint_sha256"] = digest
-    for key, value in tags.items():
-        tracker.client.set_model_version_tag(config.tracking.model_name, version, key, redact(value))
-    return version
+        # A version is there with all its tags, or not at all.
+        made = mlflow.register_model(logged.model_uri, config.tracking.model_name, 60, tags=tags)
+    return str(made.version)
+
+
+def _zip_package(folder: Path) -> Path:
+    """Write the package as one file that Python imports from, since a store of objects takes each file by itself."""
+    target = folder / _SOURCE
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(_PACKAGE.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, path.relative_to(_PACKAGE.parent))
+    return target
 
 
 def _version_tags(info: CheckpointInfo) -> dict[str, str]:

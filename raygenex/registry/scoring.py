@@ -47,18 +47,28 @@ class PairedScores:
 
 
 def fetch_contender(config: RunConfig, name: str, version: Version) -> Contender:
-    """Download a version, once, and check that it can be loaded.
+    """Download a version, once, and read what it says of itself; its weights are not loaded.
 
     Raises
     ------
     CheckpointError, TrackingError
-        If it is not a model of raygenex, is damaged, or MLflow refuses.
+        If it is not a model of raygenex, is damaged as far as that tells, or MLflow refuses.
     """
     checkpoint = fetch_checkpoint(config, f"models:/{name}/{version.version}")
-    predictor = Predictor(checkpoint)
-    if predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna:
-        predictor.load_backbone()
-    return Contender(version, checkpoint, predictor.info)
+    return Contender(version, checkpoint, Predictor.describe(checkpoint))
+
+
+def check_same_tags(config: RunConfig, a: Version, b: Version) -> None:
+    """Do as `check_same_data` by what tags of the versions say, before anything is downloaded; pass where they lack.
+
+    Raises
+    ------
+    DataError
+        As of `check_same_data`.
+    """
+    if a.valid_fingerprint and b.valid_fingerprint:
+        prints = [sorted(version.valid_fingerprint.split(",")) for version in (a, b) if version.valid_fingerprint]
+        _check_prints(config, (a.version, b.version), prints)
 
 
 def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:
@@ -69,18 +79,23 @@ def check_same_data(config: RunConfig, a: Contender, b: Contender) -> None:
     DataError
         If a fingerprint differs; one sentence that names both and says what to do.
     """
-    if a.valid_fingerprints != b.valid_fingerprints:
+    _check_prints(
+        config, (a.version.version, b.version.version), [contender.valid_fingerprints for contender in (a, b)]
+    )
+
+
+def _check_prints(config: RunConfig, versions: tuple[str, str], prints: list[list[str]]) -> None:
+    a, b = versions
+    if prints[0] != prints[1]:
         raise DataError(
-            f"version {a.version.version} was chosen on valid data {_short(a.valid_fingerprints)} and version "
-            f"{b.version.version} on {_short(b.valid_fingerprints)}, so they cannot be compared: train one of them "
-            "again on the data of the other, or promote with --force"
+            f"version {a} was chosen on valid data {_short(prints[0])} and version {b} on {_short(prints[1])}, so they "
+            "cannot be compared: train one of them again on the data of the other, or promote with --force"
         )
-    valid = open_splits(_valid_alone(config), ("valid",))
-    prints = sorted(valid["valid"].fingerprints)
-    if prints != a.valid_fingerprints:
+    found = sorted(open_splits(_valid_alone(config), ("valid",))["valid"].fingerprints)
+    if found != prints[0]:
         raise DataError(
-            f"data.valid has fingerprint {_short(prints)} and versions {a.version.version} and {b.version.version} "
-            f"were chosen on {_short(a.valid_fingerprints)}: set data.valid to those files, or promote with --force"
+            f"data.valid has fingerprint {_short(found)} and versions {a} and {b} were chosen on {_short(prints[0])}: "
+            "set data.valid to those files, or promote with --force"
         )
 
 
@@ -93,7 +108,9 @@ def score_both(config: RunConfig, a: Contender, b: Contender) -> PairedScores:
         If the versions were not chosen on these genes, or scoring fails.
     """
     check_same_data(config, a, b)
-    # Everything is opened before a cluster is started.
+    # Everything is loaded and opened before a cluster is started.
+    for contender in (a, b):
+        Predictor.check(contender.checkpoint)
     opened = [_open_valid(config, contender) for contender in (a, b)]
     cpus = config.predict.workers * config.predict.cpus_per_worker + SPARE_CPUS
     with open_cluster(config.cluster, cpus):

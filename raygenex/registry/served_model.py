@@ -1,5 +1,7 @@
 """The registered model, as code: MLflow runs this file to rebuild the predictor around a checkpoint, without pickle."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
@@ -8,7 +10,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from numpy.typing import NDArray
 
-from raygenex.errors import DataError
+# The package as one file beside the logged model; versions that were registered before have it as a folder there, which
+# MLflow puts on the path itself.
+_SOURCE = Path(__file__).with_name("code") / "raygenex.zip"
+if _SOURCE.is_file():
+    sys.path.insert(0, str(_SOURCE))
+
+from raygenex.errors import DataError  # noqa: E402
 
 
 class RaygenexModel(mlflow.pyfunc.PythonModel):
@@ -18,10 +26,11 @@ class RaygenexModel(mlflow.pyfunc.PythonModel):
     """
 
     def load_context(self, context: Any) -> None:
-        """Load the checkpoint among the model's artifacts."""
+        """Load the checkpoint among the model's artifacts, and score once: a server is ready only after this."""
         from raygenex.predict.predictor import Predictor
 
         self.predictor = Predictor(context.artifacts["checkpoint"])
+        self.predictor.warm_up()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Score a table as `Predictor.predict_table` does.

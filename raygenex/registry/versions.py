@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from raygenex.config.run import RunConfig
@@ -12,7 +11,8 @@ from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
 from raygenex.registry.register import CHAMPION, name_filter
 from raygenex.terminal.table import columns
-from raygenex.tracking.runs import Tracker, mlflow_errors, tracking_uri
+from raygenex.tracking.runs import Tracker
+from raygenex.tracking.store import database_file, mlflow_errors, tracking_uri
 
 DASH = "-"
 """What tables show where nothing is known."""
@@ -100,7 +100,7 @@ class Registry:
         uri = tracking_uri(config)
         absent = f"there is no registered model {self.name} in {uri}: register a run with `raygenex register`"
         # Looking must not make a database.
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        if (file := database_file(uri)) is not None and not file.exists():
             raise TrackingError(absent)
         self.tracker = Tracker(config)
         self.client: Any = self.tracker.client

@@ -18,7 +18,7 @@ from raygenex.report.evaluation import SPLITS, Measured
 from raygenex.report.explanation import Explanation
 from raygenex.report.studies import ComparedModel, StudyTable
 from raygenex.stats.metrics import METRICS, TITLES, Interval
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 
 GENERATOR = "raygenex report"
 """What the page's head says that it was made by."""

@@ -15,7 +15,8 @@ from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
 from raygenex.report.page import GENERATOR, render_page
 from raygenex.report.studies import BENCHMARK_TABLES, STUDY_TRIALS
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, tracking_uri
+from raygenex.tracking.runs import Tracker
+from raygenex.tracking.store import database_file, tracking_uri
 from raygenex.train.checkpoint import INFO
 from raygenex.train.state import RunState
 
@@ -150,9 +151,9 @@ def _is_report_of(page: Path, name: str) -> bool:
 
 def _track(config: RunConfig, state: RunState, page: Path) -> bool:
     """Give the page to the run's MLflow, if both are there; return whether it has it; raises TrackingError."""
-    uri = tracking_uri(config)
+    file = database_file(tracking_uri(config))
     # A folder that was moved has no database; looking must not make one.
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if file is not None and not file.exists():
         return False
     tracker = Tracker(config)
     remedy = f"the page is {page}, and the same command gives it to MLflow"

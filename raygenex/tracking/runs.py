@@ -1,55 +1,24 @@
 """MLflow runs: parameters, metrics an epoch, data lineage and files. Only the driver talks to MLflow."""
 
 import contextlib
-import logging
-import re
-import socket
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from raygenex import __version__
+from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
-from raygenex.errors import TrackingAway, TrackingError, first_line
-from raygenex.files.locate import short_path
-from raygenex.files.lock import probe
+from raygenex.errors import TrackingAway, TrackingError
 from raygenex.redact import redact, redact_values
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.provenance import run_tags
-
-logger = logging.getLogger(__name__)
+from raygenex.tracking.store import connect, mlflow_errors, tracking_uri
 
 # The most that MLflow takes in one call.
 _PARAMS_A_CALL = 100
 # Characters of the place of a dataset, of which MLflow takes no more.
 _LONGEST_SOURCE = 65_535
 _METRICS_A_CALL = 1000
-# How long a server may take to accept a connection.
-_PROBE_S = 10.0
-# What MLflow says while it or its database is overloaded or starting; any other answer is the same the next time.
-_PASSING = {
-    "ABORTED",
-    "CANCELLED",
-    "DEADLINE_EXCEEDED",
-    "REQUEST_LIMIT_EXCEEDED",
-    "RESOURCE_EXHAUSTED",
-    "TEMPORARILY_UNAVAILABLE",
-}
-
-
-def tracking_uri(config: RunConfig) -> str:
-    """Return the configured tracking URI, or that of a sqlite file in the output folder."""
-    return config.tracking.uri or f"sqlite:///{config.output_root}/mlflow.db"
-
-
-def ui_command(config: RunConfig) -> str:
-    """Return the shell command that opens the MLflow UI on these runs."""
-    uri = redact(tracking_uri(config))
-    if uri.startswith("http"):
-        return f"open {uri}"
-    if config.tracking.uri is None:
-        uri = f"sqlite:///{short_path(config.output_root)}/mlflow.db"
-    return f"mlflow ui --backend-store-uri {uri}"
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -63,42 +32,27 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-@contextlib.contextmanager
-def mlflow_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into one sentence: a `TrackingAway` if it may answer later, else a `TrackingError`."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+def training_params(values: dict[str, Any], *more: str) -> dict[str, str]:
+    """Return the settings that a training uses, as parameters of its run.
 
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = first_line(error)
-        if _may_pass(error):
-            # The libraries wrap one another's messages; the innermost, at the end, is the reason.
-            reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])
-            raise TrackingAway(f"MLflow at {uri} does not answer ({reason})") from error
-        raise TrackingError(f"MLflow at {uri} refused: {first}") from error
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether an error is a matter of time: no connection, or a server that cannot serve now."""
-    from mlflow.exceptions import MlflowException, RestException
-    from requests.exceptions import HTTPError, RequestException
-    from sqlalchemy.exc import InterfaceError, OperationalError
-
-    if isinstance(error, HTTPError) and error.response is not None:
-        return error.response.status_code >= 500 or error.response.status_code in (408, 429)
-    if isinstance(error, RequestException | ConnectionError | TimeoutError | OperationalError | InterfaceError):
-        return True
-    if not isinstance(error, MlflowException):
-        return False
-    # A missing connection is raised while the exception of the HTTP library is handled.
-    cause = error.__cause__ or error.__context__
-    return (
-        error.error_code in _PASSING
-        or (isinstance(error, RestException) and error.get_http_status_code() >= 500)
-        or (cause is not None and _may_pass(cause))
-    )
+    Parameters
+    ----------
+    values
+        A resolved configuration as plain values, of this raygenex or of an older one.
+    more
+        Further sections: those of what else the run does.
+    """
+    model, backbone = values["model"]["kind"], values["backbone"]
+    unused = {"benchmark", "evaluate", "explain", "predict", "tune", "variants"}
+    # What made the data, if the configuration does.
+    unused |= {name for name in ("simulate", "build") if values.get(name) is None}
+    if values.get("build") is None:
+        unused.add("split")
+    if backbone["kind"] == "onehot":
+        unused.add("embed")
+    if model not in PRETRAINED_KINDS:
+        unused.add("halflife")
+    return flatten({key: value for key, value in values.items() if key not in unused - set(more)})
 
 
 def _create_experiment(client: Any, name: str, artifacts: str | None) -> str:
@@ -106,41 +60,14 @@ def _create_experiment(client: Any, name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        made: str = client.create_experiment(name, artifact_location=artifacts)
+        # Without this tag MLflow takes the experiment for one of language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        made: str = client.create_experiment(name, artifact_location=artifacts, tags=tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
         made = client.get_experiment_by_name(name).experiment_id
     return made
-
-
-def _check_answers(uri: str) -> None:
-    """Knock once at a server, where MLflow would knock for minutes."""
-    from requests.utils import get_environ_proxies
-
-    try:
-        parts = urllib.parse.urlsplit(uri)
-        address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except ValueError as error:
-        raise TrackingError(f"tracking.uri {uri} is not an address ({error}): write http://HOST:PORT") from None
-    if get_environ_proxies(uri):
-        return
-    try:
-        socket.create_connection(address, timeout=_PROBE_S).close()
-    except OSError as error:
-        raise TrackingAway(
-            f"no MLflow server answers at {uri} ({error.strerror or error}): start it or set tracking.uri"
-        ) from None
-
-
-def _check_writable(folder: Path) -> None:
-    """Make a folder and a file in it, since MLflow would retry a database that it cannot open for minutes."""
-    try:
-        probe(folder)
-    except OSError as error:
-        raise TrackingError(
-            f"the folder {folder} of MLflow's database cannot be written ({error.strerror}): set output or tracking.uri"
-        ) from None
 
 
 class Tracker:
@@ -158,21 +85,9 @@ class Tracker:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        from mlflow import MlflowClient
-
-        # After the import, which configures MLflow's loggers.
-        for name in ("alembic", "mlflow"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        # Each of its retries would be a warning; what fails in the end is raised.
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
         self.uri = tracking_uri(config)
-        if self.uri.startswith("sqlite:///"):
-            _check_writable(Path(self.uri.removeprefix("sqlite:///")).parent)
-        if self.uri.startswith(("http://", "https://")):
-            _check_answers(self.uri)
+        self.client = connect(self.uri)
         with mlflow_errors(self.uri):
-            self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             found = self.client.get_experiment_by_name(config.tracking.experiment)
             if found is None:
                 # A relative artifact folder would be taken from each process's own working directory.
@@ -185,10 +100,13 @@ class Tracker:
             else:
                 experiment = found.experiment_id
         self.experiment_id: str = experiment
+        self._folder = config.folder
 
     def start(self, name: str, params: dict[str, str], tags: dict[str, str], parent: str | None = None) -> str:
-        """Create a run, with its parameters and the tags of where it comes from, and return its id."""
-        tags = run_tags() | tags
+        """Create a run, with its parameters and where it comes from, and return its id."""
+        stage = tags.get("raygenex.stage", name)
+        note = {"mlflow.note.content": f"`{stage}` of raygenex {__version__}, files in `{self._folder}`"}
+        tags = run_tags() | note | tags
         if parent is not None:
             tags = {**tags, "mlflow.parentRunId": parent}
         with mlflow_errors(self.uri):

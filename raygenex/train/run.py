@@ -16,7 +16,7 @@ from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.runs import Tracker, training_params
 from raygenex.train.checkpoint import CheckpointInfo, check_epochs, read_info
 from raygenex.train.complete import complete_checkpoint, track
 from raygenex.train.inputs import Inputs, open_inputs, start_backbone
@@ -193,7 +193,7 @@ def _begin(
         tracker.reopen(state.run_id)
         return state
     tags = {"raygenex.stage": "train", "raygenex.config_hash": config.hash()}
-    run_id = tracker.start(config.name, flatten(config.dump()), tags, parent)
+    run_id = tracker.start(config.name, training_params(config.dump()), tags, parent)
     for name, split in splits.items():
         paths = [file.path for file in split.files]
         tracker.log_dataset(run_id, name, paths, inputs.fingerprints[name], split.rows)

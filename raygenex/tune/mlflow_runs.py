@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.runs import Tracker, training_params
 from raygenex.train.training import epoch_numbers
 from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
@@ -90,8 +90,7 @@ class StudyTrack:
             # Known before anything else is logged: a call that is tried again makes no second run.
             run_id = self._runs[record.number] = self._tracker.start(name, {}, tags, self._parent)
         # The settings of the study are in its own run.
-        params = flatten({key: value for key, value in values.items() if key not in ("tune", "benchmark")})
-        self._tracker.log_params(run_id, params)
+        self._tracker.log_params(run_id, training_params(values))
 
     def _epochs(self, record: TrialRecord, history: list[dict[str, float]], at: int | None = None) -> None:
         series = {int(metrics["epoch"]): epoch_numbers(metrics) for metrics in history}

@@ -17,7 +17,7 @@ from raygenex.extras import check_installed
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten
+from raygenex.tracking.runs import Tracker, training_params
 from raygenex.train.run import backbone_phrase, length_phrase
 from raygenex.tune.best import Best, best_requests, train_best
 from raygenex.tune.records import Ledger, StudyState
@@ -190,7 +190,7 @@ def _begin(study: Study, tracker: Tracker) -> StudyState:
         return state
     config = study.config
     tags = {"raygenex.stage": "tune", "raygenex.config_hash": config.hash()}
-    run_id = tracker.start(f"{config.name}-tune", flatten(config.dump()), tags)
+    run_id = tracker.start(f"{config.name}-tune", training_params(config.dump(), "tune"), tags)
     for name, split in study.splits.items():
         paths = [file.path for file in split.files]
         tracker.log_dataset(run_id, name, paths, study.inputs.fingerprints[name], split.rows)

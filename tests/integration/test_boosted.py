@@ -14,7 +14,7 @@ from raygenex.config.run import RunConfig
 from raygenex.evaluate import evaluate
 from raygenex.predict.run import predict
 from raygenex.registry.register import register
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

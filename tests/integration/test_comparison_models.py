@@ -15,7 +15,7 @@ from raygenex.config.run import RunConfig
 from raygenex.embed.run import embed
 from raygenex.evaluate import evaluate
 from raygenex.predict.run import predict
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import file_sha256, read_info
 from raygenex.train.run import TrainResult, train
 

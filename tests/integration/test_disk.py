@@ -14,7 +14,7 @@ from toy_disk import Disk, mount, unmount
 
 from raygenex.config.run import RunConfig
 from raygenex.embed.store import list_shards
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
 
 pytestmark = pytest.mark.slow

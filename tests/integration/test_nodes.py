@@ -15,7 +15,7 @@ from toy_commands import command, last_epoch, wait_for, write
 from raygenex.config.run import RunConfig
 from raygenex.embed.shards import read_gene_ids
 from raygenex.embed.store import list_shards
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import CheckpointInfo, read_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

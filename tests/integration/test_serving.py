@@ -23,7 +23,7 @@ from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.predict.run import predict
 from raygenex.registry.register import fetch_checkpoint, register
 from raygenex.sequence import to_string
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 

@@ -19,7 +19,7 @@ from raygenex.errors import CheckpointError, ClusterError, DataError
 from raygenex.evaluate import evaluate
 from raygenex.predict.run import predict
 from raygenex.registry.register import fetch_checkpoint, register
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

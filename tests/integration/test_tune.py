@@ -14,7 +14,7 @@ from toy_commands import command, end, find_worker, wait_for, write
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import plan_train
 from raygenex.tune.records import Ledger, TrialRecord

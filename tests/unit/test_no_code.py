@@ -26,7 +26,7 @@ from raygenex.files import locate
 from raygenex.predict.predictor import Predictor
 from raygenex.registry import register as models
 from raygenex.registry.register import fetch_checkpoint
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import WEIGHTS, InputInfo, checkpoint_sha256, load_checkpoint
 from raygenex.train.network.epochs import STATE, NetworkFit
 

@@ -26,7 +26,7 @@ from raygenex.drawing.html import source
 from raygenex.errors import LONGEST, ConfigError, RaygenexError
 from raygenex.redact import HIDDEN, redact, redact_values
 from raygenex.registry.register import register
-from raygenex.tracking.runs import ui_command
+from raygenex.tracking.store import ui_command
 from raygenex.train.checkpoint import read_info
 from raygenex.train.run import train
 

@@ -16,7 +16,7 @@ from toy_models import save_toy, small_config
 from raygenex.config.load import parse_config
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.registry.register import register
-from raygenex.tracking.runs import tracking_uri
+from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import InputInfo
 
 pytestmark = pytest.mark.slow

@@ -118,6 +118,31 @@ def test_other_data_are_refused_but_by_force(toy):
     assert result.text().startswith("champion: version 4 of toy, in place of version 1, forced\nnot compared:")
 
 
+def test_what_the_tags_refuse_is_neither_downloaded_nor_loaded(toy, monkeypatch):
+    promote(toy.config, "1")
+
+    def never(*arguments):
+        raise AssertionError("the tags say enough")
+
+    monkeypatch.setattr(promotion, "fetch_contender", never)
+    elsewhere = changed(toy.config, data={"valid": str(toy.root / "other.h5")})
+    for ask in (promote, lambda config, which: plan_promote(config, which, False, None)):
+        with pytest.raises(DataError, match="version 4 was chosen on valid data"):
+            ask(toy.config, "4")
+        with pytest.raises(DataError, match=r"data\.valid has fingerprint"):
+            ask(elsewhere, "2")
+
+
+def test_versions_without_tags_of_their_data_are_compared_by_their_checkpoints(toy):
+    promote(toy.config, "1")
+    toy.client.delete_model_version_tag("toy", "4", "raygenex.valid_fingerprint")
+    try:
+        with pytest.raises(DataError, match="version 4 was chosen on valid data"):
+            promote(toy.config, "4")
+    finally:
+        toy.client.set_model_version_tag("toy", "4", "raygenex.valid_fingerprint", toy.other)
+
+
 def test_a_configuration_with_other_valid_genes_is_refused(toy):
     promote(toy.config, "1")
     elsewhere = changed(toy.config, data={"valid": str(toy.root / "other.h5")})

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -14,12 +15,15 @@ from toy_models import columns, save_toy, sentence, small_config
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.embed.hyenadna.model import random_hyenadna
+from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.registry.register import register
+from raygenex.registry.served_model import RaygenexModel
 from raygenex.sequence import to_one_hot, to_string
-from raygenex.tracking.runs import tracking_uri
-from raygenex.train.checkpoint import InputInfo
+from raygenex.tracking.store import tracking_uri
+from raygenex.train.checkpoint import BACKBONE, InputInfo
 
 WINDOW = 20
 INPUTS = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
@@ -98,6 +102,19 @@ def test_a_model_of_half_life_needs_no_promoters(registered, genes):
     np.testing.assert_allclose(model.predict(table_of(genes).drop(columns="sequence"))["probability"], expected)
     found = model.unwrap_python_model().predict_arrays(None, genes["halflife"])
     np.testing.assert_allclose(found["probability"], expected)
+
+
+def test_a_model_is_warm_when_it_is_loaded(tmp_path):
+    values = small_config().dump() | {"output": str(tmp_path), "backbone": {"kind": "hyenadna"}}
+    config = parse_config(values, "test")
+    folder = Path(config.folder, "checkpoint")
+    backbone = random_hyenadna(8, 1, 18, seed=0).eval()
+    bins = InputInfo(kind="embedding", length=2, channels=8, window=16)
+    save_toy(folder, config, bins, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    served = RaygenexModel()
+    served.load_context(SimpleNamespace(artifacts={"checkpoint": str(folder)}))
+    assert served.predictor.backbone is not None
 
 
 # Mistakes

@@ -145,6 +145,9 @@ def test_register_and_promote_in_one(toy, raygenex, tmp_path):
     assert (found["registered"]["version"], found["promotion"]["champion"]) == ("1", "2")
 
 
+# Names
+
+
 def named_run(folder, name):
     values = small_config(tracking={"model_name": name}).dump() | {"output": str(folder)}
     config = parse_config(values, "test")

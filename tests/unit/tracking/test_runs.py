@@ -1,15 +1,11 @@
-import io
 import json
-import socket
 
-import pytest
-import requests
 from mlflow import MlflowClient
 
+from raygenex import __version__
 from raygenex.config.load import parse_config
-from raygenex.errors import TrackingAway, TrackingError
 from raygenex.tracking.outbox import Outbox
-from raygenex.tracking.runs import Tracker, flatten, mlflow_errors, tracking_uri, ui_command
+from raygenex.tracking.runs import Tracker, flatten, training_params
 
 
 def config(output, **tracking):
@@ -20,28 +16,36 @@ def test_parameters_are_flat_and_text():
     assert flatten({"a": 1, "b": {"c": [1, 2], "d": {"e": None}}}) == {"a": "1", "b.c": "[1, 2]", "b.d.e": "None"}
 
 
-def test_the_local_store_is_in_the_output_folder(tmp_path):
-    assert tracking_uri(config(tmp_path / "out")) == f"sqlite:///{tmp_path}/out/mlflow.db"
-    assert tracking_uri(config(tmp_path, uri="http://server:5000")) == "http://server:5000"
+def sections(values):
+    return {key.partition(".")[0] for key in values}
 
 
-def test_the_command_for_the_ui_is_short_below_the_working_directory_and_absolute_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert ui_command(config("runs")) == "mlflow ui --backend-store-uri sqlite:///runs/mlflow.db"
-    monkeypatch.chdir("/")
-    elsewhere = config(tmp_path / "runs")
-    monkeypatch.chdir(tmp_path.parent / tmp_path.name)
-    (tmp_path / "below").mkdir()
-    monkeypatch.chdir(tmp_path / "below")
-    assert ui_command(elsewhere) == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/runs/mlflow.db"
-    assert ui_command(config("runs", uri="http://server:5000")) == "open http://server:5000"
+def test_a_training_has_the_settings_that_it_uses():
+    always = {"name", "output", "seed", "data", "check", "backbone", "model", "train", "tracking", "cluster"}
+    bases = parse_config({"model": {"kind": "cnn_halflife_raw"}}, "test").dump()
+    found = training_params(bases)
+    assert sections(found) == always
+    assert found == {key: value for key, value in flatten(bases).items() if key.partition(".")[0] in always}
+    embedded = parse_config({"backbone": {"kind": "hyenadna"}, "simulate": {"train": 9}}, "test").dump()
+    assert sections(training_params(embedded, "tune")) == always | {"embed", "halflife", "simulate", "tune"}
+    built = parse_config(
+        {"build": {"genome": "a.fa", "annotation": "a.gtf", "label": {"table": "a.tsv"}}}, "test"
+    ).dump()
+    assert sections(training_params(built)) == always | {"halflife", "build", "split"}
 
 
-def test_an_output_that_cannot_be_a_folder_is_one_sentence_at_once(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(TrackingError, match=r"cannot be written \((Not a directory|File exists)\): set output") as info:
-        Tracker(config(tmp_path / "file"))
-    assert "\n" not in str(info.value)
+def test_a_run_says_where_it_comes_from_in_an_experiment_of_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGENEX_USER", "ada")
+    monkeypatch.setenv("RAYGENEX_GIT_COMMIT", "c" * 40)
+    tracker = Tracker(config(tmp_path))
+    run = tracker.client.get_run(tracker.start("run", {}, {"raygenex.stage": "train"}))
+    tags = run.data.tags
+    assert (tags["mlflow.user"], tags["mlflow.source.git.commit"]) == ("ada", "c" * 40)
+    assert tags["mlflow.note.content"] == f"`train` of raygenex {__version__}, files in `{tmp_path}/run`"
+    assert tags["mlflow.source.name"]
+    assert run.info.user_id == "ada"
+    kind = tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
 
 
 def test_an_experiment_that_another_process_makes_in_the_same_moment_will_do(tmp_path, monkeypatch):
@@ -103,57 +107,3 @@ def test_the_end_of_a_run_goes_through_the_outbox(tmp_path):
         outbox.add(lambda: tracker.log_metrics(run_id, {"loss": 1.0}, 0), "epoch 0")
     run = tracker.client.get_run(run_id)
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 1.0})
-
-
-def answer(status, code):
-    response = requests.Response()
-    response.status_code = status
-    response.raw = io.BytesIO(f'{{"error_code": "{code}", "message": "no"}}'.encode())
-    return response
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "away"),
-    [
-        (400, "INVALID_PARAMETER_VALUE", False),
-        (404, "RESOURCE_DOES_NOT_EXIST", False),
-        (403, "PERMISSION_DENIED", False),
-        (500, "INTERNAL_ERROR", True),
-        (503, "TEMPORARILY_UNAVAILABLE", True),
-        (429, "REQUEST_LIMIT_EXCEEDED", True),
-    ],
-)
-def test_a_server_that_cannot_answer_now_differs_from_one_that_says_no(status, code, away):
-    from mlflow.utils.rest_utils import verify_rest_response
-
-    with pytest.raises(TrackingError) as info, mlflow_errors("http://server"):
-        verify_rest_response(answer(status, code), "/api/2.0/mlflow/runs")
-    assert isinstance(info.value, TrackingAway) == away
-
-
-def test_a_missing_server_is_away_at_once_and_so_is_one_that_leaves(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.socket() as taken:
-        # Bound and not listening: nobody answers, and nobody else can take the port.
-        taken.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(TrackingAway, match=f"^no MLflow server answers at {uri} .*: start it or set tracking.uri$"):
-            Tracker(config(tmp_path, uri=uri))
-        tracker = Tracker(config(tmp_path))
-        tracker.client = MlflowClient(tracking_uri=uri)
-        with pytest.raises(
-            TrackingAway, match=r"^MLflow at sqlite:.* does not answer \(\[Errno \d+\] Connection refused\)$"
-        ):
-            tracker.log_metrics("0" * 32, {"loss": 1.0}, 0)
-        with pytest.raises(TrackingAway):
-            tracker.exists("0" * 32)
-        with pytest.raises(TrackingAway), mlflow_errors(uri):
-            raise requests.HTTPError(response=answer(502, "BAD_GATEWAY"))
-        with pytest.raises(TrackingError, match="refused") as info, mlflow_errors(uri):
-            raise FileNotFoundError("checkpoint")
-        assert not isinstance(info.value, TrackingAway)
-
-
-def test_an_address_without_a_number_for_its_port_is_one_sentence(tmp_path):
-    with pytest.raises(TrackingError, match=r"tracking\.uri http://server:port is not an address"):
-        Tracker(config(tmp_path, uri="http://server:port"))
