@@ -16,6 +16,7 @@ from raygenex.data.build.halflife import halflife_features
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.sketches import protein_sketch, sketch
+from raygenex.files.errors import disk_errors_told
 from raygenex.sequence import UNKNOWN, from_string
 from raygenex.terminal.progress import progress
 
@@ -77,6 +78,8 @@ def extract_batch(genome_path: str, batch: ExtractionBatch, folder: str, sketche
     ------
     DataError
         If the genome cannot be read.
+    FileError
+        If the disk does not take the promoters.
     """
     genes = batch.genes
     window = genes[0].stop - genes[0].first
@@ -92,7 +95,10 @@ def extract_batch(genome_path: str, batch: ExtractionBatch, folder: str, sketche
                 starts[row] = np.array_equal(cds[:3], START_CODON)
                 coding.append(cds)
     path = Path(folder, f"{batch.number:06d}.npy")
-    np.save(path, promoters)
+    # What np.save writes; but where a disk refuses it, that does not say why.
+    with disk_errors_told(str(path)), path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(promoters))
+        stream.write(promoters.data)
     return Extracted(
         number=batch.number,
         path=str(path),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_disk import room
 from toy_genome import (
     CHROM_I,
     CHROM_II,
@@ -24,7 +25,7 @@ from raygenex.data.build.candidates import find_candidates
 from raygenex.data.build.extract import ExtractionBatch, cut_batches, extract_batch
 from raygenex.data.genome import open_genome
 from raygenex.data.sketches import EMPTY, protein_sketch, sketch
-from raygenex.errors import DataError
+from raygenex.errors import DataError, FileError
 from raygenex.sequence import from_string, to_string
 
 PIECES = {"P": (10, 30, 10, 10), "M": (16, 24, 10, 10), "S": (0, 30, 0, 0)}
@@ -165,6 +166,14 @@ def test_batches_keep_the_order(toy, size, expected):
     assert ["".join(gene.gene_id for gene in batch.genes) for batch in batches] == expected
     assert [batch.number for batch in batches] == list(range(len(expected)))
     assert cut_batches([], size) == []
+
+
+def test_a_full_disk_is_said_by_the_task_itself(toy, tmp_path, sentence):
+    genes, _ = extracted(toy, tmp_path)
+    (tmp_path / "000007.npy").unlink()
+    with room(len(genes.starts)), pytest.raises(FileError) as info:
+        extracted(toy, tmp_path)
+    sentence(info, tmp_path / "000007.npy", "File too large", "make room there")
 
 
 def test_letters_that_are_no_dna(toy, tmp_path, sentence):
