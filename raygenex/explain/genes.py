@@ -137,7 +137,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
         raise ConfigError(f"{key} is not set: name its HDF5 files, or set explain.split to another split")
     rows = open_genes(locate(config.data.split(options.split), key), info, config.data.window)
     rows = replace(rows, split=options.split)
-    first, assumed = window_first(config, rows) if rows.window else (0, False)
+    first, assumed = window_first(config, rows, info.inputs.first) if rows.window else (0, False)
     if options.region is not None and "mutagenesis" in options.methods and rows.window:
         low, high = options.region
         if low < first or high > first + rows.window:
@@ -151,11 +151,12 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     return ExplainedGenes(rows, chosen, halflife, prints, first, assumed)
 
 
-def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:
+def window_first(config: RunConfig, rows: PromoterRows, trained: int | None) -> tuple[int, bool]:
     """Return where the window's first base lies, in bases from the TSS, and whether that is only assumed.
 
-    ``explain.window_first``, where the windows of the files begin, goes before what the files say. A window that is cut
-    out of the files' own is cut around its centre, so it begins later.
+    ``explain.window_first``, where the windows of the files begin, goes before what the files say, and that before
+    ``trained``, where those of the training began. A window that is cut out of the files' own is cut around its centre,
+    so it begins later.
 
     Raises
     ------
@@ -174,4 +175,6 @@ def window_first(config: RunConfig, rows: PromoterRows) -> tuple[int, bool]:
             "explain the files one by one"
         )
     found = next(iter(places))
+    if found is None:
+        found = trained
     return (-(rows.window // 2), True) if found is None else (found, False)

@@ -86,6 +86,20 @@ def test_where_the_window_begins(open_toy, tmp_path, window, first, set_first, e
     assert (genes.window_first, genes.assumed) == expected
 
 
+def test_the_window_of_the_training_begins_where_files_do_not_say(tmp_path):
+    save_toy(tmp_path / "checkpoint", small_config(), BASES.model_copy(update={"first": -7}))
+    info = read_info(tmp_path / "checkpoint")
+    silent, other = write(tmp_path / "a.h5", window=24), write(tmp_path / "b.h5", first=-10)
+    config = small_config(data={"valid": silent, "window": WINDOW})
+    genes = open_explained(config, info)
+    assert (genes.window_first, genes.assumed) == (-7, False)
+    config = small_config(data={"valid": silent, "window": WINDOW}, explain={"window_first": -9})
+    assert open_explained(config, info).window_first == -7
+    with pytest.raises(DataError) as found:
+        open_explained(small_config(data={"valid": other}), info)
+    sentence(found, other, "begin at base -7", "begin at -10")
+
+
 @pytest.mark.parametrize("other", [-10, None])
 def test_windows_of_different_places_are_refused(open_toy, tmp_path, other):
     files = [write(tmp_path / "a.h5", first=-15), write(tmp_path / "b.h5", first=other, prefix="H")]
