@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,10 @@ def _load_ckpt(path: Path, settings: dict[str, Any], where: str) -> HyenaDnaMode
     size = path.stat().st_size
     try:
         _refuse_inflated(path, size, where)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What torch says of other formats is for those who write them.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except _DAMAGED:
