@@ -9,6 +9,7 @@ from typing import Any
 
 from raygenex.errors import DataError, RaygenexError
 from raygenex.files.fingerprint import fingerprint
+from raygenex.files.leftovers import remove_leftovers
 from raygenex.files.locate import local_copy
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import aside_folder, replace_text, sync, sync_tree
@@ -31,6 +32,8 @@ def made_in(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder, "making a data set", inside=True), aside_folder(folder / "data") as partial:
+            # Also what older versions left, under other names.
+            remove_leftovers(folder)
             try:
                 yield partial
             except RaygenexError as error:

@@ -7,11 +7,7 @@ that one set of weights has one hash. Nothing here runs code from a checkpoint.
 import hashlib
 import inspect
 import os
-import pickle
 import re
-import struct
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raygenex.config.embed import HyenaBackbone
+from raygenex.embed.hyenadna.ckpt import check_stored, infer_sizes, read_ckpt
 from raygenex.embed.hyenadna.model import HyenaDnaConfig, HyenaDnaModel, random_hyenadna
 from raygenex.errors import CheckpointError
 from raygenex.files.json_file import load_json
@@ -32,7 +29,6 @@ _CONFIG, _SAFETENSORS, _CKPT = "config.json", "model.safetensors", "weights.ckpt
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BACKBONE_KEY = re.compile(r"(?:model\.|hyena\.)?(backbone\..+)")
-_LAYER_KEY = re.compile(r"backbone\.layers\.(\d+)\.")
 # The published models share one sine between all layers of the filter's network; some files repeat its parameter.
 _REPEATED_SINE = re.compile(r"implicit_filter\.(?!1\.)\d+\.freq$")
 # HazyResearch's config.json keeps the operator's settings in a section of its own, partly under other names.
@@ -42,21 +38,6 @@ _SETTINGS = {
     for name, parameter in inspect.signature(HyenaDnaConfig.__init__).parameters.items()
     if name not in {"self", "kwargs", "pad_token_id"}
 }
-# A refused object is an UnpicklingError; flipped bytes surface as nearly anything.
-_DAMAGED = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _NAMED_AT_MOST = 3
 # A network is made from its settings before its tensors are looked for.
@@ -190,50 +171,12 @@ def _load_folder(folder: Path, where: str) -> HyenaDnaModel:
 
 
 def _load_ckpt(path: Path, settings: dict[str, Any], where: str) -> HyenaDnaModel:
-    size = path.stat().st_size
-    try:
-        _refuse_inflated(path, size, where)
-        with warnings.catch_warnings():
-            # What torch says of other formats is for those who write them.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except _DAMAGED:
-        raise CheckpointError(
-            f"{where}: {path.name} is damaged, or holds Python objects, which are refused because loading them can run "
-            f"code: fetch it again, or convert its tensors to {_SAFETENSORS}"
-        ) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    tensors = _backbone_tensors(state if isinstance(state, dict) else {}, where)
-    _check_stored(tensors, size, where)
-    sizes = _infer_sizes(tensors, where)
+    tensors = _backbone_tensors(read_ckpt(path, where), where)
+    check_stored(tensors, path, where)
+    sizes = infer_sizes(tensors, where)
     if "vocab_size" in settings:
         del sizes["pad_vocab_size_multiple"]
     return _assemble({**sizes, **settings}, tensors, where)
-
-
-def _refuse_inflated(path: Path, size: int, where: str) -> None:
-    """Refuse an archive that unpacks to more than its own size: those of PyTorch are not compressed."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > size:
-                raise CheckpointError(f"{where}: {path.name} is a compressed archive: save it again with torch.save")
-
-
-def _check_stored(tensors: dict[str, Tensor], size: int, where: str) -> None:
-    """Refuse tensors that are not plain arrays of numbers, each of its own, in a file of ``size`` bytes."""
-    for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested or tensor.is_quantized:
-            raise CheckpointError(
-                f"{where}: tensor {name} is sparse, nested, quantized or without values: convert it to a plain one"
-            )
-    # Values may be repeated by a stride of 0: a few bytes then claim any memory.
-    if (claimed := sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())) > size:
-        raise CheckpointError(
-            f"{where}: the tensors claim {claimed} bytes, more than the file has ({size}): save contiguous ones, each "
-            "of its own"
-        )
 
 
 def _read_settings(path: Path, where: str, published: bool) -> dict[str, Any]:
@@ -298,34 +241,6 @@ def _backbone_tensors(state: dict[Any, Any], where: str) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f"{where} hold no tensors of a HyenaDNA backbone: give HyenaDNA weights")
     return tensors
-
-
-def _infer_sizes(tensors: dict[str, Tensor], where: str) -> dict[str, Any]:
-    """Read off the tensors' shapes what a config.json would say."""
-    block = "backbone.layers.0."
-    network = f"{block}mixer.filter_fn.implicit_filter."
-    try:
-        rows, d_model = tensors["backbone.embeddings.word_embeddings.weight"].shape
-        _, max_seq_len, emb_dim = tensors[f"{block}mixer.filter_fn.pos_emb.z"].shape
-        default = HyenaDnaConfig()
-        padded = rows == default.embedding_rows
-        return {
-            "vocab_size": default.vocab_size if padded else rows,
-            "pad_vocab_size_multiple": default.pad_vocab_size_multiple if padded else 1,
-            "d_model": d_model,
-            "d_inner": tensors[f"{block}mlp.fc1.weight"].shape[0],
-            "n_layer": len({match[1] for name in tensors if (match := _LAYER_KEY.match(name))}),
-            "max_seq_len": max_seq_len,
-            "emb_dim": emb_dim,
-            "filter_order": tensors[f"{network}0.weight"].shape[0],
-            "num_inner_mlps": sum(name.startswith(network) and name.endswith(".weight") for name in tensors) - 2,
-            "short_filter_order": tensors[f"{block}mixer.short_filter.weight"].shape[-1],
-            "train_freq": f"{network}1.freq" in tensors,
-        }
-    except KeyError as error:
-        raise CheckpointError(f"{where} lack the tensor {error.args[0]}: fetch them again") from None
-    except ValueError:
-        raise CheckpointError(f"{where} hold tensors that are not of a HyenaDNA: give HyenaDNA weights") from None
 
 
 def _assemble(settings: dict[str, Any], tensors: dict[str, Tensor], where: str) -> HyenaDnaModel:
