@@ -94,7 +94,7 @@ def test_the_toy_genome_by_hand(toy: Callable[..., RunConfig], tmp_path: Path) -
         positives={"train": 1, "valid": 0},
         dropped={"biotype tRNA": 1},
         threshold=6,
-        taken=("expression: level",),
+        taken=("expression: the median of 2 columns (a, b)",),
         seconds=result.seconds,
         reused=False,
     )
@@ -153,6 +153,7 @@ def test_what_is_said_of_the_toy_genome(toy: Callable[..., RunConfig], tmp_path:
         "genome_build": "TOY1",
         "window": {"first": -10, "stop": 10, "bases": 20, "tss_index": 10},
         "halflife_scale": "log10",
+        "features_scale": None,
         "genes": {"found": 4, "kept": 3, "dropped": {"biotype tRNA": 1}},
         "transcript_rules": {"only": 3},
         "moved_tss": 0,
@@ -370,7 +371,7 @@ def test_a_failure_while_writing_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "write_genes", fail)
-    with pytest.raises(DataError, match=r"out cannot be written .No space left on device.; choose another folder"):
+    with pytest.raises(DataError, match=r"out cannot be written .No space left on device.; make room there"):
         build(toy(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

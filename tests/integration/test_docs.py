@@ -80,9 +80,12 @@ def page_id(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_commands_parse_and_their_configurations_are_valid(page: Path, tmp_path: Path):
+def test_commands_parse_and_their_configurations_are_valid(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made = made_by(page)
     for words in find_commands(page):
+        # The shell that a page speaks to has set them.
+        for name in re.findall(r"\$(\w+)", " ".join(words)):
+            monkeypatch.setenv(name, f"/{name}")
         verb, params = parse(words)
         if "config" not in params:
             continue

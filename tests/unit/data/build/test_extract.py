@@ -169,10 +169,9 @@ def test_batches_keep_the_order(toy, size, expected):
 
 
 def test_a_full_disk_is_said_by_the_task_itself(toy, tmp_path, sentence):
-    genes, _ = extracted(toy, tmp_path)
-    (tmp_path / "000007.npy").unlink()
-    with room(len(genes.starts)), pytest.raises(FileError) as info:
-        extracted(toy, tmp_path)
+    genes, genome = toy()
+    with room(len(genes)), pytest.raises(FileError) as info:
+        extract_batch(genome, ExtractionBatch(7, tuple(genes)), str(tmp_path), (False, False))
     sentence(info, tmp_path / "000007.npy", "File too large", "make room there")
 
 
