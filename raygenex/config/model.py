@@ -40,7 +40,7 @@ class OddKernels(Section):
 class CnnConfig(OddKernels):
     """Sizes shared by the four CNN models."""
 
-    width: Width = Field(256, description="channels that enter the convolutions")
+    width: PositiveInt = Field(256, description="channels that enter the convolutions")
     stem_kernel: Width = Field(11, description="bases seen by the first layer when the input is bases (odd)")
     channels: tuple[Width, ...] = Field((128, 64, 16, 4), description="channels of the convolutions", min_length=1)
     kernel_size: Width = Field(3, description="positions seen by a convolution (odd)")

@@ -20,7 +20,7 @@ from raygenex.train.run import plan_train
 from raygenex.tune.records import Ledger, TrialRecord
 from raygenex.tune.run import TuneResult, tune
 
-HUGE = 2**36
+HUGE = 2**31 - 1
 SPACE = {
     "model.dropout": {"uniform": [0.0, 0.5]},
     "model.width": {"choice": [16, HUGE]},

@@ -26,6 +26,7 @@ STAMPS = {
     "tune/mlflow_runs": "the same",
     "tune/tuner": "the name of a folder of Ray Tune's, with the process in it, removed after the search",
     "registry/history": "the order of champions, which `behind` keeps whatever the clock says",
+    "registry/register": "how long ago another registration began, which MLflow has by the clock of its server",
     "registry/versions": "the time of a version, as MLflow has it, in a list",
     "report/run": "the date on a page",
     "report/collect": "the date on a page",
