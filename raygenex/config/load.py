@@ -2,7 +2,6 @@
 
 import difflib
 import logging
-import re
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -21,10 +20,11 @@ from raygenex.config.model import (
     XgboostKmer,
 )
 from raygenex.config.run import RunConfig
-from raygenex.config.services import check_address, check_model_name
+from raygenex.config.services import check_address, check_database_folder, check_model_name
 from raygenex.config.variables import expand, keep_signs
 from raygenex.config.yaml_file import DEEPEST, LONGEST, PlainYamlError, read_yaml, write_yaml
 from raygenex.errors import ConfigError
+from raygenex.files.locate import written_path
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ _FAMILIES = (CnnConfig, SplitBase)
 """Kinds that share keys: what one of them says of such a key holds for another."""
 
 # What SQLAlchemy reads in the path of a database's address.
-_OF_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
@@ -114,11 +113,10 @@ def _check_services(config: RunConfig, where: str) -> None:
     check_model_name(config.tracking.model_name, where)
     if config.cluster.address is not None:
         check_address(config.cluster.address, f"{where}: cluster.address")
-    if config.tracking.uri is None and _OF_A_URL.search(config.output_root):
-        raise ConfigError(
-            f"{where}: output is {config.output_root}, and MLflow's database cannot be below a path with ? or "
-            "%20: name another folder, or set tracking.uri"
-        )
+    output = written_path(config.output, "output")
+    if config.tracking.uri is None:
+        # Where the working directory is, only what opens the database needs to know.
+        check_database_folder(str(output), where)
 
 
 def _read_override(override: str) -> tuple[str, Any, str]:

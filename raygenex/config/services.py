@@ -1,5 +1,6 @@
 """The sections of the configuration for MLflow and Ray."""
 
+import re
 from typing import Annotated
 
 from pydantic import Field
@@ -30,6 +31,18 @@ class ClusterConfig(Section):
     object_store_gib: PositiveFloat | None = Field(
         None, description="object store of an embedded Ray; null: Ray's choice"
     )
+
+
+_OF_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+
+
+def check_database_folder(folder: str, where: str) -> None:
+    """Refuse, with a ConfigError, an output folder whose path means something else in the URI of MLflow's database."""
+    if _OF_A_URL.search(folder):
+        raise ConfigError(
+            f"{where}: output is {folder}, and MLflow's database cannot be below a path with ? or %20: name another "
+            "folder, or set tracking.uri"
+        )
 
 
 def check_model_name(name: str, where: str) -> None:

@@ -10,7 +10,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-_HEADER = re.compile(rb"\s*>(\S*)[^\n]*\n")
+# Records without bases, which an index may leave out, are before the header.
+_HEADER = re.compile(rb"(?:\s*>[^\n]*\n)*?\s*>(\S*)[^\n]*\n")
+_HEADERS = re.compile(rb"(?:\s*>[^\n]*(?:\n|\Z))*\s*")
 _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 16
 # Of a bgzip block: the gzip header up to the field BC, and the size of the block less 1 (SAM specification, 4.1.1).
@@ -130,4 +132,4 @@ def _agree(records: list[_Record], read: Callable[[int, int], bytes], size: int)
         if (bases and bases.split() != [bases]) or line[len(bases) :].strip():
             return False
         before = record.end
-    return size - before <= _LONGEST_HEADER and not read(before, size).strip()
+    return size - before <= _LONGEST_HEADER and _HEADERS.fullmatch(read(before, size)) is not None

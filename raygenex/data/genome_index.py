@@ -113,7 +113,11 @@ def _prepare(shown: str, local: str, kind: str) -> Indexed:
         if not folder.exists():
             # The folder appears under its name complete or not at all, whoever else makes it at this moment.
             if kind != "gzip" and os.path.exists(f"{local}.fai"):
-                _LOG.warning("the index beside %s is older or of another file: it is made anew in %s", shown, folder)
+                _LOG.warning(
+                    "the index beside %s is missing in part, older or of another file: it is made again in %s",
+                    shown,
+                    folder,
+                )
             with aside_folder(folder) as work:
                 ready = work / "ready"
                 ready.mkdir()

@@ -50,8 +50,10 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
     try:
         if name.endswith(".parquet"):
             table = pd.read_parquet(local_copy(path))
-            if table.index.nlevels == 1 and not isinstance(table.index, pd.RangeIndex):
-                table.insert(0, table.index.name or ROW_NAMES, table.index, allow_duplicates=True)
+            name, names_rows = table.index.name, table.index.nlevels == 1 and not isinstance(table.index, pd.RangeIndex)
+            # An index that is a column too says nothing more.
+            if names_rows and not (name in table.columns and table.index.equals(pd.Index(table[name]))):
+                table.insert(0, name or ROW_NAMES, table.index, allow_duplicates=True)
             table.columns = [str(column).strip() for column in table.columns]
         elif name.endswith((".csv", ".tsv", ".txt")):
             table = _read_text(path, "," if name.endswith(".csv") else "\t", quoted)
@@ -103,7 +105,7 @@ def _read_text(path: str, separator: str, quoted: bool) -> "pd.DataFrame":
             index_col=False,
             quoting=quoting,
         )
-    while len(names) > 1 and names[-1] == "" and (table.iloc[:, -1] == "").all():
+    while len(names) > 1 and names[-1] == "" and (table.iloc[:, -1].str.strip() == "").all():
         names, table = names[:-1], table.iloc[:, :-1]
     table.columns = names
     return table

@@ -41,6 +41,9 @@ def made_in(folder: Path) -> Iterator[Path]:
                 error.args = (str(error).replace(str(partial), str(folder)),)
                 raise
     except OSError as error:
+        if error.filename is not None and not Path(str(error.filename)).is_relative_to(folder):
+            # Of what is read.
+            raise
         reason = error.strerror or error
         raise DataError(f"{folder} cannot be written ({reason}); make room there, or choose another folder") from None
     finally:

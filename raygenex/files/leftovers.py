@@ -20,20 +20,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from raygenex.files.lock import NO_LOCKS
+
 ASIDE = "aside"
 BEFORE = "before"
 """The kind of a folder on its way out, which its successor has not replaced yet."""
 _LOCK = ".lock"
-# What file systems answer that lock nothing, or not this; NFS has more than one answer.
-_NO_LOCKS = {
-    errno.EACCES,
-    errno.EBADF,
-    errno.EINVAL,
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-}
 _LEFT = re.compile(rf"^(?P<aside>\.(?P<name>.+)\.[0-9a-f]{{8}}\.(?:{ASIDE}|{BEFORE}))(?:{re.escape(_LOCK)})?$", re.S)
 # Names have 255 bytes; this leaves room for what is around them.
 _LONGEST_NAME = 230
@@ -115,7 +107,7 @@ def _made(path: Path, target: Path) -> Iterator[bool]:
             is_ours = False
         except OSError as error:
             # Where nothing can be locked, files are written all the same, and nothing is taken for a leftover.
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
             is_ours = True
     except BaseException:

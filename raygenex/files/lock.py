@@ -1,6 +1,8 @@
 """Folders that a job writes: one process at a time for each, and whether it can be written at all."""
 
 import contextlib
+import errno
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,25 @@ from filelock import FileLock, Timeout
 
 from raygenex.errors import RaygenexError
 
+logger = logging.getLogger(__name__)
+
+NO_LOCKS = {
+    errno.EACCES,
+    errno.EBADF,
+    errno.EINVAL,
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+}
+"""What file systems answer that lock nothing, or not this; NFS has more than one answer."""
+
 
 @contextlib.contextmanager
 def exclusive(folder: str | Path, what: str, inside: bool = False, patience_s: float = 0.0) -> Iterator[None]:
     """Hold a folder or file, which need not exist, for this process; the lock ends with it and what it forked.
+
+    Where nothing can be locked, a warning says so, and nothing is held.
 
     Parameters
     ----------
@@ -38,6 +55,10 @@ def exclusive(folder: str | Path, what: str, inside: bool = False, patience_s: f
         lock.acquire(timeout=patience_s)
     except Timeout:
         raise RaygenexError(f"another process is {what} in {folder}: wait for it, or use another name") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        logger.warning("%s cannot be locked (%s): let no other process be %s there", folder, error.strerror, what)
     try:
         yield
     finally:

@@ -40,7 +40,9 @@ def check_range(halflife: NDArray[Any], known: Range | None, what: str, strict: 
     found = []
     for name, low, high in zip(HALFLIFE_FEATURES, halflife.min(axis=0), halflife.max(axis=0), strict=True):
         first, last = known.get(name, (-np.inf, np.inf))
-        if low < first - (last - first) or high > last + (last - first):
+        width = last - first
+        # What was the same in all of training says nothing about the scale.
+        if width > 0 and (low < first - width or high > last + width):
             found.append(f"{name} {low:g} to {high:g}, in training {first:g} to {last:g}")
     if not found:
         return

@@ -181,6 +181,7 @@ def _log_and_register(
     tags = {key: redact(value) for key, value in tags.items()}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="raygenex-register-"))
+        package = _zip_package(Path(folder))
         # Leaving the run's context marks it as finished again.
         stack.enter_context(mlflow.start_run(run_id=run_id))
         # MLflow's notices and bars go nowhere; what goes wrong is raised.
@@ -189,7 +190,7 @@ def _log_and_register(
             name="model",
             python_model=str(_PACKAGE / "registry" / "served_model.py"),
             artifacts={"checkpoint": str(checkpoint)},
-            code_paths=[str(_zip_package(Path(folder)))],
+            code_paths=[str(package)],
             pip_requirements=_requirements(info),
             signature=signature,
             input_example=_example(info.inputs.window if info.reads_dna else 0),
@@ -203,7 +204,7 @@ def _log_and_register(
 def _zip_package(folder: Path) -> Path:
     """Write the package as one file that Python imports from, since a store of objects takes each file by itself."""
     target = folder / _SOURCE
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for path in sorted(_PACKAGE.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 archive.write(path, path.relative_to(_PACKAGE.parent))

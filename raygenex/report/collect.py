@@ -138,8 +138,10 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
     baselines = {}
     if data is not None and (train := data.truth.get("train")) is not None:
         for name, one in measured.items():
-            if one.scores is not None:
-                baselines[name] = measure_baselines(train, data.truth[name], one.scores, one.confidence)
+            if one.scores is not None and (
+                found := measure_baselines(train, data.truth[name], one.scores, one.confidence)
+            ):
+                baselines[name] = found
     return Facts(
         name=named.name,
         folder=folder,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raygenex.config.run import RunConfig
+from raygenex.config.services import check_database_folder
 from raygenex.errors import TrackingAway, TrackingError, first_line
 from raygenex.extras import require
 from raygenex.files.locate import short_path
@@ -39,7 +40,15 @@ _DATABASES = ("postgresql", "mysql", "mssql")
 
 
 def tracking_uri(config: RunConfig) -> str:
-    """Return the configured tracking URI, or that of a sqlite file in the output folder."""
+    """Return the configured tracking URI, or that of a sqlite file in the output folder.
+
+    Raises
+    ------
+    ConfigError
+        If that file cannot be named in a URI.
+    """
+    if config.tracking.uri is None:
+        check_database_folder(config.output_root, "the configuration")
     return config.tracking.uri or f"sqlite:///{config.output_root}/mlflow.db"
 
 
@@ -55,7 +64,7 @@ def ui_command(config: RunConfig) -> str:
 
 def database_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, or None for a store of another kind."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
 def connect(uri: str) -> Any:

@@ -168,7 +168,7 @@ def read_info(folder: str | Path) -> CheckpointInfo:
                 f"checkpoint {folder} has schema {version} and this raygenex reads up to {SCHEMA_VERSION}: upgrade it"
             )
         info = CheckpointInfo.model_validate(values)
-        if version == 1:
+        if version == 1 and info.inputs.kind == "embedding":
             _rename_pooling(info)
         return info
     except (FileNotFoundError, NotADirectoryError):

@@ -182,7 +182,8 @@ def _first(config: RunConfig, info: CheckpointInfo, file: PromoterFile | None = 
             f"the model reads {wanted} bases per promoter and {file.path} has {file.window}: use other genes"
         )
     first = file.first + (crop_start(file.window, wanted) if file.window else 0)
-    refuse_other_place(file.path, first, info)
+    if file.window:
+        refuse_other_place(file.path, first, info)
     return first, False
 
 

@@ -93,17 +93,17 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     if not known.any():
         raise DataError("the split file names none of the genes: use the split of these genes")
     kept = SplitTable(table.gene_id[known], table.chrom[known], table.group[known], table.split[known], table.rule)
-    if folder is None:
+    if into is None:
         write_split(kept, target, overwrite)
     else:
-        with made_in(Path(folder).absolute()) as partial:
+        with made_in(into) as partial:
             if not overwrite:
                 # Another process may have written them since.
                 _refuse_existing(target, *targets.values())
             _write(splits, kept, columns, partial)
             # What may still fail comes before the files are moved.
             write_split(kept, target, overwrite)
-            move_in(partial, Path(folder).absolute(), [path.name for path in targets.values()])
+            move_in(partial, into, [path.name for path in targets.values()])
     written = {name: str(path) for name, path in targets.items() if kept.counts[name]}
     return SplitResult(str(target), kept.counts, int((~known).sum()), kept.rule, written)
 

@@ -541,6 +541,16 @@ def test_an_output_that_no_database_can_be_in(load, refusal, output):
     assert load("output: 100%/a b#c\n").output == "100%/a b#c"
 
 
+def test_a_working_directory_that_no_database_can_be_in_is_named_where_one_is_opened(load, tmp_path, monkeypatch):
+    from raygenex.tracking.store import tracking_uri
+
+    (tmp_path / "a%20b").mkdir()
+    monkeypatch.chdir(tmp_path / "a%20b")
+    config = load("{}")
+    with pytest.raises(ConfigError, match="MLflow's database cannot be below a path with"):
+        tracking_uri(config)
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [

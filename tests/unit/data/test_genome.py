@@ -189,7 +189,7 @@ def test_a_newer_index_of_another_file_is_not_used(fasta, cache, caplog, kind, c
     assert {name: text_of(genome, name, 0, length) for name, length in genome.lengths.items()} == expected
     if after != before:
         assert genome.fai.startswith(str(cache))
-        assert f"the index beside {path} is older or of another file" in caplog.text
+        assert f"the index beside {path} is missing in part, older or of another file" in caplog.text
 
 
 @pytest.mark.parametrize("lines", [60, 70, 10**9])
@@ -211,6 +211,17 @@ def test_a_right_index_is_used_whatever_the_form_of_the_file(fasta, cache, kind,
         assert genome.fai == f"{path}.fai"
         assert genome.lengths == {name: len(text) for name, text in records.items()}
     assert not cache.exists()
+
+
+def test_records_without_bases_are_not_missed_in_an_index(fasta, cache):
+    import pysam
+
+    path = fasta(text=">a\n>b of b\nACGT\nAC\n>c\n>d\nGG\n")
+    pysam.faidx(str(path))
+    newer(path)
+    genome = open_genome(str(path))
+    assert (text_of(genome, "b", 3, 6), text_of(genome, "d", 0, 2)) == ("TAC", "GG")
+    assert genome.fai == f"{path}.fai"
 
 
 def test_a_newer_index_of_other_blocks_is_not_used(fasta, cache):

@@ -82,6 +82,9 @@ def test_the_index_of_a_parquet_table_names_its_rows(tmp_path):
         path = str(tmp_path / f"{index}.parquet")
         pd.DataFrame({"v": [1.0, 2.0]}, index=pd.Index(["G1", "G2"], name=index)).to_parquet(path)
         assert dict(read_expression(LabelConfig(table=path), False).value) == {"G1": 1, "G2": 2}
+    path = str(tmp_path / "both.parquet")
+    pd.DataFrame({"gene_id": ["G1", "G2"], "v": [1.0, 2.0]}).set_index("gene_id", drop=False).to_parquet(path)
+    assert read_table_file(path).columns.tolist() == ["gene_id", "v"]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,7 @@ def test_the_index_of_a_parquet_table_names_its_rows(tmp_path):
         "gene_id\tv\nG1\t1\t\nG2\t2\t\n",
         "gene_id\tv\nG1\t1\t\nG2\t2\n",
         "gene_id\tv\t\nG1\t1\t\nG2\t2\t\n",
+        "gene_id\tv\nG1\t1\t\nG2\t2\t \n",
         "gene_id\tv\t\t\nG1\t1\t\t\nG2\t2\t\t\n",
         "\ngene_id\tv\r\n\r\nG1\t1\r\n  \nG2\t2\n\n",
     ],

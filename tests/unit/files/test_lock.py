@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -30,3 +32,16 @@ def test_a_second_process_is_refused_and_a_killed_one_lets_go(tmp_path):
     with exclusive(folder, "training"):
         pass
     assert not folder.exists(), "the lock is beside the folder"
+
+
+def test_where_nothing_can_be_locked_work_goes_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(lock, **options):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    done = []
+    for inside in (False, True):
+        with exclusive(tmp_path, "training", inside=inside):
+            done.append(inside)
+    assert done == [False, True]
+    assert f"{tmp_path} cannot be locked (No locks available)" in caplog.text

@@ -235,3 +235,11 @@ def test_a_configuration_that_changed(full, tmp_path):
     assert collect(path, ["evaluate.bootstrap=900"]).notes == ()
     (note,) = collect(path, ["model.dropout=0.125"]).notes
     assert "has other settings" in note
+
+
+def test_a_split_without_simple_models_has_no_column_of_them(tmp_path, monkeypatch):
+    config, folder = toy_runs.make_run(tmp_path)
+    toy_runs.add_evaluation(folder, config.data.valid[0])
+    assert list(collect(folder).baselines) == ["valid"]
+    monkeypatch.setattr("raygenex.report.collect.measure_baselines", lambda *arguments: ())
+    assert collect(folder).baselines == {}

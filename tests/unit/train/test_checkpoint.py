@@ -141,12 +141,13 @@ def test_info_survives_a_round_trip(saved):
     assert read_info(saved) == first
 
 
-@pytest.mark.parametrize(("bin_size", "pooling"), [(5, "mean"), (8, "unweighted_mean")])
-def test_a_model_of_schema_1_keeps_the_bins_that_it_was_trained_on(saved, bin_size, pooling):
-    config = json.loads((saved / INFO).read_text())["config"]
-    config["embed"] |= {"bin_size": bin_size, "pooling": "mean"}
-    change_info(saved, schema_version=1, config=config)
-    assert read_info(saved).run_config.embed.pooling == pooling
+@pytest.mark.parametrize(
+    ("inputs", "bin_size", "pooling"), [(BINS, 5, "mean"), (BINS, 8, "unweighted_mean"), (BASES, 8, "mean")]
+)
+def test_a_model_of_schema_1_keeps_the_bins_that_it_was_trained_on(tmp_path, inputs, bin_size, pooling):
+    save_toy(tmp_path / "a", small_config(embed={"bin_size": bin_size}), inputs)
+    change_info(tmp_path / "a", schema_version=1)
+    assert read_info(tmp_path / "a").run_config.embed.pooling == pooling
 
 
 def test_package_versions():

@@ -91,6 +91,16 @@ def test_every_gene_is_there_once_and_whole(config, tmp_path):
     assert len(homes) == 4
 
 
+def test_the_home_folder_is_meant_by_its_sign(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    result = resplit(config(), "~/split.tsv", "~/new")
+    assert result.files["train"] == str(tmp_path / "home" / "new" / "train.h5")
+    assert {"home/split.tsv", "home/new/train.h5"} <= set(names(tmp_path))
+    assert "~" not in names(tmp_path)
+
+
 def test_the_order_of_the_genes_stays(config, tmp_path):
     result = resplit(config({"rule": "random"}), str(tmp_path / "split.tsv"), str(tmp_path / "new"))
     order = [f"A{i}" for i in range(10)] + [f"B{i}" for i in range(4)] + ["C0", "C1"]
