@@ -41,7 +41,7 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     Raises
     ------
     ConfigError
-        If there is no section of that name, or the data section names other files.
+        If there is no section of that name, or the data section names other files or longer windows.
     """
     if getattr(config, verb) is None:
         raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
@@ -58,7 +58,23 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     for name, found in paths.items():
         if found and written_path(found[0], f"data.{name}").absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
+    made = _made_window(config, verb)
+    if made and config.data.window and config.data.window > made:
+        raise ConfigError(
+            f"data.window is {config.data.window}, but {verb}.window makes promoters of {made} bases: "
+            "lower the first, or raise the second"
+        )
     return folder
+
+
+def _made_window(config: RunConfig, verb: str) -> int:
+    """Return how many bases a promoter would have; 0 without promoters."""
+    if verb == "simulate":
+        assert config.simulate is not None, "checked by the caller"
+        return config.simulate.window
+    assert config.build is not None, "checked by the caller"
+    first, stop = config.build.window
+    return stop - first if config.build.promoters else 0
 
 
 def plan_simulate(config: RunConfig, force: bool) -> str:

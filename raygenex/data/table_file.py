@@ -63,7 +63,9 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         raise DataError(f"{path} does not exist; check the path") from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
-    except (ParserError, EmptyDataError, UnicodeDecodeError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not text in UTF-8: save it as UTF-8, or name it .gz if it is gzip") from None
+    except (ParserError, EmptyDataError, ArrowInvalid, OSError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split()).replace(". ", ", ")[:160]
         raise DataError(f"{path} cannot be read as a table ({reason}); check the file") from None
     except MemoryError:
@@ -91,7 +93,8 @@ def _read_text(path: str, separator: str, quoted: bool) -> "pd.DataFrame":
         rows = csv.reader(chain([first], stream), delimiter=separator, quoting=quoting)
         header = [name.strip() for name in next(rows, [])]
         read = comments + rows.line_num
-        names = _names(path, header, rows, comments)
+        _check_separator(path, header, separator)
+        names = _names(path, header, rows, comments, separator)
     with _opened_text(local) as stream:
         for _ in range(read):
             stream.readline()
@@ -111,10 +114,26 @@ def _read_text(path: str, separator: str, quoted: bool) -> "pd.DataFrame":
     return table
 
 
-def _names(path: str, header: list[str], rows: Any, comments: int) -> list[str]:
+def _check_separator(path: str, header: list[str], separator: str) -> None:
+    others = [letter for letter in "\t;," if letter != separator and letter in header[0]] if len(header) == 1 else []
+    if others:
+        words = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+        raise DataError(
+            f"{path}: the fields of its header are separated by {words[others[0]]}; separate them by commas in a .csv, "
+            "by tabs in a .tsv or .txt"
+        )
+
+
+def _names(path: str, header: list[str], rows: Any, comments: int, separator: str) -> list[str]:
     """Return the names of all columns; rows longer than the header have a name each, unless what is more is empty."""
     exact = longer = False
     for row in rows:
+        if any("\n" in field and separator in field for field in row):
+            # A quote that nobody closed, or opened, takes rows into a field without a word.
+            raise DataError(
+                f"{path}: a quote before line {comments + rows.line_num} encloses the end of a line and more fields: "
+                "close the quote, or take it out"
+            )
         if not row or (len(row) == 1 and not row[0].strip()):
             continue
         more = len(row) - len(header)

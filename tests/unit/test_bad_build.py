@@ -173,6 +173,10 @@ CASES = {
         settings(data={"train": "out/train.h5", "valid": "out/v.h5"}),
         ["out/valid.h5", "data.valid is out/v.h5", "make them agree"],
     ),
+    "a window longer than the promoters": (
+        settings(data={"train": "out/train.h5", "valid": "out/valid.h5", "window": 500}),
+        ["data.window is 500", "build.window makes promoters of"],
+    ),
     "files in two folders": (
         settings(data={"train": "out/train.h5", "valid": "other/valid.h5"}),
         ["out/valid.h5", "data.valid is other/valid.h5"],

@@ -493,6 +493,11 @@ def test_a_dry_run_of_simulate_makes_nothing_and_refuses_what_simulate_would(ray
     path.write_text("simulate: {train: 8}\ndata: {train: made/train.h5, valid: made/valid.h5, test: made/test.h5}\n")
     code, out, _ = raygenex("data", "simulate", path, "--dry-run")
     assert (code, out) == (0, "simulate: make the data set in made\n")
+    code, _, err = raygenex("run", path, "--dry-run", "-o", "data.window=600")
+    assert (code, err.startswith("error: data.window is 600, but simulate.window makes promoters of 512 bases")) == (
+        2,
+        1,
+    )
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "train.h5").write_text("mine")
     code, _, err = raygenex("data", "simulate", path, "--dry-run")

@@ -132,6 +132,38 @@ def test_rows_and_columns_that_do_not_fit_are_named(table, sentence, content, na
     sentence(info, path, *names)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("t.csv", 'gene_id,what,v\nG1,"3 prime,1\nG2,b,2\nG3,"3 prime,3\nG4,d,4\n', ["a quote before line 4", "close"]),
+        ("t.csv", "gene_id;v\nG1;1\n", ["separated by semicolons", "commas in a .csv"]),
+        ("t.csv", "gene_id\tv\nG1\t1\n", ["separated by tabs"]),
+        ("t.tsv", "gene_id,v\nG1,1\n", ["separated by commas", "tabs in a .tsv"]),
+    ],
+)
+def test_quotes_and_separators_that_nobody_meant(tmp_path, sentence, name, content, words):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as info:
+        read_table_file(str(path))
+    sentence(info, path, *words)
+
+
+def test_a_line_break_in_a_quoted_field_is_part_of_it(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('gene_id,what,v\nG1,"two\nlines",1\nG2,"a, b",2\n', encoding="utf-8")
+    assert read_table_file(str(path))["what"].tolist() == ["two\nlines", "a, b"]
+
+
+@pytest.mark.parametrize("data", [gzip.compress(b"gene_id\tv\nG1\t1\n"), "gene_id\tv\nG1\t1\n".encode("utf-16")])
+def test_what_is_no_utf_8(tmp_path, sentence, data):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(data)
+    with pytest.raises(DataError) as info:
+        read_table_file(str(path))
+    sentence(info, path, "UTF-8", ".gz")
+
+
 def test_columns_of_parquet_that_are_one_without_blanks_are_named(tmp_path, sentence):
     path = str(tmp_path / "t.parquet")
     pd.DataFrame({"gene_id": ["G1"], "v": [1], "v ": [2]}).to_parquet(path)
