@@ -39,8 +39,6 @@ _DEFAULT_KINDS = {"model": "cnn_halflife_encoded", "backbone": "onehot", "split"
 _FAMILIES = (CnnConfig, SplitBase)
 """Kinds that share keys: what one of them says of such a key holds for another."""
 
-# What SQLAlchemy reads in the path of a database's address.
-
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     """Check plain values against the schema.

@@ -33,6 +33,7 @@ class ClusterConfig(Section):
     )
 
 
+# What SQLAlchemy reads in the path of a database's address.
 _OF_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 
 
