@@ -14,6 +14,7 @@ from typing import Any
 
 from raygenex.cluster import uv_run
 from raygenex.cluster.repeated import repeated
+from raygenex.cluster.warm_workers import fork_server, started_by
 from raygenex.config.services import ClusterConfig, check_address
 from raygenex.errors import ClusterError, ConfigError, RaygenexError, first_line
 from raygenex.files.errors import file_error, is_of_a_path
@@ -87,18 +88,15 @@ def open_cluster(config: ClusterConfig, cpus: float) -> Iterator[None]:
     ClusterError
         If the address cannot be reached.
     """
-    import ray
-
-    if ray.is_initialized():
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
         _set_data_context()
         yield
         return
-    _initialise(config, cpus)
-    try:
+    with contextlib.ExitStack() as stack:
+        _initialise(config, cpus, stack)
         with user_errors():
             yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -142,13 +140,16 @@ def _watched(request: Request) -> Iterator[None]:
         yield
 
 
-def _initialise(config: ClusterConfig, cpus: float) -> None:
+def _initialise(config: ClusterConfig, cpus: float, stack: contextlib.ExitStack) -> None:
     for name, value in _RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    # Its imports begin before those of this process.
+    python = sys.executable if address else stack.enter_context(fork_server())
     import ray
 
     _quieten()
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    stack.callback(ray.shutdown)
     if address:
         check_address(address, "cluster.address" if config.address else "RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": logging.WARNING, "configure_logging": False}
@@ -175,7 +176,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
         logger.info("starting an embedded Ray with %d logical CPUs", logical)
         uv_run.stay_here()
         try:
-            _start(num_cpus=logical, **store, **quiet)
+            _start(python, num_cpus=logical, **store, **quiet)
         # Ray raises a bare Exception when its processes do not come up in time.
         except ConfigError:
             raise
@@ -183,7 +184,7 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
             logger.warning("an embedded Ray did not start (%s): trying once more", first_line(error))
             ray.shutdown()
             try:
-                _start(num_cpus=logical, **store, **quiet)
+                _start(python, num_cpus=logical, **store, **quiet)
             except Exception as again:
                 raise ClusterError(
                     f"an embedded Ray did not start ({first_line(again)}): run the same command again when the machine "
@@ -192,8 +193,8 @@ def _initialise(config: ClusterConfig, cpus: float) -> None:
     _set_data_context()
 
 
-def _start(**options: Any) -> None:
-    """Start an embedded Ray.
+def _start(python: str, **options: Any) -> None:
+    """Start an embedded Ray, whose processes are started by the program ``python``.
 
     Raises
     ------
@@ -203,7 +204,7 @@ def _start(**options: Any) -> None:
     import ray
 
     try:
-        with signals.kept(), _core_notices_hidden():
+        with signals.kept(), _core_notices_hidden(), started_by(python):
             ray.init(address="local", include_dashboard=False, **options)
     except OSError as error:
         if "AF_UNIX" not in str(error):

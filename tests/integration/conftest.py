@@ -23,21 +23,24 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import ray
 
     from raygenex.cluster.connect import open_cluster
+    from raygenex.cluster.warm_workers import fork_server, started_by
 
     # Workers have the environment that Ray was started in.
     os.environ.setdefault("RAYGENEX_CACHE", str(tmp_path_factory.mktemp("cache")))
     # Not by `open_cluster`, which quietens the handlers of Ray Data's log, and with them pytest's own.
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=300 * 2**20,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    with open_cluster(ClusterConfig(), 4.0):
-        yield
-    ray.shutdown()
+    with fork_server() as python:
+        with started_by(python):
+            ray.init(
+                address="local",
+                num_cpus=4,
+                include_dashboard=False,
+                object_store_memory=300 * 2**20,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        with open_cluster(ClusterConfig(), 4.0):
+            yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ ALLOWED = {
     ("train/network/epochs.py", "import pickle"): "names the error of a refused object, and loads nothing by it",
     ("tune/ray_private.py", "import pickle"): "reads the error that Ray Tune, in this process, wrote of a trial",
     ("tune/ray_private.py", "pickle.loads"): "the same; members of a Ray cluster pickle for one another anyway",
+    ("cluster/fork_server.py", "import_module"): "the packages that `warm_workers` names",
     ("extras.py", "import_module"): "a package of an extra, by its full name in raygenex's own code",
     ("models/booster.py", "load_model"): "XGBoost's own binary JSON, from the bytes of a tensor",
 }
