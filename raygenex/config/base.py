@@ -69,6 +69,9 @@ class Section(BaseModel):
                     raise ValueError(f"{name} is {value!r}: give true or false")
             elif kinds & {int, float} and _holds_a_truth(value):
                 raise ValueError(f"{name} is true or false: give a number")
+            elif kinds & {int, float} and str not in kinds and isinstance(value, str) and "_" in value:
+                # Python reads 1_000 as a number, and YAML as text.
+                raise ValueError(f"{name} is {value!r}: give a number, in digits alone")
         return found
 
 

@@ -1,6 +1,5 @@
 """The run configuration: one YAML file, ``-o section.key=value`` overrides, and errors that say what to change."""
 
-import difflib
 import logging
 from collections.abc import Iterable
 from copy import deepcopy
@@ -9,16 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raygenex.config.base import Section
-from raygenex.config.data import ChromosomeSplit, FileSplit, GroupSplit, RandomSplit, SimilaritySplit, SplitBase
-from raygenex.config.embed import HyenaBackbone, OneHotBackbone
-from raygenex.config.model import (
-    AutoencoderXgboost,
-    CnnConfig,
-    Logistic,
-    LstmConfig,
-    XgboostKmer,
-)
+from raygenex.config.kinds import TAGS, leave_behind
+from raygenex.config.refusals import refusal
 from raygenex.config.run import RunConfig
 from raygenex.config.services import check_address, check_database_folder, check_model_name
 from raygenex.config.variables import expand, keep_signs
@@ -27,17 +18,6 @@ from raygenex.errors import ConfigError
 from raygenex.files.locate import written_path
 
 logger = logging.getLogger(__name__)
-
-_TAGGED: dict[str, tuple[str, list[type[Section]]]] = {
-    "model": ("kind", [*CnnConfig.__subclasses__(), LstmConfig, AutoencoderXgboost, XgboostKmer, Logistic]),
-    "backbone": ("kind", [OneHotBackbone, HyenaBackbone]),
-    "split": ("rule", [RandomSplit, ChromosomeSplit, GroupSplit, SimilaritySplit, FileSplit]),
-}
-"""The sections that come in several kinds: the key that says which, and the kinds."""
-
-_DEFAULT_KINDS = {"model": "cnn_halflife_encoded", "backbone": "onehot", "split": "chromosome"}
-_FAMILIES = (CnnConfig, SplitBase)
-"""Kinds that share keys: what one of them says of such a key holds for another."""
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
@@ -51,7 +31,7 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, where)) from None
+        raise ConfigError(refusal(error, where, RunConfig)) from None
 
 
 def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
@@ -165,66 +145,11 @@ def change_keys(values: dict[str, Any], changes: Iterable[tuple[str, Any, str]])
     ConfigError
         If a key does not fit.
     """
-    tags = {f"{section}.{tag}": section for section, (tag, _) in _TAGGED.items()}
+    tags = {f"{section}.{tag}": section for section, tag in TAGS.items()}
     left = []
     # The kind first: what is said of another kind before it would be lost with that kind's keys.
-    for key, value, where in sorted(changes, key=lambda change: change[0] not in {*tags, *_TAGGED}):
+    for key, value, where in sorted(changes, key=lambda change: change[0] not in {*tags, *TAGS}):
         if key in tags:
-            left += _leave_behind(tags[key], values.get(tags[key]), value)
+            left += leave_behind(tags[key], values.get(tags[key]), value)
         set_key(values, key, value, where)
     return left
-
-
-def _leave_behind(name: str, section: Any, kind: Any) -> list[str]:
-    """Remove from a section the keys of its kind that mean nothing, or something else, to another kind."""
-    tag, options = _TAGGED[name]
-    kinds: dict[Any, type[Section]] = {option.model_fields[tag].default: option for option in options}
-    given = section.get(tag, _DEFAULT_KINDS[name]) if isinstance(section, dict) else None
-    if given == kind or not isinstance(given, str) or not isinstance(kind, str) or not {given, kind} <= set(kinds):
-        return []
-    # Kinds of one family have its keys in common, such as the four of the CNN their sizes.
-    family = next(
-        (base for base in _FAMILIES if issubclass(kinds[given], base) and issubclass(kinds[kind], base)), Section
-    )
-    lost = [own for own in section if own in kinds[given].model_fields and own not in (tag, *family.model_fields)]
-    for own in lost:
-        del section[own]
-    return [f"{name}.{tag} is {kind}, so {name}.{', '.join(lost)} of {given} is left out"] if lost else []
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(part for part in location if not part.startswith(("tuple[", "function-"))) or "the configuration"
-    if first["type"] == "extra_forbidden":
-        name = location[-1]
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(sorted(known))}"
-        return f"{where}: {_without_tags(location)} is not a known key; {hint}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    given = first["input"]
-    shown = f", not {given!r}" if isinstance(given, str | int | float | bool | None.__class__) else ""
-    return f"{where}: {_without_tags(location) or key}: {message}{shown}"
-
-
-def _without_tags(location: list[str]) -> str:
-    """Drop the tag that pydantic puts after a discriminated section (``model.cnn_dna_only.dropout``)."""
-    return ".".join(part for i, part in enumerate(location) if not (i == 1 and location[0] in _TAGGED))
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    section: Any = RunConfig
-    for i, part in enumerate(location):
-        if i == 1 and location[0] in _TAGGED:
-            tag, kinds = _TAGGED[location[0]]
-            section = next(kind for kind in kinds if kind.model_fields[tag].default == part)
-            continue
-        if part.isdigit() or part not in section.model_fields:
-            # The number of an entry of a list, or the key of one of a mapping.
-            continue
-        annotation = section.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        section = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), section)
-    return list(section.model_fields)

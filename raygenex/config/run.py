@@ -74,9 +74,10 @@ class RunConfig(Section):
     @classmethod
     def _empty_sections_are_absent(cls, values: Any) -> Any:
         """Let a section whose keys are all commented out, null in YAML, have its defaults."""
-        return (
-            {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
-        )
+        if not isinstance(values, dict):
+            return values
+        values_alone = {"name", "output", "seed"}
+        return {key: value for key, value in values.items() if value is not None or key in values_alone}
 
     @property
     def folder(self) -> str:

@@ -129,7 +129,7 @@ CASES = {
     "some of the places": (put_tss, CHECK, ["train.h5", "has tss but no chrom", "chrom, tss and strand"]),
     "one class only": (one_class, CHECK, ["data.train", "label 1"]),
     "unknown config key": (None, (*CHECK, "-o", "train.epoch=3"), ["train.epoch", "did you mean epochs?"]),
-    "value out of range": (None, (*CHECK, "-o", "model.dropout=1.5"), ["model.dropout", "less than 1", "1.5"]),
+    "value out of range": (None, (*CHECK, "-o", "model.dropout=1.5"), ["model.dropout", "below 1", "1.5"]),
     "wrong weights folder": (
         None,
         ("embed", "run.yaml", "-o", "backbone={kind: hyenadna, weights: nowhere}"),
