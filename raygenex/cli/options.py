@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ import typer
 
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
+from raygenex.config.services import check_address
+from raygenex.errors import ConfigError
 from raygenex.redact import redact
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML run configuration.")]
@@ -86,6 +89,11 @@ def begin(context: typer.Context, debug: bool) -> Session:
     """Begin a verb, and return the session of its command."""
     session = context.find_object(Session)
     assert session is not None, "main gives one to the application"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        # torch, whose libraries look where they are, would end the process.
+        raise ConfigError("the working directory does not exist any more; change to one that does") from None
     session.begin(debug)
     return session
 
@@ -107,6 +115,9 @@ class Action:
         """Print what would be done."""
         assert self.plan is not None, "the verb has no --dry-run"
         steps = self.plan()
+        # The configuration's own address was looked at when it was read; this one is for Ray alone.
+        if config_hash is not None and (address := os.environ.get("RAY_ADDRESS")):
+            check_address(address, "RAY_ADDRESS")
         values = {"steps": steps} if config_hash is None else {"config_hash": config_hash, "steps": steps}
         session.print_values(values, as_json, "\n".join(steps))
 

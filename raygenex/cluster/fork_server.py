@@ -30,8 +30,9 @@ def main() -> None:
     task = json.loads(sys.stdin.buffer.readline())
     listener = socket.socket(fileno=task["listener"])
     sys.path[:] = task["path"]
+    before = dict(os.environ)
     _import(task["modules"])
-    order = _serve(listener, task["ray_modules"])
+    order = _serve(listener, task["ray_modules"], before)
     if order is not None:
         _become(*order)
 
@@ -43,10 +44,48 @@ def _import(modules: list[str]) -> None:
             importlib.import_module(name)
 
 
-def _serve(listener: socket.socket, ray_modules: list[str]) -> tuple[dict[str, Any], list[int]] | None:
-    """Return in each fork what it is to be, and None in this process when the driver has ended."""
+def _import_ray(modules: list[str]) -> None:
+    """Import what imports Ray, and draw no random name by its core: its generator would be the same in every fork."""
+    import ray.actor
+    from ray import ActorClassID
+
+    class Drawn:
+        @staticmethod
+        def from_random() -> ActorClassID:
+            return ActorClassID(os.urandom(ActorClassID.size()))
+
+    # Classes that modules make actors of are given a name each when they are imported.
+    ray.actor.ActorClassID = Drawn
+    _import(modules)
+    ray.actor.ActorClassID = ActorClassID
+
+
+def _forks_draw_their_own() -> bool:
+    """Whether two forks draw different names by Ray's core."""
+    from ray._raylet import WorkerID
+
+    drawn = []
+    for _ in range(2):
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.write(writer, WorkerID.from_random().binary())
+            os._exit(0)
+        os.close(writer)
+        drawn.append(os.read(reader, 100))
+        os.close(reader)
+        os.wait()
+    return drawn[0] != drawn[1]
+
+
+def _serve(
+    listener: socket.socket, ray_modules: list[str], before: dict[str, str]
+) -> tuple[dict[str, Any], list[int]] | None:
+    """Return in each fork what it is to be, and None in this process when the driver has ended.
+
+    ``before`` are the variables that were there before the imports, which set some of their own.
+    """
     driver = sys.stdin.fileno()
-    raylet = None
+    raylet, own = None, {}
     while True:
         readable, _, _ = select.select([listener, driver], [], [])
         if driver in readable:
@@ -57,14 +96,21 @@ def _serve(listener: socket.socket, ray_modules: list[str]) -> tuple[dict[str, A
             asking = request["environment"].get(_RAYLET) if request else None
             if raylet is None and asking:
                 raylet = asking
+                own = {name: value for name, value in os.environ.items() if name not in before}
                 os.environ.update(request["environment"] | {_JOB: _NO_JOB})
-                _import(ray_modules)
+                before = dict(os.environ)
+                _import_ray(ray_modules)
+                own |= {name: value for name, value in os.environ.items() if name not in before}
+                if not _forks_draw_their_own():
+                    # What Ray calls by random names would be lost or mixed; every worker is a new process then.
+                    return None
                 # Nobody waits for the workers: Ray watches them by their connections.
                 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
             # Who is not answered starts an interpreter of its own.
             if asking and asking == raylet:
                 if os.fork() == 0:
                     listener.close()
+                    request["environment"] = own | request["environment"]
                     return request, files
                 connection.sendall(b"1")
         for file in files:

@@ -86,7 +86,8 @@ def _read_text(path: str, separator: str, quoted: bool) -> "pd.DataFrame":
 
     local = local_copy(path)
     with _opened_text(local) as stream:
-        comments, first = _skip_comments(stream)
+        comments, last, first = _skip_comments(stream)
+        _check_header(path, last, first, separator)
         # In most tab-separated tables a quote is a letter: 5' and 3" are in names.
         enclosed = all(re.fullmatch(r'"[^"]*"', name) for name in first.rstrip("\r\n").split(separator))
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted or separator == "," or enclosed else csv.QUOTE_NONE
@@ -160,13 +161,35 @@ def opened_table(local: str) -> Iterator[BinaryIO]:
         yield unpacked(raw) if local.lower().endswith(".gz") else raw
 
 
-def _skip_comments(stream: TextIO) -> tuple[int, str]:
-    """Read up to the header; return how many comment lines are before it, and its first line, empty if there is none.
+def _skip_comments(stream: TextIO) -> tuple[int, str, str]:
+    """Read up to the header; return how many comment lines are before it, the last of them, and its own first line.
 
-    Lines that start with # before the header are comments; a later # may belong to a value.
+    Lines that start with # before the header are comments; a later # may belong to a value. What is not there is empty.
     """
-    number = 0
+    number, last = 0, ""
     while (line := stream.readline(LONGEST_LINE)).startswith("#") or line.isspace():
         if (number := number + 1) > _MOST_COMMENTS:
             raise OSError(f"over {_MOST_COMMENTS} lines of comments")
-    return number, line
+        last = line if line.startswith("#") else ""
+    return number, last, line
+
+
+def _check_header(path: str, comment: str, first: str, separator: str) -> None:
+    """Refuse, by a DataError, a table whose header is a comment, or that has none."""
+    fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(separator)]
+    if first.lower().startswith("sep="):
+        raise DataError(f"{path}: its first line ({first.strip()}) is Excel's own; remove it")
+    if not any(map(_is_number, fields[1:])):
+        return
+    said = comment.lstrip("#").strip("\r\n").split(separator)
+    if len(said) == len(fields) and not any(map(_is_number, said)):
+        raise DataError(
+            f"{path}: the line before its first row names columns ({comment.strip()[:60]!r}), but a line that starts "
+            "with # is a comment; take the # out"
+        )
+    if all(map(_is_number, fields[1:])) and len(set(fields[1:])) < len(fields[1:]):
+        raise DataError(f"{path} has no header: its first line is a row; give every column a name above it")
+
+
+def _is_number(field: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", field.strip()))

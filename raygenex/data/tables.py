@@ -38,10 +38,13 @@ _MEASURES = frozenset(_MEASURE_WORDS.split())
 """The same of measures of one sample, each in a unit of its own."""
 
 
-def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: bool = False) -> NDArray[np.object_]:
+def gene_column(
+    table: "pd.DataFrame", path: str, column: str, strip_versions: bool = False, key: str | None = None
+) -> NDArray[np.object_]:
     """Return the gene ids of a table, str, shape ``(N,)``; without version suffixes if ``strip_versions``.
 
-    The names of rows stand for the column gene_id, where there is none.
+    The names of rows stand for the column gene_id, where there is none. ``key`` is the key of the configuration that
+    names another column, if one does.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def gene_column(table: "pd.DataFrame", path: str, column: str, strip_versions: b
         logger.info("%s: the names of its rows are taken as gene ids", path)
         column = ROW_NAMES
     if column not in table.columns:
-        raise DataError(f"{path} has no column {column} of gene ids; it has {shown(_named(table))}: name the one")
+        remedy = f"name the one that holds them in {key}" if key else f"call the one that holds them {column}"
+        raise DataError(f"{path} has no column {column} of gene ids; it has {shown(_named(table))}: {remedy}")
     gene_id = words(table[column])
     if (empty := np.flatnonzero(gene_id == "")).size:
         raise DataError(f"{path}: the gene id of row {empty[0] + 1} is empty; give every gene an id or remove the row")

@@ -38,7 +38,7 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     """
     assert config.table is not None, "checked by the caller"
     table = read_table_file(config.table)
-    gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
+    gene_id = gene_column(table, config.table, config.gene_column, strip_versions, "build.label.gene_column")
     columns = choose_columns(table, config.table, config.columns, config.gene_column, "build.label.columns")
     samples = np.stack([numbers(table, config.table, column, gene_id) for column in columns], axis=1)
     known = ~np.isnan(samples).all(axis=1)
@@ -110,7 +110,7 @@ def read_extras(tables: Sequence[ExtraConfig], strip_versions: bool) -> list[Ext
     found: dict[str, ExtraColumn] = {}
     for config in tables:
         table = read_table_file(config.table)
-        gene_id = gene_column(table, config.table, config.gene_column, strip_versions)
+        gene_id = gene_column(table, config.table, config.gene_column, strip_versions, "build.label.gene_column")
         chosen = choose_columns(table, config.table, config.columns, config.gene_column, "build.extra.columns")
         for name in chosen:
             if name in found or "/" in name or name in (".", ".."):

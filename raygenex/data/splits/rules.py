@@ -265,7 +265,7 @@ def groups_of(
         values = columns[split.column]
         return np.array([_group_name(value) for value in values], dtype=object)
     table = read_table_file(split.table)
-    known_genes = gene_column(table, split.table, split.gene_column)
+    known_genes = gene_column(table, split.table, split.gene_column, key="split.gene_column")
     names = choose_columns(table, split.table, (split.column,), split.gene_column, "split.column")
     if len(names) > 1:
         raise DataError(f"split.column {split.column} is {shown(names)} in {split.table}: name one column")

@@ -63,7 +63,7 @@ def test_an_override_that_does_not_fit(raygenex, config):
     path = config()
     code, out, err = raygenex("train", path, "--dry-run", "-o", "train.workers=0")
     assert (code, out) == (2, "")
-    one_sentence(err, "train.workers", "greater than or equal to 1, not 0")
+    one_sentence(err, "train.workers", "must be at least 1, not 0")
     code, _, err = raygenex("train", path, "-o", "workers")
     assert code == 2
     one_sentence(err, "'workers' is not of the form section.key=value")
@@ -440,6 +440,23 @@ def test_a_dry_run_of_train_says_what_it_would_do_and_writes_nothing(raygenex, c
     assert (code, err) == (0, "")
     assert out == "train: cnn_halflife_encoded, 7 epochs at most, 2 x 1 CPU, into runs/small (new run)\n"
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_looks_at_the_address_of_ray(raygenex, config, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    code, _, err = raygenex("train", config(), "--dry-run")
+    assert code == 2
+    one_sentence(err, "RAY_ADDRESS is http://head:8265")
+
+
+def test_a_working_directory_that_is_gone_is_said_before_anything_is_loaded(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code = f"import os, sys; os.rmdir({str(folder)!r}); sys.argv[1:] = ['env']\n"
+    code += "from raygenex.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "working directory does not exist" in done.stderr
 
 
 def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):

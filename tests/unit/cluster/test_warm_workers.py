@@ -17,12 +17,14 @@ from raygenex.cluster.warm_workers import MODULES, RAY_MODULES, fork_server, sta
 PROGRAM = """
 import json, os, random, signal, sys, threading
 import numpy
+from ray._raylet import WorkerID
 print(json.dumps({
     "name": __name__, "arguments": sys.argv[1:], "folder": os.getcwd(), "niceness": os.nice(0),
     "environment": dict(os.environ), "path": sys.path[1:] if "torch" not in sys.modules else sys.path,
     "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "child": signal.getsignal(signal.SIGCHLD),
     "threads": threading.active_count(), "warm": "torch" in sys.modules, "pid": os.getpid(),
-    "drawn": [random.random(), numpy.random.random(), numpy.random.default_rng().random()],
+    "drawn": [random.random(), numpy.random.random(), numpy.random.default_rng().random(),
+        WorkerID.from_random().hex()],
 }))
 """
 
@@ -38,7 +40,7 @@ def folder(tmp_path_factory):
 def warm(folder):
     """The program that Ray is given, of a server whose driver has few modules."""
     modules = warm_workers.MODULES, warm_workers.RAY_MODULES
-    warm_workers.MODULES, warm_workers.RAY_MODULES = ("torch",), ("ray",)
+    warm_workers.MODULES, warm_workers.RAY_MODULES = ("torch",), ("ray.data",)
     tempdir, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         with fork_server() as program:
@@ -112,6 +114,16 @@ def test_variables_of_a_runtime_environment_are_set(warm, folder):
     assert found["warm"]
     assert found["arguments"] == ["-x"]
     assert (found["environment"]["TRAIN"], found["environment"]["TWO"]) == ("yes", "yes-")
+
+
+def test_a_server_whose_forks_would_draw_the_same_names_serves_nobody(folder, monkeypatch):
+    (folder / "drawing.py").write_text("from ray._raylet import WorkerID\nWorkerID.from_random()\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(warm_workers, "MODULES", ())
+    monkeypatch.setattr(warm_workers, "RAY_MODULES", ("drawing", "torch"))
+    with fork_server() as program:
+        assert not worker(program, folder)["warm"]
+        assert not worker(program, folder)["warm"]
 
 
 def test_the_workers_of_another_raylet_are_new_processes(warm, folder):

@@ -139,6 +139,10 @@ def test_rows_and_columns_that_do_not_fit_are_named(table, sentence, content, na
         ("t.csv", "gene_id;v\nG1;1\n", ["separated by semicolons", "commas in a .csv"]),
         ("t.csv", "gene_id\tv\nG1\t1\n", ["separated by tabs"]),
         ("t.tsv", "gene_id,v\nG1,1\n", ["separated by commas", "tabs in a .tsv"]),
+        ("t.tsv", "#gene_id\tv\nG1\t1\nG2\t2\n", ["'#gene_id\\tv'", "is a comment", "take the # out"]),
+        ("t.csv", "# made by us\n# gene_id,a,b\nG1,1,2\nG2,2,2\n", ["# gene_id,a,b", "take the # out"]),
+        ("t.tsv", "G1\t0\t0\nG2\t1\t2\n", ["has no header", "above it"]),
+        ("t.csv", "sep=,\ngene_id,v\nG1,1\n", ["sep=,", "remove it"]),
     ],
 )
 def test_quotes_and_separators_that_nobody_meant(tmp_path, sentence, name, content, words):
@@ -147,6 +151,13 @@ def test_quotes_and_separators_that_nobody_meant(tmp_path, sentence, name, conte
     with pytest.raises(DataError) as info:
         read_table_file(str(path))
     sentence(info, path, *words)
+
+
+@pytest.mark.parametrize(
+    "content", ["# a\tb\ngene_id\tv\nG1\t1\n", "# 7\t8\ngene_id\t2020\nG1\t1\n", "#\ngene_id\t1\nG1\t1\n"]
+)
+def test_comments_and_numbers_as_names_are_what_they_are(table, content):
+    assert read_table_file(table(content))["gene_id"].tolist() == ["G1"]
 
 
 def test_a_line_break_in_a_quoted_field_is_part_of_it(tmp_path):
