@@ -18,6 +18,11 @@ from raygenex.data.hdf5.schema import PromoterFile
 
 Columns = dict[str, np.ndarray]
 
+# Small enough that a few blocks in flight never matter, large enough that a block outweighs the task that reads it.
+BLOCK_BYTES = 8 * 2**20
+# Reads of a small table still spread over several workers.
+MIN_PIECES = 8
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -133,3 +138,11 @@ class _FileRange:
 def shard_bounds(count: int, rank: int, world_size: int) -> tuple[int, int]:
     """Return the rows of one worker: contiguous, disjoint, complete, and no two workers differ by more than one."""
     return rank * count // world_size, (rank + 1) * count // world_size
+
+
+def blocks(rows: Rows, start: int = 0, stop: int | None = None) -> list[Piece]:
+    """Cut the rows ``start`` to ``stop`` (exclusive; None is the end) into pieces of about 8 MiB."""
+    stop = rows.count if stop is None else stop
+    by_size = max(1, BLOCK_BYTES // rows.row_bytes)
+    by_count = max(64, -(-(stop - start) // MIN_PIECES))
+    return rows.pieces(start, stop, min(by_size, by_count))

@@ -12,12 +12,8 @@ from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
 
 from raygenex.cluster.connect import READ_CPUS, SPARE_CPUS
-from raygenex.data.rows import Piece, Rows, shard_bounds
+from raygenex.data.rows import Piece, Rows, blocks, shard_bounds
 
-# Small enough that a few blocks in flight never matter, large enough that a block outweighs the task that reads it.
-BLOCK_BYTES = 8 * 2**20
-# Reads of a small table still spread over several workers.
-MIN_PIECES = 8
 # Reads at a time that take no CPU, where none is left to count them by.
 UNCOUNTED_READS = 2
 
@@ -80,10 +76,7 @@ def to_dataset(pieces: Sequence[Piece], sample: Piece, uncounted: int | None = N
 
 def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None, uncounted: int | None = None) -> ray.data.Dataset:
     """Return a Ray Dataset over the rows ``start`` to ``stop``, cut into blocks of about 8 MiB."""
-    stop = rows.count if stop is None else stop
-    by_size = max(1, BLOCK_BYTES // rows.row_bytes)
-    by_count = max(64, -(-(stop - start) // MIN_PIECES))
-    return to_dataset(rows.pieces(start, stop, min(by_size, by_count)), rows.pieces(start, start + 1, 1)[0], uncounted)
+    return to_dataset(blocks(rows, start, stop), rows.pieces(start, start + 1, 1)[0], uncounted)
 
 
 class RowShards(ray.train.DataConfig):

@@ -1,19 +1,25 @@
 """Scores of many genes, in this process or by actors of Ray Data."""
 
-from collections.abc import Iterator
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
-from raygenex.data.rows import Columns, Rows
+from raygenex.data.rows import Columns, Rows, blocks
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress
 
+logger = logging.getLogger(__name__)
+
 
 class Scorer:
-    """A Ray Data actor around a `Predictor`."""
+    """A `Predictor` of blocks of genes: an actor of Ray Data, or in this process."""
 
     def __init__(self, checkpoint: str, device: str, batch_size: int, cpus: float) -> None:
         import torch
@@ -28,7 +34,7 @@ class Scorer:
 
 
 def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Columns:
-    """Score a table of genes on the cluster and hold all scores.
+    """Score a table of genes and hold all scores.
 
     Returns
     -------
@@ -44,7 +50,7 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
 
 
 def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Iterator[Columns]:
-    """Score a table of genes on the cluster, block by block.
+    """Score a table of genes block by block: on Ray, or in this process where no other would help.
 
     Yields
     ------
@@ -55,14 +61,52 @@ def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> It
     DataError
         If the scored genes are not those of the table.
     """
+    reached = 0
+    scored = _in_process(rows, checkpoint, config) if _alone(config) else _on_ray(rows, checkpoint, config, what)
+    with contextlib.closing(scored), progress(f"{what}, genes", rows.count) as advance:
+        for batch in scored:
+            # The cluster hands blocks out in the order of their rows, whatever it lost and made again.
+            if not np.array_equal(batch["row"], np.arange(reached, reached + len(batch["row"]))):
+                break
+            reached += len(batch["row"])
+            yield {name: np.array(column) for name, column in batch.items() if name != "row"}
+            advance(len(batch["row"]), "")
+    if reached != rows.count:
+        raise DataError(f"{what} returned {reached} of {rows.count} genes in order: run it again")
+
+
+def _alone(config: RunConfig) -> bool:
+    """Whether one process would do all the work, and no Ray is there to do it."""
+    options = config.predict
+    if options.workers > 1 or options.gpus_per_worker or config.cluster.address or os.environ.get("RAY_ADDRESS"):
+        return False
+    ray = sys.modules.get("ray")
+    return ray is None or not ray.is_initialized()
+
+
+def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Columns, None, None]:
+    import torch
+
+    options = config.predict
+    logger.info("one worker: scoring in this process")
+    before = torch.get_num_threads()
+    try:
+        score = Scorer(checkpoint, "cpu", options.batch_size, options.cpus_per_worker)
+        for piece in blocks(rows):
+            yield score(piece.read())
+    finally:
+        torch.set_num_threads(before)
+
+
+def _on_ray(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Generator[Columns, None, None]:
+    # Loaded before Ray starts, which then silences its notes.
     import ray.data
 
     from raygenex.data.source import UNCOUNTED_READS, rows_dataset
 
     options = config.predict
     request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
-    reached = 0
-    with connect(config.cluster, request), progress(f"{what}, genes", rows.count) as advance:
+    with connect(config.cluster, request):
         # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
         scored = rows_dataset(rows, uncounted=max(UNCOUNTED_READS, options.workers)).map_batches(
             Scorer,
@@ -78,12 +122,4 @@ def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> It
             num_cpus=options.cpus_per_worker,
             num_gpus=options.gpus_per_worker or None,
         )
-        for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
-            # The cluster hands blocks out in the order of their rows, whatever it lost and made again.
-            if not np.array_equal(batch["row"], np.arange(reached, reached + len(batch["row"]))):
-                break
-            reached += len(batch["row"])
-            yield {name: np.array(column) for name, column in batch.items() if name != "row"}
-            advance(len(batch["row"]), "")
-    if reached != rows.count:
-        raise DataError(f"{what} returned {reached} of {rows.count} genes in order: run it again")
+        yield from scored.iter_batches(batch_size=None, batch_format="numpy")

@@ -486,8 +486,42 @@ class Table:
 def test_scores_are_those_of_every_row_in_order(monkeypatch, blocks, fine):
     monkeypatch.setattr("raygenex.predict.scoring.connect", lambda *args: nullcontext())
     monkeypatch.setattr("raygenex.data.source.rows_dataset", lambda *args, **options: Scored(blocks))
+    # One worker needs no Ray.
+    config = small_config(predict={"workers": 2})
     if fine:
-        assert score_rows(Table(), "", small_config(), "prediction")["gene_id"].tolist() == [f"G{i}" for i in range(5)]
+        assert score_rows(Table(), "", config, "prediction")["gene_id"].tolist() == [f"G{i}" for i in range(5)]
         return
     with pytest.raises(DataError, match="genes in order: run it again"):
-        score_rows(Table(), "", small_config(), "prediction")
+        score_rows(Table(), "", config, "prediction")
+
+
+def test_one_worker_scores_in_this_process_as_the_predictor_does(write, bases_checkpoint, tmp_path):
+    path = write("a.h5", n=70)
+    before = torch.get_num_threads()
+    config = small_config(predict={"batch_size": 7})
+    result = predict(config, [path], str(bases_checkpoint), str(tmp_path / "scores.parquet"))
+    assert torch.get_num_threads() == before
+    found = pq.read_table(tmp_path / "scores.parquet").to_pydict()
+    rows = open_genes([path], read_info(bases_checkpoint), None).pieces(0, 70, 70)[0].read()
+    wanted = Predictor(bases_checkpoint, "cpu", 7).score(rows["sequence"], rows["halflife"])
+    assert found["gene_id"] == rows["gene_id"].tolist()
+    # Blocks of 64 genes have other last batches than all genes together.
+    assert np.abs(np.array(found["probability"]) - wanted).max() < 1e-6
+    assert result.high == int((wanted >= result.threshold).sum())
+
+
+@pytest.mark.parametrize(
+    ("predict", "cluster", "variable"),
+    [({"workers": 2}, {}, ""), ({"gpus_per_worker": 0.5}, {}, ""), ({}, {"address": "h:1"}, ""), ({}, {}, "h:1")],
+)
+def test_work_for_others_is_done_on_ray(monkeypatch, predict, cluster, variable):
+    class Asked(Exception):
+        pass
+
+    def connect(config, request):
+        raise Asked
+
+    monkeypatch.setattr("raygenex.predict.scoring.connect", connect)
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    with pytest.raises(Asked):
+        score_rows(Table(), "", small_config(predict=predict, cluster=cluster), "prediction")
