@@ -502,10 +502,9 @@ def test_one_worker_scores_in_this_process_as_the_predictor_does(write, bases_ch
     result = predict(config, [path], str(bases_checkpoint), str(tmp_path / "scores.parquet"))
     assert torch.get_num_threads() == before
     found = pq.read_table(tmp_path / "scores.parquet").to_pydict()
-    rows = open_genes([path], read_info(bases_checkpoint), None).pieces(0, 70, 70)[0].read()
-    wanted = Predictor(bases_checkpoint, "cpu", 7).score(rows["sequence"], rows["halflife"])
-    assert found["gene_id"] == rows["gene_id"].tolist()
-    # Blocks of 64 genes have other last batches than all genes together.
+    rows = columns(70, WINDOW)
+    wanted = Predictor(bases_checkpoint, "cpu", 70).score(rows["sequence"], rows["halflife"])
+    assert found["gene_id"] == list(rows["gene_id"])
     assert np.abs(np.array(found["probability"]) - wanted).max() < 1e-6
     assert result.high == int((wanted >= result.threshold).sum())
 
