@@ -185,17 +185,19 @@ class _Stage:
         self.plan, self.found, self.say, self.cluster = plan, found, say, cluster
         self.draw = random.Random(f"{found.seed} {stage}")
         self.nodes_to_kill = 0
+        self.marks: list[bytes] = []
 
     def start(self) -> Command:
         """Start the command, or start it again after its driver died."""
         # What a killed driver left running in MLflow runs there until the next one comes that far.
         self.running = set(running(self.config))
-        self.mark = uuid.uuid4().hex
+        mark = uuid.uuid4().hex
+        self.marks.append(f"{MARK}={mark}".encode())
         more = ["--resume"] if self.stage == "tune" and Path(self.config.folder, "tune", "study.json").exists() else []
         # Two trials at a time, with a process each, whatever the training has.
         one = ("train.workers=1", "tune.parallel=2", f"train.epochs={TRIAL_EPOCHS}")
         more += [word for pair in one for word in ("-o", pair)] if self.stage == "tune" else []
-        return Command(self.stage, self.path, *more, environment={MARK: self.mark})
+        return Command(self.stage, self.path, *more, environment={MARK: mark})
 
     def run(self) -> None:
         """Run it to its end, with the kills."""
@@ -214,7 +216,7 @@ class _Stage:
                     self.kill_process(command, what)
             errors = command.finish()
             assert "Traceback" not in errors, errors
-            self.wait_gone("its end")
+            self.wait_gone("its end", also_services=True)
         finally:
             command.close()
 
@@ -251,7 +253,7 @@ class _Stage:
             self.cluster.add_node(cpus=2)
 
     def kill_driver(self, command: Command, what: str) -> Command:
-        """Kill the command itself, wait until nothing of it is left, and start it again."""
+        """Kill the command itself, wait until none of its workers is left, and start it again."""
         number = DRIVERS[what]
         self.note(what, command.pid)
         command.send(number)
@@ -264,8 +266,7 @@ class _Stage:
             assert "stack trace" not in errors, errors
             left = set(running(self.config)) - self.running
             self.found.problems += [f"{self.stage}: after {what}, {one}" for one in sorted(left)]
-        self.wait_gone(what)
-        command.close()
+        self.wait_gone(what, also_services=False)
         return self.start()
 
     def note(self, what: str, pid: int) -> None:
@@ -274,12 +275,15 @@ class _Stage:
         self.found.kills.append(Kill(self.stage, what, at, pid))
         self.say(f"{len(self.found.kills):2d} {self.stage} at {at}: {what} (process {pid})")
 
-    def wait_gone(self, what: str) -> None:
-        """Wait until no process of the command is left, nor one that it has on the cluster."""
-        mark = f"{MARK}={self.mark}".encode()
+    def wait_gone(self, what: str, also_services: bool) -> None:
+        """Wait until no process of the command is left, however often it was started, nor one on the cluster.
+
+        ``also_services``: Ray's own too, some of which take a minute to find that a killed driver is gone.
+        """
 
         def left() -> list[str]:
-            mine = [f"{process.pid} {_title(process)[:60]}" for process in marked(mark)]
+            titles = {process.pid: _title(process) for process in marked(*self.marks)}
+            mine = [f"{pid} {title[:60]}" for pid, title in titles.items() if also_services or not _serves(title)]
             on_nodes = [node.process.pid for node in self.cluster.nodes] if self.cluster is not None else []
             titles = {process.pid: _title(process).strip() for pid in on_nodes for process in below(pid)}
             busy = {pid: title for pid, title in titles.items() if title.startswith("ray::")}
@@ -303,6 +307,10 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
+def _serves(title: str) -> bool:
+    return title.startswith((*_OF_THE_CLUSTER, "sleep ")) or "/site-packages/ray/" in title
+
+
 def _lives(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -310,14 +318,14 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def marked(mark: bytes) -> list[psutil.Process]:
-    """Return the living processes whose environment has a variable."""
+def marked(*marks: bytes) -> list[psutil.Process]:
+    """Return the living processes whose environment has one of these variables."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
+            if not set(marks).isdisjoint((folder / "environ").read_bytes().split(b"\0")):
                 found.append(psutil.Process(int(folder.name)))
         except (OSError, psutil.NoSuchProcess):
             continue

@@ -3,7 +3,9 @@
 Each process that Ray starts imports torch, Ray Data and Ray Train. A training starts nine of them, an embedding three.
 Here one process imports once, while Ray itself starts, and forks a worker whenever Ray asks for one (`fork_server`).
 Ray starts whatever program its driver calls its Python: the one of this module asks the fork server for workers, and
-starts Python for everything else, or where the server does not answer. Ray's own defaults stay on a joined cluster.
+starts Python for everything else, or where the server does not answer. Two of Ray's services have nothing to do here,
+and would import for a second each: an autoscaler, where no node can come, and a reader of workers' logs, which nobody
+is sent. Something that sleeps stands in for them. Ray's own defaults stay on a joined cluster.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ _HERE = Path(__file__).parent
 _PROGRAM = """#!/bin/sh
 case "$*" in
 */default_worker.py*) {python} -IS {client} {socket} "$@" && exit ;;
+*/autoscaler/_private/monitor.py*|*/_private/log_monitor.py*) exec sleep infinity ;;
 esac
 exec {python} "$@"
 """
