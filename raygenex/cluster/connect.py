@@ -183,6 +183,8 @@ def _initialise(config: ClusterConfig, cpus: float, stack: contextlib.ExitStack)
         except Exception as error:  # noqa: BLE001
             logger.warning("an embedded Ray did not start (%s): trying once more", first_line(error))
             ray.shutdown()
+            # The first server may have forked for the Ray that did not start, and serves no other.
+            python = stack.enter_context(fork_server())
             try:
                 _start(python, num_cpus=logical, **store, **quiet)
             except Exception as again:

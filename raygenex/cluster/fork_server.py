@@ -1,9 +1,9 @@
 """A process that has imported what Ray's workers import, and forks one for each that Ray asks for.
 
 It is run as a script by `warm_workers`, and by nothing else. Its standard input is one line of JSON: ``path`` (the
-driver's sys.path), ``modules`` (what to import at once), ``ray_modules`` (what imports Ray) and ``listener`` (the
-number of an open socket). It stays open as long as the driver lives. A worker inherits modules: no threads of Python,
-no random state, no open files.
+driver's sys.path), ``modules`` (what to import at once), ``ray_modules`` (what imports Ray), ``listener`` (the number
+of an open socket) and ``folder`` (what to remove in the end). It stays open as long as the driver lives. A worker
+inherits modules: no threads of Python, no random state, no open files.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import os
 import random
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -35,6 +36,9 @@ def main() -> None:
     order = _serve(listener, task["ray_modules"], before)
     if order is not None:
         _become(*order)
+    else:
+        # A driver that was killed left it.
+        shutil.rmtree(task["folder"], ignore_errors=True)
 
 
 def _import(modules: list[str]) -> None:
@@ -103,6 +107,9 @@ def _serve(
                 own |= {name: value for name, value in os.environ.items() if name not in before}
                 if not _forks_draw_their_own():
                     # What Ray calls by random names would be lost or mixed; every worker is a new process then.
+                    connection.close()
+                    listener.close()
+                    select.select([driver], [], [])
                     return None
                 # Nobody waits for the workers: Ray watches them by their connections.
                 signal.signal(signal.SIGCHLD, signal.SIG_IGN)

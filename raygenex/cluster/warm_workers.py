@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # What takes time to import in workers, and neither starts a thread of Python nor looks for a GPU.
 MODULES = ("torch", "pandas", "pyarrow.parquet", "h5py", "pydantic", "sklearn.metrics")
@@ -55,7 +56,7 @@ def fork_server() -> Iterator[str]:
         parts = {"python": sys.executable, "client": _HERE / "fork_client.py", "socket": folder / "socket"}
         program.write_text(_PROGRAM.format(**{key: shlex.quote(str(part)) for key, part in parts.items()}))
         program.chmod(0o755)
-        server = _start(listener)
+        server = _start(listener, folder)
         # Nobody waits in line for a server that has died.
         listener.close()
         try:
@@ -65,8 +66,9 @@ def fork_server() -> Iterator[str]:
             server.communicate()
 
 
-def _start(listener: socket.socket) -> "subprocess.Popen[bytes]":
-    task = {"path": sys.path, "modules": MODULES, "ray_modules": RAY_MODULES, "listener": listener.fileno()}
+def _start(listener: socket.socket, folder: Path) -> "subprocess.Popen[bytes]":
+    task: dict[str, Any] = {"path": sys.path, "modules": MODULES, "ray_modules": RAY_MODULES}
+    task |= {"listener": listener.fileno(), "folder": str(folder)}
     server = subprocess.Popen(
         [sys.executable, str(_HERE / "fork_server.py")],
         stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """The run configuration: one YAML file, ``-o section.key=value`` overrides, and errors that say what to change."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from raygenex.files.locate import written_path
 logger = logging.getLogger(__name__)
 
 
-def parse_config(values: dict[str, Any], where: str) -> RunConfig:
-    """Check plain values against the schema.
+def parse_config(values: dict[str, Any], where: str, overrides: Mapping[str, str] | None = None) -> RunConfig:
+    """Check plain values against the schema; ``overrides`` say by key what gave a value that is not of ``where``.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(refusal(error, where, RunConfig)) from None
+        raise ConfigError(refusal(error, where, RunConfig, overrides or {})) from None
 
 
 def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
@@ -54,9 +54,10 @@ def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] 
         where, values = "the config", deepcopy(source)
     else:
         where, values = f"config {source}", _read_file(source)
-    for sentence in change_keys(values, [_read_override(override) for override in overrides]):
+    changes = [_read_override(override) for override in overrides]
+    for sentence in change_keys(values, changes):
         logger.info("%s", sentence)
-    config = parse_config(expand(values, where), where)
+    config = parse_config(expand(values, where), where, {key: said for key, _, said in changes})
     _check_services(config, where)
     return config
 
@@ -72,14 +73,16 @@ def _read_file(path: str | Path) -> dict[str, Any]:
             text = file.read(LONGEST + 1)
     except FileNotFoundError:
         raise ConfigError(f"config {path} does not exist; `raygenex init {path}` writes one to start from") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {path} is not text in UTF-8: save it as UTF-8") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"config {path} cannot be read: {error}") from None
+        raise ConfigError(f"config {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         values = read_yaml(text) or {}
     except PlainYamlError as error:
         raise ConfigError(f"config {path} is {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"config {path} must be a mapping of sections, not a {type(values).__name__}")
+        raise ConfigError(f"config {path} must hold sections, with their keys and values below them")
     return values
 
 
@@ -99,7 +102,7 @@ def _check_services(config: RunConfig, where: str) -> None:
 
 def _read_override(override: str) -> tuple[str, Any, str]:
     key, separator, text = override.partition("=")
-    if not separator or not key or key.count(".") > DEEPEST:
+    if not separator or "" in key.split(".") or key.count(".") > DEEPEST:
         raise ConfigError(f"override {override!r} is not of the form section.key=value")
     try:
         return key, read_yaml(text), f"override {override!r}"

@@ -1,7 +1,7 @@
 """What is wrong with a configuration, in one sentence: pydantic's findings in the words of whoever wrote the file."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,8 +10,11 @@ from pydantic_core import ErrorDetails
 from raygenex.config.base import Section
 from raygenex.config.kinds import KINDS, TAGS
 
+_LONGEST = 60
+"""Letters of a wrong value that are shown."""
 
-def refusal(error: ValidationError, where: str, root: type[Section]) -> str:
+
+def refusal(error: ValidationError, where: str, root: type[Section], overrides: Mapping[str, str]) -> str:
     """Return the sentence for the first thing that is wrong.
 
     Parameters
@@ -22,31 +25,50 @@ def refusal(error: ValidationError, where: str, root: type[Section]) -> str:
         What holds the values, such as ``config run.yaml``.
     root
         The schema, whose keys are named where one is misspelt.
+    overrides
+        What gave a key its value in the place of the file, such as ``override 'seed=x'``, by the key.
     """
     found = error.errors()
     first = found[0]
-    location = [str(part) for part in first["loc"]]
+    location = [str(part) for part in first["loc"] if part != "[key]"]
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        where = _said(f"{location[0]}.{TAGS[location[0]]}", where, overrides)
+        return f"{where}: {_wrong_kind(location[0], first['input'])}"
+    where = _said(_key(location), where, overrides)
+    if first["type"] == "invalid_key":
+        return f"{where}: the key {first['input']!r} is not text; write it in quotes"
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], root)
         return f"{where}: {_key(location)} is not a known key; {_nearest(location[-1], known, 'known keys are')}"
-    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{where}: {_wrong_kind(location[0], first['input'])}"
     # Of a value that may be of several types there is a finding for each, which names its type at the end.
-    together = [one for one in found if one["loc"][:-1] == first["loc"][:-1] and one["input"] is first["input"]]
+    together = [
+        one
+        for one in found
+        if one["loc"][:-1] == first["loc"][:-1] and one["input"] is first["input"] and one["type"] != "missing"
+    ]
     if len(together) > 1:
         message = f"must be {' or '.join(dict.fromkeys(map(_wanted, together)))}"
         location = location[:-1]
     else:
         message = _message(first)
-    given = first["input"]
-    shown = (
-        f", not {given!r}"
-        if isinstance(given, str | int | float)
-        else ", and nothing is given"
-        if given is None
-        else ""
-    )
+    if first["type"] == "value_error":
+        return f"{where}: {_key(location) or 'the configuration'}: {message}"
+    shown = _shown(first["input"])
     return f"{where}: {_key(location) or 'the configuration'}: {message}{shown}"
+
+
+def _said(key: str, where: str, overrides: Mapping[str, str]) -> str:
+    """Return what gave a key its value."""
+    return next((text for name, text in overrides.items() if f"{key}.".startswith(f"{name}.")), where)
+
+
+def _shown(given: Any) -> str:
+    if given is None:
+        return ", and nothing is given"
+    if not isinstance(given, str | int | float):
+        return ""
+    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    return f", not {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
 
 
 def _nearest(name: str, known: Iterable[str], otherwise: str) -> str:
@@ -58,8 +80,10 @@ def _wrong_kind(section: str, values: Any) -> str:
     tag = TAGS[section]
     kinds = [str(kind) for kind in KINDS[section]]
     given = values.get(tag) if isinstance(values, dict) else None
-    if not isinstance(given, str):
+    if given is None:
         return f"{section}.{tag} is missing: give one of {', '.join(kinds)}"
+    if not isinstance(given, str):
+        return f"{section}.{tag} must be one of {', '.join(kinds)}"
     close = difflib.get_close_matches(given.lower(), kinds, n=1)
     hint = f"did you mean {close[0]}? It may be {', '.join(kinds)}" if close else f"it may be {', '.join(kinds)}"
     return f"{section}.{tag} {given!r} is not known; {hint}"
@@ -77,17 +101,25 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "float_parsing": lambda context: "must be a number",
     "string_type": lambda context: "must be text",
     "tuple_type": lambda context: "must be a list",
-    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
-    "greater_than": lambda context: f"must be above {context['gt']:g}",
-    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
-    "less_than": lambda context: f"must be below {context['lt']:g}",
+    "greater_than_equal": lambda context: f"must be at least {_number(context['ge'])}",
+    "greater_than": lambda context: f"must be above {_number(context['gt'])}",
+    "less_than_equal": lambda context: f"must be at most {_number(context['le'])}",
+    "less_than": lambda context: f"must be below {_number(context['lt'])}",
     "finite_number": lambda context: "must be a finite number",
     "literal_error": lambda context: f"must be {context['expected']}",
     "string_pattern_mismatch": lambda context: (
-        "may hold letters, digits, dots, _ and - alone, and begins with none of the signs"
+        f"must be letters, digits, dots{', _ and -' if '-]' in context['pattern'] else ' and _'}, and begin with none "
+        "of the signs"
     ),
+    "too_short": lambda context: f"must have at least {context['min_length']} value",
+    "too_long": lambda context: f"must have at most {context['max_length']} values",
+    "string_too_short": lambda context: "must not be empty",
 }
 """The words for what pydantic calls by its own types, by the kind of its finding."""
+
+
+def _number(limit: float) -> str:
+    return str(int(limit)) if float(limit).is_integer() else str(limit)
 
 
 def _message(finding: ErrorDetails) -> str:

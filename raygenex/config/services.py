@@ -44,6 +44,10 @@ def check_database_folder(folder: str, where: str) -> None:
             f"{where}: output is {folder}, and MLflow's database cannot be below a path with ? or %20: name another "
             "folder, or set tracking.uri"
         )
+    if "'" in folder and '"' in folder:
+        raise ConfigError(
+            f"{where}: output is {folder}, and MLflow takes no path with both kinds of quotes: name another folder"
+        )
 
 
 def check_model_name(name: str, where: str) -> None:

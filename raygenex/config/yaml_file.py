@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from raygenex.errors import first_line
+
 LONGEST = 2**20
 """Characters of a text."""
 
@@ -51,7 +53,7 @@ def read_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise PlainYamlError(f"not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        raise PlainYamlError(f"not valid YAML{line}: {getattr(error, 'problem', None) or first_line(error)}") from None
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         # Numbers of thousands of digits, and days that no calendar has.
         raise PlainYamlError(f"not valid YAML: {error}") from None

@@ -86,8 +86,9 @@ def _read_text(path: str, separator: str, quoted: bool) -> "pd.DataFrame":
 
     local = local_copy(path)
     with _opened_text(local) as stream:
-        comments, last, first = _skip_comments(stream)
-        _check_header(path, last, first, separator)
+        before, first = _skip_comments(stream)
+        _check_header(path, before, first, separator)
+        comments = len(before)
         # In most tab-separated tables a quote is a letter: 5' and 3" are in names.
         enclosed = all(re.fullmatch(r'"[^"]*"', name) for name in first.rstrip("\r\n").split(separator))
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted or separator == "," or enclosed else csv.QUOTE_NONE
@@ -161,35 +162,42 @@ def opened_table(local: str) -> Iterator[BinaryIO]:
         yield unpacked(raw) if local.lower().endswith(".gz") else raw
 
 
-def _skip_comments(stream: TextIO) -> tuple[int, str, str]:
-    """Read up to the header; return how many comment lines are before it, the last of them, and its own first line.
+def _skip_comments(stream: TextIO) -> tuple[list[str], str]:
+    """Read up to the header; return the lines before it, and its own first line, empty if there is none.
 
-    Lines that start with # before the header are comments; a later # may belong to a value. What is not there is empty.
+    Lines that start with # before the header are comments; a later # may belong to a value.
     """
-    number, last = 0, ""
+    lines: list[str] = []
     while (line := stream.readline(LONGEST_LINE)).startswith("#") or line.isspace():
-        if (number := number + 1) > _MOST_COMMENTS:
+        lines.append(line)
+        if len(lines) > _MOST_COMMENTS:
             raise OSError(f"over {_MOST_COMMENTS} lines of comments")
-        last = line if line.startswith("#") else ""
-    return number, last, line
+    return lines, line
 
 
-def _check_header(path: str, comment: str, first: str, separator: str) -> None:
-    """Refuse, by a DataError, a table whose header is a comment, or that has none."""
-    fields = [field.strip().strip('"') for field in first.rstrip("\r\n").split(separator)]
-    if first.lower().startswith("sep="):
+_ID_WORDS = (
+    "gene geneid genename genesymbol geneids symbol id name ensembl ensemblid ensemblgeneid ensg transcript "
+    "transcriptid targetid feature featureid locus locustag probe probeid trackingid"
+)
+_ID_NAMES = frozenset(_ID_WORDS.split())
+"""What tables call the column of their ids, in lower case without blanks and signs."""
+
+
+def _check_header(path: str, comments: list[str], first: str, separator: str) -> None:
+    """Refuse, by a DataError, a table whose header is a comment, or that begins with what no reader takes for one."""
+    if re.fullmatch(r'"?sep=[^"\w]"?', first.strip()):
         raise DataError(f"{path}: its first line ({first.strip()}) is Excel's own; remove it")
-    if not any(map(_is_number, fields[1:])):
+    if comments and re.fullmatch(r"#1\.[23]", comments[-1].strip()):
+        raise DataError(f"{path} is a GCT file: remove its first two lines, and name it .tsv")
+    if _calls_ids(first, separator):
         return
-    said = comment.lstrip("#").strip("\r\n").split(separator)
-    if len(said) == len(fields) and not any(map(_is_number, said)):
-        raise DataError(
-            f"{path}: the line before its first row names columns ({comment.strip()[:60]!r}), but a line that starts "
-            "with # is a comment; take the # out"
-        )
-    if all(map(_is_number, fields[1:])) and len(set(fields[1:])) < len(fields[1:]):
-        raise DataError(f"{path} has no header: its first line is a row; give every column a name above it")
+    for comment in comments:
+        if _calls_ids(comment, separator) and comment.count(separator) == first.count(separator):
+            raise DataError(
+                f"{path}: the line {comment.strip()[:60]!r} names its columns, but a line that starts with # is a "
+                "comment; take the # out"
+            )
 
 
-def _is_number(field: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", field.strip()))
+def _calls_ids(line: str, separator: str) -> bool:
+    return re.sub(r"[\W_]+", "", line.split(separator)[0]).lower() in _ID_NAMES

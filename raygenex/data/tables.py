@@ -56,6 +56,8 @@ def gene_column(
         column = ROW_NAMES
     if column not in table.columns:
         remedy = f"name the one that holds them in {key}" if key else f"call the one that holds them {column}"
+        if any(re.fullmatch(r"-?\d+\.?\d*", name) for name in _named(table)):
+            remedy += ", or add a header if that is its first row"
         raise DataError(f"{path} has no column {column} of gene ids; it has {shown(_named(table))}: {remedy}")
     gene_id = words(table[column])
     if (empty := np.flatnonzero(gene_id == "")).size:

@@ -137,7 +137,7 @@ def config(tmp_path):
         ),
         (("--verb", "data split"), "--output is split.tsv, which the cluster does not see"),
         (("--verb", "data describe", "--", "--html", "a.html"), "--html is a.html, which the cluster does not see"),
-        (("-o", "train.workers=0"), "train.workers: input should be greater than or equal to 1, not 0"),
+        (("-o", "train.workers=0"), "train.workers: must be at least 1, not 0"),
         (("-o", "output=runs"), "output is runs, which the cluster does not see (it is not below /mnt)"),
         (("--verb", "fly"), "--verb fly cannot be submitted: use one of benchmark, data build, "),
         (("--verb", "config show"), "--verb config show cannot be submitted"),

@@ -87,7 +87,7 @@ def test_a_folder_is_refused(tmp_path):
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_bytes(b"name: \xff\xfe")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
         load_config(path)
 
 
@@ -98,9 +98,9 @@ def test_invalid_yaml_is_refused_with_its_line(refusal, text, line):
     assert refusal(text).startswith(f"config run.yaml is not valid YAML at line {line}: ")
 
 
-@pytest.mark.parametrize(("text", "found"), [("- a\n- b\n", "list"), ("hello\n", "str"), ("3\n", "int")])
-def test_a_file_that_is_no_mapping_is_refused(refusal, text, found):
-    assert refusal(text) == f"config run.yaml must be a mapping of sections, not a {found}"
+@pytest.mark.parametrize("text", ["- a\n- b\n", "hello\n", "3\n"])
+def test_a_file_that_is_no_mapping_is_refused(refusal, text):
+    assert refusal(text).startswith("config run.yaml must hold sections")
 
 
 def test_yaml_makes_no_python_objects(refusal):
@@ -155,13 +155,13 @@ def test_every_model_kind_refuses_extra_keys(kind):
     [
         ("seed: -1\n", "seed: must be at least 0, not -1"),
         ("seed: 1.5\n", "seed: must be a whole number"),
-        ("name: ../up\n", "name: may hold letters, digits"),
+        ("name: ../up\n", "name: must be letters, digits"),
         ("data:\n  window: 0\n", "data.window: must be at least 1, not 0"),
         ("data:\n  train: [a.h5, 3]\n", "data.train.1: must be text, not 3"),
         ("simulate:\n  window: 10\n", "simulate.window: must be at least 100, not 10"),
         ("model:\n  dropout: 1.0\n", "model.dropout: must be below 1, not 1.0"),
         ("model:\n  channels: [4, 0]\n", "model.channels.1: must be at least 1, not 0"),
-        ("model:\n  channels: []\n", "model.channels: tuple should have at least 1 item"),
+        ("model:\n  channels: []\n", "model.channels: must have at least 1 value"),
         ("model:\n  pool: 1\n", "model.pool: must be at least 2, not 1"),
         ("model:\n  kind: nonsense\n", "it may be cnn_halflife_encoded, cnn_halflife_raw, cnn_dna_only"),
         ("backbone:\n  kind: hyenadna\n  d_model: 0\n", "backbone.d_model: must be at least 1"),
@@ -175,7 +175,7 @@ def test_every_model_kind_refuses_extra_keys(kind):
         ("evaluate:\n  confidence: 1\n", "evaluate.confidence: must be below 1, not 1"),
         ("split:\n  rule: block\n", "split.rule 'block' is not known; it may be random, chromosome, group"),
         ("model:\n  kind: LSTM\n", "model.kind 'LSTM' is not known; did you mean lstm?"),
-        ("split:\n  rule: 3\n", "split.rule is missing: give one of random, chromosome"),
+        ("split:\n  rule: 3\n", "split.rule must be one of random, chromosome"),
         (
             "build:\n  genome: g.fa\n  label:\n    table: t.tsv\n    threshold: mean\n",
             "threshold: must be a number or 'median'",
@@ -684,12 +684,38 @@ def test_an_override_that_is_no_yaml_is_refused(refusal):
 
 
 def test_an_override_of_an_unknown_key_is_refused(refusal):
-    assert refusal("", "train.epoch=3") == "config run.yaml: train.epoch is not a known key; did you mean epochs?"
+    assert (
+        refusal("", "train.epoch=3") == "override 'train.epoch=3': train.epoch is not a known key; did you mean epochs?"
+    )
     assert "nosuch is not a known key" in refusal("", "nosuch.key=3")
 
 
 def test_an_override_out_of_range_is_refused(refusal):
     assert "train.epochs: must be at least 1, not 0" in refusal("", "train.epochs=0")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("split.fractions=[1]", ["override", "split.fractions", "is missing"]),
+        ("tune.space={model.dropout: {uniform: [1, 2, 3]}}", ["at most 2 values"]),
+        ("tune.space={}", ["at least 1 value"]),
+        ("output=''", ["output: must not be empty"]),
+        ("tune.space={5: {uniform: [0, 1]}}", ["tune.space.5", "must be text"]),
+        ("model.kind=[lstm]", ["model.kind must be one of"]),
+        ("benchmark.models=[{name: a-b}]", ["dots and _", "'a-b'"]),
+        ("train.epochs=9999999999", ["at most 2147483647"]),
+        (f"train.epochs={'x' * 500}", ["xxx..."]),
+        (".train=5", ["not of the form section.key=value"]),
+        ("train..epochs=5", ["not of the form section.key=value"]),
+        ("model.kind=LSTM", ["override 'model.kind=LSTM'", "did you mean lstm?"]),
+    ],
+)
+def test_an_override_is_refused_in_words_of_its_own(refusal, override, words):
+    message = refusal("", override)
+    for word in words:
+        assert word in message, message
+    assert not [word for word in ("validation", "tuple", "dictionary", "[key]", "must be is") if word in message]
 
 
 # Defaults and properties

@@ -141,7 +141,11 @@ def test_rows_and_columns_that_do_not_fit_are_named(table, sentence, content, na
         ("t.tsv", "gene_id,v\nG1,1\n", ["separated by commas", "tabs in a .tsv"]),
         ("t.tsv", "#gene_id\tv\nG1\t1\nG2\t2\n", ["'#gene_id\\tv'", "is a comment", "take the # out"]),
         ("t.csv", "# made by us\n# gene_id,a,b\nG1,1,2\nG2,2,2\n", ["# gene_id,a,b", "take the # out"]),
-        ("t.tsv", "G1\t0\t0\nG2\t1\t2\n", ["has no header", "above it"]),
+        ("t.tsv", "#gene\t2019\nG1\t1\nG2\t2\n", ["take the # out"]),
+        ("t.tsv", "#Gene Name\tS1\n# units TPM\n\nG1\tNA\nG2\t2\n", ["take the # out"]),
+        ("t.tsv", "#gene_id\nG1\nG2\n", ["take the # out"]),
+        ("t.csv", '"sep=,"\ngene_id,v\nG1,1\n', ["sep=,", "remove it"]),
+        ("t.tsv", "#1.2\n2\t1\nName\tDescription\tS1\nG1\ta\t1\nG2\tb\t2\n", ["is a GCT file"]),
         ("t.csv", "sep=,\ngene_id,v\nG1,1\n", ["sep=,", "remove it"]),
     ],
 )
@@ -154,7 +158,15 @@ def test_quotes_and_separators_that_nobody_meant(tmp_path, sentence, name, conte
 
 
 @pytest.mark.parametrize(
-    "content", ["# a\tb\ngene_id\tv\nG1\t1\n", "# 7\t8\ngene_id\t2020\nG1\t1\n", "#\ngene_id\t1\nG1\t1\n"]
+    "content",
+    [
+        "# a\tb\ngene_id\tv\nG1\t1\n",
+        "# 7\t8\ngene_id\t2020\nG1\t1\n",
+        "#\ngene_id\t1\nG1\t1\n",
+        "#source\tGTEx\tENCODE\ngene_id\t2019\t2020\nG1\t1\t2\n",
+        "# gene_id, from Ensembl\ngene_id\tv\nG1\t1\n",
+        "sep=a\tgene_id\n1\tG1\n",
+    ],
 )
 def test_comments_and_numbers_as_names_are_what_they_are(table, content):
     assert read_table_file(table(content))["gene_id"].tolist() == ["G1"]
@@ -166,7 +178,9 @@ def test_a_line_break_in_a_quoted_field_is_part_of_it(tmp_path):
     assert read_table_file(str(path))["what"].tolist() == ["two\nlines", "a, b"]
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"gene_id\tv\nG1\t1\n"), "gene_id\tv\nG1\t1\n".encode("utf-16")])
+@pytest.mark.parametrize(
+    "data", [gzip.compress(b"gene_id\tv\nG1\t1\n", mtime=0), "gene_id\tv\nG1\t1\n".encode("utf-16")]
+)
 def test_what_is_no_utf_8(tmp_path, sentence, data):
     path = tmp_path / "t.tsv"
     path.write_bytes(data)
