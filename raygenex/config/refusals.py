@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from raygenex.config.base import Section
 from raygenex.config.kinds import KINDS, TAGS
@@ -122,7 +121,7 @@ def _number(limit: float) -> str:
     return str(int(limit)) if float(limit).is_integer() else str(limit)
 
 
-def _message(finding: ErrorDetails) -> str:
+def _message(finding: Mapping[str, Any]) -> str:
     words = _MESSAGES.get(finding["type"])
     if words is not None:
         return words(finding.get("ctx", {}))
@@ -130,7 +129,7 @@ def _message(finding: ErrorDetails) -> str:
     return message[0].lower() + message[1:]
 
 
-def _wanted(finding: ErrorDetails) -> str:
+def _wanted(finding: Mapping[str, Any]) -> str:
     return _message(finding).removeprefix("must be ")
 
 
