@@ -117,7 +117,8 @@ def test_a_closed_terminal_is_not_written_to():
         assert os.read(controller, 100).startswith(b"ready")
         os.close(controller)
         process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=300) == 128 + signal.SIGHUP
+        # Where the closing sent one already, this one may meet a process that has said its last word.
+        assert process.wait(timeout=300) in (128 + signal.SIGHUP, -signal.SIGHUP)
 
 
 @pytest.mark.parametrize(
