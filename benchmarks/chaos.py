@@ -23,11 +23,11 @@ def main() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from measure import print_table
-    from toy_chaos import chaos
+    from toy_chaos import TWENTY, chaos
 
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        found = chaos(Path(folder), seed, lambda text: print(text, flush=True))
+        found = chaos(Path(folder), seed, TWENTY, lambda text: print(text, flush=True))
     print_table(("command", "what died", "times", "when (done/all)"), found.rows())
     print("", ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items()), sep="\n")
     print(*(found.problems or ["all artefacts are those of the undisturbed run, and nothing is left"]), sep="\n")

@@ -46,12 +46,19 @@ _OF_THE_CLUSTER = (
     *("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
     *("ray::_StatsActor", "ray::_AutoscalingCoordinatorActor", "ray::_UsageCollectionActor"),
 )
-# By stage: kills of each kind, 20 in all.
-PLAN = {
+Plan = dict[str, dict[str, int]]
+"""By stage: kills of each kind."""
+TWENTY: Plan = {
     "embed": {ACTOR: 5, "driver, SIGKILL": 1, "driver, Ctrl-C": 1},
     "train": {WORKER: 3, NODE: 2, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
     "tune": {TRIAL: 4, "driver, SIGKILL": 1, "driver, SIGTERM": 1},
 }
+NINE: Plan = {
+    "embed": {ACTOR: 2, "driver, SIGKILL": 1},
+    "train": {WORKER: 1, NODE: 1, "driver, SIGTERM": 1},
+    "tune": {TRIAL: 2, "driver, Ctrl-C": 1},
+}
+"""Every kind, in a third of the time: each driver that dies starts a whole command again."""
 # Kills fall before this share of the work, so that there is something left to disturb.
 LAST = 0.8
 ROWS_PER_FILE = 2
@@ -74,6 +81,7 @@ class Chaos:
     """What a run with kills gave."""
 
     seed: int
+    plan: Plan
     kills: list[Kill] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -82,14 +90,14 @@ class Chaos:
     def rows(self) -> list[tuple[str, str, int, str]]:
         """Return the rows of the table: command, what died, how often, and how far the command was."""
         found = []
-        for stage, kinds in PLAN.items():
+        for stage, kinds in self.plan.items():
             for what in kinds:
                 mine = [kill for kill in self.kills if (kill.stage, kill.what) == (stage, what)]
                 found.append((stage, what, len(mine), ", ".join(kill.at for kill in mine)))
         return [*found, ("all", "", len(self.kills), "")]
 
 
-def chaos(folder: Path, seed: int, say: Callable[[str], None] = print) -> Chaos:
+def chaos(folder: Path, seed: int, plan: Plan, say: Callable[[str], None] = print) -> Chaos:
     """Run embed, train and tune undisturbed and with kills, and compare what they leave.
 
     Parameters
@@ -98,22 +106,24 @@ def chaos(folder: Path, seed: int, say: Callable[[str], None] = print) -> Chaos:
         Where everything is written.
     seed
         Of the kills; the same seed draws the same ones.
+    plan
+        How many of each kind, by stage.
     say
         Told what happens.
     """
-    found = Chaos(seed)
+    found = Chaos(seed, plan)
     draw = random.Random(seed)
     data = folder / "data"
     simulate(SimulateConfig(window=200, seed=3, **SPLITS), data)
     quiet, loud = (_config(folder, data, name) for name in ("undisturbed", "killed"))
     path = write(quiet, folder)
-    for stage in PLAN:
+    for stage in plan:
         started = time.monotonic()
         _Stage(stage, quiet, path, [], found, say).run()
         found.seconds[f"{stage}, undisturbed"] = time.monotonic() - started
     # Ray Train looks at the dashboard to free the places of workers whose driver is gone.
     with ToyCluster(cpus=2, dashboard=True) as cluster:
-        for stage, kinds in PLAN.items():
+        for stage, kinds in plan.items():
             started = time.monotonic()
             on_nodes = stage == "train"
             if on_nodes:
@@ -122,8 +132,8 @@ def chaos(folder: Path, seed: int, say: Callable[[str], None] = print) -> Chaos:
             config = loud.model_copy(
                 update={"cluster": loud.cluster.model_copy(update={"address": cluster.address if on_nodes else None})}
             )
-            plan = _draw(draw, kinds, _work(stage))
-            _Stage(stage, config, write(config, folder), plan, found, say, cluster if on_nodes else None).run()
+            kills = _draw(draw, kinds, _work(stage))
+            _Stage(stage, config, write(config, folder), kills, found, say, cluster if on_nodes else None).run()
             found.seconds[f"{stage}, killed"] = time.monotonic() - started
         owned = [cluster.nodes[0].process.pid, *(node.process.pid for node in cluster.nodes[1:])]
         owned += [process.pid for pid in owned for process in below(pid)]
