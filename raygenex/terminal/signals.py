@@ -79,7 +79,9 @@ def end_as_interrupted() -> Iterator[Ending]:
         yield ending
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A closed terminal may send its signal twice: the second must not take the exit code from an ended command.
+            if ending.by is None or number not in _ENDING:
+                signal.signal(number, handler)
 
 
 @contextmanager
