@@ -57,46 +57,22 @@ def mutagenesis(
     own = np.where(codes[:, first:stop] < UNKNOWN, codes[:, first:stop], 0)[..., None]
     known = codes[:, first:stop] < UNKNOWN
     np.put_along_axis(table, own.astype(np.intp), np.where(known, logit[:, None], np.nan)[..., None], axis=-1)
-    genes, places, bases = np.nonzero(known[..., None] & (own != np.arange(4)))
-    score = _locally if sees_little(function) else _whole
-    table[genes, places, bases] = score(function, codes, halflife, genes, first + places, bases)
+    others = known[..., None] & (own != np.arange(4))
+    if sees_little(function):
+        for gene in range(n):
+            places, bases = np.nonzero(others[gene])
+            scored = substitution_logits(function, codes[gene], halflife[gene], first + places, bases)
+            table[gene, places, bases] = scored
+    else:
+        genes, places, bases = np.nonzero(others)
+        for start in range(0, len(genes), function.forward_rows):
+            some = slice(start, start + function.forward_rows)
+            changed = codes[genes[some]]
+            changed[np.arange(len(changed)), first + places[some]] = bases[some]
+            table[genes[some], places[some], bases[some]] = function.logits_of_codes(changed, halflife[genes[some]])
     attribution = np.full((n, length), np.nan, dtype=np.float32)
     hypothetical = np.full((n, length, 4), np.nan, dtype=np.float32)
     # The own base adds no change: the mean over three is a third of the sum over four.
     attribution[:, first:stop] = -(table - logit[:, None, None]).sum(axis=-1) / 3
     hypothetical[:, first:stop] = table - table.mean(axis=-1, keepdims=True)
     return Mutagenesis(attribution, hypothetical, logit)
-
-
-def _whole(
-    function: LogitFunction,
-    codes: NDArray[np.uint8],
-    halflife: NDArray[Any],
-    genes: NDArray[np.intp],
-    places: NDArray[np.intp],
-    bases: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """Return the logits of substitutions, ``(S,)``, each by a whole pass."""
-    found = np.empty(len(genes))
-    for start in range(0, len(genes), function.forward_rows):
-        some = slice(start, start + function.forward_rows)
-        changed = codes[genes[some]]
-        changed[np.arange(len(changed)), places[some]] = bases[some]
-        found[some] = function.logits_of_codes(changed, halflife[genes[some]])
-    return found
-
-
-def _locally(
-    function: LogitFunction,
-    codes: NDArray[np.uint8],
-    halflife: NDArray[Any],
-    genes: NDArray[np.intp],
-    places: NDArray[np.intp],
-    bases: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """Return the logits of substitutions, ``(S,)``, of one gene after the other, each in its receptive field."""
-    found = np.empty(len(genes))
-    for gene in np.unique(genes):
-        mine = genes == gene
-        found[mine] = substitution_logits(function, codes[gene], halflife[gene], places[mine], bases[mine])
-    return found

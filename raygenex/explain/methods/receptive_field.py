@@ -52,9 +52,7 @@ def sees_little(function: LogitFunction) -> bool:
     model = function.model
     if not (type(model) is Cnn and model.uses_dna and model.inputs.kind == "bases"):
         return False
-    stem, blocks = _layers(model)
-    changed = stem.kernel_size[0] + 2 * blocks[0][0].kernel_size[0] + 2 * blocks[0][1]
-    return changed <= _LARGEST_SHARE * model.inputs.length
+    return _first_width(model) <= _LARGEST_SHARE * model.inputs.length
 
 
 def substitution_logits(
@@ -86,15 +84,14 @@ def substitution_logits(
     model = function.model
     assert isinstance(model, Cnn), "checked by `sees_little`"
     stem, blocks = _layers(model)
-    width = stem.kernel_size[0] + 2 * blocks[0][0].kernel_size[0] + 2 * blocks[0][1]
-    step = max(1, _NUMBERS // (width * stem.out_channels))
+    step = max(1, _NUMBERS // (_first_width(model) * stem.out_channels))
     found = np.empty(len(places))
     with torch.inference_mode(), function.frozen():
         gene = _own(function, codes, halflife)
         for first in range(0, len(places), step):
             some = slice(first, first + step)
             at, new = (torch.from_numpy(array[some].astype(np.int64)).to(function.device) for array in (places, bases))
-            changed = _after_stem(model, gene, at, new)
+            changed = _after_stem(stem, gene, at, new)
             for number, (conv, pool) in enumerate(blocks):
                 changed = _after_block(conv, pool, gene.layers[number], changed)
             found[some] = _logits(model, gene, changed).double().cpu().numpy()
@@ -110,6 +107,13 @@ def _layers(model: Cnn) -> tuple[nn.Conv1d, list[tuple[nn.Conv1d, Any]]]:
     pools = [layer.kernel_size for layer in model.trunk if isinstance(layer, nn.MaxPool1d)]
     assert all(isinstance(pool, int) for pool in pools)
     return stem, list(zip(convolutions, pools, strict=True))
+
+
+def _first_width(model: Cnn) -> int:
+    """Return how many positions enter the first convolution of the trunk for a substitution, at most."""
+    stem, blocks = _layers(model)
+    conv, pool = blocks[0]
+    return int(stem.kernel_size[0] + 2 * conv.kernel_size[0] + 2 * pool)
 
 
 def _own(function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> _Gene:
@@ -143,8 +147,7 @@ def _around(own: Tensor, start: Tensor, width: int) -> Tensor:
     return torch.where(inside[:, None], found, 0)
 
 
-def _after_stem(model: Cnn, gene: _Gene, at: Tensor, new: Tensor) -> _Changed:
-    stem, _ = _layers(model)
+def _after_stem(stem: nn.Conv1d, gene: _Gene, at: Tensor, new: Tensor) -> _Changed:
     reach = stem.kernel_size[0] // 2
     # (S, 4, 4 reach + 1): all bases that the positions which see the substitution see.
     seen = _around(gene.one_hot, at - 2 * reach, 4 * reach + 1)
