@@ -110,7 +110,9 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], str]] = {
         f"must be letters, digits, dots{', _ and -' if '-]' in context['pattern'] else ' and _'}, and begin with none "
         "of the signs"
     ),
-    "too_short": lambda context: f"must have at least {context['min_length']} value",
+    "too_short": lambda context: (
+        f"must have at least {context['min_length']} value{'s' if context['min_length'] > 1 else ''}"
+    ),
     "too_long": lambda context: f"must have at most {context['max_length']} values",
     "string_too_short": lambda context: "must not be empty",
 }
