@@ -77,6 +77,11 @@ class Request:
         return self.count if self.least is None else self.least
 
 
+def named_address(config: ClusterConfig) -> str | None:
+    """Return the address of the cluster to join; None where an embedded Ray is to be started."""
+    return config.address or os.environ.get("RAY_ADDRESS")
+
+
 @contextlib.contextmanager
 def open_cluster(config: ClusterConfig, cpus: float) -> Iterator[None]:
     """Join the configured Ray cluster, or start an embedded one of at least ``cpus`` logical CPUs.
@@ -143,7 +148,7 @@ def _watched(request: Request) -> Iterator[None]:
 def _initialise(config: ClusterConfig, cpus: float, stack: contextlib.ExitStack) -> None:
     for name, value in _RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    address = named_address(config)
     # Its imports begin before those of this process.
     python = sys.executable if address else stack.enter_context(fork_server())
     import ray

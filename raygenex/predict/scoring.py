@@ -2,18 +2,18 @@
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.connect import Request, connect, named_address
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns, Rows, blocks
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress
+from raygenex.train.threads import threads
 
 logger = logging.getLogger(__name__)
 
@@ -78,24 +78,19 @@ def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> It
 def _alone(config: RunConfig) -> bool:
     """Whether one process would do all the work, and no Ray is there to do it."""
     options = config.predict
-    if options.workers > 1 or options.gpus_per_worker or config.cluster.address or os.environ.get("RAY_ADDRESS"):
+    if options.workers > 1 or options.gpus_per_worker or named_address(config.cluster):
         return False
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
 
 
 def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Columns, None, None]:
-    import torch
-
     options = config.predict
     logger.info("one worker: scoring in this process")
-    before = torch.get_num_threads()
-    try:
+    with threads(max(1, int(options.cpus_per_worker))):
         score = Scorer(checkpoint, "cpu", options.batch_size, options.cpus_per_worker)
         for piece in blocks(rows):
             yield score(piece.read())
-    finally:
-        torch.set_num_threads(before)
 
 
 def _on_ray(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Generator[Columns, None, None]:

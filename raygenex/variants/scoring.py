@@ -1,7 +1,6 @@
 """The logit of every window of a spool: in this process, or by actors on Ray."""
 
 import contextlib
-import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.connect import Request, connect, named_address
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns
@@ -127,7 +126,7 @@ def scored(
         options.batch_size,
     )
     is_small = total * window <= options.in_process and not options.gpus_per_worker
-    if is_small and not (config.cluster.address or os.environ.get("RAY_ADDRESS")):
+    if is_small and not named_address(config.cluster):
         scorer = WindowScorer(*settings, None)
         blocks = (scorer(part.piece().read()) for part in parts)
     else:

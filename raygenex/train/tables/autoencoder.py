@@ -21,8 +21,9 @@ from raygenex.train.ray_train import (
     worker_settings,
 )
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
-from raygenex.train.tables.inprocess import grow_trees, score_table, threads
+from raygenex.train.tables.inprocess import grow_trees, score_table
 from raygenex.train.tables.table import FeatureTable
+from raygenex.train.threads import threads
 from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)

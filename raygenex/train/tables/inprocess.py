@@ -1,8 +1,6 @@
 """Fitting a model on a table of features in this process, without Ray."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpo
 from raygenex.train.tables.regression import MAX_ITERATIONS, fit_logistic
 from raygenex.train.tables.table import FeatureTable, make_table, read_parts
 from raygenex.train.tables.tree_grower import grow_in_process, xgboost_version
+from raygenex.train.threads import threads
 from raygenex.train.training import TrackedTraining, describe
 
 logger = logging.getLogger(__name__)
@@ -84,14 +83,3 @@ def _regress(
     info.epoch = len(info.history) - 1
     last = info.history[-1]
     logger.info("%d iterations: %s", len(info.history), describe(last))
-
-
-@contextlib.contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads; as many afterwards as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
