@@ -1,6 +1,6 @@
 """``python -m raygenex``."""
 
-from raygenex.cli.main import main
+from raygenex.cli.main import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -20,7 +20,8 @@ from raygenex.evaluate import EvaluateResult, evaluate
 from raygenex.files.locate import short_path
 from raygenex.registry.register import RegisterResult, register
 from raygenex.terminal.progress import steps
-from raygenex.tracking.store import ui_command
+from raygenex.tracking.store import import_mlflow, ui_command
+from raygenex.train.needs import import_torch
 from raygenex.train.run import TrainResult, plan_train, train, train_step
 from raygenex.train.state import read_state
 
@@ -55,8 +56,14 @@ def run(config: RunConfig, force: bool = False) -> RunResult:
     the same numbers.
     """
     started = time.monotonic()
-    with open_cluster(config.cluster, _most_cpus(config)):
+    with open_cluster(config.cluster, _most_cpus(config), _import_next):
         return _run_stages(config, force, started)
+
+
+def _import_next() -> None:
+    """Import what the first stages would import one after the other."""
+    import_mlflow()
+    import_torch()
 
 
 def _most_cpus(config: RunConfig) -> float:

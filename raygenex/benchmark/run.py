@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from raygenex.benchmark.jobs import SeedTraining, finished_jobs, job_metrics, pl
 from raygenex.benchmark.results import ModelResult, SeedResult, best_model
 from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
+from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.make import plan_data
@@ -92,9 +94,12 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
     guard(config, strict=False)
-    tracker = Tracker(config)
     folder = Path(config.folder, "benchmark")
-    with exclusive(config.folder, "a benchmark"):
+    with ExitStack() as stack:
+        if len(done) < len(jobs):
+            stack.enter_context(workers_ahead(config.cluster))
+        tracker = Tracker(config)
+        stack.enter_context(exclusive(config.folder, "a benchmark"))
         folder.mkdir(parents=True, exist_ok=True)
         parent = _open_parent(tracker, config, folder)
         with (

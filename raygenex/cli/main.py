@@ -1,5 +1,7 @@
 """The application: all verbs, and how a command ends, by exit code and one sentence."""
 
+import atexit
+import os
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -55,6 +57,29 @@ def main() -> None:
         except KeyboardInterrupt:
             # It came before or after Typer, which turns it into an exit code.
             _leave_interrupted(session, ending)
+
+
+def program() -> None:
+    """Run the command line as a process that ends with it."""
+    status = 1
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                # Nobody reads it any more, and Python says so in its own way.
+                return
+        os._exit(status)
+
+    # What is registered first is called last. Python would then take all modules apart, a second for torch and Ray.
+    atexit.register(leave)
+    try:
+        main()
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        raise
 
 
 def _leave_interrupted(session: Session, ending: Ending) -> NoReturn:

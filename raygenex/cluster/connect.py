@@ -5,18 +5,16 @@ import logging
 import math
 import os
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from raygenex.cluster import uv_run
+from raygenex.cluster.embedded import core_notices_hidden, embedded, is_connected, named_address, workers_ahead
 from raygenex.cluster.repeated import repeated
-from raygenex.cluster.warm_workers import fork_server, started_by
 from raygenex.config.services import ClusterConfig, check_address
-from raygenex.errors import ClusterError, ConfigError, RaygenexError, first_line
+from raygenex.errors import ClusterError, RaygenexError, first_line
 from raygenex.files.errors import file_error, is_of_a_path
 from raygenex.terminal import signals
 
@@ -77,43 +75,45 @@ class Request:
         return self.count if self.least is None else self.least
 
 
-def named_address(config: ClusterConfig) -> str | None:
-    """Return the address of the cluster to join; None where an embedded Ray is to be started."""
-    return config.address or os.environ.get("RAY_ADDRESS")
-
-
 @contextlib.contextmanager
-def open_cluster(config: ClusterConfig, cpus: float) -> Iterator[None]:
+def open_cluster(config: ClusterConfig, cpus: float, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
     """Join the configured Ray cluster, or start an embedded one of at least ``cpus`` logical CPUs.
 
-    A Ray that this call started ends with it; one that was already there is used and left running.
+    A Ray that this call started ends with it; one that was already there is used and left running. ``meanwhile``
+    imports what this process needs next, while an embedded Ray starts.
 
     Raises
     ------
     ClusterError
         If the address cannot be reached.
     """
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
+    if is_connected():
         _set_data_context()
         yield
         return
-    with contextlib.ExitStack() as stack:
-        _initialise(config, cpus, stack)
-        with user_errors():
-            yield
+    for name, value in _RAY_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    # The imports of its workers begin before those of this process.
+    with workers_ahead(config):
+        _quieten()
+        options = {"log_to_driver": False, "logging_level": logging.WARNING, "configure_logging": False}
+        address = named_address(config)
+        with _joined(config, address, options) if address else embedded(config, cpus, meanwhile, options):
+            _set_data_context()
+            with user_errors():
+                yield
 
 
 @contextlib.contextmanager
-def connect(config: ClusterConfig, request: Request) -> Iterator[None]:
-    """Open the cluster and check that ``request`` fits.
+def connect(config: ClusterConfig, request: Request, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+    """Open the cluster as `open_cluster` does, and check that ``request`` fits.
 
     Raises
     ------
     ClusterError
         If the address cannot be reached or the cluster cannot hold the request.
     """
-    with open_cluster(config, request.total_cpus), user_errors():
+    with open_cluster(config, request.total_cpus, meanwhile), user_errors():
         preflight(request, config.wait_s)
         with _watched(request):
             yield
@@ -145,81 +145,31 @@ def _watched(request: Request) -> Iterator[None]:
         yield
 
 
-def _initialise(config: ClusterConfig, cpus: float, stack: contextlib.ExitStack) -> None:
-    for name, value in _RAY_DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    address = named_address(config)
-    # Its imports begin before those of this process.
-    python = sys.executable if address else stack.enter_context(fork_server())
+@contextlib.contextmanager
+def _joined(config: ClusterConfig, address: str, options: dict[str, Any]) -> Iterator[None]:
+    """Join the cluster at an address, with ``options`` for ``ray.init``; it is left, and goes on, after the block."""
     import ray
 
-    _quieten()
-    stack.callback(ray.shutdown)
-    if address:
-        check_address(address, "cluster.address" if config.address else "RAY_ADDRESS")
-    quiet = {"log_to_driver": False, "logging_level": logging.WARNING, "configure_logging": False}
-    if address:
-        logger.info("connecting to Ray at %s", address)
-        if uv_run.is_sent():
-            logger.info(
-                "this is `uv run`, so Ray sends the working directory to every node and makes its environment there; "
-                "RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 uses what the nodes have"
-            )
+    check_address(address, "cluster.address" if config.address else "RAY_ADDRESS")
+    logger.info("connecting to Ray at %s", address)
+    if uv_run.is_sent():
+        logger.info(
+            "this is `uv run`, so Ray sends the working directory to every node and makes its environment there; "
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 uses what the nodes have"
+        )
+    try:
         try:
             _probe(address)
-            with signals.kept(), _core_notices_hidden():
-                ray.init(address=address, **quiet)
+            with signals.kept(), core_notices_hidden():
+                ray.init(address=address, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address}: start it, set RAY_AUTH_MODE=token and its token if it asks for "
                 f"one, or leave cluster.address empty for an embedded Ray ({first_line(error)})"
             ) from error
-    else:
-        # Logical CPUs only schedule; on a small machine the waiting processes of one run may outnumber the cores.
-        logical = config.local_cpus or max(os.cpu_count() or 1, math.ceil(cpus))
-        store = {"object_store_memory": int(config.object_store_gib * 2**30)} if config.object_store_gib else {}
-        logger.info("starting an embedded Ray with %d logical CPUs", logical)
-        uv_run.stay_here()
-        try:
-            _start(python, num_cpus=logical, **store, **quiet)
-        # Ray raises a bare Exception when its processes do not come up in time.
-        except ConfigError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            logger.warning("an embedded Ray did not start (%s): trying once more", first_line(error))
-            ray.shutdown()
-            # The first server may have forked for the Ray that did not start, and serves no other.
-            python = stack.enter_context(fork_server())
-            try:
-                _start(python, num_cpus=logical, **store, **quiet)
-            except Exception as again:
-                raise ClusterError(
-                    f"an embedded Ray did not start ({first_line(again)}): run the same command again when the machine "
-                    "is less busy, or name a running cluster by cluster.address"
-                ) from again
-    _set_data_context()
-
-
-def _start(python: str, **options: Any) -> None:
-    """Start an embedded Ray, whose processes are started by the program ``python``.
-
-    Raises
-    ------
-    ConfigError
-        If its temporary folder has no room for the names of sockets.
-    """
-    import ray
-
-    try:
-        with signals.kept(), _core_notices_hidden(), started_by(python):
-            ray.init(address="local", include_dashboard=False, **options)
-    except OSError as error:
-        if "AF_UNIX" not in str(error):
-            raise
-        raise ConfigError(
-            f"{os.environ.get('RAY_TMPDIR') or tempfile.gettempdir()} is too long a path for the sockets of an "
-            "embedded Ray: set RAY_TMPDIR to a folder of fewer than 40 letters, such as /tmp"
-        ) from error
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _probe(address: str) -> None:
@@ -227,20 +177,6 @@ def _probe(address: str) -> None:
     host, separator, port = address.rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host, int(port)), timeout=PROBE_S).close()
-
-
-@contextlib.contextmanager
-def _core_notices_hidden() -> Iterator[None]:
-    """Keep what Ray's C++ core writes to standard error while it starts; what goes wrong is raised."""
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)
 
 
 def _quieten() -> None:

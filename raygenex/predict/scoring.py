@@ -2,12 +2,12 @@
 
 import contextlib
 import logging
-import sys
 from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from raygenex.cluster.connect import Request, connect, named_address
+from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.embedded import is_connected, named_address
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns, Rows, blocks
 from raygenex.errors import DataError
@@ -78,10 +78,7 @@ def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> It
 def _alone(config: RunConfig) -> bool:
     """Whether one process would do all the work, and no Ray is there to do it."""
     options = config.predict
-    if options.workers > 1 or options.gpus_per_worker or named_address(config.cluster):
-        return False
-    ray = sys.modules.get("ray")
-    return ray is None or not ray.is_initialized()
+    return not (options.workers > 1 or options.gpus_per_worker or named_address(config.cluster) or is_connected())
 
 
 def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Columns, None, None]:

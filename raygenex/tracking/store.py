@@ -67,6 +67,19 @@ def database_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
+def import_mlflow() -> None:
+    """Import MLflow, which takes a second or more, and keep its notes from the user's terminal."""
+    # It prints two lines after each run that it ends, between those of `--json` too.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    import mlflow  # noqa: F401
+
+    # After the import, which configures MLflow's loggers.
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Each of its retries would be a warning; what fails in the end is raised.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
 def connect(uri: str) -> Any:
     """Return MLflow's client of a store whose tables are there.
 
@@ -79,16 +92,7 @@ def connect(uri: str) -> Any:
     TrackingError
         If the store cannot be reached, made or brought to the tables of this MLflow.
     """
-    # MLflow prints two lines after each run that it ends, between those of `--json` too.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    import mlflow  # noqa: F401
-
-    # After the import, which configures MLflow's loggers.
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Each of its retries would be a warning; what fails in the end is raised.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
+    import_mlflow()
     file = database_file(uri)
     if file is not None:
         _check_writable(file.parent)

@@ -1,6 +1,6 @@
 """What a training needs: Ray or none, a GPU or none, room on the cluster, and enough genes and memory."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
@@ -24,9 +24,7 @@ def uses_gpu(config: RunConfig) -> bool:
 
 
 def room_for_workers(config: RunConfig) -> AbstractContextManager[None]:
-    """Open the cluster and check that the workers fit, for a model that needs them."""
-    if not needs_ray(config):
-        return nullcontext()
+    """Open the cluster and check that the workers of a model that needs Ray fit."""
     gpu = uses_gpu(config)
     request = Request(
         "training",
@@ -36,7 +34,12 @@ def room_for_workers(config: RunConfig) -> AbstractContextManager[None]:
         "train.workers" if not gpu else "train.workers, set train.use_gpu to false",
         config.train.fewest_workers,
     )
-    return connect(config.cluster, request)
+    return connect(config.cluster, request, import_torch)
+
+
+def import_torch() -> None:
+    """Import what takes the driver of a training seconds."""
+    import torch  # noqa: F401
 
 
 def check_workers(config: RunConfig, inputs: Inputs) -> None:

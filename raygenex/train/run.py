@@ -3,10 +3,11 @@
 import logging
 import shutil
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
@@ -81,10 +82,16 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         guard(config, strict)
     if state is not None and finished:
         return _reuse(final, state.run_id, started)
-    tracker = Tracker(config)
     trained = state is not None and state.trained
-    # Whatever could refuse has been asked before anything is removed or begun.
-    with nullcontext() if trained else room_for_workers(config), exclusive(folder, "training"):
+    on_ray = not trained and needs_ray(config)
+    with ExitStack() as stack:
+        if on_ray:
+            stack.enter_context(workers_ahead(config.cluster))
+        tracker = Tracker(config)
+        # Whatever could refuse has been asked before anything is removed or begun.
+        if on_ray:
+            stack.enter_context(room_for_workers(config))
+        stack.enter_context(exclusive(folder, "training"))
         # Another process may have finished this run while this one waited for the cluster.
         state = None if force else known_state(folder, inputs.identity)
         if state is not None and state.finished:

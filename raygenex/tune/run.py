@@ -2,11 +2,12 @@
 
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from raygenex.cluster.connect import Request, open_cluster, preflight, user_errors
+from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.make import plan_data
@@ -18,6 +19,7 @@ from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker, training_params
+from raygenex.train.needs import import_torch
 from raygenex.train.run import backbone_phrase, length_phrase
 from raygenex.tune.best import Best, best_requests, train_best
 from raygenex.tune.records import Ledger, StudyState
@@ -120,9 +122,12 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
         )
     if study.left:
         guard(config, strict=False)
-    tracker = Tracker(config)
     folder = study.ledger.folder
-    with exclusive(folder, "searching"):
+    with ExitStack() as stack:
+        if study.left:
+            stack.enter_context(workers_ahead(config.cluster))
+        tracker = Tracker(config)
+        stack.enter_context(exclusive(folder, "searching"))
         # Another process may have worked on it while this one checked the data.
         study = open_study(config, force)
         if force:
@@ -144,7 +149,14 @@ def _cluster(study: Study) -> AbstractContextManager[None]:
     if not study.left:
         return nullcontext()
     wanted = max(one.total_cpus for one in _requests(study))
-    return open_cluster(study.config.cluster, wanted)
+    return open_cluster(study.config.cluster, wanted, _import_next)
+
+
+def _import_next() -> None:
+    """Import what the search needs, which takes seconds."""
+    import optuna  # noqa: F401
+
+    import_torch()
 
 
 def _requests(study: Study) -> tuple[Request, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.cluster.connect import Request, connect, named_address
+from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.embedded import named_address
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns

@@ -459,6 +459,24 @@ def test_a_working_directory_that_is_gone_is_said_before_anything_is_loaded(tmp_
     assert "working directory does not exist" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("last", "status"), [("pass", 0), ("sys.exit(2)", 2), ("sys.exit('no')", 1), ("1 / 0", 1), ("sys.exit()", 0)]
+)
+def test_a_program_ends_with_its_status_and_all_that_it_said(last, status):
+    code = (
+        "import atexit, sys, threading, time\n"
+        "from raygenex.cli import main\n"
+        "def work():\n"
+        "    threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "    atexit.register(lambda: print('registered'))\n"
+        f"    print('said')\n    {last}\n"
+        "main.main = work\nmain.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (status, ["said", "thread", "registered"])
+    assert ("ZeroDivisionError" in done.stderr) == (last == "1 / 0")
+
+
 def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):
     code, out, _ = raygenex("embed", config("backbone: {kind: hyenadna}\n"), "--dry-run")
     assert code == 0

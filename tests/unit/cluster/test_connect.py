@@ -1,13 +1,15 @@
+import contextlib
 import logging
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 
 import pytest
 
-from raygenex.cluster import connect, uv_run
+from raygenex.cluster import connect, embedded, uv_run
 from raygenex.cluster.connect import Request, find_cause, misfit, preflight, user_errors
 from raygenex.config.services import ClusterConfig
 from raygenex.errors import ClusterError, ConfigError, DataError
@@ -314,6 +316,42 @@ def test_an_embedded_ray_is_started_once_more(starting):
     calls = starting(TIMED_OUT)
     with connect.open_cluster(ClusterConfig(), 1.0):
         assert len(calls) == 2
+
+
+def test_workers_ahead_are_those_of_the_next_ray_alone(starting, monkeypatch):
+    started, programs = [], []
+
+    @contextlib.contextmanager
+    def server():
+        started.append(f"/server{len(started)}")
+        yield started[-1]
+
+    monkeypatch.setattr(embedded, "fork_server", server)
+    monkeypatch.setattr(embedded, "started_by", lambda program: contextlib.nullcontext(programs.append(program)))
+    starting()
+    with embedded.workers_ahead(ClusterConfig()):
+        assert started == ["/server0"]
+        for _ in range(2):
+            with connect.open_cluster(ClusterConfig(), 1.0):
+                pass
+    assert started == programs == ["/server0", "/server1"]
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    with embedded.workers_ahead(ClusterConfig()):
+        assert len(started) == 2
+
+
+def test_what_is_imported_meanwhile_is_there_when_ray_is(starting):
+    starting()
+    done = []
+
+    def work():
+        time.sleep(0.2)
+        done.append(True)
+        # It is raised again, and told, where it is needed.
+        raise ImportError
+
+    with connect.open_cluster(ClusterConfig(), 1.0, work):
+        assert done == [True]
 
 
 def test_a_temporary_folder_too_long_for_sockets_is_named_at_once(starting, monkeypatch):
