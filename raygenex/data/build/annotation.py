@@ -43,10 +43,8 @@ def read_annotation(
 
     Parameters
     ----------
-    path
-        A local path or an fsspec URL.
-    on_progress
-        Called now and then with the bytes of the file that are read, and all its bytes.
+    path, on_progress
+        As of `raygenex.files.lines.read_lines`.
     chromosomes
         Names or globs of the chromosomes whose genes are wanted; empty: all. What lies on others is left out first:
         copies of a gene there, under one id, do not matter.
