@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -23,8 +24,7 @@ PACKAGES = ("raygenex", "torch", "ray", "numpy", "h5py", "pyarrow")
 POLL_S = 0.1
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """Seconds of one side: the median of its repeats, the shortest and the longest."""
 
     median: float

@@ -5,9 +5,10 @@ Channels first between projections and convolutions, with a transpose in front a
 Module names are those of the published checkpoints, so a state dict of HyenaDnaModel loads.
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from raygenex.embed.hyenadna.model import FIRST_BASE_ID, HyenaDnaConfig, HyenaDnaModel
 
@@ -91,33 +92,15 @@ class Mixer(nn.Module):
         return self.out_proj((self.filter_fn(value * key) * gate).transpose(1, 2))
 
 
-class Mlp(nn.Module):
-    """Two linear layers, four times as wide between them."""
+def layer(config: HyenaDnaConfig) -> nn.ModuleDict:
+    """Return the parts of one layer; the MLP is two linear layers, four times as wide between them."""
 
-    def __init__(self, config: HyenaDnaConfig) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(config.d_model, config.d_inner)
-        self.fc2 = nn.Linear(config.d_inner, config.d_model)
+    def norm() -> nn.LayerNorm:
+        return nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply it to every position."""
-        return self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
-
-
-class Block(nn.Module):
-    """One layer."""
-
-    def __init__(self, config: HyenaDnaConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.mixer = Mixer(config)
-        self.norm2 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.mlp = Mlp(config)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Apply it to ``(N, L, D)``."""
-        hidden = hidden + self.mixer(self.norm1(hidden))
-        return hidden + self.mlp(self.norm2(hidden))
+    wide, narrow = nn.Linear(config.d_model, config.d_inner), nn.Linear(config.d_inner, config.d_model)
+    mlp = nn.Sequential(OrderedDict(fc1=wide, gelu=nn.GELU(approximate="tanh"), fc2=narrow))
+    return nn.ModuleDict({"norm1": norm(), "mixer": Mixer(config), "norm2": norm(), "mlp": mlp})
 
 
 class PlainHyenaDna(nn.Module):
@@ -127,14 +110,15 @@ class PlainHyenaDna(nn.Module):
         super().__init__()
         table = nn.Embedding(config.embedding_rows, config.d_model)
         self.embeddings = nn.ModuleDict({"word_embeddings": table})
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Embed base indices, uint8 ``(N, L)``, as ``(N, L, d_model)``."""
         hidden = self.embeddings["word_embeddings"](codes.int() + FIRST_BASE_ID)
-        for layer in self.layers:
-            hidden = layer(hidden)
+        for parts in self.layers:
+            hidden = hidden + parts["mixer"](parts["norm1"](hidden))
+            hidden = hidden + parts["mlp"](parts["norm2"](hidden))
         return self.ln_f(hidden)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -84,11 +85,16 @@ def _written(secret: str) -> tuple[str, ...]:
 
 
 def redact_values(value: Any) -> Any:
-    """Return plain values (mappings, lists, text, numbers) with every text in them redacted."""
+    """Return plain values with every text in them redacted."""
+    return change_texts(value, redact)
+
+
+def change_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain values (mappings, lists, text, numbers) with every text in them changed; keys of mappings stay."""
     if isinstance(value, str):
-        return redact(value)
+        return change(value)
     if isinstance(value, dict):
-        return {key: redact_values(item) for key, item in value.items()}
+        return {key: change_texts(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_values(item) for item in value]
+        return [change_texts(item, change) for item in value]
     return value

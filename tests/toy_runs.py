@@ -182,7 +182,7 @@ def add_explanation(folder: Path, valid: str) -> None:
     label = rng.integers(-1, 2, genes).astype(np.int8)
     numbers = {"neighbours": 15, "silhouette": {"dense": -0.125}, "knn_purity": {"dense": 0.875}}
     xy = rng.normal(size=(genes, 2))
-    write_projection(part, Projection(ids, xy, probability, high.astype(np.int8), label, numbers))
+    write_projection(part, Projection(ids, label, probability, high.astype(np.int8), xy, numbers))
     (part / "logos").mkdir()
     (part / "logos" / "saliency_1.svg").write_text(LOGO)
     (part / "logos" / "saliency.csv").write_text(f"file,gene_id,first,last\nsaliency_1.svg,{ids[0]},-5,4\n")

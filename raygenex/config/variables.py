@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from raygenex.errors import ConfigError
+from raygenex.redact import change_texts
 
 DEEPEST = 40
 """Defaults inside one another."""
@@ -22,22 +23,12 @@ def expand(value: Any, where: str) -> Any:
     ConfigError
         If a variable without a default is unset or empty, or a ``$`` begins none of these; it begins with ``where``.
     """
-    if isinstance(value, dict):
-        return {key: expand(item, where) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [expand(item, where) for item in value]
-    if isinstance(value, str) and "$" in value:
-        return _read(value, 0, where, depth=0, needed=True)[0]
-    return value
+    return change_texts(value, lambda text: _read(text, 0, where, depth=0, needed=True)[0])
 
 
 def keep_signs(value: Any) -> Any:
     """Return plain values that `expand` turns into these."""
-    if isinstance(value, dict):
-        return {key: keep_signs(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [keep_signs(item) for item in value]
-    return value.replace("$", "$$") if isinstance(value, str) else value
+    return change_texts(value, lambda text: text.replace("$", "$$"))
 
 
 def _read(text: str, place: int, where: str, depth: int, needed: bool) -> tuple[str, int]:

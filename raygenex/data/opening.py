@@ -100,7 +100,7 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
         name: SplitData(name, its, tuple(map(read_table, its)), window, sum(file.rows for file in its))
         for name, its in files.items()
     }
-    _check_no_leak(splits)
+    _check_ids(splits)
     for name in ("train", "valid") if both_labels else ():
         if name in splits and len(classes := np.unique(splits[name].label)) == 1:
             raise DataError(
@@ -142,34 +142,26 @@ def _check_one_scale(files: list[PromoterFile]) -> None:
         )
 
 
-def _check_no_leak(splits: dict[str, SplitData]) -> None:
-    repeat = first_repeat(lambda: (table.gene_id for split in splits.values() for table in split.tables))
-    if repeat is None:
-        _warn_of_versions(splits)
-        return
+def _check_ids(splits: dict[str, SplitData]) -> None:
+    """Refuse a gene that is in two files, and warn of two that differ by the version suffix of their ids alone."""
+    ids = [table.gene_id for split in splits.values() for table in split.tables]
     places = [(split.name, file.path) for split in splits.values() for file in split.files]
-    (first, path), (second, other_path) = (places[table] for table in repeat.tables)
-    if first == second:
-        raise DataError(f"data.{first}: gene {repeat.id} is in both {path} and {other_path}; keep one of them")
-    raise DataError(
-        f"gene {repeat.id} leaks between splits: it is in {path} (data.{first}) and in {other_path} "
-        f"(data.{second}); keep it in one of them"
-    )
-
-
-def _warn_of_versions(splits: dict[str, SplitData]) -> None:
-    twins = version_twins(lambda: (table.gene_id for split in splits.values() for table in split.tables))
-    if twins is None:
-        return
-    places = [
-        (table.gene_id, f"in {file.path} (data.{split.name})")
-        for split in splits.values()
-        for table, file in zip(split.tables, split.files, strict=True)
-    ]
-    one, other = (
-        f"{places[table][0][row]} {places[table][1]}" for table, row in zip(twins.tables, twins.rows, strict=True)
-    )
-    _warn_once(f"genes {one} and {other} differ by their version suffix alone: if they are one gene, keep one of them")
+    if (repeat := first_repeat(lambda: ids)) is not None:
+        (first, path), (second, other_path) = (places[table] for table in repeat.tables)
+        if first == second:
+            raise DataError(f"data.{first}: gene {repeat.id} is in both {path} and {other_path}; keep one of them")
+        raise DataError(
+            f"gene {repeat.id} leaks between splits: it is in {path} (data.{first}) and in {other_path} "
+            f"(data.{second}); keep it in one of them"
+        )
+    if (twins := version_twins(lambda: ids)) is not None:
+        one, other = (
+            f"{ids[table][row]} in {places[table][1]} (data.{places[table][0]})"
+            for table, row in zip(twins.tables, twins.rows, strict=True)
+        )
+        _warn_once(
+            f"genes {one} and {other} differ by their version suffix alone: if they are one gene, keep one of them"
+        )
 
 
 def locations(split: SplitData) -> Locations | None:

@@ -11,8 +11,8 @@ from ray.data.block import BlockAccessor, BlockMetadata
 from ray.data.context import DataContext
 from ray.data.datasource import Datasource, ReadTask
 
-from raygenex.cluster.connect import READ_CPUS, SPARE_CPUS
-from raygenex.data.rows import Piece, Rows, blocks, shard_bounds
+from raygenex.cluster.connect import READ_CPUS, SPARE_CPUS, Request
+from raygenex.data.rows import Columns, Piece, Rows, blocks, shard_bounds
 
 # Reads at a time that take no CPU, where none is left to count them by.
 UNCOUNTED_READS = 2
@@ -77,6 +77,43 @@ def to_dataset(pieces: Sequence[Piece], sample: Piece, uncounted: int | None = N
 def rows_dataset(rows: Rows, start: int = 0, stop: int | None = None, uncounted: int | None = None) -> ray.data.Dataset:
     """Return a Ray Dataset over the rows ``start`` to ``stop``, cut into blocks of about 8 MiB."""
     return to_dataset(blocks(rows, start, stop), rows.pieces(start, start + 1, 1)[0], uncounted)
+
+
+def by_actors(
+    pieces: Sequence[Piece],
+    sample: Piece,
+    actor: type,
+    arguments: tuple[Any, ...],
+    request: Request,
+    least: int,
+    most: int,
+) -> Iterator[Columns]:
+    """Yield what actors make of the pieces, in their order, on the cluster that `connect` opened for the request.
+
+    Parameters
+    ----------
+    pieces, sample
+        As of `to_dataset`.
+    actor
+        Called with the columns of a piece; it returns columns.
+    arguments
+        What it is made with.
+    request
+        Says the CPUs and GPUs of each.
+    least, most
+        How many there are at a time.
+    """
+    # Reads take no CPU: after a node is lost, its actors may take those that were free for reading.
+    made = to_dataset(pieces, sample, max(UNCOUNTED_READS, most)).map_batches(
+        actor,
+        fn_constructor_args=arguments,
+        batch_size=None,
+        batch_format="numpy",
+        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+        num_cpus=request.cpus,
+        num_gpus=request.gpus or None,
+    )
+    yield from made.iter_batches(batch_size=None, batch_format="numpy")
 
 
 class RowShards(ray.train.DataConfig):

@@ -215,9 +215,7 @@ def _embed_gaps(
     weights_sha256: str,
     total: int,
 ) -> None:
-    import ray.data
-
-    from raygenex.data.source import UNCOUNTED_READS, to_dataset
+    from raygenex.data.source import by_actors
 
     options = config.embed
     tables = {name: PromoterRows(tuple(split.files), split.window, name) for name, split in splits.items()}
@@ -233,19 +231,9 @@ def _embed_gaps(
     )
     done = total - sum(piece.rows for piece in pieces)
     with connect(config.cluster, request), progress("embedding genes", total, done) as advance:
-        # Reads take no CPU: after a node is lost, its actors may take those that were free for reading.
-        results = to_dataset(pieces, sample, max(UNCOUNTED_READS, options.max_actors)).map_batches(
-            Embedder,
-            fn_constructor_args=(config.store, options.model_dump(mode="json"), weights_sha256),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(
-                min_size=options.min_actors, max_size=max(options.min_actors, min(options.max_actors, len(pieces)))
-            ),
-            num_cpus=options.cpus_per_actor,
-            num_gpus=options.gpus_per_actor or None,
-        )
-        for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
+        arguments = (config.store, options.model_dump(mode="json"), weights_sha256)
+        most = max(options.min_actors, min(options.max_actors, len(pieces)))
+        for batch in by_actors(pieces, sample, Embedder, arguments, request, options.min_actors, most):
             advance(int(batch["rows"].sum()), "")
 
 

@@ -26,7 +26,7 @@ from raygenex.explain.results.meme import read_meme
 from raygenex.extras import check_installed
 from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
-from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256
+from raygenex.train.checkpoint import checkpoint_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ class ExplainJob:
     """What an explanation is of, checked as far as it can be without a cluster."""
 
     checkpoint: Path
-    info: CheckpointInfo
     genes: ExplainedGenes
     folder: Path
     manifest: ExplanationManifest
@@ -108,7 +107,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
         fingerprints=genes.fingerprints,
         methods=methods,
     )
-    return ExplainJob(checkpoint, info, genes, folder_of(config), manifest)
+    return ExplainJob(checkpoint, genes, folder_of(config), manifest)
 
 
 def require_packages(motifs: bool) -> None:

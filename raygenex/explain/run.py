@@ -145,9 +145,7 @@ def _shown(record: MethodRecord) -> dict[str, Any]:
 
 def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, work: Work) -> None:
     """Let the actors compute and write what is missing."""
-    import ray.data
-
-    from raygenex.data.source import UNCOUNTED_READS, to_dataset
+    from raygenex.data.source import by_actors
 
     options = config.explain
     permutations = options.permutations if work.gaps.get("halflife") and job.genes.labelled else 0
@@ -162,25 +160,17 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
     total = job.genes.count * len(job.manifest.methods)
     with connect(config.cluster, request), progress("explaining, genes x methods", total, total - work.count) as shown:
         advance = _recorder(job.folder, manifest, shown)
-        # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
-        results = to_dataset(pieces, sample, max(UNCOUNTED_READS, options.workers)).map_batches(
-            Explainer,
-            fn_constructor_args=(
-                str(job.checkpoint),
-                manifest.checkpoint_sha256,
-                str(job.folder),
-                options.model_dump(mode="json"),
-                config.seed,
-                job.genes.window_first,
-                np.median(job.genes.halflife, axis=0).tolist(),
-            ),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=min(options.workers, len(pieces))),
-            num_cpus=options.cpus_per_worker,
-            num_gpus=options.gpus_per_worker or None,
+        arguments = (
+            str(job.checkpoint),
+            manifest.checkpoint_sha256,
+            str(job.folder),
+            options.model_dump(mode="json"),
+            config.seed,
+            job.genes.window_first,
+            np.median(job.genes.halflife, axis=0).tolist(),
         )
-        for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
+        count = min(options.workers, len(pieces))
+        for batch in by_actors(pieces, sample, Explainer, arguments, request, count, count):
             advance(batch)
 
 

@@ -45,15 +45,7 @@ class TabularModel(ExpressionModel):
         raise NotImplementedError
 
     def forward(self, sequence: Tensor, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``.
-
-        Parameters
-        ----------
-        sequence
-            Base indices, shape ``(N, length)``.
-        halflife
-            Features in their own units, shape ``(N, 8)``; may be None where unused.
-        """
+        """Return logits, shape ``(N,)``, of what `features` takes, as tensors."""
         bases = sequence.to(torch.uint8).cpu().numpy()
         beside = halflife.float().cpu().numpy() if halflife is not None else None
         return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))

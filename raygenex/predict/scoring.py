@@ -92,26 +92,12 @@ def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Col
 
 def _on_ray(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Generator[Columns, None, None]:
     # Loaded before Ray starts, which then silences its notes.
-    import ray.data
-
-    from raygenex.data.source import UNCOUNTED_READS, rows_dataset
+    from raygenex.data.source import by_actors
 
     options = config.predict
     request = Request(what, options.workers, options.cpus_per_worker, options.gpus_per_worker, "predict.workers")
     with connect(config.cluster, request):
-        # Reads take no CPU, as in embedding: those that were free may go to the actors of a node that was lost.
-        scored = rows_dataset(rows, uncounted=max(UNCOUNTED_READS, options.workers)).map_batches(
-            Scorer,
-            fn_constructor_args=(
-                checkpoint,
-                "cuda" if options.gpus_per_worker else "cpu",
-                options.batch_size,
-                options.cpus_per_worker,
-            ),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=options.workers),
-            num_cpus=options.cpus_per_worker,
-            num_gpus=options.gpus_per_worker or None,
-        )
-        yield from scored.iter_batches(batch_size=None, batch_format="numpy")
+        device = "cuda" if options.gpus_per_worker else "cpu"
+        arguments = (checkpoint, device, options.batch_size, options.cpus_per_worker)
+        sample = rows.pieces(0, 1, 1)[0]
+        yield from by_actors(blocks(rows), sample, Scorer, arguments, request, options.workers, options.workers)

@@ -76,13 +76,7 @@ class StudyTable:
 
 
 def read_benchmark(folder: Path) -> Benchmark | None:
-    """Read the tables of a comparison; None if there are none.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged.
-    """
+    """Read the tables of a comparison; None if there are none, DataError if the file is damaged."""
     path = folder / BENCHMARK_TABLES
     figure = path.with_name("auroc.svg")
 
@@ -123,13 +117,7 @@ def _row(values: dict[str, Any]) -> ComparedModel:
 
 
 def read_study(folder: Path) -> StudyTable | None:
-    """Read the trials of a study; None if there is none.
-
-    Raises
-    ------
-    DataError
-        If the table is damaged.
-    """
+    """Read the trials of a study; None if there is none, DataError if the table is damaged."""
     path, again = folder / STUDY_TRIALS, "raygenex tune CONFIG --resume"
     rows = read_table(path, again, ("trial", "state", "valid_auroc", *_SECONDS))
     if rows is None:

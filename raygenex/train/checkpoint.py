@@ -18,7 +18,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.json_file import load_json
-from raygenex.redact import redact_values
+from raygenex.redact import change_texts, redact, redact_values
 
 # What only reads descriptions, as `--dry-run` does, is not to wait for torch.
 if TYPE_CHECKING:
@@ -139,16 +139,8 @@ def _without_secrets(config: dict[str, Any]) -> dict[str, Any]:
     try:
         parse_config(redacted, "its configuration")
     except ConfigError:
-        redacted = _redact_beside_words(config)
+        redacted = change_texts(config, lambda text: text if _WORD.fullmatch(text) else redact(text))
     return redacted
-
-
-def _redact_beside_words(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _redact_beside_words(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redact_beside_words(item) for item in value]
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else redact_values(value)
 
 
 def read_info(folder: str | Path) -> CheckpointInfo:

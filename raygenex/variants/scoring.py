@@ -138,28 +138,16 @@ def scored(
 
 def _on_ray(config: RunConfig, parts: list[SpooledPart], settings: tuple[Any, ...]) -> Generator[Columns, None, None]:
     # Loaded before Ray starts, which then silences its notes.
-    import ray.data
-
-    from raygenex.data.source import UNCOUNTED_READS, to_dataset
+    from raygenex.data.source import by_actors
 
     options = config.variants
     request = Request(
         "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
     )
     with connect(config.cluster, request):
-        # Reads take no CPU, as in prediction: those that were free may go to the actors of a node that was lost.
-        scored = to_dataset(
-            [part.piece() for part in parts], parts[0].piece(1), uncounted=max(UNCOUNTED_READS, options.workers)
-        ).map_batches(
-            WindowScorer,
-            fn_constructor_args=(*settings, max(1, int(options.cpus_per_worker))),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=options.workers),
-            num_cpus=options.cpus_per_worker,
-            num_gpus=options.gpus_per_worker or None,
-        )
-        yield from scored.iter_batches(batch_size=None, batch_format="numpy")
+        pieces, arguments = [part.piece() for part in parts], (*settings, max(1, int(options.cpus_per_worker)))
+        sample = parts[0].piece(1)
+        yield from by_actors(pieces, sample, WindowScorer, arguments, request, options.workers, options.workers)
 
 
 def _by_part(

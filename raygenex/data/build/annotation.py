@@ -4,32 +4,25 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from raygenex.data.build.annotation_graph import Gff3Graph, Graph, GtfGraph
+from raygenex.data.build.annotation_graph import Gff3Graph, Graph, GtfGraph, Resolved
 from raygenex.data.build.chosen import is_chosen
 from raygenex.data.build.gff import FeatureFile
-from raygenex.data.build.transcripts import Transcript
 from raygenex.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Annotation:
+class Annotation(Resolved):
     """What a GTF or GFF3 file says about genes."""
 
     path: str
-    transcripts: dict[str, list[Transcript]]
-    """By gene id; genes and transcripts in the order of the file."""
     genome_build: str | None
     """As the header names it."""
-    genes_without_transcripts: tuple[str, ...]
-    """Genes that have a line of their own, but no transcript with exons or coding pieces."""
     not_chosen: dict[str, str]
     """Biotypes of the genes that lie on other chromosomes than the chosen ones alone, by gene id."""
     chromosomes: tuple[str, ...]
     """All chromosomes that a line of a gene, a transcript or its parts names, in the order of the file."""
-    left_out: tuple[str, ...]
-    """Transcripts that are not a stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
 
 
 def read_annotation(
@@ -43,10 +36,8 @@ def read_annotation(
 
     Parameters
     ----------
-    path
-        A local path or an fsspec URL.
-    on_progress
-        Called now and then with the bytes of the file that are read, and all its bytes.
+    path, on_progress
+        As of `raygenex.files.lines.read_lines`.
     chromosomes
         Names or globs of the chromosomes whose genes are wanted; empty: all. What lies on others is left out first:
         copies of a gene there, under one id, do not matter.
@@ -80,11 +71,5 @@ def read_annotation(
         what = "of both strands, of no strand or with overlapping exons"
         _LOG.warning("%s: %d transcripts %s are left out, such as %s", path, len(left_out), what, left_out[0])
     return Annotation(
-        path=path,
-        transcripts=found.transcripts,
-        genome_build=file.genome_build,
-        genes_without_transcripts=found.genes_without_transcripts,
-        not_chosen=not_chosen,
-        chromosomes=tuple(of),
-        left_out=left_out,
+        **vars(found), path=path, genome_build=file.genome_build, not_chosen=not_chosen, chromosomes=tuple(of)
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.annotation import Annotation
@@ -41,9 +42,16 @@ class Candidate:
     """Offset of the base after the window's last."""
 
 
-def find_candidates(
-    annotation: Annotation, genome: Genome, config: BuildConfig
-) -> tuple[list[Candidate], dict[str, str]]:
+class Candidates(NamedTuple):
+    """The genes that may go into the data set, and all others."""
+
+    genes: list[Candidate]
+    """In the order of the genome (chromosome, TSS, gene id), where they have windows."""
+    dropped: dict[str, str]
+    """Why a gene stays out, by its id."""
+
+
+def find_candidates(annotation: Annotation, genome: Genome, config: BuildConfig) -> Candidates:
     """Choose the genes and their transcripts.
 
     Parameters
@@ -54,11 +62,6 @@ def find_candidates(
         What the windows are cut from.
     config
         Biotypes, chromosomes, the transcript rule, peaks, the window.
-
-    Returns
-    -------
-    Candidates in the order of the genome (chromosome, TSS, gene id), and for every other gene the reason why it stays
-    out.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def find_candidates(
             found.append(Candidate(gene_id, chrom, tss, transcript.strand, transcript, rule, first, stop))
     order = {chrom: number for number, chrom in enumerate(genome.lengths)}
     found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
-    return found, dropped
+    return Candidates(found, dropped)
 
 
 def check_window(config: BuildConfig, genome: Genome) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.bed import Place, read_windows
-from raygenex.data.build.candidates import Candidate
+from raygenex.data.build.candidates import Candidate, Candidates
 from raygenex.data.build.chosen import check_chosen, is_chosen
 from raygenex.data.build.feature_table import ImportedFeatures, has_records
 from raygenex.data.genome import Genome
@@ -16,13 +16,10 @@ from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 
 
-def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Candidate], dict[str, str]]:
-    """Choose the genes of a table for a data set without promoters.
+def choose_rows(table: ImportedFeatures, config: BuildConfig) -> Candidates:
+    """Choose the genes of a table for a data set without promoters: they have no window, and the table's order.
 
-    Returns
-    -------
-    Candidates without a window, in the order of the table, and for every other gene the reason why it stays out. A
-    table without the columns chrom and tss has its genes at no place; in one with them, every gene needs both.
+    A table without the columns chrom and tss has its genes at no place; in one with them, every gene needs both.
 
     Raises
     ------
@@ -44,7 +41,7 @@ def choose_rows(table: ImportedFeatures, config: BuildConfig) -> tuple[list[Cand
             dropped[gene] = "chromosome not chosen"
         else:
             found.append(Candidate(gene, chrom, 0 if np.isnan(place) else int(place), strand, None, "table", 0, 0))
-    return found, dropped
+    return Candidates(found, dropped)
 
 
 def _chromosomes(table: ImportedFeatures, config: BuildConfig) -> NDArray[np.object_]:
@@ -63,10 +60,10 @@ def _chromosomes(table: ImportedFeatures, config: BuildConfig) -> NDArray[np.obj
     return np.full(len(table.gene_id), "", dtype=object)
 
 
-def place_windows(
-    table: ImportedFeatures, genome: Genome, config: BuildConfig
-) -> tuple[list[Candidate], dict[str, str]]:
+def place_windows(table: ImportedFeatures, genome: Genome, config: BuildConfig) -> Candidates:
     """Find the window of every gene of a table in a genome or in a FASTA of windows.
+
+    The features of the genes are to be taken from the table.
 
     Parameters
     ----------
@@ -76,11 +73,6 @@ def place_windows(
         The genome, or a FASTA with one record per gene, named as the gene.
     config
         Window, BED of windows, chromosome names.
-
-    Returns
-    -------
-    Candidates in the order of the genome (chromosome, TSS, gene id), and for every other gene the reason why it stays
-    out. The features of the genes are to be taken from the table.
 
     Raises
     ------
@@ -137,7 +129,7 @@ def place_windows(
             else:
                 found.append(Candidate(gene, chrom, tss, strand, None, "table", first, stop))
     found.sort(key=lambda gene: (order[gene.chrom], gene.tss, gene.gene_id))
-    return found, dropped
+    return Candidates(found, dropped)
 
 
 def _check_place(gene: str, chrom: str, tss: int, length: int, genome: Genome, where: str) -> None:

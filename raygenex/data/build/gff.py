@@ -86,10 +86,8 @@ class FeatureFile:
 
     Parameters
     ----------
-    path
-        A local path or an fsspec URL.
-    on_progress
-        Called now and then with the bytes of the file that are read, and all its bytes.
+    path, on_progress
+        As of `read_lines`.
 
     Raises
     ------

@@ -10,6 +10,7 @@ import h5py
 from raygenex.data.hdf5.schema import PROMOTER, PromoterFile
 from raygenex.errors import DataError, RaygenexError, first_line
 from raygenex.files.errors import DISK_ERRORS, system_error
+from raygenex.files.lines import unreadable
 from raygenex.files.locate import local_copy
 
 MIB = 2**20
@@ -31,12 +32,10 @@ def opened(path: str, cache_bytes: int = MIB) -> Iterator[h5py.File]:
     try:
         # Locks fail on many network file systems and protect nothing here: files are replaced, never changed in place.
         handle = h5py.File(local_copy(path), "r", locking=False, rdcc_nbytes=cache_bytes, rdcc_nslots=10007)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder; name an HDF5 file in it, or several with a glob: {path}/*.h5") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read by this user; change its permissions") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise unreadable(path, error) from None
     except OSError as error:
         _raise_of_disk(error, path)
         if "truncated file" in str(error):

@@ -49,12 +49,8 @@ def integrated_gradients(
 
     Parameters
     ----------
-    function
-        What is differentiated.
-    codes
-        Base indices, uint8 ``(N, L)``.
-    halflife
-        Features in their own units, shape ``(N, 8)``; they stay the gene's own along the path.
+    function, codes, halflife
+        As of `raygenex.explain.methods.gradients.gradient`; half-life features stay the gene's own along the path.
     references
         From `raygenex.explain.methods.references`, uint8 ``(N, R, L)``; results are means over the R references of a
         gene.

@@ -152,16 +152,7 @@ class LogitFunction:
     def logits_of_halflives(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
         """Return the logits of each gene's DNA with many half-life features, for which the DNA is worked through once.
 
-        Parameters
-        ----------
-        codes
-            Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
-        halflife
-            Features in their own units, shape ``(N, K, 8)``.
-
-        Returns
-        -------
-        Shape ``(N, K)``.
+        ``codes`` are as in `logits_of_codes`, ``halflife`` has shape ``(N, K, 8)``, and the logits ``(N, K)``.
         """
         found = np.empty(halflife.shape[:2])
         rows = max(_HALFLIFE_ROWS, self.batch_size) if isinstance(self.model, (Cnn, Lstm)) else self.forward_rows

@@ -90,16 +90,7 @@ def _projection(folder: Path, settings: ExplainConfig, explained: Explained, dra
     if genes < FEWEST:
         drawn.notes.append(f"no projection: {genes} genes are explained, it needs {FEWEST}")
         return
-    found = project(
-        explained.gene_id,
-        explained.dense,
-        explained.probability,
-        explained.label,
-        explained.threshold,
-        settings.neighbours,
-        settings.min_distance,
-        explained.seed,
-    )
+    found = project(explained, settings.neighbours, settings.min_distance)
     drawn.numbers["projection"] = found.numbers
     write_projection(folder, found)
     neighbours = found.numbers["neighbours"]

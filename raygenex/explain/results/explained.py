@@ -16,15 +16,21 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Explained:
-    """The genes that were explained, and what the results need to know of them."""
+class PredictedGenes:
+    """Genes, and what they are and are predicted to be."""
 
     gene_id: NDArray[np.str_]
     """Shape ``(n,)``."""
     label: NDArray[np.int8]
     """1 high, 0 low, -1 unknown, shape ``(n,)``."""
     probability: NDArray[np.float64]
-    """Shape ``(n,)``."""
+    """Of high expression, shape ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class Explained(PredictedGenes):
+    """The genes that were explained, and what the results need to know of them."""
+
     dense: NDArray[np.float32]
     """Output of the first dense layer, shape ``(n, width)``; width 0 where there is none."""
     threshold: float

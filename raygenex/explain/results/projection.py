@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError
+from raygenex.explain.results.explained import Explained, PredictedGenes
 from raygenex.explain.results.saving import write_table
 from raygenex.files.whole import replace_text
 
@@ -17,19 +18,13 @@ FEWEST = 5
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(PredictedGenes):
     """Places of genes in the plane, and how well their classes separate."""
 
-    gene_id: NDArray[np.str_]
-    """Shape ``(n,)``."""
-    xy: NDArray[np.float64]
-    """Shape ``(n, 2)``; distances have no unit."""
-    probability: NDArray[np.float64]
-    """Of high expression, shape ``(n,)``."""
     prediction: NDArray[np.int8]
     """1 high, 0 low, shape ``(n,)``."""
-    label: NDArray[np.int8]
-    """1 high, 0 low, -1 unknown, shape ``(n,)``."""
+    xy: NDArray[np.float64]
+    """Shape ``(n, 2)``; distances have no unit."""
     numbers: dict[str, Any]
     """As in projection.json: see `separation`."""
 
@@ -39,21 +34,11 @@ class Projection:
         return np.where(self.label < 0, -1, self.prediction != self.label).astype(np.int8)
 
 
-def project(
-    gene_id: NDArray[np.str_],
-    dense: NDArray[np.float32],
-    probability: NDArray[np.float64],
-    label: NDArray[np.int8],
-    threshold: float,
-    neighbours: int = 15,
-    min_distance: float = 0.1,
-    seed: int = 0,
-) -> Projection:
+def project(genes: Explained, neighbours: int = 15, min_distance: float = 0.1) -> Projection:
     """Lay genes out in the plane by UMAP (McInnes, Healy and Melville, arXiv:1802.03426, 2018).
 
-    ``dense`` is the output of the first dense layer, shape ``(n, width)``; the rest is as of `Projection`. A gene has
-    ``neighbours``, for UMAP and for the purity, or one less than the genes where there are fewer. They are at least
-    ``min_distance`` apart in the plane, and the same seed gives the same places.
+    A gene has ``neighbours``, for UMAP and for the purity, or one less than the genes where there are fewer. They are
+    at least ``min_distance`` apart in the plane, and the same seed gives the same places.
 
     Raises
     ------
@@ -62,11 +47,11 @@ def project(
     ConfigError
         If umap-learn is not installed.
     """
-    xy = embed(dense, neighbours, min_distance, seed)
-    prediction = (probability >= threshold).astype(np.int8)
-    numbers = separation(dense, xy, prediction, label, neighbours)
-    settings = {"min_distance": min_distance, "seed": seed, "threshold": float(threshold)}
-    return Projection(gene_id, xy, probability, prediction, label, numbers | settings)
+    xy = embed(genes.dense, neighbours, min_distance, genes.seed)
+    prediction = (genes.probability >= genes.threshold).astype(np.int8)
+    numbers = separation(genes.dense, xy, prediction, genes.label, neighbours)
+    settings = {"min_distance": min_distance, "seed": genes.seed, "threshold": float(genes.threshold)}
+    return Projection(genes.gene_id, genes.label, genes.probability, prediction, xy, numbers | settings)
 
 
 def embed(dense: NDArray[np.float32], neighbours: int, min_distance: float, seed: int) -> NDArray[np.float64]:

@@ -451,26 +451,16 @@ def test_nothing_is_left_of_a_table_that_failed_halfway(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-class Scored:
-    """Ray Data that hands out given rows as they were scored."""
-
-    def __init__(self, blocks):
-        self.blocks = blocks
-
-    def map_batches(self, *args, **options):
-        return self
-
-    def iter_batches(self, **options):
-        for rows in self.blocks:
-            yield {
-                "gene_id": np.array([f"G{row}" for row in rows]),
-                "row": np.array(rows),
-                "probability": np.zeros(len(rows)),
-            }
+def scored(rows):
+    ids = np.array([f"G{row}" for row in rows])
+    return {"gene_id": ids, "row": np.array(rows), "probability": np.zeros(len(rows))}
 
 
 class Table:
-    count = 5
+    count, row_bytes = 5, 1
+
+    def pieces(self, start, stop, rows_per_piece):
+        return [None]
 
 
 @pytest.mark.parametrize(
@@ -485,7 +475,7 @@ class Table:
 )
 def test_scores_are_those_of_every_row_in_order(monkeypatch, blocks, fine):
     monkeypatch.setattr("raygenex.predict.scoring.connect", lambda *args: nullcontext())
-    monkeypatch.setattr("raygenex.data.source.rows_dataset", lambda *args, **options: Scored(blocks))
+    monkeypatch.setattr("raygenex.data.source.by_actors", lambda *args: map(scored, blocks))
     # One worker needs no Ray.
     config = small_config(predict={"workers": 2})
     if fine:

@@ -1,36 +1,10 @@
 """Which genes go into a data set."""
 
 import pytest
-from toy_genome import GTF, write_toy_genome
+from toy_genome import GTF
 
-from raygenex.config.data import BuildConfig
-from raygenex.data.build.annotation import read_annotation
-from raygenex.data.build.candidates import count_reasons, find_candidates
-from raygenex.data.genome import open_genome
+from raygenex.data.build.candidates import count_reasons
 from raygenex.errors import DataError
-
-
-@pytest.fixture
-def find(tmp_path, monkeypatch):
-    """Return a function that finds the candidates of the toy genome; the text of its GTF may be changed."""
-    monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
-    paths = write_toy_genome(tmp_path)
-
-    def call(gtf=GTF, **settings):
-        (tmp_path / "genes.gtf").write_text(gtf, encoding="utf-8")
-        values = {
-            "genome": paths["genome"],
-            "annotation": paths["annotation"],
-            "label": {"table": paths["expression"]},
-            "window": [-10, 10],
-            **settings,
-        }
-        config = BuildConfig.model_validate(values)
-        return find_candidates(
-            read_annotation(config.annotation, None, config.chromosomes), open_genome(config.genome), config
-        )
-
-    return call
 
 
 def test_genes_come_in_the_order_of_the_genome(find):

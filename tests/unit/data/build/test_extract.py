@@ -16,14 +16,9 @@ from toy_genome import (
     P_CDS2,
     S_CDS,
     other_strand,
-    write_toy_genome,
 )
 
-from raygenex.config.data import BuildConfig
-from raygenex.data.build.annotation import read_annotation
-from raygenex.data.build.candidates import find_candidates
 from raygenex.data.build.extract import ExtractionBatch, cut_batches, extract_batch
-from raygenex.data.genome import open_genome
 from raygenex.data.sketches import EMPTY, protein_sketch, sketch
 from raygenex.errors import DataError, FileError
 from raygenex.sequence import from_string, to_string
@@ -40,21 +35,9 @@ def features(gene):
 
 
 @pytest.fixture
-def toy(tmp_path, monkeypatch):
+def toy(find, tmp_path):
     """Return a function that finds the genes of the toy genome: the genes, and the path of its FASTA."""
-    monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
-    paths = write_toy_genome(tmp_path)
-
-    def find(gtf=GTF, **settings):
-        (tmp_path / "genes.gtf").write_text(gtf, encoding="utf-8")
-        values = {"genome": paths["genome"], "annotation": paths["annotation"], "window": [-10, 10]} | settings
-        config = BuildConfig.model_validate(values | {"label": {"table": paths["expression"]}})
-        genes, _ = find_candidates(
-            read_annotation(config.annotation, None, config.chromosomes), open_genome(config.genome), config
-        )
-        return genes, paths["genome"]
-
-    return find
+    return lambda **settings: (find(**settings).genes, str(tmp_path / "genome.fa"))
 
 
 def extracted(toy, tmp_path, sketches=(False, False), **settings):

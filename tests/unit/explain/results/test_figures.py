@@ -25,7 +25,7 @@ def found():
     probability = np.array([0.1, 0.6, 0.9, 0.4, 0.8, 0.45])
     label = np.array([0, 0, 1, 1, -1, 0], dtype=np.int8)
     gene_id = np.array(list("abcdef"))
-    return Projection(gene_id, xy, probability, (probability >= 0.5).astype(np.int8), label, {})
+    return Projection(gene_id, label, probability, (probability >= 0.5).astype(np.int8), xy, {})
 
 
 def legend(axes):

@@ -10,6 +10,7 @@ from sklearn.metrics import silhouette_score
 
 from raygenex.errors import DataError
 from raygenex.explain.results import projection
+from raygenex.explain.results.explained import Explained
 from raygenex.explain.results.projection_page import render_page, write_page
 
 # Two pairs far apart, and a point between them that is nearer to the right pair.
@@ -28,7 +29,7 @@ def found():
     label = np.array([0, 1, 1, -1, 0], dtype=np.int8)
     numbers = projection.separation(POINTS, POINTS, prediction, label, 2)
     genes = np.array(["a", "b", "c", "d", "</script><b>e"])
-    return projection.Projection(genes, POINTS, np.array([0.1, 0.2, 0.9, 0.8, 0.7]), prediction, label, numbers)
+    return projection.Projection(genes, label, np.array([0.1, 0.2, 0.9, 0.8, 0.7]), prediction, POINTS, numbers)
 
 
 def test_purity_of_hand_made_points():
@@ -117,13 +118,10 @@ def test_page_holds_every_gene_in_every_view(found):
 @pytest.mark.slow
 def test_umap_is_the_same_for_one_seed_and_keeps_clusters_apart():
     dense, classes = clusters(40)
-    gene_id = np.arange(40).astype(str)
+    genes = Explained(np.arange(40).astype(str), classes, classes.astype(np.float64), dense, 0.5, "test", 0, seed=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        one, same = (
-            projection.project(gene_id, dense, classes.astype(np.float64), classes, 0.5, neighbours=10, seed=4)
-            for _ in range(2)
-        )
+        one, same = (projection.project(genes, neighbours=10) for _ in range(2))
     np.testing.assert_array_equal(one.xy, same.xy)
     assert one.numbers["knn_purity"]["plane"] > 0.9
     assert one.numbers["silhouette"]["plane"] > one.numbers["silhouette"]["dense"] > 0.2
