@@ -6,6 +6,12 @@ import numpy as np
 import torch
 
 
+def lowered(settings: dict[str, Any], device: str) -> torch.autocast:
+    """Return the context that embeds in the configured precision; only a GPU lowers it."""
+    lower = device.startswith("cuda") and settings["precision"] == "bf16"
+    return torch.autocast("cuda", torch.bfloat16, enabled=lower)
+
+
 def embed_sequences(
     backbone: Any, sequence: np.ndarray, settings: dict[str, Any], device: str, batch_size: int
 ) -> np.ndarray:
@@ -29,9 +35,8 @@ def embed_sequences(
     Shape ``(n, bins, d_model)`` in the configured number format.
     """
     on_gpu = device.startswith("cuda")
-    lower = on_gpu and settings["precision"] == "bf16"
     pooled = []
-    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=lower):
+    with torch.inference_mode(), lowered(settings, device):
         for start in range(0, len(sequence), batch_size):
             codes = torch.from_numpy(np.array(sequence[start : start + batch_size]))
             # Between page-locked memory and a GPU nothing waits: batches queue up behind each other.

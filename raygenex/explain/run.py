@@ -147,6 +147,9 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
     """Let the actors compute and write what is missing."""
     from raygenex.data.source import by_actors
 
+    # Imports torch, which `--dry-run` has no need of.
+    from raygenex.explain.estimate import say_how_long
+
     options = config.explain
     permutations = options.permutations if work.gaps.get("halflife") and job.genes.labelled else 0
     donors = donors_of(job.genes.halflife, permutations, config.seed)
@@ -157,6 +160,8 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
     request = Request(
         "explaining", options.workers, options.cpus_per_worker, options.gpus_per_worker, "explain.workers"
     )
+    missing_genes = {name: sum(stop - start for start, stop in ranges) for name, ranges in work.gaps.items()}
+    say_how_long(str(job.checkpoint), options, missing_genes, sample.read())
     total = job.genes.count * len(job.manifest.methods)
     with connect(config.cluster, request), progress("explaining, genes x methods", total, total - work.count) as shown:
         advance = _recorder(job.folder, manifest, shown)

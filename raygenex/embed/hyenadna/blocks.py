@@ -7,7 +7,7 @@ On a CPU a block fits its caches, on a GPU it fills the device. The arithmetic i
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,6 @@ def encode(backbone: Any, source: Tensor, bin_size: int, pooling: Pooling) -> Te
     table = backbone.embeddings["word_embeddings"]
     sizes = GPU_SIZES if source.is_cuda else CPU_SIZES
     bins, out = bin_count(length, bin_size), None
-    pooled_block = max(1, sizes.block // table.embedding_dim // bin_size) * bin_size
     together = max(1, sizes.stream // length)
     for first in range(0, count, together):
         part = source[first : first + together]
@@ -83,18 +82,34 @@ def encode(backbone: Any, source: Tensor, bin_size: int, pooling: Pooling) -> Te
         stream = torch.promote_types(embedded.dtype, torch.float32)
         hidden = embedded.to(stream, memory_format=torch.contiguous_format, copy=embedded is part)
         for layer in backbone.layers:
-            _apply(layer, hidden, sizes)
-        for rows, low, high in _blocks(len(part), length, pooled_block):
-            pooled = pool_bins(_normed(backbone.ln_f, hidden[rows, low:high]), bin_size, pooling)
+            apply_layer(layer, hidden, sizes)
+        for rows, some_bins, pooled in pool(backbone, hidden, sizes, bin_size, pooling):
             if out is None:
                 out = pooled.new_empty(count, bins, pooled.shape[-1])
-            out[first + rows.start : first + rows.stop, low // bin_size : bin_count(high, bin_size)] = pooled
+            out[first + rows.start : first + rows.stop, some_bins] = pooled
     assert out is not None, "no sequences"
     return out
 
 
-def _apply(layer: Any, hidden: Tensor, sizes: Sizes) -> None:
-    """Apply one layer to the contiguous stream ``(N, L, D)``, in place."""
+def pool(
+    backbone: Any, hidden: Tensor, sizes: Sizes, bin_size: int, pooling: Pooling
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Norm the stream ``(N, L, D)`` and join the bases of each bin; yields rows, bins and their values, by blocks."""
+    count, length, width = hidden.shape
+    block = max(1, sizes.block // width // bin_size) * bin_size
+    for rows, low, high in _blocks(count, length, block):
+        pooled = pool_bins(_normed(backbone.ln_f, hidden[rows, low:high]), bin_size, pooling)
+        yield rows, slice(low // bin_size, bin_count(high, bin_size)), pooled
+
+
+def apply_layer(
+    layer: Any, hidden: Tensor, sizes: Sizes, convolve: Callable[[Any, Tensor], None] | None = None
+) -> None:
+    """Apply one layer to the contiguous stream ``(N, L, D)``, in place.
+
+    ``convolve``, called with the layer's `LongFilter` and its input ``(D, N, L)``, convolves that in place; None does
+    so by itself.
+    """
     count, length, width = hidden.shape
     mixer, mlp = layer.mixer, layer.mlp
     blocks = list(_blocks(count, length, max(1, sizes.block // mlp.fc1.out_features)))
@@ -102,7 +117,10 @@ def _apply(layer: Any, hidden: Tensor, sizes: Sizes) -> None:
     for rows, low, high in blocks:
         key, value = _project(layer, hidden, rows, low, high, slice(width, 3 * width)).split(width)
         torch.mul(value, key, out=gated[:, rows, low:high])
-    mixer.filter_fn.convolve_(gated, sizes.transform)
+    if convolve is None:
+        mixer.filter_fn.convolve_(gated, sizes.transform)
+    else:
+        convolve(mixer.filter_fn, gated)
     # From the last block to the first: a gate looks back at positions that must not be overwritten yet.
     for rows, low, high in reversed(blocks):
         gate = _project(layer, hidden, rows, low, high, slice(0, width)).mul_(gated[:, rows, low:high])

@@ -141,16 +141,18 @@ class LongFilter(nn.Module):
             product = torch.fft.rfft(wide.mT, n=size).mul_(self.spectrum(length))
             return torch.fft.irfft(product, n=size)[..., :length].mT
 
-    def convolve_(self, u: Tensor, values: int) -> None:
+    def convolve_(self, u: Tensor, values: int, share_spectra: bool = False) -> None:
         """Convolve ``(channels, N, L)``, float32 or float64, in place and without gradients.
 
-        So many channels at a time that their transforms hold about ``values`` numbers.
+        So many channels at a time that their transforms hold about ``values`` numbers. With ``share_spectra`` all
+        lengths of one `fft_size` use one spectrum, of as many positions as fit; results differ in rounding alone.
         """
         count, length = u.shape[1:]
         size = fft_size(length)
         step = max(1, values // (count * size))
+        taps = min((size + 1) // 2, self.pos_emb.t.shape[1]) if share_spectra else length
         with torch.autocast(u.device.type, enabled=False):
-            spectrum = self.spectrum(length)[:, None]
+            spectrum = self.spectrum(taps)[:, None]
             for part, factors in zip(u.split(step), spectrum.split(step), strict=True):
                 product = torch.fft.rfft(part, n=size).mul_(factors)
                 part.copy_(torch.fft.irfft(product, n=size)[..., :length])

@@ -192,7 +192,7 @@ class LogitFunction:
         step = self.forward_rows
         for start in range(0, len(codes), step):
             batch = slice(start, start + step)
-            parts.append(self._forward(self.inputs(codes[batch]), halflife[batch]))
+            parts.append(self.logits_of_inputs(self.inputs(codes[batch]), halflife[batch]))
         return np.concatenate(parts)
 
     @property
@@ -202,7 +202,8 @@ class LogitFunction:
             return max(self.batch_size, _TABLE_BASES // max(1, self.window))
         return self.batch_size
 
-    def _forward(self, inputs: NDArray[Any], halflife: NDArray[Any]) -> NDArray[np.float64]:
+    def logits_of_inputs(self, inputs: NDArray[Any], halflife: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the logits of what `inputs` gives."""
         parts = [np.empty(0)]
         step = self.forward_rows
         with torch.inference_mode(), self.frozen():

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.needs import require_dna
 from raygenex.explain.methods.receptive_field import sees_little, substitution_logits
+from raygenex.explain.methods.shared_prefix import prefix_logits
 from raygenex.sequence import UNKNOWN
 
 
@@ -29,7 +30,8 @@ def mutagenesis(
 ) -> Mutagenesis:
     """Score every substitution in a region of each gene, as prediction would.
 
-    In a CNN on bases what a substitution does not reach is computed once (`receptive_field`).
+    In a CNN on bases what a substitution does not reach is computed once (`receptive_field`), in a HyenaDNA what lies
+    before it (`shared_prefix`).
 
     Parameters
     ----------
@@ -58,10 +60,11 @@ def mutagenesis(
     known = codes[:, first:stop] < UNKNOWN
     np.put_along_axis(table, own.astype(np.intp), np.where(known, logit[:, None], np.nan)[..., None], axis=-1)
     others = known[..., None] & (own != np.arange(4))
-    if sees_little(function):
+    route = substitution_logits if sees_little(function) else prefix_logits if function.embeds else None
+    if route is not None:
         for gene in range(n):
             places, bases = np.nonzero(others[gene])
-            scored = substitution_logits(function, codes[gene], halflife[gene], first + places, bases)
+            scored = route(function, codes[gene], halflife[gene], first + places, bases)
             table[gene, places, bases] = scored
     else:
         genes, places, bases = np.nonzero(others)
