@@ -86,7 +86,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     if built:
         logger.info("%s", built.text())
     with steps("checking genes") as on_progress:
-        report = check(config.data, config.check, on_progress)
+        report = check(config.data, config.check, on_progress, cluster=config.cluster)
     keep_verdict(config, report)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None

@@ -20,7 +20,7 @@ def check(settings: RunConfig) -> Action:
 
     def work() -> Printed:
         with steps("checking genes") as on_progress:
-            report = check(settings.data, settings.check, on_progress)
+            report = check(settings.data, settings.check, on_progress, cluster=settings.cluster)
         return Printed(report.values(), render_check(report, settings.check))
 
     return Action(work)
@@ -61,7 +61,7 @@ def describe(
 
     def work() -> Printed:
         with steps("reading genes") as on_progress:
-            report = check(settings.data, settings.check, on_progress)
+            report = check(settings.data, settings.check, on_progress, cluster=settings.cluster)
         if target is None:
             return Printed(report.values(), report.text())
         from raygenex.data.check.page import write_page

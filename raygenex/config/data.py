@@ -240,3 +240,4 @@ class CheckConfig(Section):
         0.01,
         description="share of the genes of valid or test with a leak above which `train` warns, or stops if strict",
     )
+    workers: PositiveInt = Field(1, description="processes that read promoters; above 1: tasks of Ray, of 1 CPU each")

@@ -24,7 +24,7 @@ from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
 from raygenex.files.locate import written_path
 
-_LATER_KEYS = (("build", "features_scale"), ("predict", "strict"))
+_LATER_KEYS = (("build", "features_scale"), ("predict", "strict"), ("check", "workers"))
 """Keys that older versions do not have; at their default they are no part of the hash."""
 
 

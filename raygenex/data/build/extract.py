@@ -1,6 +1,6 @@
 """Cutting windows and computing features, along the genome, on Ray."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.tasks import in_tasks
 from raygenex.config.data import BuildConfig
 from raygenex.config.services import ClusterConfig
 from raygenex.data.build.candidates import Candidate
@@ -149,33 +150,8 @@ def extract(
     request = Request("building", 1, config.cpus_per_task, 0.0, "build.cpus_per_task")
     with connect(cluster, request), progress("extracting genes", len(genes)) as advance:
         found = []
-        for extracted in _run(genome_path, batches, str(folder), config.cpus_per_task, sketches):
+        work = partial(extract_batch, genome_path, folder=str(folder), sketches=sketches)
+        for extracted in in_tasks(work, batches, config.cpus_per_task):
             advance(len(extracted.unknown), "")
             found.append(extracted)
     return sorted(found, key=lambda extracted: extracted.number)
-
-
-def _run(
-    genome_path: str, batches: list[ExtractionBatch], folder: str, cpus: float, sketches: tuple[bool, bool]
-) -> Iterator[Extracted]:
-    """Keep as many tasks under way as the cluster runs at once, and yield what they give as it comes."""
-    import ray
-
-    task = ray.remote(num_cpus=cpus)(extract_batch)
-    at_once = max(1, int(ray.cluster_resources().get("CPU", 1.0) / cpus))
-    waiting = iter(batches)
-    running: list[ray.ObjectRef] = []
-    try:
-        while True:
-            for batch in waiting:
-                running.append(task.remote(genome_path, batch, folder, sketches))
-                if len(running) >= at_once:
-                    break
-            if not running:
-                return
-            ready, running = ray.wait(running, num_returns=1)
-            yield ray.get(ready[0])
-    finally:
-        # After a failure the folder goes away: nothing may still be writing into it.
-        if running:
-            ray.wait(running, num_returns=len(running))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.data import CheckConfig, DataConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.check.describe import (
     GC_BINS,
     HISTOGRAM_BINS,
@@ -21,7 +22,7 @@ from raygenex.data.check.describe import (
     SplitReport,
 )
 from raygenex.data.check.leakage import find_leaks
-from raygenex.data.check.scan import Scan, leak_genes, scan
+from raygenex.data.check.scan import Scan, leak_genes, scan, scan_in_tasks
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData, locations, open_splits, window_offsets
 from raygenex.sequence import UNKNOWN
@@ -44,6 +45,7 @@ def check(
     config: CheckConfig,
     on_progress: Callable[[int, int], None] | None = None,
     on_bases: Callable[[str, NDArray[np.uint8]], None] | None = None,
+    cluster: ClusterConfig | None = None,
 ) -> DataReport:
     """Check every configured split in full: all that `open_splits` checks, every base of every promoter, and leaks.
 
@@ -56,7 +58,10 @@ def check(
     on_progress
         Called after each block with the genes read so far and the genes in all.
     on_bases
-        Called with the split and the base indices of each block, shape ``(genes, window)``, in the order of the rows.
+        Called with the split and the base indices of each block, shape ``(genes, window)``, in the order of the rows;
+        promoters are then read in this process.
+    cluster
+        Where ``check.workers`` above 1 read promoters; None: in this process.
 
     Returns
     -------
@@ -66,6 +71,8 @@ def check(
     ------
     DataError
         As `open_splits` does, and if a promoter holds values other than 0 and 1, or two bases hot at one position.
+    ClusterError
+        If the cluster has no room for the workers.
     """
     splits = open_splits(data, data.configured or ("train",))
     total = sum(split.rows for split in splits.values())
@@ -79,7 +86,10 @@ def check(
         if on_progress is not None:
             on_progress(done, total)
 
-    scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
+    if cluster is not None and config.workers > 1 and on_bases is None:
+        scans = scan_in_tasks(splits, cluster, config.workers, on_progress)
+    else:
+        scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
     reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report)]

@@ -51,7 +51,7 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     verdict = _read(path)
     if verdict is None:
         with steps("looking for leaks between splits") as on_progress:
-            report = check(config.data, config.check, on_progress)
+            report = check(config.data, config.check, on_progress, cluster=config.cluster)
         verdict = _keep(path, config, report)
     if verdict.without_bases:
         logger.warning("%s: leave these genes out, or write their promoters again", verdict.without_bases)
@@ -88,7 +88,9 @@ def _keep(path: Path, config: RunConfig, report: DataReport) -> Verdict:
 def _path(config: RunConfig) -> Path:
     data = config.data
     prints = {name: fingerprints(locate(data.split(name), f"data.{name}")) for name in data.configured}
-    key = canonical_hash([METHOD, prints, config.data.window, config.check.model_dump(mode="json")])
+    key = canonical_hash(
+        [METHOD, prints, config.data.window, config.check.model_dump(mode="json", exclude={"workers"})]
+    )
     return Path(config.output_root, "checks", f"{key}.json")
 
 

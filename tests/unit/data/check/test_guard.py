@@ -29,7 +29,7 @@ def run(built, tmp_path):
 def no_check(monkeypatch):
     """Make the full check fail: what is known need not be looked for again."""
 
-    def fail(*arguments):
+    def fail(*arguments, **more):
         raise AssertionError("the promoters were read again")
 
     return lambda: monkeypatch.setattr(module, "check", fail)
@@ -149,3 +149,10 @@ def test_a_folder_that_cannot_be_written(run, tmp_path, sentence):
     with pytest.raises(DataError) as info:
         keep_verdict(config, check(config.data, config.check))
     sentence(info, tmp_path / "runs" / "checks", "cannot be written", "set output to another folder")
+
+
+def test_how_many_processes_look_changes_no_verdict(run, no_check):
+    verdict = guard(run(), strict=False)
+    no_check()
+    assert guard(run(check={"workers": 2}), strict=False) == verdict
+    assert run(check={"workers": 1}).hash() == run().hash()
