@@ -25,7 +25,7 @@ def in_tasks(
     """
     import ray
 
-    task = ray.remote(num_cpus=cpus)(function)
+    task = ray.remote(num_cpus=cpus)(_call)
     room = max(1, int(ray.cluster_resources().get("CPU", 1.0) / cpus))
     most = room if at_once is None else min(at_once, room)
     waiting = iter(given)
@@ -33,7 +33,7 @@ def in_tasks(
     try:
         while True:
             while len(running) < most and (following := next(waiting, None)) is not None:
-                running.append(task.remote(following))
+                running.append(task.remote(function, following))
             if not running:
                 return
             ready, running = ray.wait(running, num_returns=1)
@@ -42,3 +42,7 @@ def in_tasks(
         # After a failure what they write into may go away: nothing may still be at work.
         if running:
             ray.wait(running, num_returns=len(running))
+
+
+def _call(function: Callable[[Given], Found], value: Given) -> Found:
+    return function(value)

@@ -62,7 +62,8 @@ def fork_server() -> Iterator[str]:
         try:
             yield str(program)
         finally:
-            # It ends when its standard input does.
+            # It would end with its standard input, but not while it imports.
+            server.kill()
             server.communicate()
 
 
