@@ -89,6 +89,9 @@ class ExtraConfig(Section):
     columns: Paths = Field(description="columns to add, numbers or text")
 
 
+_SOURCES = "set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
+
+
 class BuildConfig(Section):
     """From a genome, an annotation and an expression table to the files of `data`, by `data build`."""
 
@@ -137,16 +140,10 @@ class BuildConfig(Section):
         first, stop = self.window
         if first >= stop:
             raise ValueError(f"window [{first}, {stop}] holds no base: the second number must be above the first")
-        if (self.annotation is None) == (self.features is None):
-            raise ValueError("set one of annotation (a GTF or GFF3) and features (a table of the eight features)")
+        if self.annotation is not None and self.features is not None:
+            raise ValueError(_SOURCES)
         if self.features is None and self.features_scale != "auto":
             raise ValueError("features_scale belongs to features, a table of the eight features")
-        if self.features is not None:
-            fields = type(self).model_fields
-            names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")
-            for name in names:
-                if getattr(self, name) != fields[name].default:
-                    raise ValueError(f"{name} belongs to an annotation, and means nothing for a table of features")
         if not self.promoters:
             self._fits_no_promoters()
         if self.annotation is not None and self.genome is None:
@@ -155,11 +152,37 @@ class BuildConfig(Section):
             raise ValueError("annotation needs label.table, the expression of the genes")
         return self
 
+    @property
+    def makes_data(self) -> bool:
+        """Whether it says where genes come from; else it is rules alone, for the genes of ``variants.annotation``."""
+        return self.annotation is not None or self.features is not None
+
+    def check_use(self, for_variants: bool) -> None:
+        """Raise a ValueError for keys that mean nothing, or are missing.
+
+        Parameters
+        ----------
+        for_variants
+            Whether its rules choose among the genes of ``variants.annotation`` too.
+        """
+        if not self.makes_data:
+            if not for_variants:
+                raise ValueError(f"build: {_SOURCES}")
+            if self._is_set("window"):
+                raise ValueError("build.window belongs to data that are built: set variants.window_first in its place")
+        if self.features is not None and not for_variants:
+            names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")
+            if name := next(filter(self._is_set, names), None):
+                raise ValueError(f"build.{name} belongs to an annotation, and means nothing for a table of features")
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     def _fits_no_promoters(self) -> None:
         if self.features is None:
             raise ValueError("promoters: false needs features, a table of the eight features, in place of annotation")
         for name in ("genome", "windows", "window", "out_of_bounds"):
-            if getattr(self, name) != type(self).model_fields[name].default:
+            if self._is_set(name):
                 raise ValueError(f"{name} belongs to promoters, and means nothing with promoters: false")
 
 

@@ -51,7 +51,8 @@ def refusal(error: ValidationError, where: str, root: type[Section], overrides: 
     else:
         message = _message(first)
     if first["type"] == "value_error":
-        return f"{where}: {_key(location) or 'the configuration'}: {message}"
+        # What concerns several sections names them itself.
+        return ": ".join([where, *filter(None, [_key(location)]), message])
     shown = _shown(first["input"])
     return f"{where}: {_key(location) or 'the configuration'}: {message}{shown}"
 

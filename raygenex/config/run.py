@@ -57,7 +57,9 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> "RunConfig":
-        if self.build is not None and self.simulate is not None:
+        if self.build is not None:
+            self.build.check_use(for_variants=self.variants.annotation is not None)
+        if self.builds_data and self.simulate is not None:
             raise ValueError("build and simulate both make the data: keep one of the two sections")
         return self
 
@@ -78,6 +80,11 @@ class RunConfig(Section):
             return values
         values_alone = {"name", "output", "seed"}
         return {key: value for key, value in values.items() if value is not None or key in values_alone}
+
+    @property
+    def builds_data(self) -> bool:
+        """Whether the data are made by ``build``, whose section may be rules for variants alone."""
+        return self.build is not None and self.build.makes_data
 
     @property
     def folder(self) -> str:

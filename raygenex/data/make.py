@@ -45,6 +45,8 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     """
     if getattr(config, verb) is None:
         raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
+    if verb == "build" and not config.builds_data:
+        raise ConfigError("build names no source of genes: set build.annotation or build.features")
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
         raise ConfigError(
@@ -107,6 +109,6 @@ def plan_data(config: RunConfig) -> tuple[list[str], bool]:
     if config.simulate is not None:
         made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
         return [plan_simulate(config, force=False)], made
-    if config.build is not None:
+    if config.builds_data:
         return [plan_build(config, force=False)], find_build(config, made_folder(config, "build")) is not None
     return [], True

@@ -302,7 +302,7 @@ def make_inputs(config: RunConfig, embeddings: bool) -> None:
     """Make what is not there: the data set, where the configuration says how, and the embeddings if any is read."""
     if config.simulate is not None:
         simulate_data(config, force=False)
-    if config.build is not None:
+    if config.builds_data:
         build_data(config, force=False)
     if embeddings:
         embed(config)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from raygenex.config.data import BuildConfig, FileSplit, GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
-from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
+from raygenex.data.build.candidates import Candidate, find_candidates, none_left
 from raygenex.data.build.feature_places import choose_rows, place_windows
 from raygenex.data.build.feature_table import ImportedFeatures, has_records, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
@@ -82,8 +82,7 @@ class Origin:
     def check_not_empty(self) -> None:
         """Raise a DataError that gives the reasons if there is no gene."""
         if not self.genes:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.dropped).items())
-            raise DataError(f"no gene of {self.where} is left ({reasons}): loosen the settings of build")
+            raise none_left(self.where, self.dropped)
 
 
 def read_origin(config: BuildConfig) -> Origin:

@@ -453,7 +453,7 @@ def test_a_tag_does_not_bring_yaml_1_1_back(text):
         ("train.epochs", "True", "train: epochs is true or false: give a number"),
         ("train.patience", "false", "train: patience is true or false: give a number"),
         ("model.channels", "[8, true]", "model: channels is true or false: give a number"),
-        ("seed", "true", "the configuration: seed is true or false: give a number"),
+        ("seed", "true", "seed is true or false: give a number"),
         ("train.use_gpu", "yes", "train: use_gpu is 'yes': give true or false"),
         ("train.use_gpu", "1", "train: use_gpu is 1: give true or false"),
         ("split.fractions", "[true, false, false]", "split: fractions is true or false: give a number"),
@@ -1003,6 +1003,22 @@ def test_a_build_section_says_what_it_needs(refusal):
     assert refusal("build: {features: f.tsv, extra: [{table: t, columns: c, colums: d}]}") == (
         "config run.yaml: build.extra.0.colums is not a known key; did you mean columns?"
     )
+
+
+def test_a_build_section_may_be_the_rules_of_variants_alone(refusal):
+    variants = {"annotation": "a.gtf"}
+    config = parse_config({"build": {"biotypes": []}, "simulate": {}, "variants": variants}, "here")
+    assert not config.builds_data
+    table = parse_config({"build": {"features": "f.tsv", "biotypes": []}, "variants": variants}, "here")
+    assert table.builds_data
+    for section in ("biotypes: []", "genome: g.fa"):
+        assert refusal(f"build: {{{section}}}") == (
+            "config run.yaml: build: set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
+        )
+    assert refusal("build: {features: f.tsv, biotypes: []}") == (
+        "config run.yaml: build.biotypes belongs to an annotation, and means nothing for a table of features"
+    )
+    assert "set variants.window_first in its place" in refusal("build: {window: [0, 5]}\nvariants: {annotation: a.gtf}")
 
 
 def test_data_have_one_maker(refusal):

@@ -82,7 +82,7 @@ def test_no_gene_is_left(toy, sentence):
     sentence(info, "genes.gtf", "(3 window leaves the chromosome, 1 biotype tRNA)", "loosen the settings of build")
     with pytest.raises(DataError) as info:
         toy(biotypes="tRNA", window=[-5, 5])
-    sentence(info, "3 biotype protein_coding", "1 no coding sequence")
+    sentence(info, "(1 no coding sequence, 3 biotype protein_coding): loosen the settings of build")
 
 
 def test_a_biotype_that_no_gene_has(toy, sentence):
@@ -129,7 +129,7 @@ def test_genes_can_be_left_out(toy, sentence):
     assert names(origin.without(set(), "no split")) == ["P", "M", "S"]
     with pytest.raises(DataError) as info:
         left.without({"P"}, "no split")
-    sentence(info, "genes.gtf", "(3 no split, 1 biotype tRNA)")
+    sentence(info, "genes.gtf", "(3 no split, 1 biotype tRNA)", "name these genes in split.file")
 
 
 # From a table of features
