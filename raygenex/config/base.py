@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -45,6 +47,20 @@ def _not_a_url(value: str | None) -> str | None:
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_names, json_schema_input_type=str | tuple[str, ...])]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What gave the values of a configuration; it makes no configuration another."""
+
+    where: str = field(default="the config", compare=False)
+    """What holds the values, such as ``config run.yaml``."""
+    overrides: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What gave a key its value in the place of that, such as ``override 'seed=x'``, by the key."""
+
+    def of(self, key: str) -> str:
+        """Return what gave a key its value."""
+        return next((text for name, text in self.overrides.items() if f"{key}.".startswith(f"{name}.")), self.where)
 
 
 class Section(BaseModel):

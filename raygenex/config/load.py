@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raygenex.config.base import Source
 from raygenex.config.kinds import TAGS, leave_behind
 from raygenex.config.refusals import refusal
 from raygenex.config.run import RunConfig
@@ -28,10 +29,11 @@ def parse_config(values: dict[str, Any], where: str, overrides: Mapping[str, str
     ConfigError
         For an unknown key or a value out of range; one sentence that names ``where``, the key and the allowed values.
     """
+    source = Source(where, overrides or {})
     try:
-        return RunConfig.model_validate(values)
+        return RunConfig.model_validate(values).given_by(source)
     except ValidationError as error:
-        raise ConfigError(refusal(error, where, RunConfig, overrides or {})) from None
+        raise ConfigError(refusal(error, source, RunConfig)) from None
 
 
 def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:

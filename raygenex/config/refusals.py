@@ -6,34 +6,32 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raygenex.config.base import Section
+from raygenex.config.base import Section, Source
 from raygenex.config.kinds import KINDS, TAGS
 
 _LONGEST = 60
 """Letters of a wrong value that are shown."""
 
 
-def refusal(error: ValidationError, where: str, root: type[Section], overrides: Mapping[str, str]) -> str:
+def refusal(error: ValidationError, source: Source, root: type[Section]) -> str:
     """Return the sentence for the first thing that is wrong.
 
     Parameters
     ----------
     error
         What pydantic found.
-    where
-        What holds the values, such as ``config run.yaml``.
+    source
+        What gave the values, which is named.
     root
         The schema, whose keys are named where one is misspelt.
-    overrides
-        What gave a key its value in the place of the file, such as ``override 'seed=x'``, by the key.
     """
     found = error.errors()
     first = found[0]
     location = [str(part) for part in first["loc"] if part != "[key]"]
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        where = _said(f"{location[0]}.{TAGS[location[0]]}", where, overrides)
+        where = source.of(f"{location[0]}.{TAGS[location[0]]}")
         return f"{where}: {_wrong_kind(location[0], first['input'])}"
-    where = _said(_key(location), where, overrides)
+    where = source.of(_key(location))
     if first["type"] == "invalid_key":
         return f"{where}: the key {first['input']!r} is not text; write it in quotes"
     if first["type"] == "extra_forbidden":
@@ -55,11 +53,6 @@ def refusal(error: ValidationError, where: str, root: type[Section], overrides: 
         return ": ".join([where, *filter(None, [_key(location)]), message])
     shown = _shown(first["input"])
     return f"{where}: {_key(location) or 'the configuration'}: {message}{shown}"
-
-
-def _said(key: str, where: str, overrides: Mapping[str, str]) -> str:
-    """Return what gave a key its value."""
-    return next((text for name, text in overrides.items() if f"{key}.".startswith(f"{name}.")), where)
 
 
 def _shown(given: Any) -> str:

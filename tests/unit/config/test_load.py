@@ -1021,6 +1021,13 @@ def test_a_build_section_may_be_the_rules_of_variants_alone(refusal):
     assert "set variants.window_first in its place" in refusal("build: {window: [0, 5]}\nvariants: {annotation: a.gtf}")
 
 
+def test_what_gave_the_values_makes_no_other_configuration(load):
+    one, other = load("seed: 3"), load("seed: 1", "seed=3")
+    assert one == other
+    assert (other.said("seed"), parse_config({}, "there").said("seed")) == ("override 'seed=3': seed", "there: seed")
+    assert one.dump() == other.dump()
+
+
 def test_data_have_one_maker(refusal):
     assert "build and simulate both make the data" in refusal("simulate: {}\nbuild: {features: f.tsv}")
 
