@@ -25,16 +25,29 @@ AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _as_list(value: object, wanted: str) -> object:
+    """Let one text stand for a list of it."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be {wanted}")
+    return value
+
+
+def _as_paths(value: object) -> object:
+    return _as_list(value, "a path or a list of paths")
+
+
+def _as_texts(value: object) -> object:
+    return _as_list(value, "a name or a list of names")
 
 
 def _as_names(value: object) -> object:
     """Let one value stand for a list, and a number for a name: YAML reads the chromosomes 1, 2 as numbers."""
-    if isinstance(value, str | int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
-    if not isinstance(value, list | tuple):
-        return value
+    value = _as_texts(value)
+    assert isinstance(value, list | tuple), "or it is refused"
     return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
 
 
@@ -45,7 +58,8 @@ def _not_a_url(value: str | None) -> str | None:
 
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_paths, json_schema_input_type=str | tuple[str, ...])]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_texts, json_schema_input_type=str | tuple[str, ...])]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_names, json_schema_input_type=str | tuple[str, ...])]
 
 

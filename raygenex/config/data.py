@@ -8,6 +8,7 @@ from raygenex.config.base import (
     LARGEST,
     SPLITS,
     AnySeed,
+    Columns,
     Count,
     Names,
     Paths,
@@ -74,7 +75,7 @@ class LabelConfig(Section):
 
     table: str | None = Field(None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels")
     gene_column: str = Field("gene_id", description="column of the gene ids")
-    columns: Paths = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
+    columns: Columns = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
     aggregate: Literal["median", "mean"] = Field("median", description="how several samples become one value")
     threshold: float | Literal["median"] = Field(
         "median", description="a gene above it is high: a number, or the median over the genes that are kept"
@@ -86,7 +87,7 @@ class ExtraConfig(Section):
 
     table: str = Field(description="TSV, CSV or Parquet, one row per gene")
     gene_column: str = Field("gene_id", description="column of the gene ids")
-    columns: Paths = Field(description="columns to add, numbers or text")
+    columns: Columns = Field(description="columns to add, numbers or text")
 
 
 _SOURCES = "set one of annotation (a GTF or GFF3) and features (a table of the eight features)"

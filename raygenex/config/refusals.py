@@ -48,7 +48,7 @@ def refusal(error: ValidationError, source: Source, root: type[Section]) -> str:
         location = location[:-1]
     else:
         message = _message(first)
-    if first["type"] == "value_error":
+    if first["type"] == "value_error" and not message.startswith("must be "):
         # What concerns several sections names them itself.
         return ": ".join([where, *filter(None, [_key(location)]), message])
     shown = _shown(first["input"])
