@@ -139,4 +139,4 @@ def test_a_path_is_shown_whole_where_the_working_directory_is_gone(tmp_path, mon
     (tmp_path / "gone").rmdir()
     assert short_path(str(tmp_path / "a")) == str(tmp_path / "a")
     said = file_error(FileNotFoundError(2, "No such file or directory"))
-    assert str(said).startswith("the working directory cannot be used (No such file or directory): ")
+    assert str(said).startswith("the working directory does not exist any more: ")
