@@ -95,13 +95,12 @@ def plan_build(config: RunConfig, force: bool) -> str:
         return f"build: reuse the data set in {short_path(str(folder))}"
     chosen = choose(config)
     origin = chosen.origin
-    columns = () if chosen.threshold is None else origin.columns
-    scale = None if origin.table is None else origin.table.given
     genes = (
         f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
         f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"
     )
-    return "; ".join([genes, *describe_taken(columns, config.build.label.aggregate, scale)])
+    taken = describe_taken(origin.columns, config.build.label.aggregate, chosen.threshold, origin.features_scale)
+    return "; ".join([genes, *taken])
 
 
 def plan_data(config: RunConfig) -> tuple[list[str], bool]:

@@ -57,6 +57,11 @@ class Origin:
         """How lengths are scaled: ``log10`` or ``z-score``."""
         return self.table.scale if self.table is not None else "log10"
 
+    @property
+    def features_scale(self) -> str | None:
+        """What the lengths of the table of features are; None without such a table."""
+        return None if self.table is None else self.table.given
+
     def locations(self) -> Locations | None:
         """Return where the genes lie; None if only a FASTA of windows, or a table without places, is known."""
         if self.table is not None and not self.on_genome:
@@ -194,20 +199,25 @@ def choose(config: RunConfig) -> Chosen:
     return Chosen(origin, columns, expression, threshold, label, genes, split)
 
 
-def describe_taken(columns: Sequence[str], aggregate: str, features_scale: str | None) -> tuple[str, ...]:
+def describe_taken(
+    columns: Sequence[str], aggregate: str, threshold: float | None, features_scale: str | None
+) -> tuple[str, ...]:
     """Say, a line each, what a build takes from its tables.
 
     Parameters
     ----------
     columns
-        Those of the expression table that labels are made of; none if labels come from the table of features.
+        Those behind the values of the genes.
     aggregate
         How several become one value.
+    threshold
+        Expression above which a gene is high; None if the labels come from the table of features, and no columns are
+        named.
     features_scale
         What the lengths of the table of features are; None without such a table.
     """
     lines = []
-    if columns:
+    if threshold is not None:
         joined = columns[0] if len(columns) == 1 else f"the {aggregate} of {len(columns)} columns ({shown(columns)})"
         lines.append(f"expression: {joined}")
     if features_scale is not None:

@@ -587,6 +587,23 @@ def test_annotations_whose_genes_are_of_no_use_say_why(toy):
         toy.run(vcf(), genes=(), annotation=toy.paths["annotation"])
 
 
+@pytest.mark.parametrize(
+    ("options", "cluster", "variable"),
+    [({"in_process": 0}, {}, ""), ({"gpus_per_worker": 0.5}, {}, ""), ({}, {"address": "h:1"}, ""), ({}, {}, "h:1")],
+)
+def test_many_windows_a_gpu_or_a_named_cluster_are_for_ray(toy, monkeypatch, options, cluster, variable):
+    def on_ray(*_):
+        raise LookupError
+
+    monkeypatch.setattr("raygenex.variants.scoring._on_ray", on_ray)
+    toy.run(vcf(), workers=2)
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    config = toy.config(**options)
+    config = config.model_copy(update={"cluster": config.cluster.model_copy(update=cluster)})
+    with pytest.raises(LookupError):
+        variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "b.parquet"))
+
+
 def test_the_plan_looks_at_the_first_line(toy):
     with pytest.raises(DataError, match="line 1 must name the columns"):
         plan_variants(toy.config(), toy.write("1\t5\t.\tA\tC\n"), toy.paths["model"], "a.csv", False)

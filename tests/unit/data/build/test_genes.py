@@ -4,7 +4,7 @@ import pytest
 from toy_genome import CHROM_I, EXPRESSION, GTF, write_toy_genome
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.genes import read_origin
+from raygenex.data.build.genes import describe_taken, read_origin
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 
@@ -205,3 +205,12 @@ def test_windows_of_a_bed_lie_on_the_genome(published, tmp_path):
     origin = published(windows=str(bed))
     assert origin.on_genome
     assert origin.locations().tss.tolist() == [41, 190]
+
+
+def test_columns_are_named_where_labels_are_made_of_them():
+    assert describe_taken(["a"], "median", 1.5, None) == ("expression: a",)
+    assert describe_taken(["a", "b"], "mean", 0.0, "bases") == (
+        "expression: the mean of 2 columns (a, b)",
+        "features: their lengths are bases",
+    )
+    assert describe_taken(["label"], "median", None, "log10") == ("features: their lengths are log10",)
