@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 SPLITS = ("train", "valid", "test")
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -57,8 +57,18 @@ def _not_a_url(value: str | None) -> str | None:
     return value
 
 
+def _not_empty(value: str, info: ValidationInfo) -> str:
+    """Refuse an empty path, which is that of the working directory; configurations of before may hold one."""
+    if not value and info.context == GIVEN:
+        raise ValueError("must not be empty: give a path, or leave the key out")
+    return value
+
+
+GIVEN = "given"
+"""The context of a validation of what a user wrote, and not of what was kept."""
+PathText = Annotated[str, AfterValidator(_not_empty)]
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_paths, json_schema_input_type=str | tuple[str, ...])]
+Paths = Annotated[tuple[PathText, ...], BeforeValidator(_as_paths, json_schema_input_type=str | tuple[str, ...])]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_texts, json_schema_input_type=str | tuple[str, ...])]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_names, json_schema_input_type=str | tuple[str, ...])]
 

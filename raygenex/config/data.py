@@ -12,6 +12,7 @@ from raygenex.config.base import (
     Count,
     Names,
     Paths,
+    PathText,
     Position,
     PositiveFloat,
     PositiveInt,
@@ -73,7 +74,9 @@ class SimulateConfig(Section):
 class LabelConfig(Section):
     """The expression table, and the rule that makes a label of it."""
 
-    table: str | None = Field(None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels")
+    table: PathText | None = Field(
+        None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels"
+    )
     gene_column: str = Field("gene_id", description="column of the gene ids")
     columns: Columns = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
     aggregate: Literal["median", "mean"] = Field("median", description="how several samples become one value")
@@ -85,7 +88,7 @@ class LabelConfig(Section):
 class ExtraConfig(Section):
     """More columns to carry along with the genes, such as measured half-lives; models do not read them."""
 
-    table: str = Field(description="TSV, CSV or Parquet, one row per gene")
+    table: PathText = Field(description="TSV, CSV or Parquet, one row per gene")
     gene_column: str = Field("gene_id", description="column of the gene ids")
     columns: Columns = Field(description="columns to add, numbers or text")
 
@@ -96,17 +99,17 @@ _SOURCES = "set one of annotation (a GTF or GFF3) and features (a table of the e
 class BuildConfig(Section):
     """From a genome, an annotation and an expression table to the files of `data`, by `data build`."""
 
-    genome: str | None = Field(None, description="FASTA, plain, gzip or bgzip")
+    genome: PathText | None = Field(None, description="FASTA, plain, gzip or bgzip")
     genome_build: str | None = Field(None, description="name to record; null: what the annotation's header says")
-    annotation: str | None = Field(None, description="GTF or GFF3, plain or gzip")
-    features: str | None = Field(
+    annotation: PathText | None = Field(None, description="GTF or GFF3, plain or gzip")
+    features: PathText | None = Field(
         None, description="a table of the eight features (as Xpresso and EPInformer publish it) in place of annotation"
     )
     features_scale: Literal["auto", "bases", "log10", "z-score"] = Field(
         "auto", description="with features: what their lengths are; auto: what their names or values say"
     )
     promoters: bool = Field(True, description="false: features and labels alone, no DNA; needs features")
-    windows: str | None = Field(
+    windows: PathText | None = Field(
         None, description="with features: a BED of windows on the genome, or a FASTA of one window per gene"
     )
     window: tuple[Position, Position] = Field(
@@ -125,7 +128,9 @@ class BuildConfig(Section):
         description="what chooses a gene's transcript, the first that can decide",
         min_length=1,
     )
-    tss_peaks: str | None = Field(None, description="BED of CAGE peaks: the highest near the annotated TSS moves it")
+    tss_peaks: PathText | None = Field(
+        None, description="BED of CAGE peaks: the highest near the annotated TSS moves it"
+    )
     tss_distance: Count = Field(500, description="how far a peak may lie from the annotated TSS")
     missing_utr: Literal["zero", "drop"] = Field(
         "zero", description="a gene without an annotated UTR: length 0 and GC 0, or leave the gene out"
@@ -220,7 +225,9 @@ class GroupSplit(SplitBase):
     """Whole groups of a column of the user's, such as gene families."""
 
     rule: Literal["group"] = "group"
-    table: str | None = Field(None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files")
+    table: PathText | None = Field(
+        None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files"
+    )
     gene_column: str = Field("gene_id", description="column of the gene ids")
     column: str = Field(description="column of the groups; a gene without one is its own")
     valid: Names = Field((), description="groups of valid; empty (with test empty): drawn to meet the fractions")
@@ -243,7 +250,7 @@ class FileSplit(Section):
     """The split of a file that `data split` or `data build` wrote, or of any table with gene_id and split."""
 
     rule: Literal["file"] = "file"
-    file: str = Field(description="TSV, CSV or Parquet with the columns gene_id and split")
+    file: PathText = Field(description="TSV, CSV or Parquet with the columns gene_id and split")
 
 
 Split = Annotated[

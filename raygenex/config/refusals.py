@@ -37,11 +37,16 @@ def refusal(error: ValidationError, source: Source, root: type[Section]) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], root)
         return f"{where}: {_key(location)} is not a known key; {_nearest(location[-1], known, 'known keys are')}"
-    # Of a value that may be of several types there is a finding for each, which names its type at the end.
+    # Of a value that may be of several types there is a finding for each, which names its type at the end; what names a
+    # key or a place in a list there is of a value of its own.
+    is_own = not first["loc"] or isinstance(first["loc"][-1], int) or location[-1] in _known_keys(location[:-1], root)
     together = [
         one
         for one in found
-        if one["loc"][:-1] == first["loc"][:-1] and one["input"] is first["input"] and one["type"] != "missing"
+        if not is_own
+        and one["loc"][:-1] == first["loc"][:-1]
+        and one["input"] is first["input"]
+        and one["type"] != "missing"
     ]
     if len(together) > 1:
         message = f"must be {' or '.join(dict.fromkeys(map(_wanted, together)))}"

@@ -8,6 +8,7 @@ from raygenex.data.build.genes import choose, describe_taken
 from raygenex.data.build.run import BuildResult, build, find_build
 from raygenex.data.simulate.run import SimulationResult, find_simulation, simulate
 from raygenex.errors import ConfigError
+from raygenex.files.dataset_folder import check_place
 from raygenex.files.locate import is_url, short_path, written_path
 
 
@@ -42,6 +43,8 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     ------
     ConfigError
         If there is no section of that name, or the data section names other files or longer windows.
+    DataError
+        If a file is where the folder goes, or a folder where a file goes.
     """
     if getattr(config, verb) is None:
         raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
@@ -60,6 +63,7 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     for name, found in paths.items():
         if found and written_path(found[0], f"data.{name}").absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
+    check_place(folder, [f"{name}.h5" for name in SPLITS])
     made = _made_window(config, verb)
     if made and config.data.window and config.data.window > made:
         raise ConfigError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
 
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
-from raygenex.files.lines import LONGEST_LINE, unpacked
+from raygenex.files.lines import LONGEST_LINE, unpacked, unreadable
 from raygenex.files.locate import local_copy
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         elif name.endswith((".csv", ".tsv", ".txt")):
             table = _read_text(path, "," if name.endswith(".csv") else "\t", quoted)
         else:
+            # What is wrong with the path comes before what its name should be.
+            with open(local_copy(path), "rb"):
+                pass
             raise DataError(f"{path} is not a table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise unreadable(path, error) from None
     except EOFError:
         raise DataError(f"{path} is truncated: its end is missing; copy or download it again") from None
     except UnicodeDecodeError:

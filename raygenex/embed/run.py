@@ -1,7 +1,6 @@
 """The embedding job: HDF5 -> Ray Data -> a pool of backbone actors -> the embedding store."""
 
 import logging
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from raygenex.embed.store import (
     read_manifest,
     refuse_differences,
     remove_leftovers,
+    remove_store,
     settings_differences,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError
@@ -167,7 +167,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
         # Another process may have finished this store while this one loaded the backbone.
         existing = read_manifest(config.store)
         if existing is not None and force:
-            shutil.rmtree(config.store)
+            remove_store(config.store)
             existing = None
         elif existing is not None:
             refuse_differences(config.store, existing.differences(manifest))

@@ -94,6 +94,8 @@ def connect(uri: str) -> Any:
 
     file = database_file(uri)
     if file is not None:
+        if file.is_dir():
+            raise TrackingError(f"tracking.uri {uri} is a folder: name a file for MLflow's database")
         _check_writable(file.parent)
     if uri.startswith(("http://", "https://")):
         _check_answers(uri)
@@ -149,6 +151,11 @@ def mlflow_errors(uri: str) -> Iterator[None]:
         if (gone := _gone(uri, error)) is not None:
             raise TrackingError(gone) from error
         first = first_line(error)
+        if "filesystem tracking backend" in first:
+            raise TrackingError(
+                f"tracking.uri {uri} is a folder of files, which MLflow does not keep runs in any more: write "
+                "sqlite:///FILE or http://HOST:PORT"
+            ) from error
         if _may_pass(error):
             # The libraries wrap one another's messages; the innermost, at the end, is the reason.
             reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])

@@ -701,6 +701,9 @@ def test_an_override_out_of_range_is_refused(refusal):
         ("tune.space={model.dropout: {uniform: [1, 2, 3]}}", ["at most 2 values"]),
         ("tune.space={}", ["at least 1 value"]),
         ("output=''", ["output: must not be empty"]),
+        ("data.train=[a, '']", ["data.train.1: must not be empty: give a path, or leave the key out"]),
+        ("build.tss_peaks=''", ["build.tss_peaks: must not be empty"]),
+        ("tracking.uri=''", ["tracking.uri: must not be empty"]),
         ("data.train=5", ["data.train: must be a path or a list of paths, not 5"]),
         ("variants.genes={a: 1}", ["variants.genes: must be a path or a list of paths"]),
         ("data.test=null", ["data.test: must be a path or a list of paths, and nothing is given"]),
@@ -1024,6 +1027,18 @@ def test_a_build_section_may_be_the_rules_of_variants_alone(refusal):
         "config run.yaml: build.biotypes belongs to an annotation, and means nothing for a table of features"
     )
     assert "set variants.window_first in its place" in refusal("build: {window: [0, 5]}\nvariants: {annotation: a.gtf}")
+
+
+def test_equal_values_of_two_keys_are_no_two_types_of_one(refusal):
+    assert refusal("", "data.valid=null", "data.test=null").startswith(
+        "override 'data.valid=null': data.valid: must be a path"
+    )
+    assert "train.epochs: must be at least 1, not 0" in refusal("", "train.epochs=0", "train.patience=0")
+    assert "model.channels.0: must be at least 1, not 0" in refusal("", "model.channels=[0, 0]")
+
+
+def test_an_empty_path_that_was_kept_can_be_read():
+    assert parse_config({"variants": {"genome": ""}}, "a checkpoint").variants.genome == ""
 
 
 def test_what_gave_the_values_makes_no_other_configuration(load):

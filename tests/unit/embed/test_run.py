@@ -75,7 +75,9 @@ def test_force_embeds_again_what_is_there(tmp_path):
     assert plan_embed(config, force=True).endswith(
         "6 of 6 genes to do into " + config.store + " (store found, to be replaced)"
     )
+    (Path(config.store) / "mine.txt").touch()
     again = embed(config, force=True)
+    assert (Path(config.store) / "mine.txt").exists(), "it is not the store's"
     assert (again.embedded, again.reused) == (6, 0)
     assert again.text().startswith("embeddings: 6 genes embedded, ")
     assert shard.read_bytes() == first

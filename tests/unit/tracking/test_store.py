@@ -156,6 +156,14 @@ def test_a_database_that_is_removed_is_not_waited_for(tmp_path, folder):
     assert not isinstance(info.value, TrackingAway)
 
 
+def test_a_folder_is_no_store(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TrackingError, match=r"is a folder: name a file for MLflow's database"):
+        connect(f"sqlite:///{tmp_path}/folder")
+    with pytest.raises(TrackingError, match=r"is a folder of files, .*: write sqlite:///FILE or http://HOST:PORT$"):
+        connect(str(tmp_path / "folder"))
+
+
 def test_a_database_of_another_mlflow_is_refused(tmp_path, own_migrations):
     file = tmp_path / "mlflow.db"
     with sqlite3.connect(file) as database:
