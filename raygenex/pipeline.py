@@ -82,7 +82,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     simulation = simulate_data(config, force=False) if config.simulate else None
     if simulation:
         logger.info("%s", simulation.text())
-    built = build_data(config, force=False) if config.build else None
+    built = build_data(config, force=False) if config.builds_data else None
     if built:
         logger.info("%s", built.text())
     with steps("checking genes") as on_progress:
@@ -112,7 +112,7 @@ def _later_steps(config: RunConfig) -> list[str]:
 def plan_run(config: RunConfig, force: bool) -> list[str]:
     """Say what every stage of the chain would do."""
     steps, made = plan_data(config)
-    if config.build is not None and not made:
+    if config.builds_data and not made:
         # Which genes a build keeps is known when it is done.
         return [*steps, *_later_steps(config)]
     if made:

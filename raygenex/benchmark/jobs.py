@@ -65,7 +65,7 @@ def plan_jobs(config: RunConfig) -> list[SeedTraining]:
 def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig:
     """Return the configuration of one training: the changed keys, the seed, and a folder below the benchmark's own."""
     values = config.dump()
-    where = f"benchmark.models, {model.name}"
+    where = f"{config.said('benchmark.models')}, {model.name}"
     for key in model.set:
         if (section := key.split(".")[0]) not in ROW_SECTIONS:
             raise ConfigError(

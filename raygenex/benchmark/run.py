@@ -89,7 +89,8 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
     started = time.monotonic()
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
-        raise ConfigError(f"benchmark.split is {config.benchmark.split}, but data.{config.benchmark.split} is not set")
+        split = config.benchmark.split
+        raise ConfigError(f"{config.said('benchmark.split')} is {split}, but data.{split} is not set: set one of them")
     make_inputs(config, any(job.config.reads_store for job in jobs))
     splits = open_splits(config.data, config.data.configured)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)

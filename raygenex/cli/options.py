@@ -15,7 +15,8 @@ import typer
 from raygenex.config.load import load_config
 from raygenex.config.run import RunConfig
 from raygenex.config.services import check_address
-from raygenex.errors import ConfigError
+from raygenex.errors import FileError
+from raygenex.files.errors import NO_DIRECTORY, has_directory
 from raygenex.redact import redact
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML run configuration.")]
@@ -89,11 +90,9 @@ def begin(context: typer.Context, debug: bool) -> Session:
     """Begin a verb, and return the session of its command."""
     session = context.find_object(Session)
     assert session is not None, "main gives one to the application"
-    try:
-        os.getcwd()
-    except FileNotFoundError:
+    if not has_directory():
         # torch, whose libraries look where they are, would end the process.
-        raise ConfigError("the working directory does not exist any more; change to one that does") from None
+        raise FileError(NO_DIRECTORY)
     session.begin(debug)
     return session
 

@@ -13,7 +13,7 @@ from raygenex import __version__
 from raygenex.cli.options import Action, Debug, Force, Json, Printed, begin, verb
 from raygenex.config.load import config_text
 from raygenex.config.run import RunConfig
-from raygenex.errors import ConfigError
+from raygenex.files.locate import check_new_file
 
 app = typer.Typer()
 group = typer.Typer(help="Show the resolved configuration, or its schema.", no_args_is_help=True)
@@ -90,10 +90,7 @@ def init(
     session = begin(context, debug)
     from raygenex.files.whole import replace_text
 
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists: pass --force to replace it, or name another file")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"the folder of {path} does not exist: make it first")
+    check_new_file(path, str(path), force)
     replace_text(path, STARTER)
     session.say(f"wrote {path}: set data.train and data.valid, then `raygenex run {path}`")
 

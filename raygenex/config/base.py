@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 SPLITS = ("train", "valid", "test")
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -23,16 +25,29 @@ AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _as_list(value: object, wanted: str) -> object:
+    """Let one text stand for a list of it."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be {wanted}")
+    return value
+
+
+def _as_paths(value: object) -> object:
+    return _as_list(value, "a path or a list of paths")
+
+
+def _as_texts(value: object) -> object:
+    return _as_list(value, "a name or a list of names")
 
 
 def _as_names(value: object) -> object:
     """Let one value stand for a list, and a number for a name: YAML reads the chromosomes 1, 2 as numbers."""
-    if isinstance(value, str | int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
-    if not isinstance(value, list | tuple):
-        return value
+    value = _as_texts(value)
+    assert isinstance(value, list | tuple), "or it is refused"
     return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
 
 
@@ -42,9 +57,34 @@ def _not_a_url(value: str | None) -> str | None:
     return value
 
 
+def _not_empty(value: str, info: ValidationInfo) -> str:
+    """Refuse an empty path, which is that of the working directory; configurations of before may hold one."""
+    if not value and info.context == GIVEN:
+        raise ValueError("must not be empty: give a path, or leave the key out")
+    return value
+
+
+GIVEN = "given"
+"""The context of a validation of what a user wrote, and not of what was kept."""
+PathText = Annotated[str, AfterValidator(_not_empty)]
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_not_a_url)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])]
+Paths = Annotated[tuple[PathText, ...], BeforeValidator(_as_paths, json_schema_input_type=str | tuple[str, ...])]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_texts, json_schema_input_type=str | tuple[str, ...])]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_names, json_schema_input_type=str | tuple[str, ...])]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What gave the values of a configuration; it makes no configuration another."""
+
+    where: str = field(default="the config", compare=False)
+    """What holds the values, such as ``config run.yaml``."""
+    overrides: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What gave a key its value in the place of that, such as ``override 'seed=x'``, by the key."""
+
+    def of(self, key: str) -> str:
+        """Return what gave a key its value."""
+        return next((text for name, text in self.overrides.items() if f"{key}.".startswith(f"{name}.")), self.where)
 
 
 class Section(BaseModel):

@@ -8,9 +8,11 @@ from raygenex.config.base import (
     LARGEST,
     SPLITS,
     AnySeed,
+    Columns,
     Count,
     Names,
     Paths,
+    PathText,
     Position,
     PositiveFloat,
     PositiveInt,
@@ -72,9 +74,11 @@ class SimulateConfig(Section):
 class LabelConfig(Section):
     """The expression table, and the rule that makes a label of it."""
 
-    table: str | None = Field(None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels")
+    table: PathText | None = Field(
+        None, description="TSV, CSV or Parquet, one row per gene; null: the features' own labels"
+    )
     gene_column: str = Field("gene_id", description="column of the gene ids")
-    columns: Paths = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
+    columns: Columns = Field((), description="columns or globs of them, a sample each; empty: every numeric column")
     aggregate: Literal["median", "mean"] = Field("median", description="how several samples become one value")
     threshold: float | Literal["median"] = Field(
         "median", description="a gene above it is high: a number, or the median over the genes that are kept"
@@ -84,25 +88,28 @@ class LabelConfig(Section):
 class ExtraConfig(Section):
     """More columns to carry along with the genes, such as measured half-lives; models do not read them."""
 
-    table: str = Field(description="TSV, CSV or Parquet, one row per gene")
+    table: PathText = Field(description="TSV, CSV or Parquet, one row per gene")
     gene_column: str = Field("gene_id", description="column of the gene ids")
-    columns: Paths = Field(description="columns to add, numbers or text")
+    columns: Columns = Field(description="columns to add, numbers or text")
+
+
+_SOURCES = "set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
 
 
 class BuildConfig(Section):
     """From a genome, an annotation and an expression table to the files of `data`, by `data build`."""
 
-    genome: str | None = Field(None, description="FASTA, plain, gzip or bgzip")
+    genome: PathText | None = Field(None, description="FASTA, plain, gzip or bgzip")
     genome_build: str | None = Field(None, description="name to record; null: what the annotation's header says")
-    annotation: str | None = Field(None, description="GTF or GFF3, plain or gzip")
-    features: str | None = Field(
+    annotation: PathText | None = Field(None, description="GTF or GFF3, plain or gzip")
+    features: PathText | None = Field(
         None, description="a table of the eight features (as Xpresso and EPInformer publish it) in place of annotation"
     )
     features_scale: Literal["auto", "bases", "log10", "z-score"] = Field(
         "auto", description="with features: what their lengths are; auto: what their names or values say"
     )
     promoters: bool = Field(True, description="false: features and labels alone, no DNA; needs features")
-    windows: str | None = Field(
+    windows: PathText | None = Field(
         None, description="with features: a BED of windows on the genome, or a FASTA of one window per gene"
     )
     window: tuple[Position, Position] = Field(
@@ -121,7 +128,9 @@ class BuildConfig(Section):
         description="what chooses a gene's transcript, the first that can decide",
         min_length=1,
     )
-    tss_peaks: str | None = Field(None, description="BED of CAGE peaks: the highest near the annotated TSS moves it")
+    tss_peaks: PathText | None = Field(
+        None, description="BED of CAGE peaks: the highest near the annotated TSS moves it"
+    )
     tss_distance: Count = Field(500, description="how far a peak may lie from the annotated TSS")
     missing_utr: Literal["zero", "drop"] = Field(
         "zero", description="a gene without an annotated UTR: length 0 and GC 0, or leave the gene out"
@@ -137,16 +146,10 @@ class BuildConfig(Section):
         first, stop = self.window
         if first >= stop:
             raise ValueError(f"window [{first}, {stop}] holds no base: the second number must be above the first")
-        if (self.annotation is None) == (self.features is None):
-            raise ValueError("set one of annotation (a GTF or GFF3) and features (a table of the eight features)")
+        if self.annotation is not None and self.features is not None:
+            raise ValueError(_SOURCES)
         if self.features is None and self.features_scale != "auto":
             raise ValueError("features_scale belongs to features, a table of the eight features")
-        if self.features is not None:
-            fields = type(self).model_fields
-            names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")
-            for name in names:
-                if getattr(self, name) != fields[name].default:
-                    raise ValueError(f"{name} belongs to an annotation, and means nothing for a table of features")
         if not self.promoters:
             self._fits_no_promoters()
         if self.annotation is not None and self.genome is None:
@@ -155,11 +158,37 @@ class BuildConfig(Section):
             raise ValueError("annotation needs label.table, the expression of the genes")
         return self
 
+    @property
+    def makes_data(self) -> bool:
+        """Whether it says where genes come from; else it is rules alone, for the genes of ``variants.annotation``."""
+        return self.annotation is not None or self.features is not None
+
+    def check_use(self, for_variants: bool) -> None:
+        """Raise a ValueError for keys that mean nothing, or are missing.
+
+        Parameters
+        ----------
+        for_variants
+            Whether its rules choose among the genes of ``variants.annotation`` too.
+        """
+        if not self.makes_data:
+            if not for_variants:
+                raise ValueError(f"build: {_SOURCES}")
+            if self._is_set("window"):
+                raise ValueError("build.window belongs to data that are built: set variants.window_first in its place")
+        if self.features is not None and not for_variants:
+            names = ("chromosome_names", "biotypes", "transcript", "tss_peaks", "tss_distance", "missing_utr")
+            if name := next(filter(self._is_set, names), None):
+                raise ValueError(f"build.{name} belongs to an annotation, and means nothing for a table of features")
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     def _fits_no_promoters(self) -> None:
         if self.features is None:
             raise ValueError("promoters: false needs features, a table of the eight features, in place of annotation")
         for name in ("genome", "windows", "window", "out_of_bounds"):
-            if getattr(self, name) != type(self).model_fields[name].default:
+            if self._is_set(name):
                 raise ValueError(f"{name} belongs to promoters, and means nothing with promoters: false")
 
 
@@ -196,7 +225,9 @@ class GroupSplit(SplitBase):
     """Whole groups of a column of the user's, such as gene families."""
 
     rule: Literal["group"] = "group"
-    table: str | None = Field(None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files")
+    table: PathText | None = Field(
+        None, description="TSV, CSV or Parquet of groups; null: a column of the promoter files"
+    )
     gene_column: str = Field("gene_id", description="column of the gene ids")
     column: str = Field(description="column of the groups; a gene without one is its own")
     valid: Names = Field((), description="groups of valid; empty (with test empty): drawn to meet the fractions")
@@ -219,7 +250,7 @@ class FileSplit(Section):
     """The split of a file that `data split` or `data build` wrote, or of any table with gene_id and split."""
 
     rule: Literal["file"] = "file"
-    file: str = Field(description="TSV, CSV or Parquet with the columns gene_id and split")
+    file: PathText = Field(description="TSV, CSV or Parquet with the columns gene_id and split")
 
 
 Split = Annotated[

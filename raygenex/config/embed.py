@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import AnySeed, Folder, PositiveFloat, PositiveInt, Section, Width, default_kind
+from raygenex.config.base import AnySeed, Folder, PathText, PositiveFloat, PositiveInt, Section, Width, default_kind
 
 Pooling = Literal["mean", "unweighted_mean", "max"]
 """How the bases of a bin are joined: see `raygenex.embed.hyenadna.pooling.pool_bins`."""
@@ -20,7 +20,7 @@ class HyenaBackbone(Section):
     """A HyenaDNA, from weights or (without weights) freshly initialised from the sizes below."""
 
     kind: Literal["hyenadna"] = "hyenadna"
-    weights: str | None = Field(None, description="a folder or .ckpt file, or a hub id; null: random weights")
+    weights: PathText | None = Field(None, description="a folder or .ckpt file, or a hub id; null: random weights")
     revision: str | None = Field(None, description="commit of the hub repository; needed with a hub id")
     d_model: Width = Field(128, description="width of a randomly initialised network")
     n_layer: Annotated[int, Field(ge=1, le=1024)] = Field(2, description="layers of a randomly initialised network")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Position, PositiveFloat, PositiveInt, Section, Several
+from raygenex.config.base import PathText, Position, PositiveFloat, PositiveInt, Section, Several
 
 Method = Literal["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
 """A way to attribute the logit of a gene to its bases, or, ``halflife``, to its half-life features."""
@@ -44,7 +44,7 @@ class ExplainConfig(Section):
     top_genes: PositiveInt = Field(100, description="genes predicted high that are drawn with them")
     neighbours: Several = Field(15, description="neighbours of a gene, for UMAP and for purity")
     min_distance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.1, description="least distance of genes in UMAP")
-    motifs: str | None = Field(None, description="MEME file that discovered motifs are matched with")
+    motifs: PathText | None = Field(None, description="MEME file that discovered motifs are matched with")
     discover: bool = Field(False, description="discover motifs in the attributions; needs the extra motifs")
     batch_size: PositiveInt = Field(16, description="sequences a forward or backward pass")
     rows_per_file: PositiveInt = Field(32, description="genes that are explained and written at a time")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raygenex.config.base import GIVEN, Source
 from raygenex.config.kinds import TAGS, leave_behind
 from raygenex.config.refusals import refusal
 from raygenex.config.run import RunConfig
@@ -20,18 +21,32 @@ from raygenex.files.locate import written_path
 logger = logging.getLogger(__name__)
 
 
-def parse_config(values: dict[str, Any], where: str, overrides: Mapping[str, str] | None = None) -> RunConfig:
-    """Check plain values against the schema; ``overrides`` say by key what gave a value that is not of ``where``.
+def parse_config(
+    values: dict[str, Any], where: str, overrides: Mapping[str, str] | None = None, given: bool = False
+) -> RunConfig:
+    """Check plain values against the schema.
+
+    Parameters
+    ----------
+    values
+        Sections.
+    where
+        What holds them.
+    overrides
+        What gave a value that is not of ``where``, by key.
+    given
+        Whether a user wrote them, where others were kept: of these, older versions took more.
 
     Raises
     ------
     ConfigError
         For an unknown key or a value out of range; one sentence that names ``where``, the key and the allowed values.
     """
+    source = Source(where, overrides or {})
     try:
-        return RunConfig.model_validate(values)
+        return RunConfig.model_validate(values, context=GIVEN if given else None).given_by(source)
     except ValidationError as error:
-        raise ConfigError(refusal(error, where, RunConfig, overrides or {})) from None
+        raise ConfigError(refusal(error, source, RunConfig)) from None
 
 
 def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
@@ -57,7 +72,7 @@ def load_config(source: str | Path | dict[str, Any], overrides: tuple[str, ...] 
     changes = [_read_override(override) for override in overrides]
     for sentence in change_keys(values, changes):
         logger.info("%s", sentence)
-    config = parse_config(expand(values, where), where, {key: said for key, _, said in changes})
+    config = parse_config(expand(values, where), where, {key: said for key, _, said in changes}, given=True)
     _check_services(config, where)
     return config
 

@@ -6,59 +6,58 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raygenex.config.base import Section
+from raygenex.config.base import Section, Source
 from raygenex.config.kinds import KINDS, TAGS
 
 _LONGEST = 60
 """Letters of a wrong value that are shown."""
 
 
-def refusal(error: ValidationError, where: str, root: type[Section], overrides: Mapping[str, str]) -> str:
+def refusal(error: ValidationError, source: Source, root: type[Section]) -> str:
     """Return the sentence for the first thing that is wrong.
 
     Parameters
     ----------
     error
         What pydantic found.
-    where
-        What holds the values, such as ``config run.yaml``.
+    source
+        What gave the values, which is named.
     root
         The schema, whose keys are named where one is misspelt.
-    overrides
-        What gave a key its value in the place of the file, such as ``override 'seed=x'``, by the key.
     """
     found = error.errors()
     first = found[0]
     location = [str(part) for part in first["loc"] if part != "[key]"]
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        where = _said(f"{location[0]}.{TAGS[location[0]]}", where, overrides)
+        where = source.of(f"{location[0]}.{TAGS[location[0]]}")
         return f"{where}: {_wrong_kind(location[0], first['input'])}"
-    where = _said(_key(location), where, overrides)
+    where = source.of(_key(location))
     if first["type"] == "invalid_key":
         return f"{where}: the key {first['input']!r} is not text; write it in quotes"
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], root)
         return f"{where}: {_key(location)} is not a known key; {_nearest(location[-1], known, 'known keys are')}"
-    # Of a value that may be of several types there is a finding for each, which names its type at the end.
+    # Of a value that may be of several types there is a finding for each, which names its type at the end; what names a
+    # key or a place in a list there is of a value of its own.
+    is_own = not first["loc"] or isinstance(first["loc"][-1], int) or location[-1] in _known_keys(location[:-1], root)
     together = [
         one
         for one in found
-        if one["loc"][:-1] == first["loc"][:-1] and one["input"] is first["input"] and one["type"] != "missing"
+        if not is_own
+        and one["loc"][:-1] == first["loc"][:-1]
+        and one["input"] is first["input"]
+        and one["type"] != "missing"
     ]
     if len(together) > 1:
         message = f"must be {' or '.join(dict.fromkeys(map(_wanted, together)))}"
         location = location[:-1]
     else:
         message = _message(first)
-    if first["type"] == "value_error":
-        return f"{where}: {_key(location) or 'the configuration'}: {message}"
+    if first["type"] == "value_error" and not message.startswith("must be "):
+        # What concerns several sections names them itself.
+        return ": ".join([where, *filter(None, [_key(location)]), message])
     shown = _shown(first["input"])
     return f"{where}: {_key(location) or 'the configuration'}: {message}{shown}"
-
-
-def _said(key: str, where: str, overrides: Mapping[str, str]) -> str:
-    """Return what gave a key its value."""
-    return next((text for name, text in overrides.items() if f"{key}.".startswith(f"{name}.")), where)
 
 
 def _shown(given: Any) -> str:

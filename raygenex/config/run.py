@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from raygenex.config.base import Folder, Section, Seed, canonical_hash
+from raygenex.config.base import Folder, Section, Seed, Source, canonical_hash
 from raygenex.config.benchmark import BenchmarkConfig
 from raygenex.config.data import BuildConfig, CheckConfig, ChromosomeSplit, DataConfig, SimulateConfig, Split
 from raygenex.config.embed import Backbone, EmbedConfig, HyenaBackbone, OneHotBackbone
@@ -54,10 +54,13 @@ class RunConfig(Section):
     variants: VariantsConfig = VariantsConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
+    _source: Source = PrivateAttr(Source())
 
     @model_validator(mode="after")
     def _one_source(self) -> "RunConfig":
-        if self.build is not None and self.simulate is not None:
+        if self.build is not None:
+            self.build.check_use(for_variants=self.variants.annotation is not None)
+        if self.builds_data and self.simulate is not None:
             raise ValueError("build and simulate both make the data: keep one of the two sections")
         return self
 
@@ -78,6 +81,20 @@ class RunConfig(Section):
             return values
         values_alone = {"name", "output", "seed"}
         return {key: value for key, value in values.items() if value is not None or key in values_alone}
+
+    def given_by(self, source: Source) -> "RunConfig":
+        """Return this configuration, which from now on says what gave its values."""
+        self._source = source
+        return self
+
+    def said(self, key: str) -> str:
+        """Return a key behind what gave its value, such as ``config run.yaml: tune.space``."""
+        return f"{self._source.of(key)}: {key}"
+
+    @property
+    def builds_data(self) -> bool:
+        """Whether the data are made by ``build``, whose section may be rules for variants alone."""
+        return self.build is not None and self.build.makes_data
 
     @property
     def folder(self) -> str:

@@ -5,14 +5,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from raygenex.config.base import PositiveFloat, PositiveInt, Section
+from raygenex.config.base import PathText, PositiveFloat, PositiveInt, Section
 from raygenex.errors import ConfigError
 
 
 class TrackingConfig(Section):
     """MLflow: where runs are written, and the name of the registered model."""
 
-    uri: str | None = Field(None, description="tracking URI; null: a sqlite file in OUTPUT")
+    uri: PathText | None = Field(None, description="tracking URI; null: a sqlite file in OUTPUT")
     experiment: str = Field("raygenex", description="MLflow experiment", min_length=1)
     model_name: str = Field("raygenex", description="registered model", min_length=1)
     patience_s: Annotated[float, Field(ge=0.0)] = Field(

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from raygenex.config.base import Paths, Position, PositiveFloat, PositiveInt, Section
+from raygenex.config.base import Paths, PathText, Position, PositiveFloat, PositiveInt, Section
 
 
 class VariantsConfig(Section):
     """The genome, the genes and the work of scoring variants."""
 
-    genome: str | None = Field(None, description="FASTA that the variants refer to; null: build.genome")
+    genome: PathText | None = Field(None, description="FASTA that the variants refer to; null: build.genome")
     genes: Paths = Field((), description="HDF5 files that say where their genes lie; empty: those of data")
-    annotation: str | None = Field(
+    annotation: PathText | None = Field(
         None, description="GTF or GFF3 to take the genes from, by the rules of build, in place of HDF5 files"
     )
     window_first: Position | None = Field(

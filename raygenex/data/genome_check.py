@@ -55,6 +55,8 @@ class _Blocks:
     def __init__(self, raw: mmap.mmap) -> None:
         self._raw = raw
         self._packed, self._unpacked = [0], [0]
+        self._last = (-1, b"")
+        """The number and contents of the block that was read last: short records lie in one."""
         while self._packed[-1] < len(raw):
             extra, name, size = _BLOCK.unpack_from(raw, self._packed[-1])
             if (extra, name) != (6, b"BC"):
@@ -79,13 +81,21 @@ class _Blocks:
         first = number = bisect_right(self._unpacked, start) - 1
         found = b""
         while number + 1 < len(self._packed) and self._unpacked[number] < stop:
-            found += zlib.decompress(self._raw[self._packed[number] : self._packed[number + 1]], zlib.MAX_WBITS | 16)
+            if self._last[0] != number:
+                block = self._raw[self._packed[number] : self._packed[number + 1]]
+                self._last = (number, zlib.decompress(block, zlib.MAX_WBITS | 16))
+            found += self._last[1]
             number += 1
         return found[start - self._unpacked[first] : stop - self._unpacked[first]]
 
 
 @lru_cache(maxsize=8)
-def index_agrees(fasta: str, fai: str, gzi: str | None, state: tuple[int, ...]) -> bool:
+def index_agrees(fasta: str, fai: str, gzi: str | None, _state: tuple[int, ...]) -> bool:
+    """Return what `describes` does, and keep it until ``_state`` changes: sizes and times of the files."""
+    return describes(fasta, fai, gzi)
+
+
+def describes(fasta: str, fai: str, gzi: str | None) -> bool:
     """Whether an index describes a FASTA file: every record lies where it says, and so does every block of bgzip.
 
     Of the bases one line of each record is read.
@@ -96,8 +106,6 @@ def index_agrees(fasta: str, fai: str, gzi: str | None, state: tuple[int, ...]) 
         Local paths.
     gzi
         The index of the compressed blocks; None if the file is not compressed.
-    state
-        Sizes and times of the files: what was found is kept until they change.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from raygenex.data.genome_check import index_agrees
+from raygenex.data.genome_check import describes, index_agrees
 from raygenex.errors import DataError
 from raygenex.files.lines import GZIP_MAGIC
 from raygenex.files.locate import CACHE_VARIABLE, cache_folder
@@ -153,7 +153,32 @@ def _rewrite(local: str, target: Path) -> None:
 def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
     import pysam
 
-    # faidx takes the first of two chromosomes with one name, and only mutters.
+    fai, gzi = str(folder / "fai"), None if kind == "plain" else str(folder / "gzi")
+    options = ["--fai-idx", fai] + ([] if gzi is None else ["--gzi-idx", gzi])
+    try:
+        with quiet():
+            pysam.faidx(*options, fasta)
+    except pysam.SamtoolsError:
+        _check_names(shown, fasta, kind)
+        with _open_plain(fasta, kind) as stream:
+            place = _uneven_line(stream)
+        if place is None:
+            raise DataError(f"{shown} cannot be indexed; check that bases follow each line with >") from None
+        raise DataError(
+            f"{shown}: line {place[1]}, in chromosome {place[0]}, breaks the length of the lines, which must be "
+            "the same for all but a chromosome's last; write the file again with lines of one length"
+        ) from None
+    # faidx takes the first of two chromosomes with one name, and only mutters: then its index leaves bases out. Looking
+    # at each record's ends costs less than unpacking all again.
+    with open(fai, "rb") as stream:
+        names = [line.partition(b"\t")[0] for line in stream]
+    is_plain = all(len(name) <= _LONGEST_NAME and _is_utf8(name) for name in names)
+    if not (is_plain and describes(fasta, fai, gzi)):
+        _check_names(shown, fasta, kind)
+
+
+def _check_names(shown: str, fasta: str, kind: str) -> None:
+    """Read the whole file, and refuse, by a DataError, names of chromosomes that are twice, too long or no text."""
     with _open_plain(fasta, kind) as stream:
         found = Counter(_names(shown, stream))
     twice = [name for name, count in found.items() if count > 1]
@@ -163,21 +188,6 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
         )
     if unreadable_name := next((name for name in found if not _is_utf8(name)), None):
         raise DataError(f"{shown} has a chromosome {ascii(unreadable_name)[1:]}, which is not UTF-8; rename it")
-    options = ["--fai-idx", str(folder / "fai")]
-    if kind != "plain":
-        options += ["--gzi-idx", str(folder / "gzi")]
-    try:
-        with quiet():
-            pysam.faidx(*options, fasta)
-    except pysam.SamtoolsError:
-        with _open_plain(fasta, kind) as stream:
-            place = _uneven_line(stream)
-        if place is None:
-            raise DataError(f"{shown} cannot be indexed; check that bases follow each line with >") from None
-        raise DataError(
-            f"{shown}: line {place[1]}, in chromosome {place[0]}, breaks the length of the lines, which must be "
-            "the same for all but a chromosome's last; write the file again with lines of one length"
-        ) from None
 
 
 def _is_utf8(name: bytes) -> bool:

@@ -8,6 +8,7 @@ from raygenex.data.build.genes import choose, describe_taken
 from raygenex.data.build.run import BuildResult, build, find_build
 from raygenex.data.simulate.run import SimulationResult, find_simulation, simulate
 from raygenex.errors import ConfigError
+from raygenex.files.dataset_folder import check_place
 from raygenex.files.locate import is_url, short_path, written_path
 
 
@@ -42,9 +43,13 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     ------
     ConfigError
         If there is no section of that name, or the data section names other files or longer windows.
+    DataError
+        If a file is where the folder goes, or a folder where a file goes.
     """
     if getattr(config, verb) is None:
         raise ConfigError(f"the config has no {verb} section: add one, or use data of your own")
+    if verb == "build" and not config.builds_data:
+        raise ConfigError("build names no source of genes: set build.annotation or build.features")
     paths = {name: config.data.split(name) for name in SPLITS}
     if any(len(found) > 1 for found in paths.values()) or not paths["train"]:
         raise ConfigError(
@@ -58,6 +63,7 @@ def made_folder(config: RunConfig, verb: str) -> Path:
     for name, found in paths.items():
         if found and written_path(found[0], f"data.{name}").absolute() != folder / f"{name}.h5":
             raise ConfigError(f"{verb} writes {folder / name}.h5, but data.{name} is {found[0]}: make them agree")
+    check_place(folder, [f"{name}.h5" for name in SPLITS])
     made = _made_window(config, verb)
     if made and config.data.window and config.data.window > made:
         raise ConfigError(
@@ -93,13 +99,12 @@ def plan_build(config: RunConfig, force: bool) -> str:
         return f"build: reuse the data set in {short_path(str(folder))}"
     chosen = choose(config)
     origin = chosen.origin
-    columns = () if chosen.threshold is None else origin.columns
-    scale = None if origin.table is None else origin.table.given
     genes = (
         f"build: {len(origin.genes)} genes of {short_path(origin.where)} into {short_path(str(folder))}, "
         f"split by {config.split.rule} ({len(origin.dropped)} genes stay out)"
     )
-    return "; ".join([genes, *describe_taken(columns, config.build.label.aggregate, scale)])
+    taken = describe_taken(origin.columns, config.build.label.aggregate, chosen.threshold, origin.features_scale)
+    return "; ".join([genes, *taken])
 
 
 def plan_data(config: RunConfig) -> tuple[list[str], bool]:
@@ -107,6 +112,6 @@ def plan_data(config: RunConfig) -> tuple[list[str], bool]:
     if config.simulate is not None:
         made = find_simulation(config.simulate, made_folder(config, "simulate")) is not None
         return [plan_simulate(config, force=False)], made
-    if config.build is not None:
+    if config.builds_data:
         return [plan_build(config, force=False)], find_build(config, made_folder(config, "build")) is not None
     return [], True

@@ -58,8 +58,11 @@ def read_table_file(path: str, quoted: bool = False) -> "pd.DataFrame":
         elif name.endswith((".csv", ".tsv", ".txt")):
             table = _read_text(path, "," if name.endswith(".csv") else "\t", quoted)
         else:
+            # What is wrong with the path comes before what its name should be.
+            with open(local_copy(path), "rb"):
+                pass
             raise DataError(f"{path} is not a table that can be read: name a .tsv, .csv (also .gz) or .parquet file")
-    except (FileNotFoundError, EOFError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, EOFError) as error:
         raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not text in UTF-8: save it as UTF-8, or name it .gz if it is gzip") from None

@@ -8,6 +8,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from raygenex import __version__
 from raygenex.errors import DataError
+from raygenex.files.locate import check_folder_of
 from raygenex.files.whole import replace_text
 from raygenex.redact import redact
 
@@ -43,7 +44,9 @@ def check_page(path: Path, force: bool) -> None:
     Raises
     ------
     DataError
-        If the name does not end in .html, the folder does not exist, or something is there and ``force`` is false.
+        If the name does not end in .html, or something is there and ``force`` is false.
+    ConfigError
+        If there is no folder to be in.
     """
     if path.suffix != ".html":
         raise DataError(f"the page {path} must end in .html: choose such a name")
@@ -51,8 +54,7 @@ def check_page(path: Path, force: bool) -> None:
         raise DataError(f"{path} is a folder: name a file for the page")
     if path.exists() and not force:
         raise DataError(f"{path} exists already: give --force to replace it, or choose another path")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"the folder of the page {path} does not exist: make it first")
+    check_folder_of(path, f"the page {path}")
 
 
 def write_page(path: Path, text: str) -> str:

@@ -1,7 +1,6 @@
 """The embedding job: HDF5 -> Ray Data -> a pool of backbone actors -> the embedding store."""
 
 import logging
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from raygenex.embed.store import (
     read_manifest,
     refuse_differences,
     remove_leftovers,
+    remove_store,
     settings_differences,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError
@@ -131,12 +131,14 @@ def check_backbone(config: RunConfig) -> None:
 def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     """Embed every configured split into the store, continuing where an earlier run stopped.
 
+    With ``force`` a store that is there, whatever it was made from, is removed first.
+
     Raises
     ------
     ConfigError
         If the backbone needs no embedding.
     CheckpointError
-        If the weights cannot be used, or the store was made from something else (``force`` replaces it).
+        If the weights cannot be used, or the store was made from something else.
     DataError
         If a data file cannot be used.
     """
@@ -158,17 +160,17 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     manifest = store_identity(config, window, splits, weights_sha256(backbone), backbone.config.d_model)
     rows = {name: split.rows for name, split in splits.items()}
     total = sum(rows.values())
-    if existing is not None and _is_done(config.store, existing, manifest):
+    if existing is not None and not force and _is_done(config.store, existing, manifest):
         # Nothing is written, so a store of somebody else will do, that this user may only read.
         return EmbedResult(config.store, rows, manifest.shape, 0, total, time.monotonic() - started)
     with exclusive(config.store, "embedding"):
         # Another process may have finished this store while this one loaded the backbone.
         existing = read_manifest(config.store)
-        if existing is not None and (differences := existing.differences(manifest)):
-            if not force:
-                refuse_differences(config.store, differences)
-            shutil.rmtree(config.store)
+        if existing is not None and force:
+            remove_store(config.store)
+            existing = None
         elif existing is not None:
+            refuse_differences(config.store, existing.differences(manifest))
             manifest.rows = existing.rows | manifest.rows
             manifest.fingerprints = existing.fingerprints | manifest.fingerprints
         _remove_damaged(config.store, splits)
@@ -270,27 +272,29 @@ def plan_embed(config: RunConfig, force: bool) -> str:
         window = next(iter(splits.values())).window
         fingerprints = {name: split.fingerprints for name, split in splits.items()}
         refuse_differences(config.store, settings_differences(manifest, config, window, fingerprints, paths=False))
-    step = embed_step(config, {name: split.rows for name, split in splits.items()})
+    step = embed_step(config, {name: split.rows for name, split in splits.items()}, force)
     assert isinstance(config.backbone, HyenaBackbone), "checked above"
     if manifest is not None and not force and manifest.backbone != config.backbone.origin():
         step += "; the weights are compared with the store's when it runs"
     return step
 
 
-def embed_step(config: RunConfig, counts: dict[str, int]) -> str:
-    """Say how many of the genes of each split there are to embed."""
-    todo = sum(
-        stop - start for name, count in counts.items() for start, stop in missing_ranges(config.store, name, count)
-    )
-    found = "no store yet" if read_manifest(config.store) is None else "store found"
-    return f"embed: {todo} of {sum(counts.values())} genes to do into {short_path(config.store)} ({found})"
+def embed_step(config: RunConfig, counts: dict[str, int], force: bool = False) -> str:
+    """Say how many of the genes of each split there are to embed; all, if a store that is there is replaced."""
+    is_there = read_manifest(config.store) is not None
+    total = todo = sum(counts.values())
+    if not (is_there and force):
+        gaps = [gap for name, count in counts.items() for gap in missing_ranges(config.store, name, count)]
+        todo = sum(stop - start for start, stop in gaps)
+    found = "no store yet" if not is_there else "store found, to be replaced" if force else "store found"
+    return f"embed: {todo} of {total} genes to do into {short_path(config.store)} ({found})"
 
 
 def make_inputs(config: RunConfig, embeddings: bool) -> None:
     """Make what is not there: the data set, where the configuration says how, and the embeddings if any is read."""
     if config.simulate is not None:
         simulate_data(config, force=False)
-    if config.build is not None:
+    if config.builds_data:
         build_data(config, force=False)
     if embeddings:
         embed(config)

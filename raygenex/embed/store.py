@@ -5,6 +5,8 @@ aside and renamed, so a shard is whole or absent; which genes are done is read f
 twice.
 """
 
+import contextlib
+import shutil
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.rows import Piece
 from raygenex.embed.shards import SHARDS, is_damaged, read_shards
 from raygenex.errors import CheckpointError
-from raygenex.files.parts import Part, changed_fields, gaps
+from raygenex.files.parts import MANIFEST, Part, changed_fields, gaps
 from raygenex.files.parts import read_manifest as read_manifest_of
 
 # Shards that are opened at the same time, while the file system makes them wait.
@@ -119,6 +121,15 @@ def read_manifest(store: str) -> StoreManifest | None:
     if manifest is not None and manifest.schema_version == 1:
         manifest.pooling = EmbedConfig.pooling_of_schema_1(manifest.pooling, manifest.window, manifest.bin_size)
     return manifest
+
+
+def remove_store(store: str) -> None:
+    """Remove a store, and nothing else in its folder; the manifest last, which says what the rest was made from."""
+    for part in (*Path(store).glob("split=*"), *Path(store).glob(BACKBONE_FOLDER)):
+        shutil.rmtree(part)
+    Path(store, MANIFEST).unlink()
+    with contextlib.suppress(OSError):
+        Path(store).rmdir()
 
 
 def remove_leftovers(store: str) -> None:

@@ -10,9 +10,17 @@ from typing import Any
 from raygenex.errors import DataError, RaygenexError
 from raygenex.files.fingerprint import fingerprint
 from raygenex.files.leftovers import remove_leftovers
-from raygenex.files.locate import local_copy
+from raygenex.files.locate import file_among, local_copy
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import aside_folder, replace_text, sync, sync_tree
+
+
+def check_place(folder: Path, names: Iterable[str]) -> None:
+    """Refuse, by a DataError, a data set where a file is in the place of its folder, or a folder in that of a file."""
+    if (file := file_among(folder)) is not None:
+        raise DataError(f"{file} is a file where the folder of a data set goes: name another folder")
+    if taken := next((folder / name for name in names if (folder / name).is_dir()), None):
+        raise DataError(f"{taken} is a folder where a file of a data set goes: remove it, or name another folder")
 
 
 @contextmanager

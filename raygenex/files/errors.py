@@ -15,6 +15,7 @@ DISK_ERRORS = _FULL | _CLOSED | {errno.EIO, errno.ESTALE}
 _PATH_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 # Errors of the system by their class, but of no file.
 _OF_NO_FILE = (ConnectionError, TimeoutError, UnsupportedOperation)
+NO_DIRECTORY = "the working directory does not exist any more: change to one that does, and run the same command again"
 # How libraries written in Rust and C say what the system's error was.
 _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]|errno = (\d+)", re.IGNORECASE)
 
@@ -35,7 +36,10 @@ def file_error(error: Exception) -> FileError | None:
         return None
     if number == errno.ENOMEM:
         return FileError(f"there is not enough memory ({first_line(error)}): lower the sizes in the configuration")
-    path = getattr(error, "filename", None) or ("a file" if _has_directory() else "the working directory")
+    path = getattr(error, "filename", None)
+    if path is None and not has_directory():
+        return FileError(NO_DIRECTORY)
+    path = path or "a file"
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     reason = os.strerror(number) if number else first_line(error)
@@ -52,7 +56,7 @@ def _is_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in first_line(error)
 
 
-def _has_directory() -> bool:
+def has_directory() -> bool:
     """Whether the working directory is still there."""
     try:
         os.getcwd()

@@ -124,6 +124,36 @@ def written_path(path: str, what: str) -> Path:
     return Path(full)
 
 
+def check_new_file(target: Path, what: str, force: bool) -> None:
+    """Check that a file can be made: refuse a folder in its place, a file without ``force``, and no folder to be in.
+
+    Raises
+    ------
+    ConfigError
+        It begins with ``what``, such as ``output out.csv``.
+    """
+    if target.is_dir():
+        raise ConfigError(f"{what} is a folder: name a file")
+    if target.exists() and not force:
+        raise ConfigError(f"{what} exists: pass --force to replace it, or name another file")
+    check_folder_of(target, what)
+
+
+def check_folder_of(target: Path, what: str) -> None:
+    """Refuse, with a ConfigError, a file to be made where no folder is."""
+    folder = target.absolute().parent
+    if (file := file_among(folder)) is not None:
+        raise ConfigError(f"{what} cannot be below {file}, which is a file: name another folder")
+    if not folder.is_dir():
+        raise ConfigError(f"the folder of {what} does not exist: make it first")
+
+
+def file_among(folder: Path) -> Path | None:
+    """Return the file that stands where a folder or one above it should be; None if there is none."""
+    found = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    return found if found.exists() and not found.is_dir() else None
+
+
 def is_url(path: str) -> bool:
     """Whether ``path`` is a URL, ``protocol://...``, rather than a local path."""
     return "://" in path

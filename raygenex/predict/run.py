@@ -9,7 +9,7 @@ import numpy as np
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import PromoterRows
 from raygenex.errors import ConfigError
-from raygenex.files.locate import locate, short_path, written_path
+from raygenex.files.locate import check_new_file, locate, short_path, written_path
 from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import iter_scores
@@ -79,10 +79,7 @@ def open_prediction(
     output = str(target)
     if target.suffix not in SUFFIXES:
         raise ConfigError(f"output {output} must end in {' or '.join(SUFFIXES)}")
-    if target.exists() and not force:
-        raise ConfigError(f"output {output} exists: pass --force to replace it")
-    if not target.absolute().parent.is_dir():
-        raise ConfigError(f"the folder of output {output} does not exist: make it first")
+    check_new_file(target, f"output {output}", force)
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     info = Predictor.check(checkpoint)
     rows = open_genes(locate(inputs, "the input"), info, config.data.window, strict or config.predict.strict)

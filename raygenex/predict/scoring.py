@@ -9,6 +9,7 @@ import numpy as np
 from raygenex.cluster.connect import Request, connect
 from raygenex.cluster.embedded import is_connected, named_address
 from raygenex.config.run import RunConfig
+from raygenex.config.services import ClusterConfig
 from raygenex.data.rows import Columns, Rows, blocks
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
@@ -75,10 +76,20 @@ def iter_scores(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> It
         raise DataError(f"{what} returned {reached} of {rows.count} genes in order: run it again")
 
 
+def may_stay(cluster: ClusterConfig, gpus_per_worker: float) -> bool:
+    """Whether scoring may be done in this process: no cluster is named, and no GPU of its workers is wanted.
+
+    Here that is enough for one worker, unless a Ray is there. Windows of variants are told by their number
+    (``variants.in_process``): a few are scored sooner than several workers start, and whether a Ray is there does not
+    matter; many go to a worker, which makes windows while this process writes what it scored.
+    """
+    return not gpus_per_worker and not named_address(cluster)
+
+
 def _alone(config: RunConfig) -> bool:
     """Whether one process would do all the work, and no Ray is there to do it."""
     options = config.predict
-    return not (options.workers > 1 or options.gpus_per_worker or named_address(config.cluster) or is_connected())
+    return options.workers == 1 and may_stay(config.cluster, options.gpus_per_worker) and not is_connected()
 
 
 def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Columns, None, None]:

@@ -21,7 +21,7 @@ from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
 from raygenex.redact import redact
-from raygenex.tracking.provenance import git_tags, run_tags
+from raygenex.tracking.provenance import source_tags
 from raygenex.tracking.runs import Tracker, training_params
 from raygenex.tracking.store import database_file, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
@@ -174,7 +174,7 @@ def _log_and_register(
     )
     mlflow.set_tracking_uri(tracker.uri)
     mlflow.set_registry_uri(tracker.uri)
-    tags = _version_tags(info) | git_tags() | run_tags()
+    tags = _version_tags(info) | source_tags()
     if parent := tracker.client.get_run(run_id).data.tags.get("mlflow.parentRunId"):
         tags["raygenex.parent_run"] = parent
     tags["raygenex.checkpoint_sha256"] = digest

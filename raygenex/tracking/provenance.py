@@ -17,22 +17,27 @@ _SECONDS = 30
 """Of patience with git."""
 
 
-@lru_cache(maxsize=1)
 def run_tags() -> dict[str, str]:
     """Return who started this process, by which command, at which commit of the code; what is not known is left out."""
-    found = {"mlflow.source.type": "LOCAL"}
+    return {name: value for name, value in source_tags().items() if name.startswith("mlflow.")}
+
+
+@lru_cache(maxsize=1)
+def source_tags() -> dict[str, str]:
+    """Return `run_tags` and `git_tags`, for which a process asks git once: its code is that of its start."""
+    found = git_tags() | {"mlflow.source.type": "LOCAL"}
     if user := _user():
         found["mlflow.user"] = user
     if command := _command():
         found["mlflow.source.name"] = command
-    if commit := git_tags().get("raygenex.git_commit"):
+    if commit := found.get("raygenex.git_commit"):
         found["mlflow.source.git.commit"] = commit.removesuffix("-dirty")
     return found | {name: value for name, value in _carried().items() if name.startswith("mlflow.")}
 
 
 def carried_by_job(command: str) -> dict[str, str]:
     """Return the variable by which a job that runs ``command`` for this process has its tags."""
-    tags = run_tags() | git_tags() | {"mlflow.source.name": command}
+    tags = source_tags() | {"mlflow.source.name": command}
     return {CONTEXT: json.dumps(tags)}
 
 

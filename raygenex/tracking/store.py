@@ -16,6 +16,7 @@ from raygenex.config.run import RunConfig
 from raygenex.config.services import check_database_folder
 from raygenex.errors import TrackingAway, TrackingError, first_line
 from raygenex.extras import require
+from raygenex.files.errors import NO_DIRECTORY, has_directory
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive, probe
 from raygenex.redact import redact
@@ -76,6 +77,8 @@ def import_mlflow() -> None:
     # After the import, which configures MLflow's loggers.
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It writes the traceback of what it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # Each of its retries would be a warning; what fails in the end is raised.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
@@ -95,6 +98,8 @@ def connect(uri: str) -> Any:
     import_mlflow()
     file = database_file(uri)
     if file is not None:
+        if file.is_dir():
+            raise TrackingError(f"tracking.uri {uri} is a folder: name a file for MLflow's database")
         _check_writable(file.parent)
     if uri.startswith(("http://", "https://")):
         _check_answers(uri)
@@ -147,7 +152,14 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if (gone := _gone(uri, error)) is not None:
+            raise TrackingError(gone) from error
         first = first_line(error)
+        if "filesystem tracking backend" in first:
+            raise TrackingError(
+                f"tracking.uri {uri} is a folder of files, which MLflow does not keep runs in any more: write "
+                "sqlite:///FILE or http://HOST:PORT"
+            ) from error
         if _may_pass(error):
             # The libraries wrap one another's messages; the innermost, at the end, is the reason.
             reason = re.sub(r"[\"')]{2,}$", "", first.rsplit(": ", 1)[-1])
@@ -155,13 +167,36 @@ def mlflow_errors(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {uri} refused: {first}") from error
 
 
+def _gone(uri: str, error: BaseException) -> str | None:
+    """Return the sentence for an error of a folder or file that was removed while it was used; None for another one."""
+    causes = _causes(error)
+    file = database_file(uri)
+    names = {getattr(cause, "sqlite_errorname", None) for cause in causes}
+    removed = file is not None and (
+        "SQLITE_READONLY_DBMOVED" in names or ("SQLITE_CANTOPEN" in names and not file.parent.exists())
+    )
+    if (removed or any(isinstance(cause, FileNotFoundError) for cause in causes)) and not has_directory():
+        return NO_DIRECTORY
+    if not removed:
+        return None
+    return f"MLflow's database {file} was removed while it was used: put it back, and run the same command again"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and those that it was made of."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return causes
+
+
 def _may_pass(error: BaseException) -> bool:
     """Whether an error is a matter of time: no connection, or a server that cannot serve now."""
     from mlflow.exceptions import MlflowException, RestException
     from requests.exceptions import HTTPError, RequestException
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import InterfaceError, OperationalError
 
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR":
+    if any(getattr(cause, "sqlite_errorname", None) == "SQLITE_ERROR" for cause in _causes(error)):
         # A statement that the tables do not allow, where a lock or a full disk has another name.
         return False
     if isinstance(error, HTTPError) and error.response is not None:

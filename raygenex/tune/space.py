@@ -12,7 +12,7 @@ from raygenex.errors import ConfigError
 
 SECTIONS = ("model", "halflife", "train")
 """What a trial may change: everything else decides what trials are compared on."""
-WHERE = "tune.space"
+_SPACE = "tune.space"
 # Whole numbers of a range that are all checked before the search.
 MANY = 64
 KMER_KINDS = {"logistic", "xgboost_kmer"}
@@ -44,14 +44,15 @@ class Space:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+        self._where = config.said(_SPACE)
         self._ranges = config.tune.space
         _refuse_kinds(config)
         for key in self._ranges:
             _refuse(key, config, self._ranges)
         if (epochs := config.tune.epochs) is not None and epochs > config.train.epochs:
             raise ConfigError(
-                f"tune.epochs is {epochs}, more than the {config.train.epochs} of train.epochs, which train the best "
-                "settings: lower the one or raise the other"
+                f"{config.said('tune.epochs')} is {epochs}, more than the {config.train.epochs} of train.epochs, which "
+                "train the best settings: lower the one or raise the other"
             )
         self._own = {key: self._value_of(key) for key in self._ranges}
         self._check_ends()
@@ -75,27 +76,27 @@ class Space:
         """
         settings = []
         for number, given in enumerate(self.config.tune.first):
-            where = f"tune.first, number {number + 1}"
+            where = f"{self.config.said('tune.first')}, number {number + 1}"
             if unknown := set(given) - set(self._ranges):
-                raise ConfigError(f"{where}: {min(unknown)} is not in {WHERE}: add its range, or leave it out")
+                raise ConfigError(f"{where}: {min(unknown)} is not in {_SPACE}: add its range, or leave it out")
             values = self._own | given
             for key, value in values.items():
                 if key not in given and not _contains(self._ranges[key], value):
                     raise ConfigError(
-                        f"{WHERE}: the first trial is this configuration, whose {key} is {value!r}, not in its "
+                        f"{self._where}: the first trial is this configuration, whose {key} is {value!r}, not in its "
                         "range: change one of the two, or set tune.first to []"
                     )
                 if not _contains(self._ranges[key], value):
                     raise ConfigError(
-                        f"{where}: {key} is {value!r} there, and {WHERE} does not reach it: widen {WHERE}.{key}, give "
-                        f"another value in tune.first, or set tune.first to []"
+                        f"{where}: {key} is {value!r} there, and {_SPACE} does not reach it: widen {_SPACE}.{key}, "
+                        "give another value in tune.first, or set tune.first to []"
                     )
             settings.append({key: encode(value, self._ranges[key]) for key, value in values.items()})
         return settings
 
     def trial_config(self, params: dict[str, Any]) -> RunConfig:
         """Return the configuration of a trial from an encoded value for every key."""
-        return parse_config(self.plain(params), WHERE)
+        return parse_config(self.plain(params), self._where)
 
     def settings(self, params: dict[str, Any]) -> RunConfig:
         """Return the configuration with a trial's values, and the full number of epochs."""
@@ -104,7 +105,7 @@ class Space:
     def plain(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the values of a trial's configuration, which need not fit the schema."""
         values = self.config.dump()
-        _change(values, self.decoded(params))
+        self._change(values, self.decoded(params))
         if self.config.tune.epochs is not None:
             values["train"]["epochs"] = self.config.tune.epochs
         return values
@@ -115,8 +116,11 @@ class Space:
 
     def _with(self, changes: dict[str, Any]) -> RunConfig:
         values = self.config.dump()
-        _change(values, changes)
-        return parse_config(values, WHERE)
+        self._change(values, changes)
+        return parse_config(values, self._where)
+
+    def _change(self, values: dict[str, Any], changes: dict[str, Any]) -> None:
+        change_keys(values, [(key, value, f"{self._where}: {key}") for key, value in changes.items()])
 
     def _value_of(self, key: str) -> Any:
         """Return what the configuration itself says of a key; its first choice where its model has no such key."""
@@ -137,52 +141,50 @@ class Space:
                     self._with({key: value} | fixed)
 
 
-def _change(values: dict[str, Any], changes: dict[str, Any]) -> None:
-    change_keys(values, [(key, value, f"{WHERE}: {key}") for key, value in changes.items()])
-
-
 def _refuse_kinds(config: RunConfig) -> None:
     """Refuse kinds of models whose trials cannot run beside each other, or cannot run as trials."""
+    where = config.said(_SPACE)
     searched = config.tune.space.get("model.kind")
     kinds = {config.model.kind, *(searched.choice or () if searched else ())}
     if "autoencoder_xgboost" in kinds:
         raise ConfigError(
-            f"{WHERE}: autoencoder_xgboost is trained in two stages and cannot be searched: compare some settings "
+            f"{where}: autoencoder_xgboost is trained in two stages and cannot be searched: compare some settings "
             "of it with `raygenex benchmark`"
         )
     if kinds & KMER_KINDS and kinds - KMER_KINDS:
         raise ConfigError(
-            f"{WHERE}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs: "
+            f"{where}: models of k-mers ({', '.join(sorted(KMER_KINDS))}) and networks read different inputs: "
             f"search one or the other, not {', '.join(sorted(kinds))}"
         )
     without_dna = "cnn_halflife_only"
     online = isinstance(config.backbone, HyenaBackbone) and config.backbone.route == "online"
     if online and config.model.kind == without_dna and kinds - {without_dna}:
         raise ConfigError(
-            f"{WHERE}: nothing embeds for model.kind {without_dna}, which reads no DNA, and other kinds are searched "
+            f"{where}: nothing embeds for model.kind {without_dna}, which reads no DNA, and other kinds are searched "
             f"that need it: set model.kind to {min(kinds - {without_dna})}"
         )
 
 
 def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None:
+    where = config.said(_SPACE)
     section, _, name = key.partition(".")
     if section not in SECTIONS or not name:
         raise ConfigError(
-            f"{WHERE}: {key} is common to all trials, which differ in keys of {', '.join(SECTIONS)} alone"
+            f"{where}: {key} is common to all trials, which differ in keys of {', '.join(SECTIONS)} alone"
         )
     if section == "train" and name in _SPEED_ALONE:
-        raise ConfigError(f"{WHERE}: {key} changes how fast a training is and not what it gives: remove it")
+        raise ConfigError(f"{where}: {key} changes how fast a training is and not what it gives: remove it")
     if section == "train" and config.model.kind in KMER_KINDS:
-        raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}: remove it")
+        raise ConfigError(f"{where}: {key} changes nothing for {config.model.kind}: remove it")
     if key == "train.epochs" and config.tune.epochs is not None:
-        raise ConfigError(f"{WHERE}: train.epochs is that of tune.epochs in every trial: remove one of the two")
+        raise ConfigError(f"{where}: train.epochs is that of tune.epochs in every trial: remove one of the two")
     if key == "train.epochs" and config.tune.stops_early:
         raise ConfigError(
-            f"{WHERE}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
+            f"{where}: train.epochs cannot be searched while poor trials are stopped: set tune.stop_early"
         )
     pretrains = config.model.kind in PRETRAINED_KINDS or "model.kind" in ranges
     if section == "halflife" and name != "bins" and not pretrains:
-        raise ConfigError(f"{WHERE}: {key} changes nothing for {config.model.kind}, which has no encoder: remove it")
+        raise ConfigError(f"{where}: {key} changes nothing for {config.model.kind}, which has no encoder: remove it")
 
 
 def _ends(range_: SearchRange) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raygenex.config.data import BuildConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
-from raygenex.data.build.candidates import find_candidates
+from raygenex.data.build.candidates import find_candidates, none_left
 from raygenex.data.build.halflife import halflife_features
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
@@ -191,7 +191,7 @@ def _as_built(config: RunConfig, info: CheckpointInfo) -> tuple[int, bool]:
     """Return where `build` places the window: that of the configuration, or else that of the model's training."""
     wanted = info.inputs.window
     for build in (config.build, info.run_config.build):
-        if build is None or not build.promoters:
+        if build is None or not build.promoters or not build.makes_data:
             continue
         if (length := build.window[1] - build.window[0]) >= wanted:
             return build.window[0] + crop_start(length, wanted), False
@@ -261,9 +261,14 @@ def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome:
     rules = (config.build or BuildConfig.model_construct()).model_copy(update=changes)
     with steps("reading the annotation") as on_progress:
         annotation = read_annotation(path, on_progress, rules.chromosomes)
+    if wanted > (longest := max(genome.lengths.values())):
+        raise DataError(
+            f"the model reads {wanted} bases a promoter, but the longest chromosome of {genome.path} has {longest}: "
+            "name the genome of its genes in variants.genome"
+        )
     found, dropped = find_candidates(annotation, genome, rules.model_copy(update={"window": (first, first + wanted)}))
     if not found:
-        raise DataError(f"no gene of {path} is left ({len(dropped)} stay out): loosen the settings of build")
+        raise none_left(path, dropped)
     halflife = np.empty((len(found), 8), dtype=np.float32)
     with GenomeReader(genome) as reader, progress("features of genes", len(found)) as advance:
         for row, gene in enumerate(found):

@@ -11,7 +11,7 @@ from pathlib import Path
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import Genome, GenomeReader, open_genome
 from raygenex.errors import ConfigError, DataError
-from raygenex.files.locate import is_url, short_path, written_path
+from raygenex.files.locate import check_folder_of, is_url, short_path, written_path
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import steps
@@ -173,8 +173,7 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
         raise ConfigError(f"{folder} is a folder where a file of output {target} goes: name another output")
     if not force and (old := next((old for old in _outputs(target) if old.exists()), None)):
         raise ConfigError(f"output {old} exists: pass --force to replace it")
-    if not target.parent.is_dir():
-        raise ConfigError(f"the folder of output {target} does not exist: make it first")
+    check_folder_of(target, f"output {target}")
     fasta = config.variants.genome or (config.build.genome if config.build is not None else None)
     if fasta is None:
         raise ConfigError("variants.genome is not set: name the FASTA that the variants refer to")

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
-from raygenex.cluster.embedded import named_address
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
+from raygenex.predict.scoring import may_stay
 from raygenex.sequence import from_string
 from raygenex.terminal.progress import progress
 from raygenex.variants.genes import ScoredGenes
@@ -126,8 +126,7 @@ def scored(
         "cuda" if options.gpus_per_worker else "cpu",
         options.batch_size,
     )
-    is_small = total * window <= options.in_process and not options.gpus_per_worker
-    if is_small and not named_address(config.cluster):
+    if total * window <= options.in_process and may_stay(config.cluster, options.gpus_per_worker):
         scorer = WindowScorer(*settings, None)
         blocks = (scorer(part.piece().read()) for part in parts)
     else:

@@ -277,13 +277,20 @@ def test_coding_sequences_of_another_genome(raygenex, toy, no_cluster):
 
 def test_a_folder_that_is_a_file(raygenex, toy, no_cluster):
     Path("out").write_text("mine")
-    refuse(raygenex, "out cannot be written", "choose another folder")
+    for command in (BUILD, (*BUILD, "--dry-run")):
+        refuse(raygenex, "out is a file where the folder of a data set goes", command=command)
 
 
 def test_a_folder_below_a_file(raygenex, toy, no_cluster):
     Path("out").write_text("mine")
     toy(data={"train": "out/deep/train.h5"})
-    refuse(raygenex, "out/deep cannot be written", "choose another folder")
+    refuse(raygenex, "out is a file where the folder of a data set goes", "name another folder")
+
+
+@pytest.mark.parametrize("options", [("--force",), ("--force", "--dry-run")])
+def test_a_file_that_is_a_folder(raygenex, toy, no_cluster, options):
+    Path("out/valid.h5").mkdir(parents=True)
+    refuse(raygenex, "out/valid.h5 is a folder where a file of a data set goes", command=(*BUILD, *options))
 
 
 @pytest.mark.parametrize("there", ["train.h5", "test.h5", "genes.tsv", "split.tsv", "build.json"])

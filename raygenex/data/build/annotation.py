@@ -63,9 +63,9 @@ def read_annotation(
             chosen = of[feature.chrom] = graph if is_chosen(feature.chrom, chromosomes) else aside
         chosen.take(feature, number)
     found = graph.resolve()
-    known = found.transcripts.keys() | set(found.genes_without_transcripts)
+    known = found.transcripts.keys() | found.genes_without_transcripts.keys()
     not_chosen = {gene_id: biotype for gene_id, biotype in aside.genes().items() if gene_id not in known}
-    if not (found.transcripts or not_chosen):
+    if not (graph.has_parts or aside.has_parts):
         raise DataError(f"{path} has no transcripts: no gene has exon or CDS lines; use a complete annotation")
     if left_out := found.left_out:
         what = "of both strands, of no strand or with overlapping exons"

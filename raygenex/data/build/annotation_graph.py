@@ -23,8 +23,8 @@ class Resolved:
 
     transcripts: dict[str, list[Transcript]]
     """By gene id; genes and transcripts in the order of the file."""
-    genes_without_transcripts: tuple[str, ...]
-    """Genes that have a line of their own, but no transcript with exons or coding pieces."""
+    genes_without_transcripts: dict[str, str]
+    """Biotypes of the genes that have a line of their own, but no transcript with exons or coding pieces."""
     left_out: tuple[str, ...]
     """Transcripts that are not a stretch of one strand: trans-spliced, with overlapping exons, or of no strand."""
 
@@ -183,9 +183,18 @@ class Graph:
             if siblings:
                 self._check_chromosome(transcript.gene_id, siblings[0].chrom, transcript.chrom)
             siblings.append(transcript)
-        without = tuple(n.gene_id for n in self._nodes.values() if n.is_gene and n.start and not found[n.gene_id])
+        without = {
+            node.gene_id: node.biotype
+            for node in self._nodes.values()
+            if node.is_gene and node.start and not found[node.gene_id]
+        }
         full = {gene_id: transcripts for gene_id, transcripts in found.items() if transcripts}
         return Resolved(full, without, tuple(left_out))
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there is any exon or coding piece."""
+        return bool(self._parts)
 
     def _transcript(self, node: _Node, gene: _Node, parts: _TranscriptLines) -> Transcript | None:
         """Return the transcript of a node; None if it is not a stretch of one strand."""

@@ -21,6 +21,17 @@ from raygenex.errors import DataError
 # What the mitochondrial chromosome is called by those who write chr and by those who do not.
 _MITOCHONDRIA = {"add_chr": {"MT": "chrM", "Mito": "chrM"}, "strip_chr": {"chrM": "MT"}}
 
+NOT_CHOSEN = "chromosome not chosen"
+_NO_TRANSCRIPT = "no usable transcript"
+_OF_BIOTYPES = ("biotype ", "no biotype")
+_ADVICE = {
+    _NO_TRANSCRIPT: "use an annotation whose genes have exon or CDS lines, all of a transcript on one strand",
+    "no expression": "name a table that has values of these genes in build.label.table",
+    "no label": "give these genes a label in the table of features, or name one in build.label.table",
+    "no split": "name these genes in split.file",
+}
+"""What to do if all genes stay out for a reason that no setting of build makes."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -71,8 +82,10 @@ def find_candidates(annotation: Annotation, genome: Genome, config: BuildConfig)
     """
     _check_settings(annotation, config)
     chosen: list[tuple[Transcript, str, str]] = []
-    dropped = {_named(gene, config): "chromosome not chosen" for gene in annotation.not_chosen}
-    dropped |= {_named(gene, config): "no usable transcript" for gene in annotation.genes_without_transcripts}
+    dropped = {_named(gene, config): NOT_CHOSEN for gene in annotation.not_chosen}
+    for gene, biotype in annotation.genes_without_transcripts.items():
+        # Some annotations say biotypes with the transcripts alone.
+        dropped[_named(gene, config)] = (_refused(biotype, config) if biotype else None) or _NO_TRANSCRIPT
     genes = list(annotation.transcripts)
     ids = [_named(gene, config) for gene in genes]
     if (repeat := first_repeat(lambda: [ids])) is not None:
@@ -84,9 +97,8 @@ def find_candidates(annotation: Annotation, genome: Genome, config: BuildConfig)
     for gene_id, transcripts in zip(ids, annotation.transcripts.values(), strict=True):
         # A copy on a chromosome that is not chosen does not matter.
         dropped.pop(gene_id, None)
-        biotype = transcripts[0].biotype
-        if config.biotypes and biotype not in config.biotypes:
-            dropped[gene_id] = f"biotype {biotype}" if biotype else "no biotype"
+        if reason := _refused(transcripts[0].biotype, config):
+            dropped[gene_id] = reason
             continue
         transcript, rule = choose_transcript(transcripts, config.transcript)
         chosen.append((transcript, rule, gene_id))
@@ -94,7 +106,7 @@ def find_candidates(annotation: Annotation, genome: Genome, config: BuildConfig)
     _check_chromosomes(names, annotation, genome)
     check_window(config, genome)
     peaks = read_peaks(config.tss_peaks) if config.tss_peaks else None
-    if peaks is not None and not {chrom for chrom, _ in peaks.peaks} & set(names.values()):
+    if peaks is not None and names and not {chrom for chrom, _ in peaks.peaks} & set(names.values()):
         raise DataError(
             f"{config.tss_peaks} has peaks on {shown(sorted({chrom for chrom, _ in peaks.peaks}))}, the genes lie on "
             f"{shown(list(names.values()))}: name the chromosomes as {genome.path} does"
@@ -143,6 +155,7 @@ def _check_settings(annotation: Annotation, config: BuildConfig) -> None:
     """Refuse chromosomes and biotypes that no gene has."""
     check_chosen(config.chromosomes, annotation.chromosomes, annotation.path)
     found = {transcripts[0].biotype for transcripts in annotation.transcripts.values()}
+    found |= set(filter(None, annotation.genes_without_transcripts.values()))
     biotypes = sorted(found | set(annotation.not_chosen.values()))
     if config.biotypes and biotypes == [""]:
         raise DataError(
@@ -160,6 +173,23 @@ def _check_settings(annotation: Annotation, config: BuildConfig) -> None:
 def count_reasons(dropped: Mapping[str, str]) -> dict[str, int]:
     """Count the genes that stay out by reason, the most frequent first."""
     return dict(Counter(dropped.values()).most_common())
+
+
+def none_left(where: str, dropped: Mapping[str, str]) -> DataError:
+    """Return the error that says why no gene is left, first of those that the settings chose."""
+    counts = count_reasons(dropped)
+    reasons = sorted(counts, key=lambda reason: 2 * (reason == NOT_CHOSEN) + reason.startswith(_OF_BIOTYPES))
+    advice = _ADVICE.get(next(iter(reasons), ""), "loosen the settings of build")
+    return DataError(
+        f"no gene of {where} is left ({', '.join(f'{counts[reason]} {reason}' for reason in reasons)}): {advice}"
+    )
+
+
+def _refused(biotype: str, config: BuildConfig) -> str | None:
+    """Return the reason why a biotype keeps its genes out, None if it does not."""
+    if not config.biotypes or biotype in config.biotypes:
+        return None
+    return f"biotype {biotype}" if biotype else "no biotype"
 
 
 def _named(gene: str, config: BuildConfig) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.data import BuildConfig
 from raygenex.data.build.bed import Place, read_windows
-from raygenex.data.build.candidates import Candidate, Candidates
+from raygenex.data.build.candidates import NOT_CHOSEN, Candidate, Candidates
 from raygenex.data.build.chosen import check_chosen, is_chosen
 from raygenex.data.build.feature_table import ImportedFeatures, has_records
 from raygenex.data.genome import Genome
@@ -38,7 +38,7 @@ def choose_rows(table: ImportedFeatures, config: BuildConfig) -> Candidates:
         elif placed and (not chrom or np.isnan(place)):
             dropped[gene] = "no chromosome or TSS"
         elif not is_chosen(chrom, config.chromosomes):
-            dropped[gene] = "chromosome not chosen"
+            dropped[gene] = NOT_CHOSEN
         else:
             found.append(Candidate(gene, chrom, 0 if np.isnan(place) else int(place), strand, None, "table", 0, 0))
     return Candidates(found, dropped)
@@ -91,14 +91,14 @@ def place_windows(table: ImportedFeatures, genome: Genome, config: BuildConfig) 
         chroms = _chromosomes(table, config)
         for gene, chrom in zip(table.gene_id, chroms, strict=True):
             if not is_chosen(chrom, config.chromosomes):
-                dropped[gene] = "chromosome not chosen"
+                dropped[gene] = NOT_CHOSEN
             elif gene in order:
                 places[gene] = (gene, 1 - first, "+")
     elif table.chrom is not None and table.tss is not None and table.strand is not None:
         chroms = _chromosomes(table, config)
         for gene, chrom, tss, strand in zip(table.gene_id, chroms, table.tss, table.strand, strict=True):
             if chrom and not is_chosen(chrom, config.chromosomes):
-                dropped[gene] = "chromosome not chosen"
+                dropped[gene] = NOT_CHOSEN
             elif chrom and not np.isnan(tss):
                 places[gene] = (str(chrom), int(tss), str(strand))
     else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from raygenex.config.data import BuildConfig, FileSplit, GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
-from raygenex.data.build.candidates import Candidate, count_reasons, find_candidates
+from raygenex.data.build.candidates import Candidate, find_candidates, none_left
 from raygenex.data.build.feature_places import choose_rows, place_windows
 from raygenex.data.build.feature_table import ImportedFeatures, has_records, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
@@ -57,6 +57,11 @@ class Origin:
         """How lengths are scaled: ``log10`` or ``z-score``."""
         return self.table.scale if self.table is not None else "log10"
 
+    @property
+    def features_scale(self) -> str | None:
+        """What the lengths of the table of features are; None without such a table."""
+        return None if self.table is None else self.table.given
+
     def locations(self) -> Locations | None:
         """Return where the genes lie; None if only a FASTA of windows, or a table without places, is known."""
         if self.table is not None and not self.on_genome:
@@ -82,8 +87,7 @@ class Origin:
     def check_not_empty(self) -> None:
         """Raise a DataError that gives the reasons if there is no gene."""
         if not self.genes:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.dropped).items())
-            raise DataError(f"no gene of {self.where} is left ({reasons}): loosen the settings of build")
+            raise none_left(self.where, self.dropped)
 
 
 def read_origin(config: BuildConfig) -> Origin:
@@ -195,20 +199,25 @@ def choose(config: RunConfig) -> Chosen:
     return Chosen(origin, columns, expression, threshold, label, genes, split)
 
 
-def describe_taken(columns: Sequence[str], aggregate: str, features_scale: str | None) -> tuple[str, ...]:
+def describe_taken(
+    columns: Sequence[str], aggregate: str, threshold: float | None, features_scale: str | None
+) -> tuple[str, ...]:
     """Say, a line each, what a build takes from its tables.
 
     Parameters
     ----------
     columns
-        Those of the expression table that labels are made of; none if labels come from the table of features.
+        Those behind the values of the genes.
     aggregate
         How several become one value.
+    threshold
+        Expression above which a gene is high; None if the labels come from the table of features, and no columns are
+        named.
     features_scale
         What the lengths of the table of features are; None without such a table.
     """
     lines = []
-    if columns:
+    if threshold is not None:
         joined = columns[0] if len(columns) == 1 else f"the {aggregate} of {len(columns)} columns ({shown(columns)})"
         lines.append(f"expression: {joined}")
     if features_scale is not None:

@@ -204,7 +204,7 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
         "genome_build": origin.genome_build,
         "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first} if batches else None,
         "halflife_scale": origin.halflife_scale,
-        "features_scale": None if origin.table is None else origin.table.given,
+        "features_scale": origin.features_scale,
         "genes": {
             "found": len(rows.gene_id) + len(origin.dropped),
             "kept": len(rows.gene_id),
@@ -279,7 +279,6 @@ def _check_start_codons(origin: Origin, batches: list[Extracted]) -> float | Non
 
 def _result(folder: Path, record: dict[str, Any], reused: bool) -> BuildResult:
     label = record["label"]
-    columns = () if label["threshold"] is None else label["columns"]
     return BuildResult(
         folder=str(folder),
         files={name: str(folder / file) for name, file in _FILES.items() if file in record["sha256"]}
@@ -289,7 +288,7 @@ def _result(folder: Path, record: dict[str, Any], reused: bool) -> BuildResult:
         dropped=record["genes"]["dropped"],
         threshold=label["threshold"],
         # Older builds do not say the scale that the table had.
-        taken=describe_taken(columns, label["aggregate"], record.get("features_scale")),
+        taken=describe_taken(label["columns"], label["aggregate"], label["threshold"], record.get("features_scale")),
         seconds=record["seconds"],
         reused=reused,
     )

@@ -19,8 +19,8 @@ from raygenex.data.splits.file import SplitTable, apply_split, write_split
 from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.windows import GeneWindows
 from raygenex.errors import DataError
-from raygenex.files.dataset_folder import made_in, move_in, refuse_own_input
-from raygenex.files.locate import short_path, written_path
+from raygenex.files.dataset_folder import check_place, made_in, move_in, refuse_own_input
+from raygenex.files.locate import file_among, short_path, written_path
 from raygenex.files.lock import probe
 from raygenex.terminal.progress import progress
 
@@ -75,9 +75,13 @@ def resplit(config: RunConfig, output: str, folder: str | None, overwrite: bool 
     target = written_path(output, "--output").absolute()
     if target.suffix != ".tsv":
         raise DataError(f"{output} must end in .tsv: the split is a tab-separated table")
+    if target.is_dir():
+        raise DataError(f"{output} is a folder: name a file for the split")
     _check_writable(target.parent)
     into = None if folder is None else written_path(folder, "--write").absolute()
     targets = {} if into is None else {name: into / f"{name}.h5" for name in SPLITS}
+    if into is not None:
+        check_place(into, [path.name for path in targets.values()])
     if not overwrite:
         _refuse_existing(target, *targets.values())
     splits = open_splits(config.data, config.data.configured or ("train",), both_labels=False)
@@ -184,7 +188,11 @@ def _columns(splits: dict[str, SplitData]) -> dict[str, NDArray[Any]]:
 
 def _check_writable(folder: Path) -> None:
     """Refuse a folder that the split file cannot go to, before the promoter files are written."""
+    if (file := file_among(folder)) is not None:
+        raise DataError(f"{file} is a file where the folder of the split goes: choose another path")
+    # What is not there yet is made with the split: a refusal leaves nothing.
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        probe(folder)
+        probe(there)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another path") from None

@@ -3,7 +3,7 @@
 import pytest
 
 from raygenex.benchmark.jobs import Remaining, plan_jobs, requests, run_job
-from raygenex.config.load import parse_config
+from raygenex.config.load import load_config, parse_config
 from raygenex.config.model import KmerTreesConfig
 from raygenex.config.run import RunConfig
 from raygenex.errors import ConfigError
@@ -143,6 +143,18 @@ def test_what_is_reused_says_nothing_of_the_time_left():
     remaining = Remaining(["a", "b", "c"], parallel=1)
     assert remaining.after("a", None) == "2 to go"
     assert remaining.after("b", 40.0) == "1 to go, about 40 s"
+
+
+def test_sentences_name_what_holds_the_row(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("benchmark: {models: [{name: a, set: {model.kind: foo}}]}\n")
+    with pytest.raises(ConfigError) as info:
+        plan_jobs(load_config(path))
+    assert str(info.value).startswith(f"config {path}: benchmark.models, a: model.kind 'foo' is not known; it may be ")
+    said = "benchmark.models=[{name: b, set: {train.epochs: x}}]"
+    with pytest.raises(ConfigError) as info:
+        plan_jobs(load_config(path, [said]))
+    assert str(info.value) == (f"override '{said}': benchmark.models, b: train.epochs: must be a whole number, not 'x'")
 
 
 def test_an_error_becomes_a_sentence(tmp_path):

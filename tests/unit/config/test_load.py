@@ -453,7 +453,7 @@ def test_a_tag_does_not_bring_yaml_1_1_back(text):
         ("train.epochs", "True", "train: epochs is true or false: give a number"),
         ("train.patience", "false", "train: patience is true or false: give a number"),
         ("model.channels", "[8, true]", "model: channels is true or false: give a number"),
-        ("seed", "true", "the configuration: seed is true or false: give a number"),
+        ("seed", "true", "seed is true or false: give a number"),
         ("train.use_gpu", "yes", "train: use_gpu is 'yes': give true or false"),
         ("train.use_gpu", "1", "train: use_gpu is 1: give true or false"),
         ("split.fractions", "[true, false, false]", "split: fractions is true or false: give a number"),
@@ -701,6 +701,14 @@ def test_an_override_out_of_range_is_refused(refusal):
         ("tune.space={model.dropout: {uniform: [1, 2, 3]}}", ["at most 2 values"]),
         ("tune.space={}", ["at least 1 value"]),
         ("output=''", ["output: must not be empty"]),
+        ("data.train=[a, '']", ["data.train.1: must not be empty: give a path, or leave the key out"]),
+        ("build.tss_peaks=''", ["build.tss_peaks: must not be empty"]),
+        ("tracking.uri=''", ["tracking.uri: must not be empty"]),
+        ("data.train=5", ["data.train: must be a path or a list of paths, not 5"]),
+        ("variants.genes={a: 1}", ["variants.genes: must be a path or a list of paths"]),
+        ("data.test=null", ["data.test: must be a path or a list of paths, and nothing is given"]),
+        ("build.label.columns=3", ["build.label.columns: must be a name or a list of names, not 3"]),
+        ("build.chromosomes=true", ["build.chromosomes: must be a name or a list of names, not true"]),
         ("tune.space={5: {uniform: [0, 1]}}", ["tune.space.5", "must be text"]),
         ("model.kind=[lstm]", ["model.kind must be one of"]),
         ("benchmark.models=[{name: a-b}]", ["dots and _", "'a-b'"]),
@@ -1003,6 +1011,41 @@ def test_a_build_section_says_what_it_needs(refusal):
     assert refusal("build: {features: f.tsv, extra: [{table: t, columns: c, colums: d}]}") == (
         "config run.yaml: build.extra.0.colums is not a known key; did you mean columns?"
     )
+
+
+def test_a_build_section_may_be_the_rules_of_variants_alone(refusal):
+    variants = {"annotation": "a.gtf"}
+    config = parse_config({"build": {"biotypes": []}, "simulate": {}, "variants": variants}, "here")
+    assert not config.builds_data
+    table = parse_config({"build": {"features": "f.tsv", "biotypes": []}, "variants": variants}, "here")
+    assert table.builds_data
+    for section in ("biotypes: []", "genome: g.fa"):
+        assert refusal(f"build: {{{section}}}") == (
+            "config run.yaml: build: set one of annotation (a GTF or GFF3) and features (a table of the eight features)"
+        )
+    assert refusal("build: {features: f.tsv, biotypes: []}") == (
+        "config run.yaml: build.biotypes belongs to an annotation, and means nothing for a table of features"
+    )
+    assert "set variants.window_first in its place" in refusal("build: {window: [0, 5]}\nvariants: {annotation: a.gtf}")
+
+
+def test_equal_values_of_two_keys_are_no_two_types_of_one(refusal):
+    assert refusal("", "data.valid=null", "data.test=null").startswith(
+        "override 'data.valid=null': data.valid: must be a path"
+    )
+    assert "train.epochs: must be at least 1, not 0" in refusal("", "train.epochs=0", "train.patience=0")
+    assert "model.channels.0: must be at least 1, not 0" in refusal("", "model.channels=[0, 0]")
+
+
+def test_an_empty_path_that_was_kept_can_be_read():
+    assert parse_config({"variants": {"genome": ""}}, "a checkpoint").variants.genome == ""
+
+
+def test_what_gave_the_values_makes_no_other_configuration(load):
+    one, other = load("seed: 3"), load("seed: 1", "seed=3")
+    assert one == other
+    assert (other.said("seed"), parse_config({}, "there").said("seed")) == ("override 'seed=3': seed", "there: seed")
+    assert one.dump() == other.dump()
 
 
 def test_data_have_one_maker(refusal):

@@ -377,6 +377,16 @@ def test_chromosome_twice(fasta, cache, sentence, kind):
     assert os.listdir(cache) == []
 
 
+@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])
+def test_a_sound_file_is_not_unpacked_again_for_its_names(fasta, monkeypatch, kind):
+    def read(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("raygenex.data.genome_index._names", read)
+    text = FASTA + "".join(f">record{number}\n{'ACGT' * 50}\n" for number in range(1000))
+    assert len(open_genome(str(fasta(kind, text))).lengths) == 1002
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -215,3 +215,12 @@ def test_the_table_of_arabidopsis():
         np.testing.assert_array_equal(numbers(found, str(path), f"leaf{column}", gene_id), wanted)
     values = read_expression(LabelConfig(table=str(path)), False).value
     assert (values["AT1G01010"], values["AT1G01020"]) == (1.44646, 7.88435)
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.tsv"])
+def test_what_is_wrong_with_a_path_comes_before_its_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=f"{name} is a folder; name a file in it"):
+        read_table_file(str(tmp_path / name))
+    with pytest.raises(DataError, match="none does not exist; check the path"):
+        read_table_file(str(tmp_path / "none"))

@@ -9,7 +9,7 @@ from raygenex.data.hdf5.read import inspect, read_rows
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.errors import file_error
 from raygenex.files.fingerprint import fingerprint
-from raygenex.files.locate import cache_folder, local_copy, locate, short_path, written_path
+from raygenex.files.locate import cache_folder, check_new_file, local_copy, locate, short_path, written_path
 
 
 @pytest.fixture
@@ -139,4 +139,21 @@ def test_a_path_is_shown_whole_where_the_working_directory_is_gone(tmp_path, mon
     (tmp_path / "gone").rmdir()
     assert short_path(str(tmp_path / "a")) == str(tmp_path / "a")
     said = file_error(FileNotFoundError(2, "No such file or directory"))
-    assert str(said).startswith("the working directory cannot be used (No such file or directory): ")
+    assert str(said).startswith("the working directory does not exist any more: ")
+
+
+def test_a_file_is_made_where_a_folder_is_and_nothing_else(tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    check_new_file(folder / "new.csv", "output x", force=False)
+    check_new_file(file, "output x", force=True)
+    for target, force, said in (
+        (folder, True, "output x is a folder: name a file"),
+        (file, False, "output x exists: pass --force to replace it"),
+        (file / "deep" / "x.csv", True, f"output x cannot be below {file}, which is a file"),
+        (folder / "none" / "x.csv", True, "the folder of output x does not exist: make it first"),
+    ):
+        with pytest.raises(ConfigError) as info:
+            check_new_file(target, "output x", force)
+        assert str(info.value).startswith(said)

@@ -5,7 +5,7 @@ import json
 import pytest
 import toy_runs
 
-from raygenex.errors import DataError, TrackingAway, TrackingError
+from raygenex.errors import DataError, RaygenexError, TrackingAway, TrackingError
 from raygenex.report.run import report
 from raygenex.tracking.runs import Tracker
 from raygenex.train.state import RunState, write_state
@@ -90,7 +90,7 @@ def test_what_is_no_report_of_this_run_stays(run, tmp_path, raygenex):
     ("name", "words"), [("page.txt", "must end in .html"), ("no/page.html", "make it first"), ("toy", "must end")]
 )
 def test_pages_that_cannot_be(run, tmp_path, name, words):
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(RaygenexError, match=words):
         report(run[1], tmp_path / name)
 
 

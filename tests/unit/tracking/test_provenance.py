@@ -7,7 +7,7 @@ import pytest
 
 from raygenex.config.load import parse_config
 from raygenex.tracking import provenance
-from raygenex.tracking.provenance import CONTEXT, carried_by_job, git_tags, run_tags
+from raygenex.tracking.provenance import CONTEXT, carried_by_job, git_tags, run_tags, source_tags
 from raygenex.tracking.runs import Tracker
 
 SENT = {
@@ -22,9 +22,9 @@ SENT = {
 @pytest.fixture(autouse=True)
 def _here(monkeypatch):
     monkeypatch.delenv(CONTEXT, raising=False)
-    run_tags.cache_clear()
+    source_tags.cache_clear()
     yield
-    run_tags.cache_clear()
+    source_tags.cache_clear()
 
 
 def test_a_run_says_who_started_it_by_which_command_at_which_commit(tmp_path, monkeypatch):
@@ -63,13 +63,24 @@ def test_a_job_has_the_tags_of_where_it_came_from(tmp_path, monkeypatch):
     assert sent["mlflow.source.name"] == "raygenex run demo.yaml"
     assert (sent["mlflow.source.git.commit"], sent["raygenex.git_commit"]) == ("c" * 40, "c" * 40 + "-dirty")
     monkeypatch.undo()
-    run_tags.cache_clear()
+    source_tags.cache_clear()
     monkeypatch.setenv(CONTEXT, json.dumps(SENT))
     monkeypatch.chdir(tmp_path)
     assert git_tags(tmp_path) == {name: SENT[name] for name in ("raygenex.git_commit", "raygenex.git_repository")}
     assert {name: run_tags()[name] for name in SENT if name.startswith("mlflow.")} == {
         name: value for name, value in SENT.items() if name.startswith("mlflow.")
     }
+
+
+def test_a_process_asks_git_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(provenance, "git_tags", lambda: asked.append(1) or {"raygenex.git_commit": "c" * 40})
+    assert run_tags()["mlflow.source.git.commit"] == "c" * 40
+    assert "raygenex.git_commit" not in run_tags()
+    assert json.loads(carried_by_job("raygenex run demo.yaml")[CONTEXT]).items() >= source_tags().items() - {
+        ("mlflow.source.name", source_tags().get("mlflow.source.name"))
+    }
+    assert asked == [1]
 
 
 @pytest.mark.parametrize("context", ["", "no JSON", "[1]", "{}"])

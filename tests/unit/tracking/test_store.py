@@ -1,9 +1,11 @@
 import io
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import requests
@@ -50,6 +52,7 @@ def test_an_output_that_cannot_be_a_folder_is_one_sentence_at_once(tmp_path):
 
 STARTS = """
 import sys
+from pathlib import Path
 from raygenex.config.load import parse_config
 from raygenex.tracking.runs import Tracker
 tracker = Tracker(parse_config({"output": sys.argv[1]}, "test"))
@@ -110,6 +113,55 @@ def test_a_statement_that_the_tables_do_not_allow_is_not_waited_for():
     ):
         connection.execute(text("select * from runs"))
     assert not isinstance(info.value, TrackingAway)
+
+
+@pytest.fixture
+def gone(tmp_path, monkeypatch):
+    """Return a function that removes the working directory, with what is in it."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return lambda: shutil.rmtree(folder)
+
+
+def test_a_store_that_goes_with_the_working_directory_is_one_sentence(gone, caplog, capsys):
+    uri = f"sqlite:///{Path.cwd()}/mlflow.db"
+    client = connect(uri)
+    gone()
+    said = r"^the working directory does not exist any more: change to"
+    with pytest.raises(TrackingError, match=said) as info, mlflow_errors(uri):
+        client.create_experiment("other")
+    assert not isinstance(info.value, TrackingAway)
+    with pytest.raises(TrackingError, match=said), mlflow_errors(uri):
+        Path.cwd()
+    # What has nothing to do with it stays what it is.
+    with pytest.raises(TrackingAway, match="does not answer"), mlflow_errors(uri):
+        raise ConnectionRefusedError
+    assert "Traceback" not in caplog.text + "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_database_that_is_removed_is_not_waited_for(tmp_path, folder):
+    file = tmp_path / "runs" / "mlflow.db"
+    client = connect(f"sqlite:///{file}")
+    experiment = client.create_experiment("one")
+    if folder:
+        shutil.rmtree(file.parent)
+    else:
+        file.unlink()
+    # SQLite makes the file again, but not its folder.
+    said = f"^MLflow's database {file} was removed while it was used" if folder else "refused: .*no such table"
+    with pytest.raises(TrackingError, match=said) as info, mlflow_errors(f"sqlite:///{file}"):
+        client.create_run(experiment)
+    assert not isinstance(info.value, TrackingAway)
+
+
+def test_a_folder_is_no_store(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TrackingError, match=r"is a folder: name a file for MLflow's database"):
+        connect(f"sqlite:///{tmp_path}/folder")
+    with pytest.raises(TrackingError, match=r"is a folder of files, .*: write sqlite:///FILE or http://HOST:PORT$"):
+        connect(str(tmp_path / "folder"))
 
 
 def test_a_database_of_another_mlflow_is_refused(tmp_path, own_migrations):

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from toy_models import sentence
 
-from raygenex.config.load import parse_config
+from raygenex.config.load import load_config, parse_config
 from raygenex.errors import ConfigError
 from raygenex.tune.space import Space
 
@@ -176,6 +176,21 @@ def test_kinds_of_models_that_do_not_go_together(kind, choice, words):
     with pytest.raises(ConfigError) as info:
         Space(make(space, model={"kind": kind}))
     sentence(info, "tune.space", *words)
+
+
+def test_sentences_name_what_holds_the_value(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("tune: {space: {model.kind: {choice: [cnn_foo]}}}\n")
+    with pytest.raises(ConfigError) as info:
+        Space(load_config(path))
+    sentence(info, f"config {path}: tune.space: model.kind 'cnn_foo' is not known")
+    said = "tune.first=[{model.kind: lstm, model.foo: 1}]"
+    with pytest.raises(ConfigError) as info:
+        Space(load_config(path, ["tune.space={model.kind: {choice: [lstm]}}", said])).first()
+    sentence(info, f"override '{said}': tune.first, number 1: model.foo is not in tune.space")
+    with pytest.raises(ConfigError) as info:
+        Space(load_config(path, ["tune.epochs=99", "tune.space={model.dropout: {uniform: [0, 0.5]}}"]))
+    sentence(info, "override 'tune.epochs=99': tune.epochs is 99")
 
 
 def test_nothing_embeds_for_a_model_without_dna_and_others_that_are_searched_need_it():

@@ -553,6 +553,57 @@ def test_genes_on_contigs_that_are_not_chosen_do_not_matter(toy):
         pd.testing.assert_frame_equal(found, toy.rows(vcf()))
 
 
+def test_rules_of_build_alone_choose_the_genes_of_an_annotation(toy):
+    path = toy.folder / "genes.gtf"
+
+    def found(text, **rules):
+        path.write_text(text)
+        values = {"genome": toy.paths["genome"], "annotation": str(path)}
+        build = {"build": rules} if rules else {}
+        config = parse_config({"output": toy.paths["output"], "variants": values} | build, "test")
+        return variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "a.csv"), force=True).known_genes
+
+    bare = GTF.replace(' gene_biotype "protein_coding";', "").replace(' gene_biotype "tRNA";', "")
+    for text, advice, rules in (
+        (bare, r"says its biotype, .* set build\.biotypes to \[\]", {"biotypes": []}),
+        (GTF.replace("protein_coding", "mRNA"), r"or set it to \[\] for all", {"biotypes": []}),
+        (GTF.replace("I\ttoy", "chrI\ttoy").replace("IchrI", "chrII"), "strip_chr", {"chromosome_names": "strip_chr"}),
+    ):
+        with pytest.raises(DataError, match=advice):
+            found(text)
+        assert found(text, **rules) == 3
+
+
+def test_a_model_of_longer_windows_than_the_genome_is_told_so(toy):
+    model = save_toy_model(toy.folder / "long", window=500)
+    config = toy.config(genes=(), annotation=toy.paths["annotation"])
+    with pytest.raises(DataError, match=r"the model reads 500 bases .*genome\.fa has 220: .* in variants\.genome"):
+        variants(config, toy.write(vcf()), model, str(toy.folder / "a.csv"))
+
+
+def test_annotations_whose_genes_are_of_no_use_say_why(toy):
+    (toy.folder / "genes.gtf").write_text("".join(line for line in GTF.splitlines(True) if "\tCDS\t" not in line))
+    with pytest.raises(DataError, match=r"is left \(3 no coding sequence, 1 biotype tRNA\): loosen"):
+        toy.run(vcf(), genes=(), annotation=toy.paths["annotation"])
+
+
+@pytest.mark.parametrize(
+    ("options", "cluster", "variable"),
+    [({"in_process": 0}, {}, ""), ({"gpus_per_worker": 0.5}, {}, ""), ({}, {"address": "h:1"}, ""), ({}, {}, "h:1")],
+)
+def test_many_windows_a_gpu_or_a_named_cluster_are_for_ray(toy, monkeypatch, options, cluster, variable):
+    def on_ray(*_):
+        raise LookupError
+
+    monkeypatch.setattr("raygenex.variants.scoring._on_ray", on_ray)
+    toy.run(vcf(), workers=2)
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    config = toy.config(**options)
+    config = config.model_copy(update={"cluster": config.cluster.model_copy(update=cluster)})
+    with pytest.raises(LookupError):
+        variants(config, toy.write(vcf()), toy.paths["model"], str(toy.folder / "b.parquet"))
+
+
 def test_the_plan_looks_at_the_first_line(toy):
     with pytest.raises(DataError, match="line 1 must name the columns"):
         plan_variants(toy.config(), toy.write("1\t5\t.\tA\tC\n"), toy.paths["model"], "a.csv", False)

@@ -202,7 +202,7 @@ def test_every_style_says_the_same(read, text):
     assert flat(annotation) == expected
     assert list(annotation.transcripts) == ["ENSG1", "ENSG2", "ENSG3"]
     assert annotation.genome_build == "R1-test"
-    assert annotation.genes_without_transcripts == (("OLD",) if text == REFSEQ_GFF3 else ())
+    assert tuple(annotation.genes_without_transcripts) == (("OLD",) if text == REFSEQ_GFF3 else ())
     assert annotation.left_out == ()
 
 
@@ -256,7 +256,7 @@ def test_gtf_of_refseq(read, first):
     expected = replace(EXPECTED[0], transcript_id="NM_1.2", gene_id="B_1", gene_name="B", start=40, end=90)
     expected = replace(expected, exons=((40, 90),), cds=((50, 58),), tags=frozenset({"MANE_Select"}))
     assert flat(annotation) == [expected]
-    assert annotation.genes_without_transcripts == ("AAA",)
+    assert tuple(annotation.genes_without_transcripts) == ("AAA",)
 
 
 def test_stop_codon_that_the_cds_of_a_gtf_holds_already(read):
@@ -397,7 +397,15 @@ def test_what_merely_has_gene_in_its_name_is_no_gene(read):
         I x exon 80 90 . + . Parent=v
     """)
     assert list(annotation.transcripts) == ["g", "v"]
-    assert annotation.genes_without_transcripts == ("p", "e")
+    assert tuple(annotation.genes_without_transcripts) == ("p", "e")
+
+
+def test_exons_of_no_use_on_chosen_chromosomes_are_no_missing_lines(read, refuses):
+    gene = 'II x gene 1 30 . + . gene_id "A"; gene_biotype "tRNA";\n'
+    with pytest.raises(DataError, match="no gene has exon or CDS lines"):
+        read(gene, ["I"])
+    unstranded = read(gene.replace("II", "I") + 'I x exon 1 30 . . . gene_id "A"; transcript_id "T";')
+    assert (unstranded.left_out, unstranded.genes_without_transcripts) == (("T",), {"A": "tRNA"})
 
 
 def test_gff3_of_gffread(read):
@@ -411,7 +419,7 @@ def test_gff3_of_gffread(read):
         ("G1", "T1", "N"),
         ("G2", "T2", ""),
     ]
-    assert annotation.genes_without_transcripts == ()
+    assert tuple(annotation.genes_without_transcripts) == ()
 
 
 def test_copies_of_a_gene_on_both_sex_chromosomes(read):
@@ -483,7 +491,7 @@ def test_transcripts_that_are_no_stretch_of_one_strand(read, caplog):
     """)
     assert list(annotation.transcripts) == ["B"]
     assert annotation.left_out == ("spliced", "overlaps", "neither")
-    assert annotation.genes_without_transcripts == ("A",)
+    assert tuple(annotation.genes_without_transcripts) == ("A",)
     assert "3 transcripts" in caplog.text
     assert "spliced" in caplog.text
 
@@ -540,7 +548,7 @@ def test_yeast(shared_data):
     annotation = read_annotation(str(shared_data / "yeast" / "genes.gtf.gz"))
     assert annotation.genome_build == "R64-1-1"
     assert len(annotation.transcripts) == len(flat(annotation)) == 7036
-    assert (annotation.genes_without_transcripts, annotation.left_out) == ((), ())
+    assert (annotation.genes_without_transcripts, annotation.left_out) == ({}, ())
     coding = [transcript for transcript in flat(annotation) if transcript.cds]
     assert len(coding) == 6600
     (minus,) = annotation.transcripts["YDL246C"]

@@ -3,7 +3,7 @@
 import pytest
 from toy_genome import GTF
 
-from raygenex.data.build.candidates import count_reasons
+from raygenex.data.build.candidates import NOT_CHOSEN, count_reasons, none_left
 from raygenex.errors import DataError
 
 
@@ -46,6 +46,28 @@ def test_biotypes_and_chromosomes_are_chosen(find):
 def test_a_gene_without_exons_is_told(find):
     _, dropped = find(GTF + 'II\ttoy\tgene\t5\t9\t.\t+\t.\tgene_id "E"; gene_biotype "protein_coding";\n')
     assert dropped == {"E": "no usable transcript", "R": "biotype tRNA"}
+
+
+def test_a_gene_without_exons_whose_biotype_is_not_chosen_is_of_that_biotype(find):
+    line = 'II\ttoy\tgene\t5\t9\t.\t+\t.\tgene_id "{}"; {}\n'
+    more = line.format("E", 'gene_biotype "lncRNA";') + line.format("N", "")
+    genes, dropped = find(GTF + more)
+    assert len(genes) == 3
+    # Biotypes may be those of the transcripts, which N has not.
+    assert dropped == {"E": "biotype lncRNA", "N": "no usable transcript", "R": "biotype tRNA"}
+    assert find(GTF + more, biotypes=[])[1]["E"] == "no usable transcript"
+
+
+def test_biotypes_of_genes_without_exons_are_known(find, sentence):
+    bare = "".join(line for line in GTF.splitlines(True) if "\tgene\t" in line or '"R"' in line)
+    genes, dropped = find(bare)
+    assert genes == []
+    assert dropped == {**dict.fromkeys("PMS", "no usable transcript"), "R": "biotype tRNA"}
+    error = none_left("genes.gtf", dropped | dict.fromkeys("ABCDEFGH", NOT_CHOSEN))
+    assert str(error).startswith(
+        "no gene of genes.gtf is left (3 no usable transcript, 1 biotype tRNA, 8 chromosome not chosen): use an "
+        "annotation whose genes have exon or CDS lines"
+    )
 
 
 def test_genes_without_untranslated_regions_may_be_left_out(find):

@@ -4,7 +4,7 @@ import pytest
 from toy_genome import CHROM_I, EXPRESSION, GTF, write_toy_genome
 
 from raygenex.config.data import BuildConfig
-from raygenex.data.build.genes import read_origin
+from raygenex.data.build.genes import describe_taken, read_origin
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 
@@ -82,7 +82,7 @@ def test_no_gene_is_left(toy, sentence):
     sentence(info, "genes.gtf", "(3 window leaves the chromosome, 1 biotype tRNA)", "loosen the settings of build")
     with pytest.raises(DataError) as info:
         toy(biotypes="tRNA", window=[-5, 5])
-    sentence(info, "3 biotype protein_coding", "1 no coding sequence")
+    sentence(info, "(1 no coding sequence, 3 biotype protein_coding): loosen the settings of build")
 
 
 def test_a_biotype_that_no_gene_has(toy, sentence):
@@ -129,7 +129,7 @@ def test_genes_can_be_left_out(toy, sentence):
     assert names(origin.without(set(), "no split")) == ["P", "M", "S"]
     with pytest.raises(DataError) as info:
         left.without({"P"}, "no split")
-    sentence(info, "genes.gtf", "(3 no split, 1 biotype tRNA)")
+    sentence(info, "genes.gtf", "(3 no split, 1 biotype tRNA)", "name these genes in split.file")
 
 
 # From a table of features
@@ -205,3 +205,12 @@ def test_windows_of_a_bed_lie_on_the_genome(published, tmp_path):
     origin = published(windows=str(bed))
     assert origin.on_genome
     assert origin.locations().tss.tolist() == [41, 190]
+
+
+def test_columns_are_named_where_labels_are_made_of_them():
+    assert describe_taken(["a"], "median", 1.5, None) == ("expression: a",)
+    assert describe_taken(["a", "b"], "mean", 0.0, "bases") == (
+        "expression: the mean of 2 columns (a, b)",
+        "features: their lengths are bases",
+    )
+    assert describe_taken(["label"], "median", None, "log10") == ("features: their lengths are log10",)

@@ -14,7 +14,7 @@ from raygenex.data.check import plots
 from raygenex.data.check.check import check
 from raygenex.data.check.page import render_page, write_page
 from raygenex.drawing.html import check_page
-from raygenex.errors import DataError
+from raygenex.errors import DataError, RaygenexError
 from raygenex.sequence import from_string, to_one_hot
 
 VOID = {"meta", "link", "br"}
@@ -286,7 +286,7 @@ def test_a_page_is_not_written_over_another(data, tmp_path, sentence):
 )
 def test_pages_that_cannot_be(tmp_path, sentence, name, words):
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(DataError) as info:
+    with pytest.raises(RaygenexError) as info:
         check_page(tmp_path / name, force=True)
     sentence(info, tmp_path / name if name != "no/page.html" else "no/page.html", words)
 

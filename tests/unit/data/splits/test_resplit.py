@@ -154,6 +154,15 @@ def test_a_split_file_of_other_genes(config, tmp_path, sentence):
     sentence(info, "names none of the genes")
 
 
+def test_a_refused_split_leaves_no_folder(config, tmp_path):
+    other = tmp_path / "other.tsv"
+    other.write_text("gene_id\tsplit\nX\ttrain\n")
+    of_others = config({"rule": "file", "file": str(other)})
+    with pytest.raises(DataError):
+        resplit(of_others, str(tmp_path / "new" / "split.tsv"), None)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_of_a_split_without_genes_is_not_left_beside_the_new_ones(config, tmp_path):
     resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "new"))
     (tmp_path / "mine.csv").write_text("gene_id,split\nA1,train\nA2,train\n")
@@ -257,10 +266,10 @@ def test_a_folder_that_cannot_be_written(config, tmp_path, sentence):
     before = names(tmp_path)
     with pytest.raises(DataError) as info:
         resplit(config(), str(tmp_path / "split.tsv"), str(tmp_path / "file"))
-    sentence(info, tmp_path / "file", "cannot be written")
+    sentence(info, tmp_path / "file", "is a file where the folder of")
     with pytest.raises(DataError) as info:
         resplit(config(), str(tmp_path / "file" / "split.tsv"), None)
-    sentence(info, tmp_path / "file", "cannot be written")
+    sentence(info, tmp_path / "file", "is a file where the folder of")
     assert names(tmp_path) == before
 
 
