@@ -60,10 +60,12 @@ class WindowScorer:
         """Return the ``row`` and the ``logit`` of every edit; NaN for those that are not to be scored."""
         logit = np.full(len(batch["row"]), np.nan)
         wanted = np.flatnonzero(batch["scored"])
+        # Ray hands texts over as objects.
+        allele = batch["allele"].astype(np.str_)
         with GenomeReader(self._genome) as reader:
             for rows in self._by_gene(batch, wanted) if self._nearby else self._by_row(wanted):
                 genes, of = np.unique(batch["gene"][rows], return_inverse=True)
-                edits = Edits(of, batch["start"][rows], batch["stop"][rows], batch["allele"][rows])
+                edits = Edits(of, batch["start"][rows], batch["stop"][rows], allele[rows])
                 windows, changed = cut_windows(self._genes, genes, edits, reader, self._genome.lengths)
                 if self._nearby:
                     logit[rows] = self._nearby.logits(windows, self._genes.halflife[genes], of, changed)
