@@ -14,8 +14,8 @@ from raygenex.train.threads import threads
 
 # Numbers of the largest array of one pass, 4 MB in float32, which is about what a core has at hand.
 _NUMBERS = 2**20
-# Numbers of what is kept of genes for their variants, 16 MB.
-_KEPT = 2**22
+# Numbers of the first layer of the genes that are kept for their variants; a pooled part of it is.
+_KEPT = 2**23
 # Bases of the changed windows that are held.
 _HELD = 2**21
 # A change that is seen in more than this share of a window costs about as much as a pass of the whole.

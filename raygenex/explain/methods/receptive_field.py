@@ -56,7 +56,8 @@ def substitution_logits(
     step = max(1, _NUMBERS // (seen_width(model, 1) * trunk_width(model)))
     found = np.empty(len(places))
     with torch.inference_mode(), function.frozen():
-        gene = whole_pass(model, torch.from_numpy(codes[None]).to(function.device), function.features(halflife[None]))
+        sequence = torch.from_numpy(np.array(codes[None])).to(function.device)
+        gene = whole_pass(model, sequence, function.features(halflife[None]))
         for start in range(0, len(places), step):
             some = slice(start, start + step)
             first = torch.from_numpy(places[some].astype(np.int64)).to(function.device)

@@ -26,6 +26,7 @@ from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants import run as variants_run
+from raygenex.variants.nearby import NearbyLogits
 from raygenex.variants.run import plan_variants, variants
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -419,6 +420,32 @@ def test_a_gene_passes_once_through_a_cnn_for_all_its_variants(toy, monkeypatch)
     result = variants(config, toy.write(HEADER + lines), str(toy.folder / "cnn"), str(toy.folder / "a.parquet"))
     assert (result.effects, result.genes) == (60, 2)
     assert sum(passed) == 2
+
+
+def test_what_is_held_of_genes_and_windows_is_bounded(toy, monkeypatch):
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", lambda *arguments: None)
+    held = []
+    plain = NearbyLogits.logits
+
+    def watched(self, windows, halflife, of, changed):
+        held.append((len(windows), len(changed)))
+        return plain(self, windows, halflife, of, changed)
+
+    monkeypatch.setattr(NearbyLogits, "logits", watched)
+    save_cnn(toy.folder / "cnn", 200)
+    path, target = toy.write(vcf()), str(toy.folder / "a.parquet")
+    tables = []
+    for kept, rows in ((2**23, 2**21), (1, 2**21), (2**23, 1)):
+        monkeypatch.setattr("raygenex.variants.nearby._KEPT", kept)
+        monkeypatch.setattr("raygenex.variants.nearby._HELD", rows)
+        held.clear()
+        config = toy.config(genes=(), annotation=toy.paths["annotation"], rows_per_task=99, batch_size=2)
+        tables.append(pd.read_parquet(variants(config, path, str(toy.folder / "cnn"), target, force=True).output))
+        # 18 effects with a fitting REF and 3 references.
+        assert sum(changed for _, changed in held) == 21
+        assert max(windows for windows, _ in held) == (2 if kept == 1 or rows == 1 else 3)
+        assert max(changed for _, changed in held) <= (2 if rows == 1 else 21)
+        pd.testing.assert_frame_equal(tables[-1], tables[0], rtol=0, atol=1e-6)
 
 
 def test_nothing_is_left_behind(toy):
