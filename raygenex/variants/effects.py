@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from raygenex.variants.genes import ScoredGenes
-from raygenex.variants.spool import SpooledPart, read_part
+from raygenex.variants.spool import REFERENCE, SpooledPart, part_table
 from raygenex.variants.table import TableWriter
 
 
@@ -46,14 +46,12 @@ def effect_columns(
 class Effects:
     """Turns logits into rows of the table, and keeps what the plot needs: 8 bytes per row.
 
-    Genes are called high from the probability ``threshold``. The first rows are the references of the ``touched``
-    genes, those with a variant.
+    Genes are called high from the probability ``threshold``. The reference of a gene comes before its effects.
     """
 
-    def __init__(self, genes: ScoredGenes, threshold: float, parts: list[SpooledPart], touched: int) -> None:
+    def __init__(self, genes: ScoredGenes, threshold: float, parts: list[SpooledPart]) -> None:
         self._genes = genes
         self._threshold = threshold
-        self._touched = touched
         self._reference = np.full(len(genes.gene_id), np.nan)
         self._position: list[NDArray[np.int32]] = []
         self._delta: list[NDArray[np.float32]] = []
@@ -63,25 +61,28 @@ class Effects:
         self.changed_calls = 0
         assert all(before.first + before.rows == after.first for before, after in pairwise(parts)), parts
 
-    def take(self, part: SpooledPart, logit: NDArray[np.float64], table: TableWriter) -> None:
+    def take(self, part: SpooledPart, logit: NDArray[np.float64], writer: TableWriter) -> None:
         """Keep the logits of references, and write the effects of variants."""
-        if part.first < self._touched:
-            self._reference[read_part(part.path, ("gene",))["gene"]] = logit
+        import pyarrow as pa
+
+        table = part_table(part.path)
+        gene, is_reference = table["gene"].to_numpy(), table["start"].to_numpy() == REFERENCE
+        self._reference[gene[is_reference]] = logit[is_reference]
+        rows = np.flatnonzero(~is_reference)
+        if not len(rows):
             return
-        columns = read_part(part.path)
-        gene = np.array(columns["gene"])
-        effects = effect_columns(self._reference[gene], logit, self._threshold)
+        gene, table = gene[rows], table.take(rows)
+        effects = effect_columns(self._reference[gene], logit[rows], self._threshold)
         self.rows += len(gene)
         known = effects["prediction_alt"] >= 0
         self.known += int(known.sum())
         self.changed_calls += int((known & (effects["prediction_alt"] != effects["prediction_ref"])).sum())
-        self._position.append(np.array(columns["position"], dtype=np.int32)[known])
+        self._position.append(table["position"].to_numpy()[known].astype(np.int32))
         self._delta.append(effects["delta_logit"][known].astype(np.float32))
-        values: dict[str, list[Any]] = columns | {name: column.tolist() for name, column in effects.items()}
-        values["prediction_alt"] = [None if call < 0 else call for call in values["prediction_alt"]]
-        values["gene_id"] = self._genes.gene_id[gene].tolist()
-        values["strand"] = self._genes.strand[gene].tolist()
-        table.write(values)
+        values = {name: table[name] for name in table.column_names} | effects
+        values["prediction_alt"] = pa.array(effects["prediction_alt"], mask=effects["prediction_alt"] < 0)
+        values["gene_id"], values["strand"] = self._genes.gene_id[gene], self._genes.strand[gene]
+        writer.write(values)
 
     def draw(self, path: Path) -> None:
         """Draw the effects against their distance from the TSS, as SVG and as PNG."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ class ScoredGenes:
     assumed: bool = False
     """Whether the windows were taken as centred because nothing says where they start."""
 
-    @property
+    @cached_property
     def low(self) -> NDArray[np.int64]:
         """Position of the leftmost base of each window, from 0; it may lie outside the chromosome."""
         return np.where(self.strand == "+", self.tss + self.first, self.tss - self.first - self.window + 1)

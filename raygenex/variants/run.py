@@ -124,7 +124,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     opened = open_variants(config, path, checkpoint, target, force)
     with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
         counts, parts = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
-        effects = Effects(opened.genes, opened.predictor.threshold, parts, len(counts.genes))
+        effects = Effects(opened.genes, opened.predictor.threshold, parts)
         with TableWriter(aside / target.name, target.suffix) as table:
             for part, logit in scored(config, parts, spool, opened.genome.path, checkpoint, opened.genes.window):
                 effects.take(part, logit, table)

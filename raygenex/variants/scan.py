@@ -2,8 +2,8 @@
 
 import csv
 import logging
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ CHUNK = 20_000
 
 _BLOCK = 1 << 16
 _LETTERS = frozenset("ACGTNRYSWKMBDHV")
+_UNKNOWN = str.maketrans(dict.fromkeys(_LETTERS - frozenset("ACGT"), "N"))
 
 
 class _Bases:
@@ -84,6 +85,8 @@ class Scanner:
         self._skipped_path = skipped
         self._skipped: Any = None
         self._windows = _windows_by_chromosome(genes)
+        # As plain values: they are asked for one by one.
+        self._tss, self._strand = genes.tss.tolist(), genes.strand.tolist()
 
     def scan(self, records: Iterable[VariantRecord], path: str) -> None:
         """Go through all records; warn if much of them does not fit the genome.
@@ -136,8 +139,11 @@ class Scanner:
     def _near(self, chunk: list[VariantRecord], chroms: list[str | None]) -> NDArray[np.bool_]:
         """Return which records may change a window, wherever left-alignment takes them."""
         start = np.array([record.pos - 1 for record in chunk])
-        stop = start + np.array([len(record.ref) for record in chunk])
-        moves = np.array([any(len(alt) != len(record.ref) for alt in record.alts) for record in chunk])
+        size = [len(record.ref) for record in chunk]
+        stop = start + np.array(size)
+        moves = np.array(
+            [any(len(alt) != bases for alt in record.alts) for record, bases in zip(chunk, size, strict=True)]
+        )
         start, stop = start - LEFT_ALIGN_BASES * moves, stop + LEFT_ALIGN_BASES * moves
         of = np.array([chrom or "" for chrom in chroms])
         near = np.zeros(len(chunk), dtype=bool)
@@ -145,7 +151,7 @@ class Scanner:
             if (windows := self._windows.get(str(chrom))) is None:
                 continue
             rows = of == chrom
-            first, last = windows.hits(start[rows], stop[rows])
+            first, last = windows.all_hits(start[rows], stop[rows])
             near[rows] = last > first
         return near
 
@@ -169,8 +175,8 @@ class Scanner:
             note.append("the genome has unknown bases there" if "N" in there else f"the genome has {there[:50]} there")
         stop = start + len(ref)
         windows = self._windows.get(chrom)
-        first, last = windows.hits(np.array([start]), np.array([stop])) if windows is not None else ((0,), (0,))
-        if windows is None or first[0] >= last[0]:
+        genes = windows.hits(start, stop) if windows is not None else []
+        if not genes:
             self.counts.outside += 1
             return
         self.counts.inside += 1
@@ -179,16 +185,17 @@ class Scanner:
             example = f"line {record.line} with {whole[:50]}, where it has {there[:50]}"
             self.counts.mismatch = self.counts.mismatch or example
         name = record.name or f"{record.chrom}:{record.pos}:{record.ref}:{alt}"
-        for gene in windows.gene[first[0] : last[0]]:
-            tss, strand = int(self._genes.tss[gene]), str(self._genes.strand[gene])
+        kind = kind_of(ref, new)
+        for gene in genes:
+            tss, strand = self._tss[gene], self._strand[gene]
             replaced = [*note, "replaces the TSS"] if start <= tss < stop else note
             self.counts.effects += 1
-            self.counts.genes.add(int(gene))
+            self.counts.genes.add(gene)
             if self._spool is None:
                 continue
             self._spool.add(
-                *(int(gene), start, stop, new, matches, name, record.chrom, record.pos, record.ref, alt),
-                *(position_from_tss(start, stop, tss, strand), kind_of(ref, new), matches, "; ".join(replaced)),
+                *(gene, start, stop, new, matches, name, record.chrom, record.pos, record.ref, alt),
+                *(position_from_tss(start, stop, tss, strand), kind, matches, "; ".join(replaced)),
             )
 
     def _skip(self, record: VariantRecord, alt: str, reason: str) -> None:
@@ -204,20 +211,23 @@ class Scanner:
         self._rows.writerow([record.line, record.name, record.chrom, record.pos, record.ref, alt, reason])
 
 
-@dataclass(frozen=True)
 class _Windows:
     """The windows of one chromosome, all of one length, in the order of their first bases."""
 
-    gene: NDArray[np.int64]
-    low: NDArray[np.int64]
-    length: int
+    def __init__(self, genes: NDArray[np.intp], low: NDArray[np.int64], length: int) -> None:
+        self._genes, self._lows = genes.tolist(), low.tolist()
+        self._low, self._length = low, length
 
-    def hits(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the first window that replacing each stretch changes, and the one after the last.
+    def hits(self, start: int, stop: int) -> list[int]:
+        """Return the genes whose windows change if a stretch is replaced, from left to right.
 
         An insertion, of ``start == stop``, changes a window if it lies between two of its bases.
         """
-        return np.searchsorted(self.low, start - self.length, side="right"), np.searchsorted(self.low, stop)
+        return self._genes[bisect_right(self._lows, start - self._length) : bisect_left(self._lows, stop)]
+
+    def all_hits(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return for many stretches at a time the first window that changes, and the one after the last."""
+        return np.searchsorted(self._low, start - self._length, side="right"), np.searchsorted(self._low, stop)
 
 
 def _windows_by_chromosome(genes: ScoredGenes) -> dict[str, _Windows]:
@@ -253,4 +263,4 @@ def _unusable(record: VariantRecord, alt: str, length: int) -> str | None:
 
 def _known(letters: str) -> str:
     """Return letters with N for every ambiguous one, as the genome is read."""
-    return "".join(letter if letter in "ACGT" else "N" for letter in letters)
+    return letters.translate(_UNKNOWN)

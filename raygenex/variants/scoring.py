@@ -15,11 +15,11 @@ from raygenex.data.rows import Columns
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import may_stay
-from raygenex.sequence import from_string
 from raygenex.terminal.progress import progress
+from raygenex.variants.cutting import Edits, cut_windows
 from raygenex.variants.genes import ScoredGenes
-from raygenex.variants.spool import REFERENCE, SpooledPart
-from raygenex.variants.windows import changed_window, reference_window
+from raygenex.variants.nearby import nearby_logits
+from raygenex.variants.spool import SpooledPart
 
 
 class WindowScorer:
@@ -51,41 +51,48 @@ class WindowScorer:
         self._genes = ScoredGenes.load(Path(folder))
         self._genome = open_genome(genome)
         self._predictor = Predictor(checkpoint, device, batch_size)
+        self._nearby = nearby_logits(self._predictor)
+        # Genes that lie side by side are read together.
+        self._place = np.empty(len(self._genes.gene_id), dtype=np.intp)
+        self._place[np.lexsort((self._genes.low, self._genes.chrom))] = np.arange(len(self._place))
 
     def __call__(self, batch: Columns) -> Columns:
         """Return the ``row`` and the ``logit`` of every edit; NaN for those that are not to be scored."""
         logit = np.full(len(batch["row"]), np.nan)
         wanted = np.flatnonzero(batch["scored"])
-        step = self._predictor.batch_size
+        # Ray hands texts over as objects.
+        allele = batch["allele"].astype(np.str_)
         with GenomeReader(self._genome) as reader:
-            # Whole windows of one forward pass at a time: a block of long ones would fill the memory.
-            for at in range(0, len(wanted), step):
-                rows = wanted[at : at + step]
-                logit[rows] = self._predictor.logits(
-                    self._windows(batch, rows, reader), self._genes.halflife[batch["gene"][rows]]
-                )
+            for rows in self._by_gene(batch, wanted) if self._nearby else self._by_row(wanted):
+                genes, of = np.unique(batch["gene"][rows], return_inverse=True)
+                edits = Edits(of, batch["start"][rows], batch["stop"][rows], allele[rows])
+                windows, changed = cut_windows(self._genes, genes, edits, reader, self._genome.lengths)
+                if self._nearby:
+                    logit[rows] = self._nearby.logits(windows, self._genes.halflife[genes], of, changed)
+                else:
+                    logit[rows] = self._predictor.logits(changed, self._genes.halflife[batch["gene"][rows]])
         return {"row": batch["row"], "logit": logit}
 
-    def _windows(self, batch: Columns, rows: NDArray[np.intp], reader: GenomeReader) -> NDArray[np.uint8]:
-        genes = self._genes
-        alleles = [from_string(str(allele)) for allele in batch["allele"][rows]]
-        longest = max(len(allele) for allele in alleles)
-        margin = max(longest, int((batch["stop"][rows] - batch["start"][rows]).max()))
-        windows = np.empty((len(rows), genes.window), dtype=np.uint8)
-        around: dict[int, NDArray[np.uint8]] = {}
-        for number, (row, allele) in enumerate(zip(rows, alleles, strict=True)):
-            gene = int(batch["gene"][row])
-            low, strand = int(genes.low[gene]), str(genes.strand[gene])
-            if gene not in around:
-                size = genes.window + 2 * margin
-                around[gene] = reader.window(str(genes.chrom[gene]), low - margin + 1, "+", 0, size)
-            start, stop = int(batch["start"][row]), int(batch["stop"][row])
-            if start == REFERENCE:
-                windows[number] = reference_window(around[gene], margin, strand)
-            else:
-                tss = int(genes.tss[gene])
-                windows[number] = changed_window(around[gene], margin, low, tss, strand, start, stop, allele)
-        return windows
+    def _by_row(self, wanted: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+        """Yield the rows of one forward pass at a time: a block of long windows would fill the memory."""
+        step = self._predictor.batch_size
+        for at in range(0, len(wanted), step):
+            yield wanted[at : at + step]
+
+    def _by_gene(self, batch: Columns, wanted: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+        """Yield all rows of some genes at a time, or a part of those of a gene that has many."""
+        assert self._nearby is not None
+        place = self._place[batch["gene"][wanted]]
+        order = np.argsort(place, kind="stable")
+        wanted, place = wanted[order], place[order]
+        begins = np.flatnonzero(np.diff(place, prepend=-1))
+        at = 0
+        while at < len(wanted):
+            later = begins[np.searchsorted(begins, at, side="right") :]
+            stop = later[self._nearby.genes - 1] if len(later) >= self._nearby.genes else len(wanted)
+            stop = min(int(stop), at + self._nearby.rows)
+            yield wanted[at:stop]
+            at = stop
 
 
 def scored(

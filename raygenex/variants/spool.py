@@ -1,19 +1,23 @@
-"""Windows to be scored, on the disk: first the reference of every gene that has a variant, then one row per effect.
+"""Windows to be scored, on the disk: one row per effect and, before the first effect on a gene, its reference.
 
 A row is a number of its own, a gene, and an edit: the replaced stretch of the forward strand and the allele in its
-place. A reference is an edit that replaces nothing by nothing, at position -1. What only the table of effects needs
-lies in the same files, so that the process that writes the table never holds more than one of them.
+place. A reference is an edit that replaces nothing by nothing, at position -1. It lies beside the effects on its gene,
+so that who scores one has the others at hand. What only the table of effects needs lies in the same files, so that the
+process that writes the table never holds more than one of them.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raygenex.data.rows import Columns, Piece
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REFERENCE = -1
 """Position of the edit that leaves a gene as it is."""
@@ -36,6 +40,7 @@ _TYPES = {
 }
 EDIT = ("gene", "start", "stop", "allele", "scored")
 """Columns that scoring reads."""
+_ARRAYS = {"gene": np.int64, "start": np.int64, "stop": np.int64, "allele": np.str_, "scored": np.bool_}
 _ROW_BYTES = 64
 
 
@@ -70,26 +75,25 @@ class Spool:
 
     def add(self, *values: Any) -> None:
         """Add an effect: the values of all columns."""
-        self.genes[values[0]] = None
-        self._waiting.append(values)
-        if len(self._waiting) == self._size:
-            self._flush()
+        gene = values[0]
+        if gene not in self.genes:
+            self.genes[gene] = None
+            self._put((gene, REFERENCE, REFERENCE, "", True, "", "", 0, "", "", 0, "", True, ""))
+        self._put(values)
 
     def close(self) -> list[SpooledPart]:
-        """Write what is left and the references; return all parts, those of references first, numbered from 0."""
-        self._flush()
-        effects, self._paths = self._paths, []
-        for gene in self.genes:
-            self._waiting.append((gene, REFERENCE, REFERENCE, "", True, "", "", 0, "", "", 0, "", True, ""))
-            if len(self._waiting) == self._size:
-                self._flush()
+        """Write what is left; return all parts, their rows numbered from 0."""
         self._flush()
         parts, first = [], 0
-        for path, rows in [*self._paths, *effects]:
+        for path, rows in self._paths:
             parts.append(SpooledPart(path, first, rows))
             first += rows
-        self._paths = effects
         return parts
+
+    def _put(self, row: tuple[Any, ...]) -> None:
+        self._waiting.append(row)
+        if len(self._waiting) == self._size:
+            self._flush()
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -97,8 +101,7 @@ class Spool:
 
         if not self._waiting:
             return
-        kind = "references" if self._waiting[0][1] == REFERENCE else "effects"
-        path = str(self._folder / f"{kind}-{len(self._paths):08d}.parquet")
+        path = str(self._folder / f"windows-{len(self._paths):08d}.parquet")
         columns = {
             name: pa.array(values, pa.type_for_alias(_TYPES[name]))
             for name, values in zip(_TYPES, zip(*self._waiting, strict=True), strict=True)
@@ -108,22 +111,21 @@ class Spool:
         self._waiting = []
 
 
-def read_part(path: str, columns: Iterable[str] = tuple(_TYPES)) -> dict[str, list[Any]]:
-    """Read columns of one file as lists."""
+def part_table(path: str, columns: Iterable[str] = tuple(_TYPES)) -> "pa.Table":
+    """Read columns of one file."""
     import pyarrow.parquet as pq
 
     # Read as one file: as a dataset, a folder named like key=value would become a column.
-    return pq.ParquetFile(path).read(list(columns)).to_pydict()
+    return pq.ParquetFile(path).read(list(columns))
+
+
+def read_part(path: str, columns: Iterable[str] = tuple(_TYPES)) -> dict[str, list[Any]]:
+    """Read columns of one file as lists."""
+    return part_table(path, columns).to_pydict()
 
 
 def read_edits(path: str, first: int, rows: int) -> Columns:
     """Read the edits of the first ``rows`` rows of a file, with their numbers from ``first``."""
-    found = read_part(path, EDIT)
-    return {
-        "row": np.arange(first, first + rows, dtype=np.int64),
-        "gene": np.array(found["gene"][:rows], dtype=np.int64),
-        "start": np.array(found["start"][:rows], dtype=np.int64),
-        "stop": np.array(found["stop"][:rows], dtype=np.int64),
-        "allele": np.array(found["allele"][:rows], dtype=np.str_),
-        "scored": np.array(found["scored"][:rows], dtype=bool),
-    }
+    found = part_table(path, EDIT)[:rows]
+    columns = {name: found[name].to_numpy().astype(_ARRAYS[name]) for name in EDIT}
+    return {"row": np.arange(first, first + rows, dtype=np.int64)} | columns

@@ -2,10 +2,12 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -59,16 +61,22 @@ class TableWriter:
     ) -> None:
         (self._parquet if self._suffix == ".parquet" else self._file).close()
 
-    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Append rows: the values of all of `COLUMNS`, as lists of plain values of one length."""
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Append rows: the values of all of `COLUMNS`, as lists of plain values or as arrays of one length."""
         import pyarrow as pa
 
         if self._suffix == ".parquet":
-            self._parquet.write_table(pa.table({name: list(columns[name]) for name in COLUMNS}, schema=self._schema))
+            self._parquet.write_table(pa.table({name: columns[name] for name in COLUMNS}, schema=self._schema))
             return
-        self._rows.writerows(
-            [_text(value) for value in row] for row in zip(*(columns[name] for name in COLUMNS), strict=True)
-        )
+        lists = [_plain(columns[name]) for name in COLUMNS]
+        self._rows.writerows([_text(value) for value in row] for row in zip(*lists, strict=True))
+
+
+def _plain(column: Any) -> list[Any]:
+    """Return the values of a list, of a numpy array or of one of Arrow as those of Python."""
+    if isinstance(column, np.ndarray):
+        return column.tolist()
+    return column if isinstance(column, list) else column.to_pylist()
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toy_genome import GTF, write_toy_genome
+from toy_genome import CHROM_I, GTF, write_toy_genome
 from toy_models import columns, save_toy, sentence, small_config
 from toy_variants import REFERENCE, logit_of, save_toy_model, write_genes
 
@@ -21,10 +21,12 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.models.receptive_field import whole_pass
 from raygenex.predict.predictor import Predictor
 from raygenex.sequence import from_string, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
 from raygenex.variants import run as variants_run
+from raygenex.variants.nearby import NearbyLogits
 from raygenex.variants.run import plan_variants, variants
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -371,6 +373,79 @@ def test_a_model_of_embeddings_reads_the_same_windows(toy):
     assert good.delta_logit.abs().max() > 1e-4
     # The window stays as it is.
     assert good.set_index("variant_id").delta_logit["delRun"] == pytest.approx(0, abs=1e-6)
+
+
+def save_cnn(folder, window):
+    """Write a CNN of bases whose parts an SNV reaches are few."""
+    inputs = InputInfo(kind="bases", length=window, channels=4, window=window, halflife_scale="log10")
+    model = {"width": 6, "channels": [5, 4], "stem_kernel": 5, "pool": 4, "dense": [6]}
+    return save_toy(folder, small_config(model=model), inputs)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"batch_size": 64, "rows_per_task": 99}, {"batch_size": 1, "rows_per_task": 1}]
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_cnn_of_bases_gives_the_logits_of_whole_passes(toy, monkeypatch, changes, reverse):
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", lambda *arguments: None)
+    lines = [line for line in vcf().removeprefix(HEADER).splitlines() if "DEL" not in line]
+    text = HEADER + "".join(f"{line}\n" for line in (reversed(lines) if reverse else lines))
+    # Long beside what an SNV reaches.
+    save_cnn(toy.folder / "cnn", 200)
+    config = toy.config(genes=(), annotation=toy.paths["annotation"], **changes)
+    path, target = toy.write(text), str(toy.folder / "a.parquet")
+    found = pd.read_parquet(variants(config, path, str(toy.folder / "cnn"), target).output)
+    monkeypatch.setattr("raygenex.variants.scoring.nearby_logits", lambda predictor: None)
+    wanted = pd.read_parquet(variants(config, path, str(toy.folder / "cnn"), target, force=True).output)
+    pd.testing.assert_frame_equal(found, wanted, rtol=0, atol=1e-6)
+    assert set(found.kind) == {"snv", "mnv", "insertion", "deletion", "delins"}
+    assert set(found.strand) == {"+", "-"}
+    assert (found.groupby("gene_id").logit_ref.nunique() == 1).all()
+    assert len(found) == 18
+    assert found.delta_logit.abs().max() > 1e-4
+
+
+def test_a_gene_passes_once_through_a_cnn_for_all_its_variants(toy, monkeypatch):
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", lambda *arguments: None)
+    passed = []
+    monkeypatch.setattr(
+        "raygenex.variants.nearby.whole_pass",
+        lambda model, codes, halflife: passed.append(len(codes)) or whole_pass(model, codes, halflife),
+    )
+    save_cnn(toy.folder / "cnn", 200)
+    config = toy.config(genes=(), annotation=toy.paths["annotation"], rows_per_task=200, batch_size=64)
+    lines = "".join(
+        f"chrI\t{pos}\t.\t{CHROM_I[pos - 1]}\t{'ACGT'['CGTA'.find(CHROM_I[pos - 1])]}\n" for pos in range(91, 121)
+    )
+    result = variants(config, toy.write(HEADER + lines), str(toy.folder / "cnn"), str(toy.folder / "a.parquet"))
+    assert (result.effects, result.genes) == (60, 2)
+    assert sum(passed) == 2
+
+
+def test_what_is_held_of_genes_and_windows_is_bounded(toy, monkeypatch):
+    monkeypatch.setattr("raygenex.variants.figures.write_effects", lambda *arguments: None)
+    held = []
+    plain = NearbyLogits.logits
+
+    def watched(self, windows, halflife, of, changed):
+        held.append((len(windows), len(changed)))
+        return plain(self, windows, halflife, of, changed)
+
+    monkeypatch.setattr(NearbyLogits, "logits", watched)
+    save_cnn(toy.folder / "cnn", 200)
+    path, target = toy.write(vcf()), str(toy.folder / "a.parquet")
+    tables = []
+    for kept, rows in ((2**23, 2**21), (1, 2**21), (2**23, 1)):
+        monkeypatch.setattr("raygenex.variants.nearby._KEPT", kept)
+        monkeypatch.setattr("raygenex.variants.nearby._HELD", rows)
+        held.clear()
+        config = toy.config(genes=(), annotation=toy.paths["annotation"], rows_per_task=99, batch_size=2)
+        tables.append(pd.read_parquet(variants(config, path, str(toy.folder / "cnn"), target, force=True).output))
+        # 18 effects with a fitting REF and 3 references.
+        assert sum(changed for _, changed in held) == 21
+        assert max(windows for windows, _ in held) == (2 if kept == 1 or rows == 1 else 3)
+        assert max(changed for _, changed in held) <= (2 if rows == 1 else 21)
+        pd.testing.assert_frame_equal(tables[-1], tables[0], rtol=0, atol=1e-6)
 
 
 def test_nothing_is_left_behind(toy):

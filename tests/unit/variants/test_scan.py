@@ -46,21 +46,20 @@ def test_effects_are_alt_minus_ref():
     assert found["prediction_alt"].tolist() == [0, 1, -1]
 
 
-def test_the_spool_puts_references_first(tmp_path):
+def test_the_spool_puts_a_reference_before_the_first_effect_on_its_gene(tmp_path):
     spool = Spool(tmp_path, 2)
     for number, gene in enumerate((5, 3, 5)):
         spool.add(gene, 10 + number, 11 + number, "A", True, "v", "1", 1, "C", "A", 0, "snv", True, "")
     parts = spool.close()
     assert [(part.first, part.rows) for part in parts] == [(0, 2), (2, 2), (4, 1)]
     edits = [read_edits(part.path, part.first, part.rows) for part in parts]
-    assert edits[0]["gene"].tolist() == [5, 3]
-    assert edits[0]["start"].tolist() == [REFERENCE, REFERENCE]
+    assert [edit["gene"].tolist() for edit in edits] == [[5, 5], [3, 3], [5]]
+    assert [edit["start"].tolist() for edit in edits] == [[REFERENCE, 10], [REFERENCE, 11], [12]]
     assert np.concatenate([edit["row"] for edit in edits]).tolist() == [0, 1, 2, 3, 4]
-    assert edits[2]["gene"].tolist() == [5]
     assert read_part(parts[2].path)["kind"] == ["snv"]
     piece = parts[1].piece(1)
     assert isinstance(piece, Piece)
-    assert piece.read()["start"].tolist() == [10]
+    assert piece.read()["start"].tolist() == [REFERENCE]
     assert Spool(tmp_path, 2).close() == []
 
 
@@ -68,6 +67,7 @@ class Fake:
     """A model whose logit is the number of the window among those it has seen, kept as letters."""
 
     batch_size = 7
+    model = None
 
     def __init__(self):
         self.seen = []
@@ -189,7 +189,9 @@ def test_one_variant_written_in_many_ways_is_one_row(tmp_path, monkeypatch):
     records = [VariantRecord(i, "1", pos, f"v{i}", ref, (alt,)) for i, (ref, alt, pos) in enumerate(ways)]
     with GenomeReader(genome) as reader:
         Scanner(genome, reader, genes, 50, spool, tmp_path / "skipped").scan(records, "here")
-    rows = read_part(spool.close()[-1].path)
+    found = read_part(spool.close()[-1].path)
+    effects = [number for number, start in enumerate(found["start"]) if start != REFERENCE]
+    rows = {name: [values[number] for number in effects] for name, values in found.items()}
     assert rows["variant_id"] == [f"v{i}" for i in range(5) for _ in range(2)]
     assert set(zip(rows["start"], rows["stop"], rows["position"], rows["kind"], strict=True)) == {
         (5, 7, -3, "deletion"),
