@@ -140,7 +140,8 @@ def _prepare(folder: Path, verb: str) -> Path:
         # What a sampler proposes may be something else after an interruption; these settings are given.
         values["tune"] |= {"sampler": "random", "first": first, "seeds": [], "stop_early": False}
     if verb == "benchmark":
-        values["benchmark"] = {"models": ["cnn_dna_only", "logistic"], "seeds": [0, 1]}
+        rows = [{"name": kind, "set": {"model.kind": kind}} for kind in ("cnn_dna_only", "logistic")]
+        values["benchmark"] = {"models": rows, "seeds": [0, 1], "split": "test"}
     if verb == "explain":
         values["explain"] = {"methods": ["saliency", "mutagenesis"], "region": [-20, 20], "genes": 40}
         values["explain"] |= {"rows_per_file": 4}

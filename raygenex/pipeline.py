@@ -74,6 +74,7 @@ def _most_cpus(config: RunConfig) -> float:
         train.workers * train.cpus_per_worker,
         actors.min_actors * actors.cpus_per_actor,
         score.workers * score.cpus_per_worker,
+        config.check.workers if config.check.workers > 1 else 0.0,
     )
     return max(stages) + SPARE_CPUS
 

@@ -1,6 +1,7 @@
 """The application: all verbs, and how a command ends, by exit code and one sentence."""
 
 import atexit
+import logging
 import os
 import sys
 import traceback
@@ -64,15 +65,18 @@ def program() -> None:
     status = 1
 
     def leave() -> None:
+        logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             try:
-                stream.flush()
-            except OSError:
+                # None is one that was closed before the command began.
+                if stream is not None:
+                    stream.flush()
+            except (OSError, ValueError):
                 # Nobody reads it any more, and Python says so in its own way.
                 return
         os._exit(status)
 
-    # What is registered first is called last. Python would then take all modules apart, a second for torch and Ray.
+    # What is registered later is called before. Python would then take all modules apart, a second for torch and Ray.
     atexit.register(leave)
     try:
         main()

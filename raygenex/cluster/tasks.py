@@ -1,6 +1,7 @@
 """Many calls of one function on the cluster, a few at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 Given = TypeVar("Given")
@@ -32,8 +33,7 @@ def in_tasks(
     running: list[Any] = []
     try:
         while True:
-            while len(running) < most and (following := next(waiting, None)) is not None:
-                running.append(task.remote(function, following))
+            running += [task.remote(function, value) for value in islice(waiting, most - len(running))]
             if not running:
                 return
             ready, running = ray.wait(running, num_returns=1)

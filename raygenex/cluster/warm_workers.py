@@ -90,6 +90,9 @@ def _start(listener: socket.socket, folder: Path) -> "subprocess.Popen[bytes]":
 @contextlib.contextmanager
 def started_by(program: str) -> Iterator[None]:
     """Let Ray, while it starts, take ``program`` for Python."""
+    # It remembers for good what Python is when it is imported, by torch perhaps.
+    import multiprocessing.spawn  # noqa: F401
+
     python = sys.executable
     sys.executable = program
     try:

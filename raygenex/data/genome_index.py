@@ -169,7 +169,7 @@ def _make_index(shown: str, fasta: str, kind: str, folder: Path) -> None:
             "the same for all but a chromosome's last; write the file again with lines of one length"
         ) from None
     # faidx takes the first of two chromosomes with one name, and only mutters: then its index leaves bases out. Looking
-    # at each record's ends costs less than unpacking all again.
+    # at each record's ends costs less than unpacking all again; it passes a second one only if that has no base.
     with open(fai, "rb") as stream:
         names = [line.partition(b"\t")[0] for line in stream]
     is_plain = all(len(name) <= _LONGEST_NAME and _is_utf8(name) for name in names)

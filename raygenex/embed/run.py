@@ -3,6 +3,7 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,9 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     if existing is not None and not force and _is_done(config.store, existing, manifest):
         # Nothing is written, so a store of somebody else will do, that this user may only read.
         return EmbedResult(config.store, rows, manifest.shape, 0, total, time.monotonic() - started)
-    with exclusive(config.store, "embedding"):
+    # Whatever could refuse has been asked before a whole store is removed.
+    room = connect(config.cluster, _request(config)) if existing is not None and force else nullcontext()
+    with room, exclusive(config.store, "embedding"):
         # Another process may have finished this store while this one loaded the backbone.
         existing = read_manifest(config.store)
         if existing is not None and force:
@@ -210,6 +213,11 @@ def _remove_damaged(store: str, splits: dict[str, SplitData]) -> None:
             Path(shard.path).unlink()
 
 
+def _request(config: RunConfig) -> Request:
+    options = config.embed
+    return Request("embedding", options.min_actors, options.cpus_per_actor, options.gpus_per_actor, "embed.min_actors")
+
+
 def _embed_gaps(
     config: RunConfig,
     splits: dict[str, SplitData],
@@ -228,9 +236,7 @@ def _embed_gaps(
         for low, high in cut(start, stop, options.rows_per_file)
     ]
     sample = next(iter(tables.values())).piece(0, 1)
-    request = Request(
-        "embedding", options.min_actors, options.cpus_per_actor, options.gpus_per_actor, "embed.min_actors"
-    )
+    request = _request(config)
     done = total - sum(piece.rows for piece in pieces)
     with connect(config.cluster, request), progress("embedding genes", total, done) as advance:
         arguments = (config.store, options.model_dump(mode="json"), weights_sha256)

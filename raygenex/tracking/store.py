@@ -153,7 +153,8 @@ def mlflow_errors(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if (gone := _gone(uri, error)) is not None:
-            raise TrackingError(gone) from error
+            # A folder on a disk that others serve may come back; a working directory does not.
+            raise (TrackingError if gone == NO_DIRECTORY else TrackingAway)(gone) from error
         first = first_line(error)
         if "filesystem tracking backend" in first:
             raise TrackingError(

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -475,6 +476,13 @@ def test_a_program_ends_with_its_status_and_all_that_it_said(last, status):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()) == (status, ["said", "thread", "registered"])
     assert ("ZeroDivisionError" in done.stderr) == (last == "1 / 0")
+
+
+def test_a_program_whose_output_is_closed_says_nothing_of_it():
+    code = "from raygenex.cli.main import program; import sys; sys.argv = ['raygenex', '--version']; program()"
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_dry_run_of_embed_counts_the_genes_to_do(raygenex, config, tmp_path):

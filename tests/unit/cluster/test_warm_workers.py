@@ -170,3 +170,13 @@ def test_what_is_imported_starts_no_thread_and_finds_no_gpu():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False", "False"]
+
+
+def test_what_remembers_python_remembers_python():
+    code = (
+        "import sys\nfrom raygenex.cluster.warm_workers import started_by\n"
+        "with started_by('/gone'):\n    import multiprocessing.spawn\n"
+        "print(multiprocessing.spawn.get_executable() in (sys.executable, sys.executable.encode()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
