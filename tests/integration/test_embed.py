@@ -19,7 +19,7 @@ from raygenex.embed.hyenadna.pooling import pool_bins
 from raygenex.embed.hyenadna.weights import build_backbone
 from raygenex.embed.run import embed
 from raygenex.embed.store import open_store, read_manifest
-from raygenex.errors import CheckpointError, DataError
+from raygenex.errors import CheckpointError, ClusterError, DataError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -129,3 +129,12 @@ def test_dataset_knows_rows_and_schema_before_reading(promoters: Path):
     assert read["row"].tolist() == list(range(241))
     assert read["sequence"].dtype == np.uint8
     assert read["sequence"].shape == (241, 200)
+
+
+def test_force_keeps_a_store_that_the_cluster_cannot_make_again(config: RunConfig):
+    before = shard_times(config)
+    greedy = config.model_copy(update={"embed": config.embed.model_copy(update={"min_actors": 99, "max_actors": 99})})
+    with pytest.raises(ClusterError, match=r"embed\.min_actors"):
+        embed(greedy, force=True)
+    assert shard_times(config) == before
+    assert len(stored(config, "valid")["row"]) == 81
