@@ -19,7 +19,7 @@ from statistics import median
 
 import psutil
 import torch
-from measure import print_table, resident_mb, side_by_side
+from measure import print_ratio, print_table, resident_mb, side_by_side
 from plain_hyenadna import plain_copy
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -198,6 +198,9 @@ def main() -> None:
         print(*found, "", sep="\n", file=sys.stderr, flush=True)
         rows += found
     print_table(("d_model x layers", f"{options.length:,} bases", "plain", "raygenex", "plain / raygenex"), rows)
+    for size, what, _, _, ratio in rows:
+        if what.endswith(("time, 1 a call", "memory, 1 a call, MB")):
+            print_ratio(f"hyenadna_{what.split(',')[0]}_{size.replace(' ', '')}", float(ratio))
     print(f"\n{torch.get_num_threads()} threads, {psutil.virtual_memory().total / 1e9:.0f} GB of memory")
 
 

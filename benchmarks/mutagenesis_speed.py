@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import print_table
+from measure import print_ratio, print_table
 from untrained import save_untrained
 
 from raygenex.explain.methods.logit import LogitFunction
@@ -66,7 +66,8 @@ def main() -> None:
         ],
     )
     largest = np.abs(found[some] - wanted).max()
-    print(f"ratio {slow / fast:.0f}; the logits differ by {largest:.1e} at most, and range over {np.ptp(wanted):.1e}")
+    print_ratio("mutagenesis", slow / fast)
+    print(f"the logits differ by {largest:.1e} at most, and range over {np.ptp(wanted):.1e}")
 
 
 if __name__ == "__main__":
