@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import print_table, resident_mb
+from measure import print_ratio, print_table, resident_mb
 
 from raygenex.data.build.annotation import read_annotation
 
@@ -83,6 +83,8 @@ def main() -> None:
             rows.append((name, genes, transcripts, f"{plain:.1f}", f"{seconds:.1f}", f"{ratios[-1]:.2f}", memory))
     header = ("annotation", "genes", "transcripts", "plain pass, s", "read, s", "read / plain", "peak memory, MB")
     print_table(header, rows)
+    for name, ratio in zip(("annotation", "annotation_copies"), ratios, strict=True):
+        print_ratio(name, ratio)
 
 
 if __name__ == "__main__":

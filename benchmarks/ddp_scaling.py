@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from measure import print_table
+from measure import print_ratio, print_table
 from ray_cost import ended_epochs, plain_seconds
 
 from raygenex.cluster.connect import open_cluster
@@ -78,6 +78,8 @@ def main() -> None:
         share = f"{scaling / ceiling:.2f}" if name == "two workers" else ""
         rows.append([name, spread, f"{genes_s[name]:,.0f}", over[name], share])
     print_table(["what trains", "s/epoch (range)", "genes/s", "over one", "of what the machine gains"], rows)
+    print_ratio("ddp_scaling", scaling)
+    print_ratio("ddp_share_of_machine", scaling / ceiling)
 
 
 if __name__ == "__main__":

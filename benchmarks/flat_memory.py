@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from measure import print_table
+from measure import print_ratio, print_table
 
 from raygenex.config.data import SimulateConfig
 from raygenex.data.simulate.run import simulate
@@ -133,6 +133,9 @@ def main() -> None:
             rows.append([command, name, f"{low:,.0f}", f"{high:,.0f}", f"{high / low:.2f}", f"{each:,.0f}"])
     header = ["command", "memory of", f"{few:,} genes, MB", f"{many:,} genes, MB", "ratio", "bytes a gene more"]
     print_table(header, rows)
+    for command, peaks in before.items():
+        print_ratio(f"memory_{command}", max(after[command][name] / peaks[name] for name in ("driver", "worker")))
+        print_ratio(f"memory_{command}_together", after[command][MEASURES[-1]] / peaks[MEASURES[-1]])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from measure import print_table, side_by_side
+from measure import print_ratio, print_table, side_by_side
 from torch.utils.data import DataLoader, Dataset
 
 from raygenex.data.hdf5 import chunks
@@ -122,7 +122,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     inflaters = {"zlib": zlib, "ISA-L": chunks.inflater}
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    ratios: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for layout, path in write(Path(folder), options.genes, options.window).items():
             with h5py.File(path, "r", locking=False) as handle:
@@ -147,6 +148,11 @@ def main() -> None:
             }
             timings = side_by_side(sides, options.repeats)
             first = timings[IN_ORDER].median / options.genes
+            ours_s = timings["raygenex, ISA-L"].median
+            if not ratios:
+                ratios["hdf5_in_order"] = timings[IN_ORDER].median / ours_s
+                ratios["hdf5_shuffled"] = timings[SHUFFLED].median / FEW_GENES * options.genes / ours_s
+                ratios["hdf5_zlib_alone"] = timings["limit: zlib alone"].median / ours_s
             for name, timing in timings.items():
                 genes = FEW_GENES if name == SHUFFLED else options.genes
                 each = timing.median / genes
@@ -155,6 +161,8 @@ def main() -> None:
                     (f"{layout} ({shape})", name, f"{1 / each:.0f}", f"{speed:.0f}", f"{first / each:.2f}", timing)
                 )
     print_table(("chunks", "side", "genes/s", "MB/s of one-hot", "times the first", "a pass"), rows)
+    for name, ratio in ratios.items():
+        print_ratio(name, ratio)
 
 
 if __name__ == "__main__":

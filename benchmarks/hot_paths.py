@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import print_table, side_by_side
+from measure import print_ratio, print_table, side_by_side
 from untrained import save_untrained
 
 from raygenex.config.model import HalflifeConfig, KmerConfig
@@ -229,6 +229,8 @@ def main() -> None:
                 (name, genes, timings["whole"], timings["loop"], f"{ratio:.1f}", *(f"{count:.3g}" for count in calls))
             )
     print_table(("path", "genes", "raygenex", "gene by gene", "times", "calls a gene", "calls a gene, loop"), rows)
+    for name, _, _, _, ratio, *_ in rows:
+        print_ratio(f"hot_{name.split(',')[0].replace(' ', '_')}", float(ratio))
 
 
 if __name__ == "__main__":

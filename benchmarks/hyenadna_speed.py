@@ -19,7 +19,7 @@ from statistics import median
 
 import psutil
 import torch
-from measure import print_table, resident_mb, side_by_side
+from measure import print_ratio, print_table, resident_mb, side_by_side
 from plain_hyenadna import plain_copy
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -154,6 +154,7 @@ def compare(d_model: int, n_layer: int, length: int, repeats: int) -> list[tuple
     """Return the rows of one size of the network."""
     model = random_hyenadna(d_model, n_layer, length + 2, seed=0)
     sides = make_sides(model)
+    few = min(repeats, max(3, repeats - 2))
     size, rows = f"{d_model} x {n_layer}", []
     codes = draw(4, length)
     with torch.inference_mode():
@@ -161,7 +162,7 @@ def compare(d_model: int, n_layer: int, length: int, repeats: int) -> list[tuple
         timed = side_by_side(
             {name: lambda call=call: call(codes[:1]) for name, call in sides.items()} | {"products": limit}, repeats
         )
-        batch = side_by_side({name: lambda call=call: call(codes) for name, call in sides.items()}, max(3, repeats - 2))
+        batch = side_by_side({name: lambda call=call: call(codes) for name, call in sides.items()}, few)
         pooled = (sides["plain"](codes[:1]) - sides["raygenex"](codes[:1])).abs().max()
         each = (plain_copy(model)(codes[:1]) - model.embed_bases(codes[:1])).abs().max()
         parts = {name: shares(lambda call=call: call(codes[:1])) for name, call in sides.items()}
@@ -181,7 +182,7 @@ def compare(d_model: int, n_layer: int, length: int, repeats: int) -> list[tuple
     rows.append((size, "products / transforms / else, %", parts["plain"], parts["raygenex"], ""))
     rows.extend(
         (size, f"sequences/s, {name}", "", f"{value:.2f}", "")
-        for name, value in rate(d_model, n_layer, length, max(3, repeats - 2)).items()
+        for name, value in rate(d_model, n_layer, length, few).items()
     )
     return rows
 
@@ -198,6 +199,9 @@ def main() -> None:
         print(*found, "", sep="\n", file=sys.stderr, flush=True)
         rows += found
     print_table(("d_model x layers", f"{options.length:,} bases", "plain", "raygenex", "plain / raygenex"), rows)
+    for size, what, _, _, ratio in rows:
+        if what.endswith(("time, 1 a call", "memory, 1 a call, MB")):
+            print_ratio(f"hyenadna_{what.split(',')[0]}_{size.replace(' ', '')}", float(ratio))
     print(f"\n{torch.get_num_threads()} threads, {psutil.virtual_memory().total / 1e9:.0f} GB of memory")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from measure import print_table, resident_mb, side_by_side
+from measure import print_ratio, print_table, resident_mb, side_by_side
 
 from raygenex.cluster.connect import open_cluster
 from raygenex.config.load import parse_config
@@ -65,7 +65,8 @@ def main() -> None:
     rows = [(name, str(time), f"{given.genes / time.median:,.0f}", memory[name]) for name, time in times.items()]
     print_table(("who reads", "seconds", "genes/s", "memory, MB"), rows)
     same = "equal" if reports["this process"] == reports["two tasks"] else "DIFFERENT"
-    print(f"ratio {times['this process'].median / times['two tasks'].median:.2f}; the reports are {same}")
+    print_ratio("leak_check_two_tasks", times["this process"].median / times["two tasks"].median)
+    print(f"the reports are {same}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from raygenex.cluster.repeated import repeated
 
 PACKAGES = ("raygenex", "torch", "ray", "numpy", "h5py", "pyarrow")
 POLL_S = 0.1
+RATIO = "ratio "
 
 
 class Timing(NamedTuple):
@@ -130,6 +131,17 @@ def machine() -> str:
         except PackageNotFoundError:
             continue
     return f"{_processor()}, {os.cpu_count()} logical cores, Python {platform.python_version()}, {', '.join(found)}"
+
+
+def print_ratio(name: str, value: float) -> None:
+    """Print a ratio under its name on a line of its own, where `all.py` reads it."""
+    print(f"{RATIO}{name}: {value:.4g}", flush=True)
+
+
+def read_ratios(output: str) -> dict[str, float]:
+    """Return the ratios that a script printed by `print_ratio`."""
+    lines = [line.removeprefix(RATIO) for line in output.splitlines() if line.startswith(RATIO)]
+    return {name: float(value) for name, value in (line.rsplit(": ", 1) for line in lines)}
 
 
 def command_line() -> str:

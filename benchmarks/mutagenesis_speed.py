@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import print_table
+from measure import print_ratio, print_table
 from untrained import save_untrained
 
 from raygenex.embed.hyenadna.model import random_hyenadna
@@ -94,7 +94,8 @@ def main() -> None:
     print_table(("a gene", "seconds", "of"), rows)
     wanted, got = found["whole"], found[name][some if len(passed) == len(places) else slice(None)]
     largest = np.abs(got - wanted).max()
-    print(f"ratio {whole / fast:.2f}; the logits differ by {largest:.1e} at most, and range over {np.ptp(wanted):.1e}")
+    print_ratio("mutagenesis_hyenadna" if function.embeds else "mutagenesis", whole / fast)
+    print(f"the logits differ by {largest:.1e} at most, and range over {np.ptp(wanted):.1e}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import print_table, resident_mb, side_by_side
+from measure import print_ratio, print_table, resident_mb, side_by_side
 from torch import Tensor, nn
 
 from raygenex.config.load import parse_config
@@ -66,6 +66,10 @@ def main() -> None:
                 rows.append([batch, way, timing, f"{timing.median / first:.2f}", f"{peak:.0f}", f"{peak - before:.0f}"])
     header = ["genes a step", "way", "a step", "to the model alone", "peak memory, MB", "of it by the step, MB"]
     print_table(header, rows)
+    frozen, recomputed, kept = rows[-3:]
+    print_ratio("online_frozen", float(frozen[3]))
+    print_ratio("online_finetuned", float(recomputed[3]))
+    print_ratio("online_memory", float(kept[-1]) / float(recomputed[-1]))
 
 
 def run_one(way: str, batch: int) -> str:

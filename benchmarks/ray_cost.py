@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import print_table
+from measure import print_ratio, print_table
 from mlflow import MlflowClient
 
 from raygenex.config.data import SimulateConfig
@@ -161,6 +161,7 @@ def main() -> None:
         row = compare(given.case, *cases[given.case](Path(folder)), given.epochs, given.rounds)
     header = ["data", "genes", "plain s/epoch", "plain genes/s", "Ray s/epoch", "Ray genes/s", "Ray over plain (range)"]
     print_table(header, [row])
+    print_ratio(f"ray_cost_{given.case}", float(str(row[-1]).split()[0]))
 
 
 if __name__ == "__main__":

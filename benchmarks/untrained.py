@@ -27,7 +27,8 @@ def save_untrained(folder: Path, values: dict[str, Any], inputs: InputInfo, back
     config = parse_config(values, "the benchmark")
     torch.manual_seed(0)
     network = build_model(config.model, config.halflife, inputs.shape)
-    network.scaler.fit(torch.randn(50, 8))
+    if network.scaler is not None:
+        network.scaler.fit(torch.randn(50, 8))
     info = CheckpointInfo(
         config=config.dump(),
         config_hash=config.hash(),

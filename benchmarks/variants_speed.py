@@ -5,6 +5,9 @@ genes.gtf.gz; VARIANTS of them (default 20000) are drawn over the genome, nine S
 WORKERS 0 (the default) scores in this process, another number on so many Ray actors. MODEL is ``onehot`` (the default:
 the network of jobs/yeast.yaml, which reads 600 bases) or ``hyenadna`` (the same behind a HyenaDNA of 2 layers, width
 128). The weights are random: the speed does not depend on them.
+
+The other side is a plain loop over some of the effects of single bases: it cuts the two windows of each out of the
+genome and passes them through the network together. Both give the same changes of the logit.
 """
 
 import resource
@@ -14,7 +17,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from measure import print_ratio
 from untrained import save_untrained
 
 from raygenex.config.load import parse_config
@@ -22,12 +27,16 @@ from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
-from raygenex.sequence import to_string
+from raygenex.predict.predictor import Predictor
+from raygenex.sequence import ALPHABET, to_string
 from raygenex.train.checkpoint import BACKBONE, InputInfo
+from raygenex.variants.genes import open_genes
 from raygenex.variants.run import variants
 
 WINDOW, BIN, WIDTH = 600, 8, 128
 INDELS = 0.1
+PLAIN = 500
+"""Effects that the plain loop scores."""
 
 
 def write_vcf(path: Path, fasta: str, count: int) -> None:
@@ -72,6 +81,31 @@ def settings(yeast: str, output: Path, workers: int) -> RunConfig:
     return parse_config({"output": str(output), "variants": options | amount}, "the benchmark")
 
 
+def plain_seconds(config: RunConfig, model: Path, table: Path) -> float:
+    """Score some effects of single bases again, window by window; return the seconds of one."""
+    effects = pd.read_parquet(table)
+    effects = effects[(effects["kind"] == "snv") & effects["ref_match"]].head(PLAIN)
+    predictor, genome = Predictor(model), open_genome(config.variants.genome)
+    genes = open_genes(config, predictor.info, genome)
+    places = {gene: row for row, gene in enumerate(genes.gene_id)}
+    found = []
+    started = time.perf_counter()
+    with GenomeReader(genome) as reader:
+        for effect in effects.itertuples():
+            gene = places[effect.gene_id]
+            window = reader.window(
+                genes.chrom[gene], genes.tss[gene] + 1, genes.strand[gene], genes.first, genes.first + WINDOW
+            )
+            base = ALPHABET.index(effect.alt)
+            both = np.stack([window, window])
+            both[1, effect.position - genes.first] = base if effect.strand == "+" else 3 - base
+            before, after = predictor.logits(both, genes.halflife[[gene, gene]])
+            found.append(after - before)
+    seconds = time.perf_counter() - started
+    np.testing.assert_allclose(found, effects["delta_logit"], atol=1e-5)
+    return seconds / len(found)
+
+
 def main() -> None:
     """Print the table."""
     given = sys.argv[1:]
@@ -90,6 +124,7 @@ def main() -> None:
             result = variants(config, path, str(work / "model"), output, force=True)
             seconds[name], processor[name] = time.monotonic() - started, time.process_time() - spent_before
         print(result.text())
+        plain = plain_seconds(config, work / "model", work / "many.parquet")
     where = f"{workers} Ray actors" if int(workers) else f"this process, {torch.get_num_threads()} threads"
     spent = seconds["many"] - seconds["few"]
     print(f"{kind}, {WINDOW} bases, {where}")
@@ -100,6 +135,7 @@ def main() -> None:
     print(f"{'the same of processor time':<40}{60 * int(count) / busy:>10,.0f}")
     print(f"{'effects a minute, beyond the start':<40}{60 * result.effects / spent:>10,.0f}")
     print(f"{'most memory of this process':<40}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>10,.0f} MB")
+    print_ratio(f"variants_{kind}", plain * result.effects / spent)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from measure import print_table, side_by_side
+from measure import print_ratio, print_table, side_by_side
 
 DEMO = Path(__file__).parent.parent / "jobs" / "demo.yaml"
 # The program that Ray is given is Python itself, as it was before there were warm workers.
@@ -40,6 +40,7 @@ def demo(prelude: str, found: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--warmups", type=int, default=1)
     options = parser.parse_args()
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     histories: list[str] = []
@@ -47,10 +48,11 @@ def main() -> None:
         "forked from a warm process": partial(demo, "", histories),
         "an interpreter each": partial(demo, PLAIN, histories),
     }
-    timings = side_by_side(sides, options.repeats, warmups=1)
+    timings = side_by_side(sides, options.repeats, options.warmups)
     warm, plain = timings.values()
     print_table(("workers", "whole run"), [(name, str(timing)) for name, timing in timings.items()])
-    print(f"ratio {plain.median / warm.median:.2f}; epochs {'equal' if len(set(histories)) == 1 else 'DIFFER'}")
+    print_ratio("warm_workers", plain.median / warm.median)
+    print(f"epochs {'equal' if len(set(histories)) == 1 else 'DIFFER'}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.genome_index import find_index, quiet, read_lengths
-from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 from raygenex.files.lines import unreadable
 from raygenex.files.locate import is_url, local_copy
@@ -157,11 +156,16 @@ class GenomeReader:
             As from `fetch`.
         """
         assert first < stop, (first, stop)
-        low, high = map(int, window_bounds(tss, strand, first, stop))
+        # What `window_bounds` says of many genes, in the arithmetic of one.
+        low = tss - stop if strand == "-" else tss - 1 + first
+        high = low + stop - first
         start, end = max(low, 0), min(high, self._genome.lengths[chrom])
-        bases = np.full(high - low, UNKNOWN, dtype=np.uint8)
-        if start < end:
-            bases[start - low : end - low] = self.fetch(chrom, start, end)
+        if (start, end) == (low, high):
+            bases = self.fetch(chrom, start, end)
+        else:
+            bases = np.full(high - low, UNKNOWN, dtype=np.uint8)
+            if start < end:
+                bases[start - low : end - low] = self.fetch(chrom, start, end)
         return bases if strand == "+" else reverse_complement(bases)
 
 

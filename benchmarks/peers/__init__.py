@@ -1,0 +1,1 @@
+"""The comparisons of `benchmarks/peers.py`, a module for each kind of work."""
