@@ -107,15 +107,7 @@ def embedded(
 
 
 def _start(python: str, **options: Any) -> None:
-    """Start an embedded Ray, whose processes are started by the program ``python``.
-
-    Raises
-    ------
-    ConfigError
-        If its temporary folder has no room for the names of sockets.
-    ClusterError
-        If its processes do not come up.
-    """
+    """Start an embedded Ray, whose processes are started by the program ``python``; it raises what `embedded` does."""
     import ray
 
     try:

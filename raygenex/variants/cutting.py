@@ -1,6 +1,6 @@
 """Windows of many genes and alleles at a time, cut from the genome as arrays."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ _GAP = 2**12
 _STRETCH = 2**18
 
 
-@dataclass(frozen=True)
-class Edits:
+class Edits(NamedTuple):
     """What some windows have in place of the genome; one value per window."""
 
     of: NDArray[np.intp]
