@@ -76,6 +76,12 @@ def program() -> None:
                 return
         os._exit(status)
 
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # What is opened next would get the number of a stream that was closed, and be written to.
+            os.open(os.devnull, os.O_RDWR)
     # What is registered later is called before. Python would then take all modules apart, a second for torch and Ray.
     atexit.register(leave)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code of a command that was interrupted by Ctrl-C."""
@@ -86,13 +87,23 @@ def end_as_interrupted() -> Iterator[Ending]:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Put this process's handler of SIGTERM back after the block, in which Ray installs its own."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Keep this process's handler of SIGTERM, if it has one, in a block that installs its own, as Ray's start does.
+
+    To put it back afterwards is too late: a signal meanwhile, in seconds, ended the command without a word.
+    """
+    install = signal.signal
+    if not callable(signal.getsignal(signal.SIGTERM)) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def install_others(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number == signal.SIGTERM else install(number, handler)
+
+    signal.signal = install_others  # type: ignore[assignment]
     try:
         yield
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        signal.signal = install
 
 
 def _is_terminal(number: int) -> bool:

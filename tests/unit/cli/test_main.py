@@ -478,6 +478,16 @@ def test_a_program_ends_with_its_status_and_all_that_it_said(last, status):
     assert ("ZeroDivisionError" in done.stderr) == (last == "1 / 0")
 
 
+def test_what_a_program_opens_is_no_closed_stream():
+    code = (
+        "import os\nfrom raygenex.cli import main\n"
+        "def work():\n    os._exit(os.open(os.devnull, os.O_RDONLY))\n"
+        "main.main = work\nmain.program()"
+    )
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} 0<&- 1>&- 2>&-"
+    assert subprocess.run(["sh", "-c", script], check=False).returncode > 2
+
+
 def test_a_program_whose_output_is_closed_says_nothing_of_it():
     code = "from raygenex.cli.main import program; import sys; sys.argv = ['raygenex', '--version']; program()"
     script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"

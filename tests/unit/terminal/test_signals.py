@@ -105,6 +105,11 @@ def test_what_ray_installs_does_not_stay():
         ours = signal.getsignal(signal.SIGTERM)
         with signals.kept():
             signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+            # From the first moment: Ray takes seconds to start.
+            assert signal.getsignal(signal.SIGTERM) is ours
+            before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+            signal.signal(signal.SIGUSR1, before)
         assert signal.getsignal(signal.SIGTERM) is ours
     assert signal.getsignal(signal.SIGTERM) is not ours
 
