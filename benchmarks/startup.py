@@ -92,7 +92,7 @@ def watch_training(config: str) -> None:
 
         setattr(holder, attribute, measured)
 
-    from raygenex.cluster import connect
+    from raygenex.cluster import connect, embedded
     from raygenex.config.load import load_config
     from raygenex.tracking import runs
     from raygenex.train import run
@@ -102,8 +102,10 @@ def watch_training(config: str) -> None:
     mark("checks of data and leaks", run, "open_splits")
     mark("checks of data and leaks", run, "open_inputs")
     mark("checks of data and leaks", run, "guard")
-    mark("Ray: import and start", connect, "_initialise")
-    mark("MLflow: import, its database, the run", runs.Tracker, "start")
+    mark("MLflow: import, its database", runs.Tracker, "__init__")
+    mark("MLflow: the run", runs.Tracker, "start")
+    mark("Ray: import", connect, "_quieten")
+    mark("Ray: start, beside it the import of torch", embedded, "_start")
 
     from raygenex.train.training import TrackedTraining
 
@@ -128,7 +130,7 @@ def watch_training(config: str) -> None:
 
     run._fit = fitted
     run.train(settings)
-    parts["training: import of torch and Ray Train"] = parts["begun"] - parts.pop("fit")
+    parts["training: import of Ray Train"] = parts["begun"] - parts.pop("fit")
     parts["training: workers, first batch, first epoch"] = parts["epoch"] - parts.pop("begun")
     total = parts.pop("epoch") - began
     print(json.dumps(parts | {"in all, to the first epoch's end": total}), flush=True)
