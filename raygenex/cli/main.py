@@ -68,9 +68,7 @@ def program() -> None:
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             try:
-                # None is one that was closed before the command began.
-                if stream is not None:
-                    stream.flush()
+                stream.flush()
             except (OSError, ValueError):
                 # Nobody reads it any more, and Python says so in its own way.
                 return
@@ -82,6 +80,9 @@ def program() -> None:
         except OSError:
             # What is opened next would get the number of a stream that was closed, and be written to.
             os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     # What is registered later is called before. Python would then take all modules apart, a second for torch and Ray.
     atexit.register(leave)
     try:

@@ -480,8 +480,8 @@ def test_a_program_ends_with_its_status_and_all_that_it_said(last, status):
 
 def test_what_a_program_opens_is_no_closed_stream():
     code = (
-        "import os\nfrom raygenex.cli import main\n"
-        "def work():\n    os._exit(os.open(os.devnull, os.O_RDONLY))\n"
+        "import os, sys\nfrom raygenex.cli import main\n"
+        "def work():\n    sys.stderr.write('said')\n    os._exit(os.open(os.devnull, os.O_RDONLY))\n"
         "main.main = work\nmain.program()"
     )
     script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} 0<&- 1>&- 2>&-"
