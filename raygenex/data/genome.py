@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.genome_index import find_index, quiet, read_lengths
+from raygenex.data.windows import window_bounds
 from raygenex.errors import DataError
 from raygenex.files.lines import unreadable
 from raygenex.files.locate import is_url, local_copy
@@ -156,9 +157,7 @@ class GenomeReader:
             As from `fetch`.
         """
         assert first < stop, (first, stop)
-        # What `window_bounds` says of many genes, in the arithmetic of one.
-        low = tss - stop if strand == "-" else tss - 1 + first
-        high = low + stop - first
+        low, high = window_bounds(tss, strand, first, stop)
         start, end = max(low, 0), min(high, self._genome.lengths[chrom])
         if (start, end) == (low, high):
             bases = self.fetch(chrom, start, end)

@@ -1,6 +1,7 @@
 """Where the windows of genes lie on their chromosomes, and what else tells genes alike."""
 
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,17 @@ def chromosome_keys(chrom: NDArray[np.object_]) -> NDArray[np.int64]:
     return keys
 
 
+@overload
+def window_bounds(tss: int, strand: str, first: int, stop: int) -> tuple[int, int]: ...
+
+
+@overload
 def window_bounds(
-    tss: NDArray[np.int64] | int, strand: NDArray[np.object_] | str, first: int, stop: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    tss: NDArray[np.int64], strand: NDArray[np.object_], first: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+
+
+def window_bounds(tss: Any, strand: Any, first: int, stop: int) -> tuple[Any, Any]:
     """Return where windows begin and end, on their chromosomes or outside.
 
     Parameters
@@ -67,5 +76,10 @@ def window_bounds(
     -------
     First base and the one after the last, from 0, as many.
     """
-    left = np.where(np.asarray(strand) == "-", tss - stop, tss - 1 + first)
+    backward, forward = tss - stop, tss - 1 + first
+    if isinstance(strand, str):
+        # Windows are cut one by one too, and numpy takes longer for one than the genome does.
+        left = backward if strand == "-" else forward
+    else:
+        left = np.where(np.asarray(strand) == "-", backward, forward)
     return left, left + (stop - first)
