@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from toy_genome import LENGTHS
 
 from raygenex.config.load import parse_config
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.models import build_model
-from raygenex.sequence import from_string
+from raygenex.sequence import from_string, reverse_complement
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint
 
 WINDOW = 8
@@ -60,3 +61,9 @@ def write_genes(path: Path, genes: str = "PMS", windows: dict[str, str] = REFERE
             {"chrom": chrom, "tss": tss.astype(np.int64), "strand": strand},
         )
     return str(path)
+
+
+def reference_window(reference: NDArray[np.uint8], margin: int, strand: str) -> NDArray[np.uint8]:
+    """Return the window of a gene, on its strand, from its forward strand with a margin on either side."""
+    window = reference[margin : len(reference) - margin]
+    return window if strand == "+" else reverse_complement(window)

@@ -119,11 +119,6 @@ def part_table(path: str, columns: Iterable[str] = tuple(_TYPES)) -> "pa.Table":
     return pq.ParquetFile(path).read(list(columns))
 
 
-def read_part(path: str, columns: Iterable[str] = tuple(_TYPES)) -> dict[str, list[Any]]:
-    """Read columns of one file as lists."""
-    return part_table(path, columns).to_pydict()
-
-
 def read_edits(path: str, first: int, rows: int) -> Columns:
     """Read the edits of the first ``rows`` rows of a file, with their numbers from ``first``."""
     found = part_table(path, EDIT)[:rows]

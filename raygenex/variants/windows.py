@@ -157,9 +157,3 @@ def changed_window(
     window = np.concatenate(parts).astype(np.uint8)
     assert len(window) == length, (len(window), length)
     return window if strand == "+" else reverse_complement(window)
-
-
-def reference_window(reference: NDArray[np.uint8], margin: int, strand: str) -> NDArray[np.uint8]:
-    """Return the window of a gene, on its strand, from its forward strand with a margin on either side."""
-    window = reference[margin : len(reference) - margin]
-    return window if strand == "+" else reverse_complement(window)

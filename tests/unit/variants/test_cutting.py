@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from toy_variants import reference_window
 
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.sequence import from_string
 from raygenex.variants import cutting
 from raygenex.variants.cutting import Edits, cut_windows
 from raygenex.variants.genes import ScoredGenes
-from raygenex.variants.windows import changed_window, reference_window
+from raygenex.variants.windows import changed_window
 
 LENGTHS = {"b": 900, "a": 500, "c": 7}
 

@@ -12,7 +12,7 @@ from raygenex.variants.genes import ChromosomeNames, ScoredGenes
 from raygenex.variants.records import VariantRecord
 from raygenex.variants.scan import Scanner
 from raygenex.variants.scoring import WindowScorer
-from raygenex.variants.spool import REFERENCE, Spool, read_edits, read_part
+from raygenex.variants.spool import REFERENCE, Spool, part_table, read_edits
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_spool_puts_a_reference_before_the_first_effect_on_its_gene(tmp_path
     assert [edit["gene"].tolist() for edit in edits] == [[5, 5], [3, 3], [5]]
     assert [edit["start"].tolist() for edit in edits] == [[REFERENCE, 10], [REFERENCE, 11], [12]]
     assert np.concatenate([edit["row"] for edit in edits]).tolist() == [0, 1, 2, 3, 4]
-    assert read_part(parts[2].path)["kind"] == ["snv"]
+    assert part_table(parts[2].path).to_pydict()["kind"] == ["snv"]
     piece = parts[1].piece(1)
     assert isinstance(piece, Piece)
     assert piece.read()["start"].tolist() == [REFERENCE]
@@ -116,7 +116,7 @@ def test_windows_of_random_variants_are_those_of_the_rebuilt_chromosome(tmp_path
     scorer = WindowScorer(str(tmp_path), str(fasta), "", "cpu", 7, None)
     found = {}
     for part in parts:
-        rows, scores = read_part(part.path), scorer(part.piece().read())
+        rows, scores = part_table(part.path).to_pydict(), scorer(part.piece().read())
         for name, gene, logit in zip(rows["variant_id"], rows["gene"], scores["logit"], strict=True):
             found[name, gene] = model.seen[int(logit)]
     expected, maybe = {}, set()
@@ -189,7 +189,7 @@ def test_one_variant_written_in_many_ways_is_one_row(tmp_path, monkeypatch):
     records = [VariantRecord(i, "1", pos, f"v{i}", ref, (alt,)) for i, (ref, alt, pos) in enumerate(ways)]
     with GenomeReader(genome) as reader:
         Scanner(genome, reader, genes, 50, spool, tmp_path / "skipped").scan(records, "here")
-    found = read_part(spool.close()[-1].path)
+    found = part_table(spool.close()[-1].path).to_pydict()
     effects = [number for number, start in enumerate(found["start"]) if start != REFERENCE]
     rows = {name: [values[number] for number in effects] for name, values in found.items()}
     assert rows["variant_id"] == [f"v{i}" for i in range(5) for _ in range(2)]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from toy_variants import reference_window
 
 from raygenex.sequence import from_string, reverse_complement, to_string
 from raygenex.variants.windows import (
@@ -8,7 +9,6 @@ from raygenex.variants.windows import (
     left_align,
     moved_anchor,
     position_from_tss,
-    reference_window,
     trim,
 )
 
