@@ -49,9 +49,14 @@ class Work:
     gaps: dict[str, list[tuple[int, int]]]
 
     @property
+    def genes(self) -> dict[str, int]:
+        """How many genes each method lacks."""
+        return {method: sum(stop - start for start, stop in ranges) for method, ranges in self.gaps.items()}
+
+    @property
     def count(self) -> int:
         """Genes times methods."""
-        return sum(stop - start for ranges in self.gaps.values() for start, stop in ranges)
+        return sum(self.genes.values())
 
     def pieces(self, rows_per_file: int) -> Iterator[tuple[str, int, int]]:
         """Yield methods, joined by commas, and the range of genes that they lack, scores first."""

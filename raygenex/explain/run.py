@@ -109,10 +109,10 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         if work.count or manifest.derived != key:
             manifest.derived = None
             track.owe()
-        for method, ranges in work.gaps.items():
+        for method, lacking in work.genes.items():
             record = manifest.methods[method]
-            record.genes = job.genes.count - sum(stop - start for start, stop in ranges)
-            record.complete = record.complete and not ranges
+            record.genes = job.genes.count - lacking
+            record.complete = record.complete and not lacking
         write_manifest(job.folder, manifest)
         if work.count:
             logger.info("explaining %d genes by %s", job.genes.count, ", ".join(config.explain.methods))
@@ -160,8 +160,7 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
     request = Request(
         "explaining", options.workers, options.cpus_per_worker, options.gpus_per_worker, "explain.workers"
     )
-    missing_genes = {name: sum(stop - start for start, stop in ranges) for name, ranges in work.gaps.items()}
-    say_how_long(str(job.checkpoint), options, missing_genes, sample.read())
+    say_how_long(str(job.checkpoint), options, work.genes, sample.read())
     total = job.genes.count * len(job.manifest.methods)
     with connect(config.cluster, request), progress("explaining, genes x methods", total, total - work.count) as shown:
         advance = _recorder(job.folder, manifest, shown)
