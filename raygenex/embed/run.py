@@ -3,7 +3,7 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raygenex import __version__
-from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.connect import Request, connect, open_cluster, preflight
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.run import RunConfig
 from raygenex.data.make import build_data, simulate_data
@@ -164,9 +164,13 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     if existing is not None and not force and _is_done(config.store, existing, manifest):
         # Nothing is written, so a store of somebody else will do, that this user may only read.
         return EmbedResult(config.store, rows, manifest.shape, 0, total, time.monotonic() - started)
-    # Whatever could refuse has been asked before a whole store is removed.
-    room = connect(config.cluster, _request(config)) if existing is not None and force else nullcontext()
-    with room, exclusive(config.store, "embedding"):
+    with ExitStack() as stack:
+        if existing is not None and force:
+            # Whatever could refuse has been asked before a whole store is removed.
+            request = _request(config)
+            stack.enter_context(open_cluster(config.cluster, request.total_cpus))
+            preflight(request, config.cluster.wait_s)
+        stack.enter_context(exclusive(config.store, "embedding"))
         # Another process may have finished this store while this one loaded the backbone.
         existing = read_manifest(config.store)
         if existing is not None and force:
