@@ -89,21 +89,24 @@ def end_as_interrupted() -> Iterator[Ending]:
 def kept() -> Iterator[None]:
     """Keep this process's handler of SIGTERM, if it has one, in a block that installs its own, as Ray's start does.
 
-    To put it back afterwards is too late: a signal meanwhile, in seconds, ended the command without a word.
+    To put it back afterwards is too late: a signal meanwhile, in seconds, ended the command without a word. It is
+    needed as well: the process has one that Python does not know of once Ray's core has started.
     """
     install = signal.signal
-    if not callable(signal.getsignal(signal.SIGTERM)) or threading.current_thread() is not threading.main_thread():
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def install_others(number: int, handler: Any) -> Any:
-        return signal.getsignal(number) if number == signal.SIGTERM else install(number, handler)
+    def install_others(number: int, other: Any) -> Any:
+        return install(number, handler if number == signal.SIGTERM else other)
 
     signal.signal = install_others  # type: ignore[assignment]
     try:
         yield
     finally:
         signal.signal = install
+        install(signal.SIGTERM, handler)
 
 
 def _is_terminal(number: int) -> bool:

@@ -1,5 +1,6 @@
 """SIGTERM and SIGHUP interrupt a command, whatever Ray installs meanwhile, and its exit code says which it was."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -112,6 +113,18 @@ def test_what_ray_installs_does_not_stay():
             signal.signal(signal.SIGUSR1, before)
         assert signal.getsignal(signal.SIGTERM) is ours
     assert signal.getsignal(signal.SIGTERM) is not ours
+
+
+def test_a_handler_that_python_does_not_know_of_does_not_stay():
+    """Ray's core installs one of its own, behind Python's back, which ends the process at once."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    with pytest.raises(KeyboardInterrupt), signals.end_as_interrupted() as ending:
+        with signals.kept():
+            libc.signal(signal.SIGTERM, int(signal.SIG_IGN))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert ending.exit_code == 143
 
 
 def test_a_closed_terminal_is_not_written_to():
