@@ -21,7 +21,8 @@ from raygenex.predict.inputs import NO_DNA, refuse_other_place, refuse_other_sca
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import write_predictions
-from raygenex.stats.metrics import METRICS, Interval, bootstrap_intervals, calibration_error, confusion
+from raygenex.stats.metrics import METRICS, bootstrap_intervals, calibration_error, confusion
+from raygenex.stats.resamples import Interval
 from raygenex.terminal.table import columns
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
@@ -86,7 +87,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
         "seed": config.seed,
     }
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
-        logger.info("%s was measured with this checkpoint already: reusing %s", split, folder)
+        logger.info("%s was measured with this checkpoint already: reusing %s", split, short_path(str(folder)))
         if untracked.exists():
             _track(Tracker(config), config, split, folder, written, prints)
             untracked.unlink()
@@ -172,7 +173,7 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
     try:
         report: dict[str, Any] = load_json(path)
     except ValueError:
-        logger.warning("%s is damaged: measuring again", path)
+        logger.warning("%s is damaged: measuring again", short_path(str(path)))
         return None
     return report
 

@@ -19,7 +19,7 @@ from raygenex.benchmark.tables import BenchmarkTable
 from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
 from raygenex.stats import metrics
 from raygenex.stats.compare import seed_summary
-from raygenex.stats.metrics import Floats
+from raygenex.stats.resamples import Floats
 
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from raygenex.errors import DataError
 from raygenex.stats.compare import mean_probability, seed_summary
-from raygenex.stats.metrics import METRICS, Floats
+from raygenex.stats.metrics import METRICS
+from raygenex.stats.resamples import Floats
 
 
 @dataclass(frozen=True, eq=False)

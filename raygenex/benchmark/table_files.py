@@ -11,8 +11,9 @@ from typing import Any
 
 from raygenex.benchmark.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 from raygenex.files.whole import whole_file
-from raygenex.stats.compare import Comparison, Summary
-from raygenex.stats.metrics import METRICS, TITLES, Interval
+from raygenex.stats.compare import Summary
+from raygenex.stats.metrics import METRICS, TITLES
+from raygenex.stats.resamples import Comparison, Interval
 
 _NOTHING = "-"
 _ENDS = {"": "value", "_low": "low", "_high": "high"}

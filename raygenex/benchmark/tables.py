@@ -12,8 +12,9 @@ from typing import NamedTuple
 from raygenex.benchmark.results import MeanScores, ModelResult, SeedResult, best_model, mean_scores
 from raygenex.errors import DataError
 from raygenex.stats import metrics
-from raygenex.stats.compare import Comparison, Summary, delong, holm, paired_bootstrap, seed_summary
-from raygenex.stats.metrics import METRICS, Interval
+from raygenex.stats.compare import Summary, delong, holm, paired_bootstrap, seed_summary
+from raygenex.stats.metrics import METRICS
+from raygenex.stats.resamples import Comparison, Interval
 
 PAPER = "Duan, Huang and Li: GM12878, hg19, promoters of 20,000 bases"
 

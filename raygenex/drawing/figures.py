@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
 from raygenex.stats import metrics
+from raygenex.stats.resamples import Interval
 
 _CLASSES = ("low", "high")
 
@@ -49,7 +50,7 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def roc_figure(
-    labels: ArrayLike, probability: ArrayLike, interval: metrics.Interval | None = None, confidence: float = 0.95
+    labels: ArrayLike, probability: ArrayLike, interval: Interval | None = None, confidence: float = 0.95
 ) -> Figure:
     """Draw the ROC curve, its area in the legend, with the chance diagonal.
 
@@ -68,7 +69,7 @@ def roc_figure(
 
 
 def precision_recall_figure(
-    labels: ArrayLike, probability: ArrayLike, interval: metrics.Interval | None = None, confidence: float = 0.95
+    labels: ArrayLike, probability: ArrayLike, interval: Interval | None = None, confidence: float = 0.95
 ) -> Figure:
     """Draw the precision-recall curve in steps, its area in the legend, with the prevalence of high genes.
 
@@ -142,7 +143,7 @@ def _legend(axes: Axes, location: str, **options: Any) -> None:
     axes.legend(loc=location, fontsize=8, edgecolor="none", framealpha=0.8, **options)
 
 
-def _with_interval(name: str, value: float, interval: metrics.Interval | None, confidence: float) -> str:
+def _with_interval(name: str, value: float, interval: Interval | None, confidence: float) -> str:
     if interval is None:
         return f"{name} {value:.3f}"
     return f"{name} {value:.3f} ({confidence * 100:g} % interval {interval.low:.3f} to {interval.high:.3f})"

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from raygenex.report.dataset import LabelledGenes
 from raygenex.report.evaluation import LabelledScores
-from raygenex.stats.compare import Comparison, delong
+from raygenex.stats.compare import delong
 from raygenex.stats.metrics import auroc
+from raygenex.stats.resamples import Comparison
 
 
 @dataclass(frozen=True)

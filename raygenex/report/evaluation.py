@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from raygenex.errors import DataError
 from raygenex.report.dataset import DataFacts
 from raygenex.report.files import read_json
-from raygenex.stats.metrics import METRICS, Interval
+from raygenex.stats.metrics import METRICS
+from raygenex.stats.resamples import Interval
 
 SPLITS = ("valid", "test")
 

@@ -17,7 +17,8 @@ from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
 from raygenex.report.explanation import Explanation
 from raygenex.report.studies import ComparedModel, StudyTable
-from raygenex.stats.metrics import METRICS, TITLES, Interval
+from raygenex.stats.metrics import METRICS, TITLES
+from raygenex.stats.resamples import Interval
 from raygenex.tracking.store import tracking_uri
 
 GENERATOR = "raygenex report"

@@ -15,16 +15,7 @@ from numpy.typing import ArrayLike
 
 from raygenex.errors import DataError
 from raygenex.stats import metrics
-from raygenex.stats.metrics import Counts, Floats
-
-
-class Comparison(NamedTuple):
-    """A metric of model a minus that of model b, its confidence interval, and the two-sided p-value."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
+from raygenex.stats.resamples import Comparison, Counts, Floats, percentile_comparison
 
 
 class Summary(NamedTuple):
@@ -100,8 +91,7 @@ def paired_bootstrap(
 
     Both models are measured on each resample. Genes are drawn as in `metrics.bootstrap_intervals`: with replacement
     and without stratification, a resample that lacks a class again. The result does not depend on the order of the
-    genes. The p-value is twice the smaller share of resamples on either side of 0, with one added to the counts, so
-    that it is never 0 (Davison & Hinkley 1997, section 4.2).
+    genes. The p-value is that of `percentile_comparison`.
 
     Parameters
     ----------
@@ -132,8 +122,6 @@ def paired_bootstrap(
         If a probability is NaN.
     """
     assert metric in metrics.METRICS, metric
-    assert resamples >= 1, resamples
-    assert 0.0 < confidence < 1.0, confidence
     truth = np.asarray(labels)
     pair = [np.asarray(probability, dtype=np.float64) for probability in (probability_a, probability_b)]
     assert truth.shape == pair[0].shape == pair[1].shape, (truth.shape, pair[0].shape, pair[1].shape)
@@ -152,13 +140,8 @@ def paired_bootstrap(
         return a - b
 
     drawn = [differences(counts) for counts in metrics.draw_resamples(truth.astype(np.int64), resamples, seed)]
-    values = np.concatenate(drawn)
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    beyond = min((values <= 0.0).sum(), (values >= 0.0).sum())
-    p_value = min(1.0, 2 * (1 + int(beyond)) / (resamples + 1))
     observed = float(differences(np.ones((1, truth.size), dtype=np.int64))[0])
-    return Comparison(observed, float(low), float(high), p_value)
+    return percentile_comparison(observed, np.concatenate(drawn), confidence)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

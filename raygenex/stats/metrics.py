@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raygenex.errors import DataError, RaygenexError
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from raygenex.stats.resamples import Counts, Floats, Interval, draw_counts, percentile_interval
 
 TITLES = {
     "auroc": "AUROC",
@@ -35,17 +33,6 @@ TITLES = {
 """The metrics as tables name them."""
 
 METRICS = tuple(TITLES)
-
-# Entries of one block of bootstrap counts: 8 MiB an array, whatever the number of genes and resamples.
-_BLOCK = 2**20
-
-
-class Interval(NamedTuple):
-    """A point estimate and the two ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class RocCurve(NamedTuple):
@@ -147,16 +134,12 @@ def bootstrap_intervals(
     class is drawn again. The threshold stays fixed. The same seed gives the same interval whatever the order of the
     genes. Memory is bounded: resamples are measured in blocks. Raises DataError when a class is absent.
     """
-    assert resamples >= 1, resamples
-    assert 0.0 < confidence < 1.0, confidence
     ranking = both_classes(rank_probability(labels, probability), "a bootstrap")
     blocks = [measure(ranking, threshold, counts) for counts in draw_resamples(ranking.labels, resamples, seed)]
-    tail = (1.0 - confidence) / 2
-    intervals = {}
-    for name, value in measure(ranking, threshold).items():
-        low, high = np.quantile(np.concatenate([block[name] for block in blocks]), [tail, 1.0 - tail])
-        intervals[name] = Interval(float(value[0]), float(low), float(high))
-    return intervals
+    return {
+        name: percentile_interval(float(value[0]), np.concatenate([block[name] for block in blocks]), confidence)
+        for name, value in measure(ranking, threshold).items()
+    }
 
 
 def draw_resamples(labels: Counts, resamples: int, seed: int) -> Iterator[Counts]:
@@ -165,17 +148,12 @@ def draw_resamples(labels: Counts, resamples: int, seed: int) -> Iterator[Counts
     Genes are drawn with replacement without stratification; a draw that lacks a class is made again. ``labels`` (N,)
     hold both classes.
     """
-    genes = labels.size
-    rng = np.random.default_rng(seed)
-    missing = resamples
-    while missing:
-        rows = min(missing, max(1, _BLOCK // genes))
-        drawn = rng.integers(genes, size=(rows, genes)) + genes * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * genes).reshape(rows, genes)
+
+    def both(counts: Counts) -> NDArray[np.bool_]:
         positives = counts @ labels
-        counts = counts[(positives > 0) & (positives < genes)]
-        yield counts
-        missing -= len(counts)
+        return (positives > 0) & (positives < labels.size)
+
+    return draw_counts(labels.size, resamples, seed, both)
 
 
 def bce_with_logits(labels: ArrayLike, logits: ArrayLike) -> float:

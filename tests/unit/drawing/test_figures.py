@@ -11,6 +11,7 @@ from raygenex.drawing import figures
 from raygenex.drawing.style import save
 from raygenex.errors import DataError
 from raygenex.stats import metrics
+from raygenex.stats.resamples import Interval
 
 BLUE = figures.BLUE
 
@@ -69,7 +70,7 @@ def test_loss_figure_without_a_best_epoch():
 def test_roc_figure(scored):
     labels, probability = scored
     curve, area = metrics.roc_curve(labels, probability), metrics.auroc(labels, probability)
-    (axes,) = figures.roc_figure(labels, probability, metrics.Interval(area, 0.61, 0.79), confidence=0.9).axes
+    (axes,) = figures.roc_figure(labels, probability, Interval(area, 0.61, 0.79), confidence=0.9).axes
     line = _line(axes, "AUROC")
     np.testing.assert_array_equal(line.get_xydata(), np.column_stack([curve.fpr, curve.tpr]))
     assert line.get_color() == BLUE
@@ -149,8 +150,8 @@ def test_nothing_is_clipped(scored):
     labels, probability = scored
     for figure in (
         figures.loss_figure(_history(0.6, 0.8)),
-        figures.roc_figure(labels, probability, metrics.Interval(0.7, 0.6, 0.8)),
-        figures.precision_recall_figure(labels, probability, metrics.Interval(0.7, 0.6, 0.8)),
+        figures.roc_figure(labels, probability, Interval(0.7, 0.6, 0.8)),
+        figures.precision_recall_figure(labels, probability, Interval(0.7, 0.6, 0.8)),
         figures.calibration_figure(labels, probability),
         figures.confusion_figure(labels, probability, 0.123456),
     ):

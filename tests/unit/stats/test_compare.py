@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raygenex.errors import DataError, RaygenexError
-from raygenex.stats import compare, metrics
+from raygenex.stats import compare, metrics, resamples
 
 # High genes 0.9 and 0.4, low genes 0.5 and 0.1; the second model separates them.
 LABELS = np.array([1, 1, 0, 0], dtype=np.uint8)
@@ -150,7 +150,7 @@ def test_bootstrap_equals_one_resample_after_the_other(metric, monkeypatch):
     most = min((naive <= 1e-12).sum(), (naive >= -1e-12).sum())
     assert 2 * (1 + least) / 61 <= found.p_value <= min(1.0, 2 * (1 + most) / 61)
     # Seven resamples a block change nothing.
-    monkeypatch.setattr(metrics, "_BLOCK", 7 * labels.size)
+    monkeypatch.setattr(resamples, "_BLOCK", 7 * labels.size)
     again = compare.paired_bootstrap(labels, a, b, metric, 60, 0.9, 7, thresholds)
     assert again == pytest.approx(found, abs=1e-12)
 

@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics as reference
 
 from raygenex.errors import DataError, RaygenexError
-from raygenex.stats import metrics
+from raygenex.stats import metrics, resamples
 
 # In order of probability: 0.9 high, 0.8 low, 0.7 high, 0.4 high, 0.2 low.
 LABELS = np.array([1, 0, 1, 0, 1], dtype=np.uint8)
@@ -193,7 +193,7 @@ def test_bootstrap_equals_sklearn_on_every_resample(genes, monkeypatch):
         assert value == pytest.approx(_sklearn_metrics(labels, probability, 0.5)[name], abs=1e-12)
         assert [low, high] == pytest.approx(np.quantile(naive[name], [0.05, 0.95]), abs=1e-12)
     # Extreme quantiles are the smallest and largest resample; seven resamples a block must change nothing.
-    monkeypatch.setattr(metrics, "_BLOCK", 7 * genes)
+    monkeypatch.setattr(resamples, "_BLOCK", 7 * genes)
     extremes = metrics.bootstrap_intervals(labels, probability, 0.5, 60, 1 - 1e-12, seed=7)
     for name in metrics.METRICS:
         assert list(extremes[name][1:]) == pytest.approx([naive[name].min(), naive[name].max()], abs=1e-9)
