@@ -27,9 +27,11 @@ class Command:
         What follows ``raygenex``.
     environment
         Variables beside those of this process.
+    group
+        Whether it is to have a process group of its own.
     """
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None, group: bool = False) -> None:
         self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace")  # noqa: SIM115
         with open(self._errors.name, "w", encoding="utf-8") as sink:
             self._process = subprocess.Popen(
@@ -37,6 +39,7 @@ class Command:
                 stdout=subprocess.DEVNULL,
                 stderr=sink,
                 env=os.environ | (environment or {}),
+                process_group=0 if group else None,
                 # Shells let what they start in the background ignore Ctrl-C.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
@@ -65,6 +68,10 @@ class Command:
         """Send it a signal, alone."""
         self._process.send_signal(number)
 
+    def send_group(self, number: int) -> None:
+        """Send a signal to all of its process group, of its own."""
+        os.killpg(self.pid, number)
+
     def finish(self, code: int = 0) -> str:
         """Wait for its end with an exit code; return its standard error."""
         self._process.wait(timeout=DEADLINE_S)
@@ -82,9 +89,9 @@ class Command:
 
 
 @contextmanager
-def command(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Command]:
+def command(*arguments: str, environment: dict[str, str] | None = None, group: bool = False) -> Iterator[Command]:
     """Run raygenex, and leave no process of it behind."""
-    running = Command(*arguments, environment=environment)
+    running = Command(*arguments, environment=environment, group=group)
     try:
         yield running
     finally:

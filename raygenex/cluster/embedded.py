@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -111,7 +112,7 @@ def _start(python: str, **options: Any) -> None:
     import ray
 
     try:
-        with signals.kept(), core_notices_hidden(), started_by(python):
+        with signals.kept(), core_notices_hidden(), started_by(python), _in_groups_of_their_own():
             ray.init(address="local", include_dashboard=False, **options)
     # Ray raises a bare Exception when its processes do not come up in time.
     except Exception as error:
@@ -124,6 +125,24 @@ def _start(python: str, **options: Any) -> None:
             f"an embedded Ray did not start ({first_line(error)}): run the same command again when the machine is less "
             "busy, or name a running cluster by cluster.address"
         ) from error
+
+
+@contextlib.contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Start processes that a signal to this one's group, as `timeout` and batch systems send it, does not reach.
+
+    Ray's own would end at once, and this process would wait for them in vain while it ends what it did. They end with
+    it, however it ends.
+    """
+    # Ray, which starts them, takes no such option.
+    defaults = subprocess.Popen.__init__.__kwdefaults__
+    assert defaults is not None, "process_group is one of them"
+    before = defaults["process_group"]
+    defaults["process_group"] = 0
+    try:
+        yield
+    finally:
+        defaults["process_group"] = before
 
 
 @contextlib.contextmanager

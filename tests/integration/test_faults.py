@@ -65,13 +65,16 @@ def train_runs(config: RunConfig) -> dict[str, str]:
 def test_sigterm_ends_a_training_as_ctrl_c_does_and_a_cut_epoch_is_named(
     make_config: Callable[..., RunConfig], tmp_path: Path
 ):
-    """One sentence, exit code 143, no process and no running run; then a cut checkpoint; then the training goes on."""
+    """One sentence, exit code 143, no process and no running run; then a cut checkpoint; then the training goes on.
+
+    The signal goes to the whole process group, as `timeout` and batch systems send it.
+    """
     config = make_config(name="ended", train=TRAIN | {"epochs": 20})
     path = write(config, tmp_path)
-    with command("train", path) as process:
+    with command("train", path, group=True) as process:
         wait_for("third epoch", lambda: last_epoch(config) >= 3, process)
         family = below(process.pid)
-        process.send(signal.SIGTERM)
+        process.send_group(signal.SIGTERM)
         errors = process.finish(143)
         wait_for("the end of all processes", lambda: not any(one.is_running() for one in family), seconds=30)
     assert errors.strip().splitlines()[-1] == "interrupted: run the same command again to go on from here"
