@@ -189,7 +189,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
             save_backbone(backbone, str(Path(config.store, BACKBONE_FOLDER)))
             write_manifest(config.store, manifest)
         if todo:
-            logger.info("embedding %d of %d genes into %s", todo, total, config.store)
+            logger.info("embedding %d of %d genes into %s", todo, total, short_path(config.store))
             _embed_gaps(config, splits, gaps, manifest.weights_sha256, total)
         if not manifest.complete:
             _verify(config.store, splits)
@@ -213,7 +213,7 @@ def _remove_damaged(store: str, splits: dict[str, SplitData]) -> None:
     """Remove the shards that cannot be opened, so that their genes are embedded again."""
     for name in splits:
         for shard in damaged_shards(store, name):
-            logger.warning("%s is damaged: embedding its genes again", shard.path)
+            logger.warning("%s is damaged: embedding its genes again", short_path(shard.path))
             Path(shard.path).unlink()
 
 

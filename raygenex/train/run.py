@@ -157,7 +157,7 @@ def _remove(*folders: Path | None) -> None:
 def _reuse(final: Path, run_id: str, started: float) -> TrainResult:
     _refuse_lost(final)
     info = read_info(final)
-    logger.info("%s is trained already: reusing it", final)
+    logger.info("%s is trained already: reusing it", short_path(str(final)))
     return _result(final, info, run_id, started, reused=True)
 
 
@@ -196,7 +196,7 @@ def _begin(
     parent: str | None,
 ) -> RunState:
     if state is not None and tracker.exists(state.run_id):
-        logger.info("continuing the unfinished run in %s", folder)
+        logger.info("continuing the unfinished run in %s", short_path(str(folder)))
         tracker.reopen(state.run_id)
         return state
     tags = {"raygenex.stage": "train", "raygenex.config_hash": config.hash()}
@@ -225,7 +225,7 @@ def _train(training: TrackedTraining, final: Path) -> CheckpointInfo:
 def _read_trained(training: TrackedTraining, final: Path) -> CheckpointInfo:
     """Read what an earlier process trained and could not track."""
     _refuse_lost(final)
-    logger.info("%s is trained already: completing MLflow", final)
+    logger.info("%s is trained already: completing MLflow", short_path(str(final)))
     training.load_series()
     info = read_info(final)
     training.remember_epochs(info.history)

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import ray.tune
 
+from raygenex.files.locate import short_path
 from raygenex.terminal.progress import progress
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import START_BACKBONE, prepare_backbone
@@ -51,7 +52,8 @@ def run_trials(study: Study, track: StudyTrack) -> None:
     config, options, ledger = study.config, study.config.tune, study.ledger
     records = list(ledger.records.values())
     if ledger.ended or records:
-        logger.info("going on with the study in %s: %d trials have ended", ledger.folder, len(ledger.ended))
+        where = short_path(str(ledger.folder))
+        logger.info("going on with the study in %s: %d trials have ended", where, len(ledger.ended))
     shared = _share(study)
     needed = request(config, study.inputs)
     resources = {"cpu": needed.cpus} | ({"gpu": needed.gpus} if needed.gpus else {})

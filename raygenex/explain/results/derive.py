@@ -104,6 +104,7 @@ def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: Exp
         genes.bases() if manifest.window and set(methods) - {"halflife"} else None,
         genes.halflife,
     )
+    logger.info("drawing tables and figures of %d genes", manifest.genes)
     drawn = draw_results(
         folder, config.explain, explained, methods, lambda method: _Parts(folder / method, manifest.genes)
     )

@@ -25,6 +25,7 @@ from raygenex.explain.results.projection import FEWEST, project, write_projectio
 from raygenex.explain.results.projection_page import write_page
 from raygenex.explain.results.saving import save_figure, write_table
 from raygenex.files.whole import replace_text
+from raygenex.terminal.progress import progress
 
 LOGOS = 6
 """Strongest stretches that have a logo, one per gene at most."""
@@ -69,14 +70,22 @@ def draw_results(
     """
     known = known_motifs(settings.motifs)
     drawn = Drawn()
-    _projection(folder, settings, explained, drawn)
     along = [name for name in methods if name != "halflife"]
-    means = {name: _method(folder, settings, explained, name, read(name), drawn) for name in along}
-    _agreements(folder, explained, means, read, drawn)
-    if "halflife" in methods:
-        _halflife(folder, explained, read("halflife"), drawn)
-    if settings.discover:
-        _motifs(folder, explained, along, read, known, drawn)
+    with progress("tables and figures", len(methods) + 2 + settings.discover) as advance:
+        _projection(folder, settings, explained, drawn)
+        advance(1, "projection")
+        means = {}
+        for name in along:
+            means[name] = _method(folder, settings, explained, name, read(name), drawn)
+            advance(1, name)
+        _agreements(folder, explained, means, read, drawn)
+        advance(1, "agreement")
+        if "halflife" in methods:
+            _halflife(folder, explained, read("halflife"), drawn)
+            advance(1, "halflife")
+        if settings.discover:
+            _motifs(folder, explained, along, read, known, drawn)
+            advance(1, "motifs")
     (folder / "figures").mkdir(exist_ok=True)
     replace_text(folder / "figures" / "captions.json", json.dumps(drawn.captions, indent=2) + "\n")
     return drawn

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
+from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
 from raygenex.terminal.progress import progress
 from raygenex.tracking.runs import flatten
@@ -40,7 +41,7 @@ def prepare_halflife(training: TrackedTraining) -> str | None:
         return None
     folder = Path(config.folder, "halflife_encoder")
     if identity_of(folder) == identity:
-        logger.info("half-life stage: reusing %s", folder)
+        logger.info("half-life stage: reusing %s", short_path(str(folder)))
         return str(folder)
     halflife = np.concatenate([table.halflife for table in training.splits["train"].tables])
     history: list[dict[str, float]] = []
