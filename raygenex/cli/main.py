@@ -12,6 +12,7 @@ import typer
 from raygenex import __version__
 from raygenex.cli import data, explain, registry, setup, stages, studies, submit
 from raygenex.cli.options import Session
+from raygenex.cluster.torch_process import keep_freed_memory
 from raygenex.errors import RaygenexError, first_line
 from raygenex.files.errors import file_error
 from raygenex.redact import redact
@@ -83,6 +84,7 @@ def program() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    keep_freed_memory()
     # What is registered later is called before. Python would then take all modules apart, a second for torch and Ray.
     atexit.register(leave)
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from raygenex import __version__
 from raygenex.cluster.connect import Request, connect, open_cluster, preflight
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.run import RunConfig
 from raygenex.data.make import build_data, simulate_data
@@ -69,7 +70,6 @@ class Embedder:
     """
 
     def __init__(self, store: str, settings: dict[str, Any], weights_sha256: str) -> None:
-        import torch
 
         from raygenex.embed.hyenadna.weights import load_backbone
         from raygenex.embed.hyenadna.weights import weights_sha256 as hash_of
@@ -77,7 +77,7 @@ class Embedder:
         self.store = store
         self.settings = settings
         self.device = "cuda" if settings["gpus_per_actor"] > 0 else "cpu"
-        torch.set_num_threads(max(1, int(settings["cpus_per_actor"])))
+        prepare_process(settings["cpus_per_actor"])
         backbone = load_backbone(str(Path(store, BACKBONE_FOLDER)), None)
         if hash_of(backbone) != weights_sha256:
             raise CheckpointError(f"the backbone in {store} changed while embedding: embed again with --force")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.explain import ExplainConfig
 from raygenex.data.rows import Columns
 from raygenex.errors import CheckpointError
@@ -41,8 +42,6 @@ class Explainer:
         window_first: int,
         halflife_reference: list[float],
     ) -> None:
-        import torch
-
         from raygenex.explain.compute import Context
         from raygenex.explain.methods.logit import LogitFunction
         from raygenex.predict.predictor import Predictor
@@ -50,7 +49,7 @@ class Explainer:
 
         self.folder = Path(folder)
         section = ExplainConfig.model_validate(options)
-        torch.set_num_threads(max(1, int(section.cpus_per_worker)))
+        prepare_process(section.cpus_per_worker)
         if hash_of(checkpoint) != checkpoint_sha256:
             raise CheckpointError(f"checkpoint {checkpoint} changed while it was explained: explain it again")
         device = "cuda" if section.gpus_per_worker > 0 else "cpu"

@@ -3,13 +3,13 @@
 import logging
 import time
 
+from raygenex.cluster.torch_process import threads
 from raygenex.config.explain import ExplainConfig
 from raygenex.data.rows import Columns
 from raygenex.explain.methods.logit import LogitFunction
 from raygenex.explain.methods.receptive_field import sees_little
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import duration
-from raygenex.train.threads import threads
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.cluster.embedded import is_connected, named_address
+from raygenex.cluster.torch_process import prepare_process, threads
 from raygenex.config.run import RunConfig
 from raygenex.config.services import ClusterConfig
 from raygenex.data.rows import Columns, Rows, blocks
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import progress
-from raygenex.train.threads import threads
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 class Scorer:
     """A `Predictor` of blocks of genes: an actor of Ray Data, or in this process."""
 
-    def __init__(self, checkpoint: str, device: str, batch_size: int, cpus: float) -> None:
-        import torch
-
-        torch.set_num_threads(max(1, int(cpus)))
+    def __init__(self, checkpoint: str, device: str, batch_size: int, cpus: float | None) -> None:
+        # In a process that others use too, nothing is changed.
+        if cpus is not None:
+            prepare_process(cpus)
         self._predictor = Predictor(checkpoint, device, batch_size)
 
     def __call__(self, batch: Columns) -> Columns:
@@ -96,7 +96,7 @@ def _in_process(rows: Rows, checkpoint: str, config: RunConfig) -> Generator[Col
     options = config.predict
     logger.info("one worker: scoring in this process")
     with threads(max(1, int(options.cpus_per_worker))):
-        score = Scorer(checkpoint, "cpu", options.batch_size, options.cpus_per_worker)
+        score = Scorer(checkpoint, "cpu", options.batch_size, None)
         for piece in blocks(rows):
             yield score(piece.read())
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
-import torch
 from torch import nn
 
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.train.checkpoint import CheckpointInfo
@@ -29,7 +29,7 @@ def open_worker(settings: dict[str, Any]) -> Worker:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
     if device.type == "cpu":
-        torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
+        prepare_process(config.train.cpus_per_worker)
     sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
     shards = {split: _open_shard(split, sizes[split][rank], settings["row_bytes"], config) for split in sizes}
     return Worker(config, CheckpointInfo.model_validate(settings["info"]), rank, device, sizes, shards)

@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.run import RunConfig
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import Columns, Rows
@@ -128,7 +129,7 @@ def trial_halflife(shared: Shared) -> torch.Tensor:
 
 def make_common(config: RunConfig, halflife: torch.Tensor) -> Start:
     """Make the start of every trial, as a task of the cluster: where trials have a GPU, on one."""
-    torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
+    prepare_process(config.train.cpus_per_worker)
     return make_start(config, halflife, device="cuda" if config.train.use_gpu else "cpu")
 
 

@@ -4,9 +4,9 @@ import shutil
 import time
 from typing import Any
 
-import torch
 from ray import tune
 
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
 from raygenex.errors import RaygenexError, first_line
@@ -76,7 +76,7 @@ class TrialActor(tune.Trainable):
 
     def _open(self) -> Fit:
         self._config: RunConfig = self._shared.space.trial_config(self._params)
-        torch.set_num_threads(max(1, int(self._config.train.cpus_per_worker)))
+        prepare_process(self._config.train.cpus_per_worker)
         if isinstance(self._config.model, KmerConfig):
             return TableFit(self._shared, self._config, self._tables)
         kind = LocalFit if self._shared.columns else NestedFit

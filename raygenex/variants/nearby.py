@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raygenex.cluster.torch_process import threads
 from raygenex.models.cnn import Cnn
 from raygenex.models.receptive_field import Whole, edited_logits, reads_bases, seen_width, trunk_width, whole_pass
 from raygenex.predict.predictor import Predictor
-from raygenex.train.threads import threads
 
 # Numbers of the largest array of one pass, 4 MB in float32, which is about what a core has at hand.
 _NUMBERS = 2**20

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.run import RunConfig
 from raygenex.data.genome import GenomeReader, open_genome
 from raygenex.data.rows import Columns
@@ -37,17 +38,15 @@ class WindowScorer:
         Torch device.
     batch_size
         Windows per forward pass.
-    threads
-        Threads of torch in this process; None leaves them as they are.
+    cpus
+        Logical CPUs of this process; None in one that others use too, which stays as it is.
     """
 
     def __init__(
-        self, folder: str, genome: str, checkpoint: str, device: str, batch_size: int, threads: int | None
+        self, folder: str, genome: str, checkpoint: str, device: str, batch_size: int, cpus: float | None
     ) -> None:
-        import torch
-
-        if threads is not None:
-            torch.set_num_threads(threads)
+        if cpus is not None:
+            prepare_process(cpus)
         self._genes = ScoredGenes.load(Path(folder))
         self._genome = open_genome(genome)
         self._predictor = Predictor(checkpoint, device, batch_size)
@@ -151,7 +150,7 @@ def _on_ray(config: RunConfig, parts: list[SpooledPart], settings: tuple[Any, ..
         "scoring variants", options.workers, options.cpus_per_worker, options.gpus_per_worker, "variants.workers"
     )
     with connect(config.cluster, request):
-        pieces, arguments = [part.piece() for part in parts], (*settings, max(1, int(options.cpus_per_worker)))
+        pieces, arguments = [part.piece() for part in parts], (*settings, options.cpus_per_worker)
         sample = parts[0].piece(1)
         yield from by_actors(pieces, sample, WindowScorer, arguments, request, options.workers, options.workers)
 

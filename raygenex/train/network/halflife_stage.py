@@ -10,6 +10,7 @@ import ray
 import torch
 from safetensors.torch import load, save
 
+from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
@@ -105,7 +106,7 @@ def _pretrain(training: TrackedTraining, halflife: np.ndarray, history: list[dic
 
 
 def _pretrain_task(halflife: np.ndarray, config: RunConfig, gpu: bool, log: Any) -> tuple[bytes, bytes]:
-    torch.set_num_threads(max(1, int(config.train.cpus_per_worker)))
+    prepare_process(config.train.cpus_per_worker)
     start = make_start(
         config,
         torch.from_numpy(np.array(halflife)),

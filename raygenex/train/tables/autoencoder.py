@@ -7,6 +7,7 @@ from pathlib import Path
 from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.numpy import load_file, save_file
 
+from raygenex.cluster.torch_process import threads
 from raygenex.config.model import AutoencoderXgboost
 from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
@@ -23,7 +24,6 @@ from raygenex.train.ray_train import (
 from raygenex.train.tables.autoencoder_worker import FEATURES, read_history, train_autoencoder
 from raygenex.train.tables.inprocess import grow_trees, score_table
 from raygenex.train.tables.table import FeatureTable
-from raygenex.train.threads import threads
 from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from raygenex.cluster.torch_process import threads
 from raygenex.config.model import Logistic, TreesConfig, XgboostKmer
 from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
@@ -18,7 +19,6 @@ from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpo
 from raygenex.train.tables.regression import MAX_ITERATIONS, fit_logistic
 from raygenex.train.tables.table import FeatureTable, make_table, read_parts
 from raygenex.train.tables.tree_grower import grow_in_process, xgboost_version
-from raygenex.train.threads import threads
 from raygenex.train.training import TrackedTraining, describe
 
 logger = logging.getLogger(__name__)
