@@ -95,9 +95,14 @@ SCRIPTS = (
         {"online_frozen": "less", "online_finetuned": "less", "online_memory": ""},
     ),
     Script("warm_workers.py --repeats 1 --warmups 0", {"warm_workers": ">= 1"}),
-    Script("ray_cost.py core60 --epochs 4 --rounds 1", {"ray_cost_core60": ">= 0.95"}),
-    Script("ray_cost.py embeddings --epochs 4 --rounds 1", {"ray_cost_embeddings": ">= 0.95"}),
-    Script("ddp_scaling.py --epochs 3 --rounds 1", {"ddp_scaling": ">= 1.6", "ddp_share_of_machine": ""}),
+    Script("ray_cost.py core60 --epochs 4 --rounds 1", {"ray_cost_core60": ">= 0.98"}),
+    Script("ray_cost.py embeddings --epochs 4 --rounds 1", {"ray_cost_embeddings": ">= 0.98"}),
+    Script("streamed.py --epochs 4 --rounds 1", {"streamed_training": ">= 0.8"}),
+    Script("ddp_scaling.py --epochs 4 --rounds 2", {"ddp_scaling": ">= 1.6", "ddp_share_of_machine": ">= 0.9"}),
+    Script(
+        "kept_memory.py --rounds 3",
+        {"kept_memory_training": ">= 1", "kept_memory_scoring": ">= 1", "kept_memory_embedding": ""},
+    ),
     Script(
         "flat_memory.py --genes 500 --window 1000",
         {f"memory_{verb}{rest}": "<= 1.1" for verb in ("embed", "train", "predict") for rest in ("", "_together")},

@@ -127,14 +127,16 @@ def main() -> None:
         before, after = measure(few, given.window, Path(small)), measure(many, given.window, Path(large))
     rows = []
     for command, peaks in before.items():
-        for name in MEASURES:
+        for name in (name for name in MEASURES if peaks[name]):
             low, high = peaks[name], after[command][name]
             each = (high - low) * 1e6 / (many - few)
             rows.append([command, name, f"{low:,.0f}", f"{high:,.0f}", f"{high / low:.2f}", f"{each:,.0f}"])
     header = ["command", "memory of", f"{few:,} genes, MB", f"{many:,} genes, MB", "ratio", "bytes a gene more"]
     print_table(header, rows)
     for command, peaks in before.items():
-        print_ratio(f"memory_{command}", max(after[command][name] / peaks[name] for name in ("driver", "worker")))
+        # A prediction on one machine has no workers.
+        alone = [after[command][name] / peaks[name] for name in ("driver", "worker") if peaks[name]]
+        print_ratio(f"memory_{command}", max(alone))
         print_ratio(f"memory_{command}_together", after[command][MEASURES[-1]] / peaks[MEASURES[-1]])
 
 

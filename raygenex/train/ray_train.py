@@ -33,11 +33,12 @@ def trainer_options(training: Training, log: Any, use_gpu: bool) -> dict[str, An
 
 
 def worker_settings(training: Training) -> dict[str, Any]:
-    """Return what every kind of worker is told, as plain values."""
+    """Return what every kind of worker is told, as plain values, and the tables that it reads."""
     return {
         "config": training.config.dump(),
         "info": training.new_info().model_dump(mode="json"),
         "counts": {name: rows.count for name, rows in training.inputs.tables.items()},
+        "tables": training.inputs.tables,
         "row_bytes": training.inputs.tables["train"].row_bytes,
         "folder": str(training.folder),
     }

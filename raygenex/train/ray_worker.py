@@ -12,6 +12,7 @@ from raygenex.config.run import RunConfig
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.shard import WorkerShard, ray_stream
 from raygenex.train.steps import DDP_OPTIONS, gradients_alone, shard_sizes
+from raygenex.train.streaming import piece_stream
 from raygenex.train.worker import Worker
 
 
@@ -22,7 +23,7 @@ def open_worker(settings: dict[str, Any]) -> Worker:
     ----------
     settings
         ``config`` (resolved, plain values), ``info`` (a `CheckpointInfo` to complete, plain values), ``counts`` (genes
-        of train and valid) and ``row_bytes``.
+        of train and valid), ``tables`` (their `Rows`) and ``row_bytes``.
     """
     config = parse_config(settings["config"], "the run configuration")
     context = ray.train.get_context()
@@ -31,7 +32,7 @@ def open_worker(settings: dict[str, Any]) -> Worker:
     if device.type == "cpu":
         prepare_process(config.train.cpus_per_worker)
     sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
-    shards = {split: _open_shard(split, sizes[split][rank], settings["row_bytes"], config) for split in sizes}
+    shards = {split: _open_shard(split, sizes[split], rank, settings, config) for split in sizes}
     return Worker(config, CheckpointInfo.model_validate(settings["info"]), rank, device, sizes, shards)
 
 
@@ -40,7 +41,9 @@ def average_gradients(model: nn.Module) -> nn.Module:
     return gradients_alone(ray.train.torch.prepare_model(model, parallel_strategy_kwargs=dict(DDP_OPTIONS)))
 
 
-def _open_shard(split: str, count: int, row_bytes: int, config: RunConfig) -> WorkerShard:
-    keep = count * row_bytes <= config.train.memory_gib * 2**30
-    iterator = ray.train.get_dataset_shard(split)
-    return WorkerShard(ray_stream(iterator, config.train.shuffle_buffer), count, keep)
+def _open_shard(split: str, sizes: list[int], rank: int, settings: dict[str, Any], config: RunConfig) -> WorkerShard:
+    count, start = sizes[rank], sum(sizes[:rank])
+    if count * settings["row_bytes"] <= config.train.memory_gib * 2**30:
+        return WorkerShard(ray_stream(ray.train.get_dataset_shard(split)), count, keep=True)
+    stream = piece_stream(settings["tables"][split], start, start + count, config.train.shuffle_buffer)
+    return WorkerShard(stream, count, keep=False)

@@ -1,4 +1,4 @@
-"""A worker's share of a split: kept in memory when it fits, streamed through Ray Data when it does not."""
+"""A worker's share of a split: kept in memory when it fits, read in every pass when it does not."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -40,8 +40,7 @@ class WorkerShard:
     Parameters
     ----------
     stream
-        Called with a batch size and an optional shuffle seed; yields numpy column batches from Ray Data in row order,
-        or shuffled within a buffer.
+        Called with a batch size and an optional seed; yields numpy column batches in row order, or shuffled by it.
     count
         Rows of the shard.
     keep
@@ -109,11 +108,11 @@ def _to_batch(columns: dict[str, Any]) -> GeneBatch:
     return GeneBatch(sequence, halflife.float(), label.float())
 
 
-def ray_stream(iterator: Any, buffer: int) -> Callable[[int, int | None], Iterator[dict[str, Any]]]:
-    """Read a Ray Data iterator as `WorkerShard` wants it, shuffling within ``buffer`` rows."""
+def ray_stream(iterator: Any) -> Callable[[int, int | None], Iterator[dict[str, Any]]]:
+    """Read a Ray Data iterator as `WorkerShard` wants a shard that it keeps, in the order of the rows."""
 
     def stream(batch_size: int, seed: int | None) -> Iterator[dict[str, Any]]:
-        shuffle = {} if seed is None else {"local_shuffle_buffer_size": buffer, "local_shuffle_seed": seed}
-        return iter(iterator.iter_batches(batch_size=batch_size, batch_format="numpy", **shuffle))
+        assert seed is None, "what is kept is shuffled in memory"
+        return iter(iterator.iter_batches(batch_size=batch_size, batch_format="numpy"))
 
     return stream

@@ -75,7 +75,7 @@ def grow_with_others(settings: dict[str, Any]) -> None:
     sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
     tables = {}
     for split in sizes:
-        parts = ray_stream(ray.train.get_dataset_shard(split), 0)(PIECE, None)
+        parts = ray_stream(ray.train.get_dataset_shard(split))(PIECE, None)
         tables[split] = make_table(model, parts, sizes[split][rank])
     grower = TreeGrower(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
     _resume(grower)

@@ -107,7 +107,7 @@ def test_a_batch_moves_whole():
     assert {part.device.type for part in (moved.sequence, moved.halflife, moved.label)} == {"meta"}
 
 
-def test_ray_is_asked_to_shuffle_only_with_a_seed():
+def test_ray_reads_in_order():
     asked = []
 
     class Iterator:
@@ -115,10 +115,8 @@ def test_ray_is_asked_to_shuffle_only_with_a_seed():
             asked.append(options)
             return [1, 2]
 
-    stream = ray_stream(Iterator(), buffer=100)
-    assert list(stream(8, None)) == list(stream(8, 5)) == [1, 2]
-    plain = {"batch_size": 8, "batch_format": "numpy"}
-    assert asked == [plain, plain | {"local_shuffle_buffer_size": 100, "local_shuffle_seed": 5}]
+    assert list(ray_stream(Iterator())(8, None)) == [1, 2]
+    assert asked == [{"batch_size": 8, "batch_format": "numpy"}]
 
 
 def test_derived_seeds_are_distinct_and_fit_63_bits():
