@@ -1,17 +1,21 @@
 """Metrics with their uncertainty, and the figures that go with them, for one split."""
 
+import hashlib
 import json
 import logging
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.data.opening import open_splits, window_offsets
-from raygenex.data.rows import PromoterRows, Rows
+from raygenex.data.opening import SplitData, open_run, window_offsets
+from raygenex.data.rows import Columns, PromoterRows, Rows
+from raygenex.data.targets import read_target_values
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
@@ -20,14 +24,18 @@ from raygenex.files.whole import whole_folder
 from raygenex.predict.inputs import NO_DNA, refuse_other_place, refuse_other_scale
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
-from raygenex.predict.table import write_predictions
-from raygenex.stats.metrics import METRICS, bootstrap_intervals, calibration_error, confusion
+from raygenex.predict.table import open_predictions, prediction_types
+from raygenex.predict.target_scores import Scored, targets_scored
+from raygenex.stats.metrics import bootstrap_intervals, calibration_error, confusion
 from raygenex.stats.resamples import Interval
 from raygenex.terminal.table import columns
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +46,18 @@ class EvaluateResult:
 
     split: str
     genes: int
-    threshold: float
+    threshold: float | None
+    """Of the label; this and the next two are None of a model of targets."""
     metrics: dict[str, Interval]
-    calibration_error: float
-    confusion: list[list[int]]
+    """By name; of a model of targets ``TARGET_METRIC``."""
+    calibration_error: float | None
+    confusion: list[list[int]] | None
     folder: str
     reused: bool
+    measured: dict[str, int]
+    """Genes that have a value, by target; empty of the label."""
+    specificity: float | None
+    """How well a gene's targets are told apart, `raygenex.stats.quantities.specificity`; None if not measured."""
 
     def values(self) -> dict[str, Any]:
         """Return the result as plain values, with the ends of intervals by name."""
@@ -52,15 +66,18 @@ class EvaluateResult:
     def text(self) -> str:
         """Return a table of metrics with their intervals."""
         rows = [("metric", "value", " interval")]
-        for name in METRICS:
-            value, low, high = self.metrics[name]
+        for name, (value, low, high) in self.metrics.items():
             rows.append((name, f"{value:.4f}", f" {low:.4f} to {high:.4f}"))
+        where = f"figures and predictions: {short_path(self.folder)}"
+        if self.specificity is not None:
+            rows.append(("specificity", f"{self.specificity:.4f}", ""))
+        if self.confusion is None:
+            known = ", ".join(f"{name} of {genes}" for name, genes in self.measured.items())
+            return "\n".join([f"{self.split}: {self.genes} genes, {known}", "", *columns(rows, "<><"), "", where])
         rows.append(("calib. error", f"{self.calibration_error:.4f}", ""))
         (tn, fp), (fn, tp) = self.confusion
         lines = [f"{self.split}: {self.genes} genes, threshold {self.threshold:.4f}", "", *columns(rows, "<><")]
-        lines += ["", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}"]
-        lines.append(f"figures and predictions: {short_path(self.folder)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, "", f"true high {tp}, false high {fp}, true low {tn}, false low {fn}", where])
 
 
 def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResult:
@@ -76,50 +93,46 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     """
     checkpoint = Path(config.checkpoint)
     info = read_info(checkpoint)
-    assert info.threshold is not None, "a run's checkpoint is final"
+    assert info.is_final, "a run's checkpoint"
     folder = Path(config.folder, "evaluation", split)
     untracked = folder.with_name(f".{split}.untracked")
-    prints, rows = open_rows(config, split, info)
+    _refuse_other_targets(config, info)
+    prints, rows, data = open_rows(config, split, info)
+    measured = _target_values(config, info, data)
     key = {
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "fingerprints": prints,
         "evaluate": config.evaluate.model_dump(mode="json"),
         "seed": config.seed,
     }
+    if measured is not None:
+        key["values"] = hashlib.sha256(measured.tobytes()).hexdigest()
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, short_path(str(folder)))
         if untracked.exists():
             _track(Tracker(config), config, split, folder, written, prints)
             untracked.unlink()
         return _result(written, folder, reused=True)
+    from raygenex.drawing.style import save
+
     tracker = Tracker(config)
     # Loaded here as well, so that a damaged checkpoint is named before a cluster is started.
     predictor = Predictor(checkpoint)
     if info.inputs.kind == "embedding" and info.reads_dna and isinstance(rows, PromoterRows):
         predictor.load_backbone()
     scored = score_rows(rows, str(checkpoint), config, "evaluation")
-    labels, probability = scored["label"].astype(np.uint8), scored["probability"]
-    options = config.evaluate
-    if len(np.unique(labels)) < 2:
-        raise DataError(f"data.{split} has one class only, so nothing can be measured on it: add genes of the other")
-    intervals = bootstrap_intervals(
-        labels, probability, info.threshold, options.bootstrap, options.confidence, config.seed
+    score = (
+        _of_label(config, split, info, scored)
+        if measured is None
+        else targets_scored(config, split, info, scored["outputs"], measured)
     )
-    report = {
-        "key": key,
-        "split": split,
-        "genes": len(labels),
-        "threshold": info.threshold,
-        "confidence": options.confidence,
-        "metrics": {name: interval._asdict() for name, interval in intervals.items()},
-        "calibration_error": calibration_error(labels, probability),
-        "confusion": confusion(labels, probability >= info.threshold).tolist(),
-    }
+    report = {"key": key, "split": split, "genes": len(scored["gene_id"])} | score.numbers
     with whole_folder(folder) as aside:
         (aside / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        calls = (probability >= info.threshold).astype(np.int8)
-        write_predictions(aside / "predictions.parquet", scored["gene_id"], probability, calls)
-        _draw(aside, labels, probability, info.threshold, intervals, options.confidence)
+        with open_predictions(aside / "predictions.parquet", prediction_types(info)) as add:
+            add(scored["gene_id"], score.columns)
+        for name, figure in score.figures().items():
+            save(figure, aside / f"{name}.png")
         # While this file is there, MLflow lacks the numbers; the next call completes them.
         untracked.touch()
     _track(tracker, config, split, folder, report, prints)
@@ -127,20 +140,72 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     return _result(report, folder, reused=False)
 
 
-def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list[str], Rows]:
+def _target_values(config: RunConfig, info: CheckpointInfo, data: SplitData) -> NDArray[np.float32] | None:
+    """Return what was measured of the targets of a model ``(N, T)``, in their units; None of a model of the label."""
+    if not info.targets:
+        return None
+    found = read_target_values(config.targets, {data.name: data})
+    for place, (learned, target) in enumerate(zip(info.targets, found.targets, strict=True)):
+        if (learned.kind, learned.unit) != (target.kind, target.unit):
+            raise DataError(
+                f"{target.name} is {target.kind} ({target.unit or 'no unit'}) in data.{data.name}, and the model "
+                f"learned it as {learned.kind} ({learned.unit or 'no unit'}): use data that were made in one way"
+            )
+        column = found.values[data.name][:, place]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lost = ~np.isnan(column) & ~np.isfinite(learned.transformed(column))
+        if lost.any():
+            row = int(np.flatnonzero(lost)[0])
+            raise DataError(
+                f"{target.name} of gene {data.gene_id[row]} in data.{data.name} is {column[row]:g}, which the model's "
+                f"transform {learned.transform} does not know: correct the value, or leave it empty"
+            )
+    return found.values[data.name]
+
+
+def _refuse_other_targets(config: RunConfig, info: CheckpointInfo) -> None:
+    """Raise a ConfigError if the checkpoint predicts something else than the configuration names."""
+    names, wanted = [target.name for target in info.targets], [target.name for target in config.targets]
+    if names != wanted:
+        raise ConfigError(
+            f"{config.said('targets')} are {', '.join(wanted) or 'none, which means the label'}, and the model of this "
+            f"run predicts {', '.join(names) or 'the label'}: make them agree, or train again"
+        )
+
+
+def _of_label(config: RunConfig, split: str, info: CheckpointInfo, scored: Columns) -> Scored:
+    assert info.threshold is not None, "a final checkpoint of the label has it"
+    labels, probability, threshold = scored["label"].astype(np.uint8), scored["probability"], info.threshold
+    options = config.evaluate
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"data.{split} has one class only, so nothing can be measured on it: add genes of the other")
+    intervals = bootstrap_intervals(labels, probability, threshold, options.bootstrap, options.confidence, config.seed)
+    calls = probability >= threshold
+    numbers = {
+        "threshold": threshold,
+        "confidence": options.confidence,
+        "metrics": {name: interval._asdict() for name, interval in intervals.items()},
+        "calibration_error": calibration_error(labels, probability),
+        "confusion": confusion(labels, calls).tolist(),
+    }
+    draw = partial(_figures, labels, probability, threshold, intervals, options.confidence)
+    return Scored(numbers, {"probability": probability, "prediction": calls}, draw)
+
+
+def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list[str], Rows, SplitData]:
     """Open a split as the model reads it: from the embedding store where it is there, otherwise from HDF5.
 
     Returns
     -------
-    The sha256 of each of its files, and its rows.
+    The sha256 of each of its files, its rows, and its small columns.
     """
     if not config.data.split(split):
         raise ConfigError(f"data.{split} is not set: name its HDF5 files to evaluate on them")
     # All splits, so that a gene that is in two of them is found before anything is measured.
-    data = open_splits(config.data, config.data.configured)[split]
+    data = open_run(config, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
     if not info.reads_dna:
-        return data.fingerprints, PromoterRows(data.files, 0, split)
+        return data.fingerprints, PromoterRows(data.files, 0, split), data
     if not data.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has no promoters: {NO_DNA}"
@@ -155,8 +220,8 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
         if manifest is not None and _made_for(manifest, info, split, data.fingerprints):
-            return data.fingerprints, open_store(config.store, split)
-    return data.fingerprints, PromoterRows(data.files, data.window, split)
+            return data.fingerprints, open_store(config.store, split), data
+    return data.fingerprints, PromoterRows(data.files, data.window, split), data
 
 
 def _made_for(manifest: StoreManifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:
@@ -182,34 +247,28 @@ def _result(report: dict[str, Any], folder: Path, reused: bool) -> EvaluateResul
     return EvaluateResult(
         report["split"],
         report["genes"],
-        report["threshold"],
+        report.get("threshold"),
         {name: Interval(**values) for name, values in report["metrics"].items()},
-        report["calibration_error"],
-        report["confusion"],
+        report.get("calibration_error"),
+        report.get("confusion"),
         str(folder),
         reused,
+        report.get("measured", {}),
+        report.get("specificity"),
     )
 
 
-def _draw(
-    folder: Path,
-    labels: np.ndarray,
-    probability: np.ndarray,
-    threshold: float,
-    intervals: dict[str, Interval],
-    confidence: float,
-) -> None:
+def _figures(
+    labels: np.ndarray, probability: np.ndarray, threshold: float, intervals: dict[str, Interval], confidence: float
+) -> "dict[str, Figure]":
     from raygenex.drawing import figures
-    from raygenex.drawing.style import save
 
-    drawn = {
+    return {
         "roc": figures.roc_figure(labels, probability, intervals["auroc"], confidence),
         "precision_recall": figures.precision_recall_figure(labels, probability, intervals["auprc"], confidence),
         "calibration": figures.calibration_figure(labels, probability, confidence=confidence),
         "confusion": figures.confusion_figure(labels, probability, threshold),
     }
-    for name, figure in drawn.items():
-        save(figure, folder / f"{name}.png")
 
 
 def _track(
@@ -232,7 +291,9 @@ def _track(
 
 
 def _numbers(split: str, report: dict[str, Any]) -> dict[str, float]:
-    numbers = {f"{split}_calibration_error": report["calibration_error"]}
+    numbers = {} if "measured" in report else {f"{split}_calibration_error": report["calibration_error"]}
+    if "specificity" in report:
+        numbers[f"{split}_specificity"] = report["specificity"]
     for name, interval in report["metrics"].items():
         numbers |= {
             f"{split}_{name}": interval["value"],
@@ -245,5 +306,6 @@ def _numbers(split: str, report: dict[str, Any]) -> dict[str, float]:
 def plan_evaluate(config: RunConfig, split: str) -> str:
     """Say how many genes would be measured."""
     info = read_info(Path(config.checkpoint))
-    _, rows = open_rows(config, split, info)
+    _refuse_other_targets(config, info)
+    _, rows, _ = open_rows(config, split, info)
     return f"evaluate: {rows.count} genes of {split} with {short_path(config.folder)}/checkpoint"

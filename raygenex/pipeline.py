@@ -9,10 +9,10 @@ from raygenex.cluster.connect import SPARE_CPUS, open_cluster
 from raygenex.config.base import SPLITS
 from raygenex.config.run import RunConfig
 from raygenex.data.build.run import BuildResult
-from raygenex.data.check.check import check
+from raygenex.data.check.check import check_run
 from raygenex.data.check.guard import keep_verdict
 from raygenex.data.make import build_data, plan_data, simulate_data
-from raygenex.data.opening import open_splits
+from raygenex.data.opening import open_run
 from raygenex.data.simulate.run import SimulationResult
 from raygenex.embed.run import EmbedResult, embed, embed_step, plan_embed
 from raygenex.embed.store import read_manifest
@@ -87,7 +87,7 @@ def _run_stages(config: RunConfig, force: bool, started: float) -> RunResult:
     if built:
         logger.info("%s", built.text())
     with steps("checking genes") as on_progress:
-        report = check(config.data, config.check, on_progress, cluster=config.cluster)
+        report = check_run(config, on_progress)
     keep_verdict(config, report)
     logger.info("data: %d genes pass every check", sum(split.rows for split in report.splits.values()))
     embeddings = None
@@ -117,7 +117,7 @@ def plan_run(config: RunConfig, force: bool) -> list[str]:
         # Which genes a build keeps is known when it is done.
         return [*steps, *_later_steps(config)]
     if made:
-        splits = open_splits(config.data, tuple(name for name in SPLITS if config.data.split(name) or name != "test"))
+        splits = open_run(config, tuple(name for name in SPLITS if config.data.split(name) or name != "test"))
         counts = {name: split.rows for name, split in splits.items()}
         window = next(iter(splits.values())).window
     else:

@@ -18,9 +18,10 @@ from raygenex.explain.results.profile import profiles, top_positions, write_prof
 from raygenex.explain.results.projection import Projection, write_projection
 from raygenex.files.fingerprint import fingerprint
 from raygenex.files.parts import write_manifest
-from raygenex.predict.table import write_predictions
+from raygenex.predict.table import open_predictions
 from raygenex.stats import metrics
 from raygenex.train.checkpoint import InputInfo, checkpoint_sha256
+from raygenex.train.targets import LABEL_TYPES
 
 GENES = 40
 WINDOW = 20
@@ -92,7 +93,8 @@ def add_evaluation(folder: Path, valid: str, split: str = "valid", resamples: in
     part.mkdir(parents=True)
     (part / "metrics.json").write_text(json.dumps(numbers))
     calls = (probability >= THRESHOLD).astype(np.int8)
-    write_predictions(part / "predictions.parquet", ids, probability, calls)
+    with open_predictions(part / "predictions.parquet", LABEL_TYPES) as add:
+        add(ids, {"probability": probability, "prediction": calls})
     return numbers
 
 

@@ -87,6 +87,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
         If the rows, the data, MLflow or the cluster do not allow the comparison; nothing is trained then.
     """
     started = time.monotonic()
+    config.refuse_targets("benchmark")
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
         split = config.benchmark.split
@@ -226,6 +227,7 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
 
 def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
     """Say which models would be trained, and which are trained already."""
+    config.refuse_targets("benchmark")
     jobs = plan_jobs(config)
     steps, made = plan_data(config)
     embedded = True

@@ -14,13 +14,13 @@ app = typer.Typer(help="Build, simulate, split, check and describe data.", no_ar
 @verb(app, dry_run=False)
 def check(settings: RunConfig) -> Action:
     """Read every gene, name what breaks the schema, and report leaks between splits."""
-    from raygenex.data.check.check import check
+    from raygenex.data.check.check import check_run
     from raygenex.data.check.describe import render_check
     from raygenex.terminal.progress import steps
 
     def work() -> Printed:
         with steps("checking genes") as on_progress:
-            report = check(settings.data, settings.check, on_progress, cluster=settings.cluster)
+            report = check_run(settings, on_progress)
         return Printed(report.values(), render_check(report, settings.check))
 
     return Action(work)
@@ -50,7 +50,7 @@ def describe(
     force: Force = False,
 ) -> Action:
     """Show what the data hold, on one screen, or as a page with plots."""
-    from raygenex.data.check.check import check
+    from raygenex.data.check.check import check_run
     from raygenex.terminal.progress import steps
 
     target = None if html is None else written_path(html, "--html")
@@ -61,7 +61,7 @@ def describe(
 
     def work() -> Printed:
         with steps("reading genes") as on_progress:
-            report = check(settings.data, settings.check, on_progress, cluster=settings.cluster)
+            report = check_run(settings, on_progress)
         if target is None:
             return Printed(report.values(), report.text())
         from raygenex.data.check.page import write_page

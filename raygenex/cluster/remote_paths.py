@@ -102,8 +102,13 @@ def _tables(config: RunConfig) -> Iterator[Place]:
                 yield Place(f"build.{name}", value, True)
         if build.label.table is not None:
             yield Place("build.label.table", build.label.table, True)
+        for number, target in enumerate(build.targets):
+            yield Place(f"build.targets.{number}.table", target.table, True)
         for number, extra in enumerate(build.extra):
             yield Place(f"build.extra.{number}.table", extra.table, True)
+    for number, learned in enumerate(config.targets):
+        if learned.table is not None:
+            yield Place(f"targets.{number}.table", learned.table, True)
     if isinstance(config.split, FileSplit):
         yield Place("split.file", config.split.file, True)
     if isinstance(config.split, GroupSplit) and config.split.table is not None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _KEPT_BYTES = 2**31 - 1
-_MAPPED_BYTES = 2**30
+# Before version 2.35 it refuses more than the second.
+_MAPPED_BYTES = (2**30, 2**25)
 _GROWN_BYTES = 2**28
 
 
@@ -32,7 +33,8 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
-    mallopt(_MMAP_THRESHOLD, _MAPPED_BYTES)
+    if not any(mallopt(_MMAP_THRESHOLD, size) for size in _MAPPED_BYTES):
+        return
     mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
     # The heaps of threads are given back whole unless the next one is to grow by more than they hold.
     mallopt(_TOP_PAD, _GROWN_BYTES)

@@ -19,6 +19,7 @@ from raygenex.config.base import (
     Section,
     Seed,
 )
+from raygenex.config.targets import TargetKind, TargetName
 
 
 class DataConfig(Section):
@@ -85,6 +86,20 @@ class LabelConfig(Section):
     )
 
 
+class TargetTableConfig(Section):
+    """A table of measured quantities that `data build` writes as targets."""
+
+    table: PathText = Field(description="TSV, CSV or Parquet, one row per gene")
+    gene_column: str = Field("gene_id", description="column of the gene ids")
+    columns: Columns = Field((), description="columns or globs of them; empty: every numeric column")
+    name: TargetName | None = Field(
+        None, description="one target of all columns, by aggregate; null: each column is a target of its own name"
+    )
+    aggregate: Literal["median", "mean"] = Field("median", description="how several columns become one value")
+    kind: TargetKind = Field("continuous", description="what the values are")
+    unit: str = Field("", description="their unit, in words")
+
+
 class ExtraConfig(Section):
     """More columns to carry along with the genes, such as measured half-lives; models do not read them."""
 
@@ -137,6 +152,9 @@ class BuildConfig(Section):
     )
     strip_versions: bool = Field(False, description="compare gene ids without version suffixes (.12)")
     label: LabelConfig = LabelConfig()
+    targets: tuple[TargetTableConfig, ...] = Field(
+        (), description="quantities to learn, beside the label or in its place; a gene without a value has none"
+    )
     extra: tuple[ExtraConfig, ...] = Field((), description="more columns to carry along with the genes")
     genes_per_task: PositiveInt = Field(256, description="genes that a Ray task extracts")
     cpus_per_task: PositiveFloat = Field(1.0, description="logical CPUs a task reserves")

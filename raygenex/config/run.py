@@ -19,12 +19,17 @@ from raygenex.config.model import (
     ModelSection,
 )
 from raygenex.config.services import ClusterConfig, TrackingConfig
+from raygenex.config.targets import Targets
 from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
+from raygenex.errors import ConfigError
 from raygenex.files.locate import written_path
 
-_LATER_KEYS = (("build", "features_scale"), ("predict", "strict"), ("check", "workers"))
+_LATER_KEYS = (
+    *(("build", "features_scale"), ("build", "targets"), ("predict", "strict"), ("check", "workers")),
+    *(("train", "monitor"), ("train", "target_weights")),
+)
 """Keys that older versions do not have; at their default they are no part of the hash."""
 
 
@@ -37,6 +42,7 @@ class RunConfig(Section):
     output: Folder = Field("runs", description="folder for everything that is written, reached by every node")
     seed: Seed = Field(0, description="seed of weights, shuffles and noise")
     data: DataConfig = DataConfig()
+    targets: Targets = Field((), description="what the model learns; empty: the label, high or low")
     simulate: SimulateConfig | None = Field(None, description="let `run` make the data first")
     build: BuildConfig | None = Field(None, description="let `run` build the data from a genome first")
     split: Split = ChromosomeSplit()
@@ -90,6 +96,15 @@ class RunConfig(Section):
     def said(self, key: str) -> str:
         """Return a key behind what gave its value, such as ``config run.yaml: tune.space``."""
         return f"{self._source.of(key)}: {key}"
+
+    def refuse_targets(self, verb: str) -> None:
+        """Raise a ConfigError, for a verb that knows the label alone, if there are targets."""
+        if self.targets:
+            names = ", ".join(target.name for target in self.targets)
+            raise ConfigError(
+                f"{self.said('targets')}: {verb} knows the label alone, and not {names}: leave targets out, or use "
+                "train, evaluate, predict and register"
+            )
 
     @property
     def builds_data(self) -> bool:
@@ -162,4 +177,6 @@ class RunConfig(Section):
             section = getattr(self, name)
             if section is not None and getattr(section, key) == type(section).model_fields[key].default:
                 del values[name][key]
+        if not self.targets:
+            del values["targets"]
         return canonical_hash(values)

@@ -18,7 +18,16 @@ class TrainConfig(Section):
     )
     warmup: Fraction = Field(0.0, description="share of all steps over which the step size rises from 0")
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="decoupled weight decay (AdamW); 0 is Adam")
-    patience: PositiveInt | None = Field(None, description="stop after this many epochs without a better valid AUROC")
+    patience: PositiveInt | None = Field(
+        None, description="stop after this many epochs without a better valid AUROC, or what monitor names"
+    )
+    monitor: str | None = Field(
+        None,
+        description="with targets, what chooses the epoch, such as expression_pearson; null: the mean of all",
+    )
+    target_weights: Literal["fixed", "uncertainty"] = Field(
+        "fixed", description="with targets, their shares of the loss: as they say, or learned (Kendall et al. 2018)"
+    )
     workers: PositiveInt = Field(1, description="DDP workers")
     min_workers: PositiveInt | None = Field(
         None, description="go on with so few while nodes are missing, and grow again; null: always with all workers"

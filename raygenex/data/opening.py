@@ -1,6 +1,7 @@
 """Opening the data of a run: cheap checks of every file before any work starts."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from raygenex.config.base import SPLITS
 from raygenex.config.data import DataConfig
+from raygenex.config.run import RunConfig
 from raygenex.data.gene_ids import version_twins
-from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table
-from raygenex.data.hdf5.schema import GeneTable, Locations, PromoterFile
+from raygenex.data.hdf5.read import inspect, read_extra, read_locations, read_table, read_targets
+from raygenex.data.hdf5.schema import GeneTable, Locations, PromoterFile, Target
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
@@ -59,12 +61,24 @@ class SplitData:
         return np.concatenate([table.halflife for table in self.tables])
 
     @property
+    def has_labels(self) -> bool:
+        """Whether every file has labels."""
+        return all(table.label is not None for table in self.tables)
+
+    @property
     def label(self) -> NDArray[np.uint8]:
         """Labels of all files, shape ``(rows,)``, 0 or 1."""
         return np.concatenate([table.label for table in self.tables if table.label is not None])
 
 
-def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = True) -> dict[str, SplitData]:
+def open_run(config: RunConfig, needed: tuple[str, ...]) -> dict[str, SplitData]:
+    """Check the splits of a run as `open_splits` does; with targets of its own, it needs no labels."""
+    return open_splits(config.data, needed, both_labels=not config.targets, labelled=not config.targets)
+
+
+def open_splits(
+    data: DataConfig, needed: tuple[str, ...], both_labels: bool = True, labelled: bool = True
+) -> dict[str, SplitData]:
     """Check the splits that a run needs by their metadata and small columns; promoters are not read.
 
     Parameters
@@ -75,6 +89,8 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
         Names of splits, of ``train``, ``valid`` and ``test``.
     both_labels
         Whether train and valid must have genes of either label, as a training needs them.
+    labelled
+        Whether a file without labels is an error.
 
     Returns
     -------
@@ -92,7 +108,7 @@ def open_splits(data: DataConfig, needed: tuple[str, ...], both_labels: bool = T
     for name in needed:
         if not data.split(name):
             raise DataError(f"data.{name} is not set: name its HDF5 files, as in `-o data.{name}={name}.h5`")
-        files[name] = tuple(inspect(path) for path in locate(data.split(name), f"data.{name}"))
+        files[name] = tuple(inspect(path, labelled) for path in locate(data.split(name), f"data.{name}"))
     every = list(chain.from_iterable(files.values()))
     window = _common_window(data, every)
     _check_one_scale(every)
@@ -189,6 +205,41 @@ def window_offsets(split: SplitData) -> tuple[int, int] | None:
         firsts.add(file.first + crop_start(file.window, split.window))
     first = firsts.pop()
     return None if firsts else (first, first + split.window)
+
+
+def all_targets(splits: Iterable[SplitData]) -> tuple[tuple[Target, ...], NDArray[np.float32]]:
+    """Read every target of some splits, and their values ``(N, T)`` in the order of files, NaN where a file has none.
+
+    Raises
+    ------
+    DataError
+        If two files have a target of one name and different kinds or units.
+    """
+    files = [file for split in splits for file in split.files]
+    known: dict[str, tuple[Target, str]] = {}
+    for file in files:
+        for target in file.targets:
+            first, path = known.setdefault(target.name, (target, file.path))
+            if first != target:
+                raise DataError(
+                    f"{target.name} is {first.kind} ({first.unit or 'no unit'}) in {path} and {target.kind} "
+                    f"({target.unit or 'no unit'}) in {file.path}: use files that were made in one way"
+                )
+
+    def column(name: str) -> NDArray[np.float32]:
+        return np.concatenate(
+            [
+                read_targets(file, name)
+                if any(target.name == name for target in file.targets)
+                else np.full(file.rows, np.nan, np.float32)
+                for file in files
+            ]
+        )
+
+    found = tuple(target for target, _ in known.values())
+    columns = [column(target.name) for target in found]
+    values = np.stack(columns, axis=1) if columns else np.empty((sum(file.rows for file in files), 0), np.float32)
+    return found, values
 
 
 def extra_columns(split: SplitData) -> dict[str, NDArray[np.object_] | NDArray[np.float64]]:

@@ -17,14 +17,16 @@ from raygenex.stats.resamples import Interval
 _CLASSES = ("low", "high")
 
 
-def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw the losses (cross-entropy) and the validation AUROC by epoch, and mark the epoch with the best AUROC.
+def loss_figure(history: Sequence[Mapping[str, float]], monitor: str = "valid_auroc") -> Figure:
+    """Draw the losses and the validation AUROC by epoch, and mark the epoch with the best AUROC.
 
-    Each entry of ``history`` has ``epoch``, ``train_loss``, ``valid_loss`` (nats per gene) and ``valid_auroc``.
+    Each entry of ``history`` has ``epoch``, ``train_loss``, ``valid_loss`` (cross-entropy, nats per gene) and
+    ``monitor``: the AUROC, or the score of a training of targets, whose losses have no unit.
     """
     assert history, "no epoch to draw"
+    is_label = monitor == "valid_auroc"
     epoch, train, valid, auroc = (
-        [row[key] for row in history] for key in ("epoch", "train_loss", "valid_loss", "valid_auroc")
+        [row[key] for row in history] for key in ("epoch", "train_loss", "valid_loss", monitor)
     )
     figure = Figure(figsize=(4.2, 4.6), dpi=DPI, layout="constrained")
     losses, scores = figure.subplots(2, 1, sharex=True)
@@ -42,8 +44,8 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
         _legend(scores, "lower right")
     scores.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
     scores.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    label_axes(losses, "", "Loss (nats per gene)")
-    label_axes(scores, "Epoch", "Validation AUROC")
+    label_axes(losses, "", "Loss (nats per gene)" if is_label else "Loss")
+    label_axes(scores, "Epoch", "Validation AUROC" if is_label else "Validation score")
     _legend(losses, "upper right")
     figure.align_ylabels()
     return figure
@@ -124,6 +126,25 @@ def confusion_figure(labels: ArrayLike, probability: ArrayLike, threshold: float
     label_axes(axes, f"Predicted expression (high: probability ≥ {threshold:.3g})", "Observed expression")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    return figure
+
+
+def quantity_figure(
+    truth: ArrayLike, predicted: ArrayLike, name: str, interval: Interval, confidence: float = 0.95
+) -> Figure:
+    """Draw predicted against measured values, both ``(N,)``, and where they would be equal.
+
+    ``name`` is what was measured and its unit; ``interval`` is Pearson's r, at ``confidence``, for the legend.
+    """
+    x, y = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    figure, axes = _square()
+    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="predicted as measured")
+    label = _with_interval("Pearson r", interval.value, interval, confidence) + f"\n{x.size:,} genes"
+    # Thousands of points stay a small file, and a crowd shows as a darker place.
+    axes.plot(x, y, ".", color=BLUE, markersize=3, alpha=min(1.0, 200 / x.size + 0.05), rasterized=True, label=label)
+    label_axes(axes, f"Measured {name}", f"Predicted {name}")
+    _legend(axes, "upper left")
     return figure
 
 

@@ -16,7 +16,7 @@ from raygenex.cluster.torch_process import prepare_process
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.run import RunConfig
 from raygenex.data.make import build_data, simulate_data
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, open_run
 from raygenex.data.rows import Columns, PromoterRows
 from raygenex.embed.shards import read_gene_ids, write_shard
 from raygenex.embed.store import (
@@ -148,7 +148,7 @@ def embed(config: RunConfig, force: bool = False) -> EmbedResult:
     check_backbone(config)
     started = time.monotonic()
     assert isinstance(config.backbone, HyenaBackbone), "checked above"
-    splits = open_splits(config.data, config.data.configured or ("train",))
+    splits = open_run(config, config.data.configured or ("train",))
     window = next(iter(splits.values())).window
     if not window:
         path = next(iter(splits.values())).files[0].path
@@ -277,7 +277,7 @@ def _compare_genes(store: str, split: str, found: list[str], expected: np.ndarra
 def plan_embed(config: RunConfig, force: bool) -> str:
     """Say how many genes there are to embed."""
     check_backbone(config)
-    splits = open_splits(config.data, config.data.configured or ("train",))
+    splits = open_run(config, config.data.configured or ("train",))
     if (manifest := read_manifest(config.store)) is not None and not force:
         window = next(iter(splits.values())).window
         fingerprints = {name: split.fingerprints for name, split in splits.items()}

@@ -34,7 +34,7 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
     store, split
         The store's folder and the split's name.
     columns
-        ``gene_id`` (n,), ``row`` (n,) consecutive, ``halflife`` (n, 8) and ``label`` (n,).
+        ``gene_id`` (n,), ``row`` (n,) consecutive, ``halflife`` (n, 8) and, if the genes have labels, ``label`` (n,).
     embedding
         Binned embeddings, shape ``(n, bins, channels)``, float16 or float32.
 
@@ -54,7 +54,8 @@ def write_shard(store: str, split: str, columns: Columns, embedding: np.ndarray)
             "gene_id": pa.array([str(gene) for gene in columns["gene_id"]], pa.string()),
             "row": pa.array(rows, pa.int64()),
             "halflife": pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(columns["halflife"])),
-            "label": pa.array(columns["label"], pa.uint8()),
+            # Of genes without labels nobody reads them: who wants labels asks the files for them first.
+            "label": pa.array(columns.get("label", np.zeros(len(rows))), pa.uint8()),
             "embedding": pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(embedding)),
         }
     )

@@ -26,7 +26,7 @@ from raygenex.explain.results.meme import read_meme
 from raygenex.extras import check_installed
 from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
-from raygenex.train.checkpoint import checkpoint_sha256
+from raygenex.train.checkpoint import checkpoint_sha256, refuse_targets
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
     """
     checkpoint = Path(model).absolute()
     info = Predictor.describe(checkpoint)
+    refuse_targets(info, checkpoint, "explain")
     check_methods(info, config.explain)
     # What tables and figures need is missed now, rather than when everything is computed.
     require_packages(config.explain.discover)

@@ -2,14 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from raygenex.config.model import AutoencoderXgboost, HalflifeConfig, Logistic, LstmConfig, ModelSection, XgboostKmer
+from raygenex.config.model import (
+    AutoencoderXgboost,
+    CnnConfig,
+    HalflifeConfig,
+    Logistic,
+    LstmConfig,
+    ModelSection,
+    XgboostKmer,
+)
 
 if TYPE_CHECKING:
     from raygenex.models.base import ExpressionModel, InputShape
 
 
-def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: "InputShape") -> "ExpressionModel":
-    """Build the model of a configuration, with every layer sized for its inputs."""
+def build_model(
+    model: ModelSection, halflife: HalflifeConfig, inputs: "InputShape", outputs: int = 1
+) -> "ExpressionModel":
+    """Build the model of a configuration, with every layer sized for its inputs and its ``outputs`` per gene."""
     # Here, so that counting k-mers, as a dry run does, loads no torch.
     from raygenex.models.autoencoder import AutoencoderTrees
     from raygenex.models.cnn import Cnn
@@ -17,11 +27,12 @@ def build_model(model: ModelSection, halflife: HalflifeConfig, inputs: "InputSha
     from raygenex.models.tabular import BoostedTrees, LogisticRegression
 
     if isinstance(model, LstmConfig):
-        return Lstm(model, halflife, inputs)
+        return Lstm(model, halflife, inputs, outputs)
+    assert outputs == 1 or isinstance(model, CnnConfig), f"{model.kind} has one output"
     if isinstance(model, AutoencoderXgboost):
         return AutoencoderTrees(model, inputs)
     if isinstance(model, XgboostKmer):
         return BoostedTrees(model, inputs)
     if isinstance(model, Logistic):
         return LogisticRegression(model, inputs)
-    return Cnn(model, halflife, inputs)
+    return Cnn(model, halflife, inputs, outputs)

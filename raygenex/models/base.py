@@ -24,7 +24,7 @@ class InputShape:
 
 
 class ExpressionModel(nn.Module):
-    """A model that is called as ``model(sequence, halflife) -> logits``, shape ``(N,)``.
+    """A model that is called as ``model(sequence, halflife) -> logits``, shape ``(N,)``; ``(N, outputs)`` of several.
 
     ``sequence`` is base indices ``(N, length)`` or binned embeddings ``(N, length, channels)``, and ``halflife`` the
     features in their own units, shape ``(N, 8)``; an input that the model does not use may be None. All parameters
@@ -36,13 +36,26 @@ class ExpressionModel(nn.Module):
     encoder: HalflifeEncoder | None
     """The half-life encoder that is pretrained before the model; None in a model without one."""
 
-    def __init__(self, inputs: InputShape, uses_dna: bool = True, uses_halflife: bool = True) -> None:
+    log_variance: nn.Parameter | None
+    """What weighs several targets where that is learned, ``(targets,)``; None elsewhere. No output depends on it."""
+
+    def __init__(self, inputs: InputShape, uses_dna: bool = True, uses_halflife: bool = True, outputs: int = 1) -> None:
         super().__init__()
         self.inputs = inputs
+        self.outputs = outputs
+        self.log_variance = None
         self.uses_dna = uses_dna
         self.uses_halflife = uses_halflife
         self.scaler = None
         self.encoder = None
+
+    def learn_weights(self, targets: int) -> None:
+        """Let the training weigh its targets."""
+        self.log_variance = nn.Parameter(torch.zeros(targets))
+
+    def shaped(self, outputs: Tensor) -> Tensor:
+        """Return what the last layer gives, ``(N, outputs)``, as the model does."""
+        return outputs.squeeze(1) if self.outputs == 1 else outputs
 
 
 def channels_first(sequence: Tensor, inputs: InputShape, dtype: torch.dtype) -> Tensor:
@@ -73,10 +86,10 @@ def build_stem(inputs: InputShape, width: int, kernel: int) -> nn.Module:
     return nn.Conv1d(inputs.channels, width, 1)
 
 
-def build_dense(features: int, sizes: tuple[int, ...], dropout: float) -> nn.Sequential:
-    """Return dense layers with ReLU and dropout, and the last one to a logit, shape ``(N, 1)``."""
+def build_dense(features: int, sizes: tuple[int, ...], dropout: float, outputs: int = 1) -> nn.Sequential:
+    """Return dense layers with ReLU and dropout, and the last one to logits, shape ``(N, outputs)``."""
     layers: list[nn.Module] = []
     widths = (features, *sizes)
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

@@ -20,7 +20,7 @@ CnnSection = CnnHalflifeEncoded | CnnHalflifeRaw | CnnDnaOnly | CnnHalflifeOnly
 
 
 class Cnn(ExpressionModel):
-    """Four Conv1d + ReLU + max-pool blocks over DNA and half-life positions, then dense layers to one logit.
+    """Four Conv1d + ReLU + max-pool blocks over DNA and half-life positions, then dense layers to the logits.
 
     Every layer size follows from the arguments, so all parameters exist before an optimizer is built.
 
@@ -32,11 +32,13 @@ class Cnn(ExpressionModel):
         Sizes of the half-life encoder, used by the encoded kinds.
     inputs
         Shape of the DNA input; ignored by ``cnn_halflife_only``.
+    outputs
+        Numbers per gene.
     """
 
-    def __init__(self, config: CnnSection, halflife: HalflifeConfig, inputs: InputShape) -> None:
+    def __init__(self, config: CnnSection, halflife: HalflifeConfig, inputs: InputShape, outputs: int = 1) -> None:
         kind = config.kind
-        super().__init__(inputs, uses_dna=kind != "cnn_halflife_only", uses_halflife=kind != "cnn_dna_only")
+        super().__init__(inputs, kind != "cnn_halflife_only", kind != "cnn_dna_only", outputs)
         self.join = config.join
         self.mask = config.mask
         self.beside = halflife.beside
@@ -61,7 +63,7 @@ class Cnn(ExpressionModel):
         flat = 0
         if positions:
             self.trunk, flat = self._build_trunk(config, positions)
-        self.dense = build_dense(flat + late, config.dense, config.dropout)
+        self.dense = build_dense(flat + late, config.dense, config.dropout, outputs)
 
     @staticmethod
     def _build_trunk(config: CnnConfig, positions: int) -> tuple[nn.Sequential, int]:
@@ -80,7 +82,7 @@ class Cnn(ExpressionModel):
         return nn.Sequential(*layers), positions * config.channels[-1]
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``.
+        """Return logits, shape ``(N,)``, or ``(N, outputs)`` of several.
 
         Parameters
         ----------
@@ -103,7 +105,7 @@ class Cnn(ExpressionModel):
             dtype = next(self.parameters()).dtype
             parts.append(self.stem(self._hide(channels_first(sequence, self.inputs, dtype))))
         features = [self.trunk(torch.cat(parts, dim=2)).flatten(1)] if parts else []
-        return self.dense(torch.cat([*features, *late], dim=1)).squeeze(1)
+        return self.shaped(self.dense(torch.cat([*features, *late], dim=1)))
 
     def halflife_code(self, halflife: Tensor) -> Tensor:
         """Return what joins the DNA of features ``(N, 8)`` in their own units, shape ``(N, channels, 8)``."""

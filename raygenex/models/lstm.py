@@ -17,8 +17,8 @@ class Lstm(ExpressionModel):
 
     scaler: FeatureScaler
 
-    def __init__(self, config: LstmConfig, halflife: HalflifeConfig, inputs: InputShape) -> None:
-        super().__init__(inputs)
+    def __init__(self, config: LstmConfig, halflife: HalflifeConfig, inputs: InputShape, outputs: int = 1) -> None:
+        super().__init__(inputs, outputs=outputs)
         self.scaler = FeatureScaler(halflife.bins)
         self.stem = build_stem(inputs, config.width, config.stem_kernel)
         # A last window that is cut short is averaged over the positions that it has.
@@ -28,11 +28,11 @@ class Lstm(ExpressionModel):
         )
         directions = 2 if config.bidirectional else 1
         self.dense = build_dense(
-            config.hidden * directions + self.scaler.channels * FEATURES, config.dense, config.dropout
+            config.hidden * directions + self.scaler.channels * FEATURES, config.dense, config.dropout, outputs
         )
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``, of base indices or embeddings and half-life features: see the base class."""
+        """Return logits of base indices or embeddings and half-life features: see the base class."""
         assert sequence is not None, "this model needs a sequence"
         assert halflife is not None, "this model needs half-life features"
         return self.join(self.state(sequence), halflife)
@@ -45,5 +45,5 @@ class Lstm(ExpressionModel):
         return states.mean(dim=1)
 
     def join(self, state: Tensor, halflife: Tensor) -> Tensor:
-        """Return the logits, ``(N,)``, of mean states and half-life features in their own units."""
-        return self.dense(torch.cat([state, self.scaler(halflife).flatten(1)], dim=1)).squeeze(1)
+        """Return the logits of mean states and half-life features in their own units."""
+        return self.shaped(self.dense(torch.cat([state, self.scaler(halflife).flatten(1)], dim=1)))

@@ -12,6 +12,7 @@ from raygenex.predict.arrays import read_arrays, read_table
 from raygenex.predict.training_range import check_range
 from raygenex.sequence import UNKNOWN
 from raygenex.train.checkpoint import BACKBONE, WEIGHTS, CheckpointInfo, load_checkpoint, read_usable_info
+from raygenex.train.targets import target_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ class Predictor:
         config = self.info.run_config
         self.strict = config.predict.strict
         self._range = self.info.checked_range
+        self.targets = self.info.targets
         self.settings = config.embed.model_dump(mode="json") | {"precision": config.embed_precision}
         self.backbone: Any = None
         self._folder = Path(checkpoint, BACKBONE)
@@ -101,7 +103,8 @@ class Predictor:
 
         Returns
         -------
-        Columns ``probability`` (float64) and ``prediction`` (0 low, 1 high), with the rows and the index of the table.
+        Columns ``probability`` (float64) and ``prediction`` (0 low, 1 high), with the rows and the index of the table;
+        those of `target_columns` for a model of targets.
 
         Raises
         ------
@@ -140,8 +143,21 @@ class Predictor:
 
     def _call(self, codes: NDArray[np.uint8], halflife: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         check_range(halflife, self._range, "the genes", self.strict)
-        probability = self.score(codes, halflife)
-        return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
+        return self.columns(self.logits(codes, halflife))
+
+    def columns(self, logits: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what users read of `logits`, by name, shape ``(n,)`` each.
+
+        ``probability`` and ``prediction`` of the label; of a model of targets ``NAME`` in its unit, and ``NAME_sd``
+        where the model predicts its spread, on the scale that it learned; of a binary target ``NAME_probability`` and
+        ``NAME_prediction``.
+        """
+        import torch
+
+        if not self.targets:
+            probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
+            return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
+        return target_columns(self.targets, logits)
 
     def score(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
         """Return the probability of high expression, shape ``(n,)``, float64, in [0, 1]; arguments as in `logits`."""
@@ -150,7 +166,7 @@ class Predictor:
         return torch.sigmoid(torch.from_numpy(self.logits(sequence, halflife))).numpy()
 
     def logits(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
-        """Return the log-odds of high expression.
+        """Return the log-odds of high expression, or the outputs for targets.
 
         Parameters
         ----------
@@ -161,7 +177,7 @@ class Predictor:
 
         Returns
         -------
-        Shape ``(n,)``, float64.
+        Shape ``(n,)``, float64; of a model with several outputs ``(n, outputs)``.
         """
         import torch
 
@@ -170,7 +186,7 @@ class Predictor:
         embeds = self.info.inputs.kind == "embedding" and sequence.ndim == 2 and self.model.uses_dna
         if embeds and len(sequence):
             self.load_backbone()
-        parts = [np.empty(0)]
+        parts = [np.empty(0 if self.info.outputs == 1 else (0, self.info.outputs))]
         with torch.inference_mode():
             for start in range(0, len(sequence), self.batch_size):
                 rows = slice(start, start + self.batch_size)
@@ -188,7 +204,7 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Score a gene of unknown bases: what is loaded or compiled by the first score is so now."""
-        self.score(np.full((1, self.window), UNKNOWN, np.uint8), np.zeros((1, len(HALFLIFE_FEATURES)), np.float32))
+        self.logits(np.full((1, self.window), UNKNOWN, np.uint8), np.zeros((1, len(HALFLIFE_FEATURES)), np.float32))
 
     def load_backbone(self) -> None:
         """Load the network that embeds bases, once, and check that it is the one that the model was trained with."""
@@ -205,5 +221,5 @@ class Predictor:
 
 
 def _refuse_unfinished(checkpoint: str | Path, info: CheckpointInfo) -> None:
-    if info.threshold is None:
+    if not info.is_final:
         raise CheckpointError(f"checkpoint {checkpoint} has no threshold: it is an unfinished epoch, train to the end")

@@ -13,8 +13,9 @@ from raygenex.files.locate import check_new_file, locate, short_path, written_pa
 from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import iter_scores
-from raygenex.predict.table import SUFFIXES, open_predictions
+from raygenex.predict.table import SUFFIXES, open_predictions, prediction_types
 from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.targets import target_columns
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,26 @@ class PredictResult:
 
     output: str
     genes: int
-    high: int
-    threshold: float
+    high: int | None
+    """None of a model of targets."""
+    threshold: float | None
+    columns: tuple[str, ...]
+    """What is predicted, as the columns of the table name it."""
 
     def text(self) -> str:
         """Say where the predictions are."""
-        return (
-            f"predictions: {self.genes} genes in {short_path(self.output)}, {self.high} high "
-            f"(probability >= {self.threshold:.4f})"
-        )
+        told = f"predictions: {self.genes} genes in {short_path(self.output)}"
+        if self.threshold is None:
+            return f"{told}, columns {', '.join(self.columns)}"
+        return f"{told}, {self.high} high (probability >= {self.threshold:.4f})"
 
 
 def predict(
     config: RunConfig, inputs: list[str], checkpoint: str, output: str, force: bool = False, strict: bool = False
 ) -> PredictResult:
     """Score the genes of HDF5 files with a checkpoint and write ``gene_id``, ``probability`` and ``prediction``.
+
+    A model of targets has the columns of `raygenex.train.targets.target_columns`.
 
     Parameters
     ----------
@@ -61,15 +67,18 @@ def predict(
     """
     target = written_path(output, "--output")
     rows, info = open_prediction(config, inputs, checkpoint, target, force, strict)
-    assert info.threshold is not None, "checked when opening"
     high = 0
+    types = prediction_types(info)
     # Scores go to the file as they come: only what is in flight is in memory.
-    with open_predictions(target) as add:
+    with open_predictions(target, types) as add:
         for scored in iter_scores(rows, str(Path(checkpoint).absolute()), config, "prediction"):
-            calls = (scored["probability"] >= info.threshold).astype(np.int8)
-            add(scored["gene_id"], scored["probability"], calls)
+            if info.targets:
+                add(scored["gene_id"], target_columns(info.targets, scored["outputs"]))
+                continue
+            calls = scored["probability"] >= info.threshold
+            add(scored["gene_id"], {"probability": scored["probability"], "prediction": calls.astype(np.int8)})
             high += int(calls.sum())
-    return PredictResult(str(target), rows.count, high, info.threshold)
+    return PredictResult(str(target), rows.count, None if info.targets else high, info.threshold, tuple(types))
 
 
 def open_prediction(

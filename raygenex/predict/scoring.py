@@ -29,8 +29,10 @@ class Scorer:
         self._predictor = Predictor(checkpoint, device, batch_size)
 
     def __call__(self, batch: Columns) -> Columns:
-        """Replace the inputs of a block by probabilities."""
+        """Replace the inputs of a block by ``probability``, or by ``outputs`` of a model of targets."""
         kept = {name: batch[name] for name in ("gene_id", "row", "label") if name in batch}
+        if self._predictor.targets:
+            return kept | {"outputs": self._predictor.logits(batch["sequence"], batch["halflife"])}
         return kept | {"probability": self._predictor.score(batch["sequence"], batch["halflife"])}
 
 
@@ -39,7 +41,8 @@ def score_rows(rows: Rows, checkpoint: str, config: RunConfig, what: str) -> Col
 
     Returns
     -------
-    ``gene_id``, ``probability`` and, where the table has them, ``label``, in row order; one entry per gene.
+    ``gene_id``, ``probability`` (of a model of targets ``outputs``, as `Predictor.logits`) and, where the table has
+    them, ``label``, in row order; one entry per gene.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.whole import whole_folder
+from raygenex.predict.table import prediction_types
 from raygenex.redact import redact
 from raygenex.tracking.provenance import source_tags
 from raygenex.tracking.runs import Tracker, training_params
@@ -169,8 +170,10 @@ def _log_and_register(
 
     sequence = [ColSpec("string", "sequence")] if info.reads_dna else []
     columns = [*sequence, *(ColSpec("double", feature) for feature in HALFLIFE_FEATURES)]
+    kinds = {"float64": "double", "int8": "long"}
     signature = ModelSignature(
-        inputs=Schema(columns), outputs=Schema([ColSpec("double", "probability"), ColSpec("long", "prediction")])
+        inputs=Schema(columns),
+        outputs=Schema([ColSpec(kinds[kind], name) for name, kind in prediction_types(info).items()]),
     )
     mlflow.set_tracking_uri(tracker.uri)
     mlflow.set_registry_uri(tracker.uri)

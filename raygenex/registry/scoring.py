@@ -19,7 +19,7 @@ from raygenex.registry.register import fetch_checkpoint
 from raygenex.registry.versions import Version
 from raygenex.stats.compare import paired_bootstrap
 from raygenex.stats.metrics import binary_metrics
-from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.checkpoint import CheckpointInfo, refuse_targets
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ def score_both(config: RunConfig, a: Contender, b: Contender) -> PairedScores:
         If the versions were not chosen on these genes, or scoring fails.
     """
     check_same_data(config, a, b)
+    for contender in (a, b):
+        refuse_targets(contender.info, contender.checkpoint, "a comparison of versions")
     # Everything is loaded and opened before a cluster is started.
     for contender in (a, b):
         Predictor.check(contender.checkpoint)

@@ -20,7 +20,7 @@ from raygenex.errors import DataError  # noqa: E402
 
 
 class RaygenexModel(mlflow.pyfunc.PythonModel):
-    """Tables of a DNA column, if the model reads it, and eight half-life columns in; probability and prediction out.
+    """Tables of a DNA column, if the model reads it, and eight half-life columns in; the model's predictions out.
 
     Programs that have arrays instead of tables call `predict_arrays` of the loaded model's `unwrap_python_model()`.
     """

@@ -91,6 +91,7 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
         raise ConfigError(f"{path} does not exist: name a run's folder, OUTPUT/NAME, or its configuration")
     if not path.is_dir():
         config = load_config(path, overrides or [])
+        config.refuse_targets("report")
         return config, Path(config.folder)
     if overrides:
         raise ConfigError(f"--override changes a configuration, and {path} is a run's folder: leave it out")
@@ -100,6 +101,7 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
         )
     folder = path.absolute()
     config = read_info(folder / CHECKPOINT).run_config
+    config.refuse_targets("report")
     # A folder may have been moved, and its name may have been given by the directory it is in alone.
     return config.model_copy(update={"output": str(folder.parent), "name": folder.name}), folder
 

@@ -46,6 +46,8 @@ def training_params(values: dict[str, Any], *more: str) -> dict[str, str]:
     unused = {"benchmark", "evaluate", "explain", "predict", "tune", "variants"}
     # What made the data, if the configuration does.
     unused |= {name for name in ("simulate", "build") if values.get(name) is None}
+    # What is learned, if it is not the label.
+    unused |= set() if values.get("targets") else {"targets"}
     if values.get("build") is None:
         unused.add("split")
     if backbone["kind"] == "onehot":

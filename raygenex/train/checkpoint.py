@@ -19,6 +19,7 @@ from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.json_file import load_json
 from raygenex.redact import change_texts, redact, redact_values
+from raygenex.train.targets import TargetInfo
 
 # What only reads descriptions, as `--dry-run` does, is not to wait for torch.
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class CheckpointInfo(BaseModel):
     feature_range: dict[str, tuple[float, float]] | None = None
     """The smallest and the largest value of each half-life feature in train; None in checkpoints of 0.1.0."""
     backbone_sha256: str | None = None
+    targets: list[TargetInfo] = Field(default_factory=list)
+    """What the model predicts; empty: the label, high or low."""
     epoch: int = 0
     threshold: float | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -81,6 +84,16 @@ class CheckpointInfo(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
     peak_mb: float | None = None
     """Most memory that the first worker held, in MB; None for a model that was fitted without workers."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the model gives per gene."""
+        return sum(target.outputs for target in self.targets) or 1
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it describes a trained model, and not an epoch of a training."""
+        return bool(self.metrics) if self.targets else self.threshold is not None
 
     @property
     def run_config(self) -> RunConfig:
@@ -195,6 +208,26 @@ def read_usable_info(folder: str | Path) -> CheckpointInfo:
     return info
 
 
+def new_model(config: RunConfig, info: CheckpointInfo) -> "ExpressionModel":
+    """Build the network that a description is of, before it is trained."""
+    from raygenex.models import build_model
+
+    model = build_model(config.model, config.halflife, info.inputs.shape, info.outputs)
+    if info.targets and config.train.target_weights == "uncertainty":
+        model.learn_weights(len(info.targets))
+    return model
+
+
+def refuse_targets(info: CheckpointInfo, checkpoint: str | Path, verb: str) -> None:
+    """Raise a CheckpointError, for a verb that knows the label alone, if a model predicts targets."""
+    if info.targets:
+        names = ", ".join(target.name for target in info.targets)
+        raise CheckpointError(
+            f"checkpoint {checkpoint} predicts {names}, and {verb} knows the label alone: use a model of the label, or "
+            "evaluate, predict and register"
+        )
+
+
 def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointInfo]:
     """Load a model in evaluation mode, on the CPU, and its description.
 
@@ -204,11 +237,9 @@ def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointIn
         If a part is missing or damaged, or the weights do not fit the configuration.
     """
     info = read_usable_info(folder)
-    from raygenex.models import build_model
-
     config = info.run_config
     _check_size(config, info, Path(folder, WEIGHTS))
-    model = build_model(config.model, config.halflife, info.inputs.shape)
+    model = new_model(config, info)
     load_weights(model, Path(folder, WEIGHTS))
     return model.eval(), info
 
@@ -217,12 +248,10 @@ def _check_size(config: RunConfig, info: CheckpointInfo, path: Path) -> None:
     """Refuse a description of a model that is larger than its file of weights, before anything is allocated for it."""
     import torch
 
-    from raygenex.models import build_model
-
     try:
         size = path.stat().st_size
         with torch.device("meta"):
-            model = build_model(config.model, config.halflife, info.inputs.shape)
+            model = new_model(config, info)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: the checkpoint is incomplete, train again") from None
     except (ValueError, RuntimeError, TypeError, OverflowError) as error:

@@ -1,5 +1,6 @@
 """What a run trains on: rows of each split, the input shape, and an identity that says when two runs are one."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
-from raygenex.config.model import CnnHalflifeOnly, KmerConfig
+from raygenex.config.model import CnnConfig, CnnHalflifeOnly, KmerConfig, LstmConfig
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData, window_offsets
 from raygenex.data.rows import PromoterRows, Rows
+from raygenex.data.targets import TargetRows, read_target_values
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     open_store,
@@ -20,14 +22,17 @@ from raygenex.embed.store import (
     refuse_differences,
     settings_differences,
 )
-from raygenex.errors import CheckpointError, DataError
+from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.train.checkpoint import InputInfo
+from raygenex.train.targets import TargetInfo, fit_targets, learned_values, score_names
 
 START_BACKBONE = "online_backbone"
 """Folder, of a training or a study, of the weights that a backbone within it starts from; gone when it has ended."""
 
 # Settings that may change between the parts of one run: where and how fast it happens, and with it the order of genes.
 _INCIDENTAL = {"workers", "min_workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
+
+_OF_TARGETS = {"monitor", "target_weights"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Inputs:
     identity: str
     backbone: Path | None
     backbone_sha256: str | None
+    targets: list[TargetInfo]
+    """What is learned; empty: the label."""
     feature_range: dict[str, tuple[float, float]]
     """The smallest and the largest value of each half-life feature in train."""
 
@@ -55,13 +62,16 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
 
     Raises
     ------
+    ConfigError
+        If the model cannot learn the targets, or another number is to choose the epoch than they have.
     DataError
-        If the data have no promoters and the model cannot do without.
+        If the data have no promoters and the model cannot do without, or the values of targets cannot be used.
     CheckpointError
         If the embedding store is absent, unfinished, or was made from other data or settings, or if weights cannot be
         used.
     """
     refuse_without_promoters(config, splits)
+    _refuse_one_output(config)
     fingerprints = {name: split.fingerprints for name, split in splits.items()}
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
@@ -89,8 +99,39 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)
             info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
-    identity = _identity(config, info, fingerprints, sha256)
-    return Inputs(tables, info, fingerprints, identity, backbone, sha256, _feature_range(splits["train"]))
+    targets: list[TargetInfo] = []
+    learned: dict[str, Any] = {}
+    if config.targets:
+        measured = read_target_values(config.targets, splits)
+        targets = fit_targets(config.targets, measured)
+        _refuse_unknown_monitor(config, targets)
+        values = {name: learned_values(targets, measured.values[name]) for name in splits}
+        tables = {name: TargetRows(rows, values[name]) for name, rows in tables.items()}
+        digest = hashlib.sha256(b"".join(values[name].tobytes() for name in ("train", "valid"))).hexdigest()
+        learned = {"targets": [target.model_dump(mode="json") for target in targets], "values": digest}
+    identity = _identity(config, info, fingerprints, sha256, learned)
+    return Inputs(tables, info, fingerprints, identity, backbone, sha256, targets, _feature_range(splits["train"]))
+
+
+def _refuse_one_output(config: RunConfig) -> None:
+    """Raise a ConfigError if the model tells labels alone, and there are targets; or keys of targets without any."""
+    if config.targets and not isinstance(config.model, CnnConfig | LstmConfig):
+        raise ConfigError(
+            f"{config.said('model.kind')}: {config.model.kind} learns the label alone, and targets name "
+            f"{', '.join(target.name for target in config.targets)}: choose a kind of cnn, or lstm"
+        )
+    for key in _OF_TARGETS if not config.targets else ():
+        if getattr(config.train, key) != type(config.train).model_fields[key].default:
+            raise ConfigError(f"{config.said(f'train.{key}')} belongs to targets, and there are none: leave it out")
+
+
+def _refuse_unknown_monitor(config: RunConfig, targets: list[TargetInfo]) -> None:
+    names = score_names(targets)
+    if config.train.monitor not in (None, *names):
+        raise ConfigError(
+            f"{config.said('train.monitor')} is {config.train.monitor}, which no epoch has: name one of "
+            f"{', '.join(names)}, or leave it out for their mean"
+        )
 
 
 def _feature_range(train: SplitData) -> dict[str, tuple[float, float]]:
@@ -117,9 +158,14 @@ def refuse_without_promoters(config: RunConfig, splits: dict[str, SplitData]) ->
 
 
 def _identity(
-    config: RunConfig, info: InputInfo, fingerprints: dict[str, list[str]], backbone_sha256: str | None
+    config: RunConfig,
+    info: InputInfo,
+    fingerprints: dict[str, list[str]],
+    backbone_sha256: str | None,
+    learned: dict[str, Any] | None = None,
 ) -> str:
-    train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in _INCIDENTAL}
+    left_out = _INCIDENTAL if learned else _INCIDENTAL | _OF_TARGETS
+    train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in left_out}
     embed: dict[str, Any] | None = None
     if backbone_sha256:
         embed = {key: getattr(config.embed, key) for key in ("bin_size", "pooling", "dtype")}
@@ -147,6 +193,7 @@ def _identity(
             "threshold": config.evaluate.threshold_metric,
         }
         | route
+        | (learned or {})
     )
 
 

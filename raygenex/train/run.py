@@ -11,7 +11,7 @@ from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.model import AutoencoderXgboost, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, open_run
 from raygenex.errors import CheckpointError
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
@@ -36,7 +36,8 @@ class TrainResult:
     epoch: int
     epochs: int
     metrics: dict[str, float]
-    threshold: float
+    threshold: float | None
+    """Of the label; None with targets, whose thresholds are in the checkpoint."""
     run_id: str
     reused: bool
     continued: bool
@@ -47,10 +48,15 @@ class TrainResult:
     def text(self) -> str:
         """Say which epoch was kept and how good it is on valid."""
         verb = "reusing" if self.reused else "trained"
-        return (
-            f"training: {verb} {short_path(self.checkpoint)}, epoch {self.epoch} of 0 to {self.epochs - 1} kept, "
-            f"valid AUROC {self.metrics['auroc']:.4f}, threshold {self.threshold:.4f}"
-        )
+        told = f"training: {verb} {short_path(self.checkpoint)}, epoch {self.epoch} of 0 to {self.epochs - 1} kept"
+        if self.threshold is not None:
+            return f"{told}, valid AUROC {self.metrics['auroc']:.4f}, threshold {self.threshold:.4f}"
+        shown = {"_pearson": "Pearson r", "_auroc": "AUROC"}
+        for name, value in self.metrics.items():
+            for ending, title in shown.items():
+                if name.endswith(ending):
+                    told += f"; {name.removesuffix(ending)}: valid {title} {value:.4f}"
+        return told
 
 
 def train(config: RunConfig, force: bool = False, strict: bool = False, parent: str | None = None) -> TrainResult:
@@ -66,7 +72,7 @@ def train(config: RunConfig, force: bool = False, strict: bool = False, parent: 
         If data, embeddings, an earlier run, MLflow or the cluster do not allow the training.
     """
     started = time.monotonic()
-    splits = open_splits(config.data, ("train", "valid"))
+    splits = open_run(config, ("train", "valid"))
     inputs = open_inputs(config, splits)
     check_workers(config, inputs)
     if isinstance(config.model, XgboostKmer | AutoencoderXgboost):
@@ -171,7 +177,7 @@ def _refuse_lost(final: Path) -> None:
 def _result(
     final: Path, info: CheckpointInfo, run_id: str, started: float, reused: bool = False, continued: bool = False
 ) -> TrainResult:
-    assert info.threshold is not None, "a final checkpoint carries its threshold"
+    assert info.is_final, "a final checkpoint is measured"
     return TrainResult(
         str(final),
         info.epoch,
@@ -234,7 +240,7 @@ def _read_trained(training: TrackedTraining, final: Path) -> CheckpointInfo:
 
 def plan_train(config: RunConfig, force: bool) -> str:
     """Say what would be trained where, and whether it continues or reuses a run."""
-    inputs = open_inputs(config, open_splits(config.data, ("train", "valid")))
+    inputs = open_inputs(config, open_run(config, ("train", "valid")))
     check_workers(config, inputs)
     return train_step(config, None if force else known_state(Path(config.folder), inputs.identity))
 

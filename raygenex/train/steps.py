@@ -15,8 +15,8 @@ from raygenex.train.shard import GeneBatch
 from raygenex.train.worker import Worker
 
 Autocast = Callable[[], torch.autocast]
-Loss = Callable[[nn.Module, GeneBatch], Tensor]
-"""Runs a model over a batch and returns the sum of its genes' losses."""
+Loss = Callable[[nn.Module, GeneBatch, float], Tensor]
+"""Runs a model over a batch and returns the sum of its genes' losses, times a weight."""
 
 DDP_OPTIONS = {"gradient_as_bucket_view": True}
 """How DDP averages gradients: in place, without a copy of them."""
@@ -30,10 +30,10 @@ def gradients_alone(model: nn.Module) -> nn.Module:
     return model
 
 
-def expression_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
+def expression_loss(model: nn.Module, batch: GeneBatch, weight: float) -> Tensor:
     """Return the summed cross-entropy (nats) of a model called as ``model(sequence, halflife) -> logits``."""
     logits = model(batch.sequence, batch.halflife)
-    return binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum")
+    return binary_cross_entropy_with_logits(logits.float(), batch.label, reduction="sum") * weight
 
 
 def shard_sizes(count: int, world_size: int) -> list[int]:
@@ -88,7 +88,7 @@ def backward(
     The summed loss of this worker's genes, detached.
     """
     with autocast():
-        summed = loss(model, batch) * weight
+        summed = loss(model, batch, weight)
     (summed * (world_size / genes)).backward()
     return summed.detach()
 

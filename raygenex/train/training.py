@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.train.checkpoint import CheckpointInfo, package_versions
 from raygenex.train.inputs import Inputs
-from raygenex.train.stopping import ENDED
+from raygenex.train.stopping import ENDED, SCORE
 
 logger = logging.getLogger(__name__)
 
-EPOCH_METRICS = ("train_loss", "valid_loss", "valid_auroc")
+LOSSES = ("train_loss", "valid_loss")
 UNTRACKED = "untracked.json"
 """The numbers of a training whose checkpoint is in place, until MLflow has them all."""
 
@@ -40,6 +41,7 @@ class Training:
             inputs=self.inputs.info,
             feature_range=self.inputs.feature_range,
             backbone_sha256=self.inputs.backbone_sha256,
+            targets=self.inputs.targets,
             fingerprints=self.inputs.fingerprints,
             versions=package_versions(),
         )
@@ -62,7 +64,7 @@ class TrackedTraining(Training):
 
         def show(metrics: dict[str, float]) -> None:
             logger.info("epoch %d: %s", int(metrics["epoch"]), describe(metrics))
-            advance(1, f"valid AUROC {metrics['valid_auroc']:.4f}")
+            advance(1, shown_score(metrics))
             self.log(self.run_id, int(metrics["epoch"]), epoch_numbers(metrics), metrics.get(ENDED))
 
         return show
@@ -75,7 +77,7 @@ class TrackedTraining(Training):
             nonlocal shown
             trees = int(metrics["epoch"]) + 1
             logger.info("%d trees: %s", trees, describe(metrics))
-            advance(trees - shown, f"valid AUROC {metrics['valid_auroc']:.4f}")
+            advance(trees - shown, shown_score(metrics))
             shown = trees
 
         return show
@@ -126,11 +128,23 @@ class TrackedTraining(Training):
                 self._remember(run_id, int(step), numbers)
 
 
+def shown_score(metrics: dict[str, float]) -> str:
+    """Return the number that chooses the epoch as text."""
+    what = "valid AUROC" if SCORE not in metrics else "valid score"
+    return f"{what} {metrics.get(SCORE, metrics.get('valid_auroc', math.nan)):.4f}"
+
+
 def describe(metrics: dict[str, float]) -> str:
     """Return an epoch's numbers as text."""
-    return "  ".join(f"{name} {metrics[name]:.4f}" for name in EPOCH_METRICS)
+    return "  ".join(f"{name} {value:.4f}" for name, value in _measured(metrics).items())
 
 
 def epoch_numbers(metrics: dict[str, float]) -> dict[str, float]:
     """Give an epoch's numbers names of their own: ``valid_auroc`` is what `evaluate` measures."""
-    return {f"epoch_{name}": metrics[name] for name in EPOCH_METRICS}
+    return {f"epoch_{name}": value for name, value in _measured(metrics).items()}
+
+
+def _measured(metrics: dict[str, float]) -> dict[str, float]:
+    """Return what was measured of an epoch: its losses, then what else valid gave."""
+    losses = {name: metrics[name] for name in LOSSES}
+    return losses | {name: value for name, value in metrics.items() if name.startswith("valid_")}

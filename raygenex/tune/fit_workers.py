@@ -20,7 +20,7 @@ from raygenex.train.inputs import start_backbone
 from raygenex.train.network.driver import network_trainer
 from raygenex.train.ray_train import fit_until_done
 from raygenex.train.stopping import Progress
-from raygenex.train.training import EPOCH_METRICS, Training
+from raygenex.train.training import LOSSES, Training
 from raygenex.tune.fit import EpochFit
 from raygenex.tune.shared import Shared, start_folder
 
@@ -68,7 +68,7 @@ class NestedFit(EpochFit):
             # Ray Train kept epochs that an earlier process did not live to see.
             self._history.extend(_kept_history(self._folder))
         if item is not None and int(item["epoch"]) == len(known):
-            self._history.extend([*known, {name: item[name] for name in ("epoch", *EPOCH_METRICS)}])
+            self._history.extend([*known, {name: item[name] for name in ("epoch", *LOSSES, "valid_auroc")}])
         assert item is not None or len(known) > self._reported, "training ended before its last epoch"
 
     def model(self) -> ExpressionModel:

@@ -43,6 +43,7 @@ def open_study(config: RunConfig, force: bool) -> Study:
     CheckpointError
         If the folder holds another study.
     """
+    config.refuse_targets("tune")
     space = Space(config)
     splits = open_splits(config.data, ("train", "valid"))
     inputs = open_inputs(config, splits)

@@ -15,6 +15,7 @@ from raygenex.files.locate import check_folder_of, is_url, short_path, written_p
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import steps
+from raygenex.train.checkpoint import refuse_targets
 from raygenex.variants.counts import Counts, in_words
 from raygenex.variants.effects import Effects
 from raygenex.variants.genes import ScoredGenes, open_genes
@@ -179,6 +180,7 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
         raise ConfigError("variants.genome is not set: name the FASTA that the variants refer to")
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     predictor = Predictor(checkpoint, batch_size=config.variants.batch_size)
+    refuse_targets(predictor.info, checkpoint, "variants")
     if not predictor.info.reads_dna:
         raise ConfigError(f"the model of {checkpoint} reads no DNA, so no variant changes its score: use another model")
     if predictor.info.inputs.kind == "embedding":

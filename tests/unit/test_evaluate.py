@@ -55,7 +55,7 @@ def test_a_store_counts_only_if_it_was_made_as_the_model_reads(model, tmp_path, 
     store = tmp_path / "run" / "embeddings"
     store.mkdir(parents=True)
     write_manifest(str(store), manifest(valid, **changes))
-    prints, rows = open_rows(config, "valid", info)
+    prints, rows, _ = open_rows(config, "valid", info)
     assert prints == [valid]
     assert opened == ([(str(store), "valid")] if used else [])
     assert isinstance(rows, PromoterRows) != used
@@ -76,6 +76,6 @@ def test_a_backbone_that_is_gone_is_named_before_a_cluster_is_started(model, tmp
         evaluate(config, "valid")
     sentence(info, folder / "backbone")
     # A store needs no backbone.
-    monkeypatch.setattr("raygenex.evaluate.open_rows", lambda *args: (["print"], object()))
+    monkeypatch.setattr("raygenex.evaluate.open_rows", lambda *args: (["print"], object(), None))
     with pytest.raises(AssertionError, match="was started"):
         evaluate(config, "valid")

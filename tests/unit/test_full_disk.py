@@ -27,10 +27,11 @@ from raygenex.explain.results.saving import save_figure, write_table
 from raygenex.files.errors import file_error
 from raygenex.files.parts import write_manifest
 from raygenex.files.whole import replace_text
-from raygenex.predict.table import write_predictions
+from raygenex.predict.table import open_predictions
 from raygenex.train.network.halflife_stage import keep_start
 from raygenex.train.network.halflife_start import Start
 from raygenex.train.state import RunState, write_state
+from raygenex.train.targets import LABEL_TYPES
 from raygenex.tune.records import Ledger, TrialRecord
 
 ROOM = 64
@@ -48,7 +49,8 @@ def _manifest(path: Path, seed: int) -> None:
 
 def _predictions(path: Path, seed: int) -> None:
     genes = np.array([f"G{number}" for number in range(20)])
-    write_predictions(path, genes, np.random.default_rng(seed).random(20), np.ones(20, np.int8))
+    with open_predictions(path, LABEL_TYPES) as add:
+        add(genes, {"probability": np.random.default_rng(seed).random(20), "prediction": np.ones(20, np.int8)})
 
 
 def _promoters(path: Path, seed: int) -> None:

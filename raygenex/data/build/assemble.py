@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from raygenex.config.base import SPLITS
 from raygenex.data.build.extract import Extracted
+from raygenex.data.build.targets import BuiltTarget, target_matrix
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.schema import EXTRA_GROUP, Locations
+from raygenex.data.hdf5.schema import EXTRA_GROUP, TARGETS, Locations
 from raygenex.data.hdf5.write import SplitWriters
 
 
@@ -32,11 +33,14 @@ class GeneRows:
     """Shape ``(N, 8)``."""
     extra: Mapping[str, NDArray[Any]]
     """The user's columns."""
+    targets: Sequence[BuiltTarget] = ()
+    """Quantities to learn."""
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the optional columns of a promoter file, by their name in it."""
         places = {} if self.locations is None else self.locations.columns()
-        return places | {f"{EXTRA_GROUP}/{name}": values for name, values in self.extra.items()}
+        measured = {TARGETS: target_matrix(self.targets, self.gene_id)} if self.targets else {}
+        return places | {f"{EXTRA_GROUP}/{name}": values for name, values in self.extra.items()} | measured
 
 
 def write_splits(
@@ -68,7 +72,7 @@ def write_splits(
     window = np.load(batches[0].path, mmap_mode="r").shape[1] if batches else 0
     paths = {name: folder / f"{name}.h5" for name in SPLITS if (splits == name).any()}
     start = 0
-    with SplitWriters(paths, window, attrs=attrs) as writers:
+    with SplitWriters(paths, window, attrs=attrs, targets=[target.target for target in rows.targets]) as writers:
         for promoters in _promoters(batches, len(rows.gene_id)):
             here = slice(start, start + len(promoters))
             more = {column: values[here] for column, values in columns.items()}
@@ -100,7 +104,12 @@ def write_genes(path: Path, rows: GeneRows, splits: NDArray[np.object_], dropped
     kept |= {"transcript_id": rows.transcript_id, "transcript_rule": rows.rule}
     kept |= {"expression": rows.expression, "label": rows.label}
     kept |= {feature: rows.halflife[:, i] for i, feature in enumerate(HALFLIFE_FEATURES)}
-    # An added column may bear a name of ours.
+    # An added column, or a target, may bear a name of ours.
+    kept |= {
+        (name if name not in kept else f"target_{name}"): target.of(rows.gene_id)
+        for target in rows.targets
+        for name in (target.target.name,)
+    }
     kept |= {(name if name not in kept else f"extra_{name}"): values for name, values in rows.extra.items()}
     others = {"gene_id": list(dropped), "reason": list(dropped.values())}
     table = pd.concat([pd.DataFrame(kept).astype({"label": "Int64"}), pd.DataFrame(others)], ignore_index=True)

@@ -14,6 +14,7 @@ from raygenex.data.build.candidates import Candidate, find_candidates, none_left
 from raygenex.data.build.feature_places import choose_rows, place_windows
 from raygenex.data.build.feature_table import ImportedFeatures, has_records, read_features
 from raygenex.data.build.labels import label_genes, read_expression, read_extras, threshold_of
+from raygenex.data.build.targets import BuiltTarget, read_target_tables
 from raygenex.data.gene_ids import match_genes
 from raygenex.data.genome import Genome, open_genome
 from raygenex.data.hdf5.schema import Locations
@@ -159,6 +160,8 @@ class Chosen:
     """What the split looks at, but for sequences."""
     split: SplitTable | None
     """None if it depends on sequences."""
+    targets: list[BuiltTarget]
+    """Quantities that are written with the genes."""
 
 
 def choose(config: RunConfig) -> Chosen:
@@ -174,6 +177,7 @@ def choose(config: RunConfig) -> Chosen:
     if isinstance(config.split, SimilaritySplit) and not options.promoters:
         raise ConfigError(f"split.rule similarity compares promoters, but build.promoters is false: {NO_SIMILARITY}")
     extras = read_extras(options.extra, options.strip_versions)
+    targets = read_target_tables(options.targets, options.strip_versions)
     origin = read_origin(options)
     if isinstance(config.split, FileSplit):
         ids = origin.gene_id
@@ -196,7 +200,9 @@ def choose(config: RunConfig) -> Chosen:
         group=groups_of(config.split, origin.gene_id, columns) if isinstance(config.split, GroupSplit) else None,
     )
     split = None if isinstance(config.split, SimilaritySplit) else assign_filled(genes, config)
-    return Chosen(origin, columns, expression, threshold, label, genes, split)
+    for target in targets:
+        target.check(origin.gene_id, origin.where)
+    return Chosen(origin, columns, expression, threshold, label, genes, split, targets)
 
 
 def describe_taken(

@@ -44,14 +44,19 @@ def read_expression(config: LabelConfig, strip_versions: bool) -> Expression:
     known = ~np.isnan(samples).all(axis=1)
     if not known.any():
         raise DataError(f"{config.table}: no gene has a value in {', '.join(columns[:5])}; name other columns")
-    join = np.nanmedian if config.aggregate == "median" else np.nanmean
-    values = join(samples[known], axis=1)
+    values = join_samples(samples[known], config.aggregate)
     return Expression(
         value=dict(zip(gene_id[known].tolist(), values.tolist(), strict=True)),
         path=config.table,
         columns=tuple(columns),
         unmeasured=int((~known).sum()),
     )
+
+
+def join_samples(samples: NDArray[np.float64], aggregate: str) -> NDArray[np.float64]:
+    """Return the ``median`` or ``mean`` of each gene's samples ``(N, S)``, at least one of which is no NaN."""
+    found: NDArray[np.float64] = (np.nanmedian if aggregate == "median" else np.nanmean)(samples, axis=1)
+    return found
 
 
 def threshold_of(config: LabelConfig, values: NDArray[np.float64]) -> float:

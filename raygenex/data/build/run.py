@@ -1,7 +1,7 @@
 """From a genome, an annotation and an expression table to train, valid and test files, with nothing lost silently."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +147,8 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     assert config.build is not None, "checked by the caller"
     values = config.build.model_dump(mode="json", exclude={"genes_per_task", "cpus_per_task"})
     # What older builds did not say has its default, and they stay the same builds.
-    for name in ("promoters", "features_scale"):
-        if values[name] == type(config.build).model_fields[name].default:
+    for name in ("promoters", "features_scale", "targets"):
+        if getattr(config.build, name) == type(config.build).model_fields[name].default:
             del values[name]
     return redact_values({"build": values, "split": config.split.model_dump(mode="json")})
 
@@ -158,7 +158,8 @@ def _input_paths(config: RunConfig) -> list[str]:
     options, split = config.build, config.split
     assert options is not None, "checked by the caller"
     paths = [options.genome, options.annotation, options.features, options.windows, options.tss_peaks]
-    paths += [options.label.table, *(extra.table for extra in options.extra)]
+    paths += [options.label.table, *(target.table for target in options.targets)]
+    paths += [extra.table for extra in options.extra]
     paths += [split.file] if isinstance(split, FileSplit) else []
     paths += [split.table] if isinstance(split, GroupSplit) else []
     return list(dict.fromkeys(path for path in paths if path))
@@ -199,7 +200,8 @@ def _write(config: RunConfig, chosen: Chosen, folder: Path) -> dict[str, Any]:
     with progress("writing genes", len(rows.gene_id)) as advance:
         write_splits(folder, rows, splits, batches, attrs, advance)
     write_genes(folder / "genes.tsv", rows, splits, origin.dropped)
-    return {
+    targets = [asdict(target.target) | {"measured": target.count(rows.gene_id)} for target in chosen.targets]
+    return ({"targets": targets} if targets else {}) | {
         "version": __version__,
         "genome_build": origin.genome_build,
         "window": {"first": first, "stop": stop, "bases": stop - first, "tss_index": -first} if batches else None,
@@ -244,6 +246,7 @@ def _rows(chosen: Chosen, batches: list[Extracted]) -> GeneRows:
         label=chosen.label,
         halflife=halflife,
         extra=chosen.columns,
+        targets=chosen.targets,
     )
 
 

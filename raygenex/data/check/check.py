@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.data import CheckConfig, DataConfig
+from raygenex.config.run import RunConfig
 from raygenex.config.services import ClusterConfig
+from raygenex.config.targets import TargetConfig
 from raygenex.data.check.describe import (
     GC_BINS,
     HISTOGRAM_BINS,
@@ -23,6 +25,7 @@ from raygenex.data.check.describe import (
 )
 from raygenex.data.check.leakage import find_leaks
 from raygenex.data.check.scan import Scan, leak_genes, scan, scan_in_tasks
+from raygenex.data.check.targets import TargetSummary, summarise_targets
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData, locations, open_splits, window_offsets
 from raygenex.sequence import UNKNOWN
@@ -40,12 +43,18 @@ TAIL = 0.005
 """Share of the genes at either end of a feature that its histogram puts into the outermost bins."""
 
 
+def check_run(config: RunConfig, on_progress: Callable[[int, int], None]) -> DataReport:
+    """Check the data of a run as `check` does, with its targets, on its cluster."""
+    return check(config.data, config.check, on_progress, cluster=config.cluster, targets=config.targets)
+
+
 def check(
     data: DataConfig,
     config: CheckConfig,
     on_progress: Callable[[int, int], None] | None = None,
     on_bases: Callable[[str, NDArray[np.uint8]], None] | None = None,
     cluster: ClusterConfig | None = None,
+    targets: tuple[TargetConfig, ...] = (),
 ) -> DataReport:
     """Check every configured split in full: all that `open_splits` checks, every base of every promoter, and leaks.
 
@@ -62,6 +71,8 @@ def check(
         promoters are then read in this process.
     cluster
         Where ``check.workers`` above 1 read promoters; None: in this process.
+    targets
+        What a run learns, if it is not the label.
 
     Returns
     -------
@@ -74,7 +85,7 @@ def check(
     ClusterError
         If the cluster has no room for the workers.
     """
-    splits = open_splits(data, data.configured or ("train",))
+    splits = open_splits(data, data.configured or ("train",), both_labels=not targets, labelled=not targets)
     total = sum(split.rows for split in splits.values())
     done = 0
 
@@ -91,11 +102,12 @@ def check(
     else:
         scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
-    reports = {name: _summarise(split, scans[name]) for name, split in splits.items()}
-    warnings = [text for name, report in reports.items() for text in _warnings(name, report)]
+    measured, telling = summarise_targets(targets, splits)
+    reports = {name: _summarise(split, scans[name], measured[name]) for name, split in splits.items()}
+    warnings = [text for name, report in reports.items() for text in _warnings(name, report, splits[name].has_labels)]
     warnings += without_bases(reports)
     warnings += _differences(reports)
-    return DataReport(reports, leakage, tuple(warnings))
+    return DataReport(reports, leakage, tuple(warnings + telling))
 
 
 def without_bases(reports: Mapping[str, SplitReport]) -> list[str]:
@@ -120,10 +132,12 @@ def _differences(reports: dict[str, SplitReport]) -> list[str]:
     return sentences
 
 
-def _warnings(name: str, report: SplitReport) -> list[str]:
+def _warnings(name: str, report: SplitReport, labelled: bool) -> list[str]:
     sentences = []
     rare = min(report.positive_fraction, 1 - report.positive_fraction)
-    if rare < FEW:
+    if not labelled:
+        sentences.append(f"{name}: the files have no labels, so that all genes are counted as low here")
+    elif rare < FEW:
         sentences.append(f"{name}: only {100 * rare:.1f} % of the genes are of the rarer label")
     if report.unknown_fraction is not None and report.unknown_fraction > MUCH_UNKNOWN:
         sentences.append(f"{name}: {100 * report.unknown_fraction:.0f} % of the bases are unknown")
@@ -136,9 +150,11 @@ def _warnings(name: str, report: SplitReport) -> list[str]:
     return sentences
 
 
-def _summarise(split: SplitData, scanned: Scan) -> SplitReport:
+def _summarise(split: SplitData, scanned: Scan, targets: Mapping[str, TargetSummary]) -> SplitReport:
     counts = scanned.counts
-    label, halflife = split.label, split.halflife.astype(np.float64)
+    # Of genes without labels, which learn targets alone, nothing is told apart by them.
+    label = split.label if split.has_labels else np.zeros(split.rows, np.uint8)
+    halflife = split.halflife.astype(np.float64)
     offsets, places = window_offsets(split), locations(split)
     # Positions are counted from the TSS, or from the middle where nobody says where the TSS is.
     start = -(split.window // 2) if offsets is None else offsets[0]
@@ -166,6 +182,7 @@ def _summarise(split: SplitData, scanned: Scan) -> SplitReport:
         near=_near(counts, start),
         chromosomes=None if places is None else dict(sorted(Counter(places.chrom.tolist()).items())),
         halflife={feature: _feature(halflife[:, i], label) for i, feature in enumerate(HALFLIFE_FEATURES)},
+        targets=targets,
     )
 
 

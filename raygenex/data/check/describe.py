@@ -1,7 +1,7 @@
 """What a full check of the data found, as values and as one screen of text."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from textwrap import wrap
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from raygenex.config.data import CheckConfig
 from raygenex.data.check.leakage import LeakageReport, sentence
 from raygenex.data.check.leakage import render as render_leakage
+from raygenex.data.check.targets import TargetSummary
+from raygenex.terminal.table import columns
 
 GC_BINS = 10
 """Regions of the GC profile in the text."""
@@ -139,6 +141,8 @@ class SplitReport:
     """Genes on each chromosome, a gene without a place under an empty name; None if not every file says it."""
     halflife: Mapping[str, FeatureSummary]
     """Summary of each half-life feature."""
+    targets: Mapping[str, TargetSummary] = field(default_factory=dict)
+    """Summary of each target of the configuration; empty where it learns the label."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class DataReport:
         if next(iter(splits.values())).window:
             lines += ["", *_gc_lines(splits)]
         lines += ["", *_feature_lines(splits)]
+        if told := target_lines(splits):
+            lines += ["", *told]
         shown = self.warnings[:_WARNINGS]
         lines += [line for text in shown for line in wrap(f"warning: {text}", _WIDTH, max_lines=1, placeholder=" ...")]
         if len(self.warnings) > len(shown):
@@ -221,6 +227,8 @@ def render_check(report: DataReport, config: CheckConfig) -> str:
     lines = [*_counts(report), "", *render_leakage(report.leakage), ""]
     if not next(iter(report.splits.values())).window:
         lines[-1:] = [f"{NOT_COMPARED}: they are marked -", ""]
+    if told := target_lines(report.splits):
+        lines += [*told, ""]
     lines += [f"warning: {text}" for text in report.warnings]
     if report.leakage.exceeds(config.max_leaked):
         lines.append(f"warning: {sentence(report.leakage, config)}")
@@ -291,6 +299,17 @@ def _feature_lines(splits: Mapping[str, SplitReport]) -> list[str]:
         apart = "-" if of[0].separation is None else f"{of[0].separation:+.2f} sd"
         lines.append(f"{feature:<14}{number(least):>8}{number(most):>9}{numbers}{apart:>9}")
     return lines
+
+
+def target_lines(splits: Mapping[str, SplitReport]) -> list[str]:
+    """Return a table of targets, a line for each in each split; empty without any."""
+    rows: list[tuple[str, ...]] = [("target", "split", "kind", "measured", "mean", "sd", "min", "max")]
+    for name, split in splits.items():
+        for target, found in split.targets.items():
+            measures = (found.mean, found.sd, found.min, found.max)
+            values = ("-" if value is None else number(value) for value in measures)
+            rows.append((target, name, found.kind, f"{found.measured / split.rows:.1%}", *values))
+    return columns(rows, "<<<>>>>>") if len(rows) > 1 else []
 
 
 def _count(value: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.run import RunConfig
-from raygenex.data.check.check import check, without_bases
+from raygenex.data.check.check import check_run, without_bases
 from raygenex.data.check.describe import DataReport
 from raygenex.data.check.leakage import sentence
 from raygenex.errors import DataError
@@ -51,7 +51,7 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     verdict = _read(path)
     if verdict is None:
         with steps("looking for leaks between splits") as on_progress:
-            report = check(config.data, config.check, on_progress, cluster=config.cluster)
+            report = check_run(config, on_progress)
         verdict = _keep(path, config, report)
     if verdict.without_bases:
         logger.warning("%s: leave these genes out, or write their promoters again", verdict.without_bases)

@@ -5,7 +5,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from raygenex.data.hdf5.schema import HALFLIFE_SCALES
+from raygenex.data.hdf5.schema import HALFLIFE_SCALES, TARGET_KINDS, TARGETS, Target
+from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 
 
@@ -44,6 +45,46 @@ def halflife_scale(handle: h5py.File, path: str) -> str:
         known = " or ".join(HALFLIFE_SCALES)
         raise DataError(f"{path}: the attribute halflife_scale is {scale!r}; it must be {known}")
     return scale
+
+
+def targets(handle: h5py.File, path: str, rows: int) -> tuple[Target, ...]:
+    """Return what the columns of the field `TARGETS` are; none if the file does not have it.
+
+    Raises
+    ------
+    DataError
+        If its shape does not fit, a column has no name or two have one, or a kind is none of `TARGET_KINDS`.
+    """
+    field = handle.get(TARGETS)
+    if getattr(field, "shape", None) is None:
+        return ()
+    if len(field.shape) != 2 or field.shape[0] != rows or field.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path}: {TARGETS} is of type {field.dtype} and shape {field.shape}, but must hold numbers, one row for "
+            f"each of {rows} genes and one column per target"
+        )
+    found = {name: _texts(field, path, name) for name in ("names", "kinds", "units")}
+    for name, values in found.items():
+        if len(values) != field.shape[1] and (values or name != "units"):
+            raise DataError(
+                f"{path}: the attribute {name} of {TARGETS} has {len(values)} entries for {field.shape[1]} columns; "
+                "write one for each"
+            )
+    if (twice := first_repeat(lambda: [found["names"]])) is not None:
+        raise DataError(f"{path}: two columns of {TARGETS} are named {twice.id}; rename one of them")
+    if wrong := next((kind for kind in found["kinds"] if kind not in TARGET_KINDS), None):
+        raise DataError(f"{path}: {wrong} is not a kind of target: write one of {', '.join(TARGET_KINDS)}")
+    units = found["units"] or [""] * field.shape[1]
+    return tuple(Target(*parts) for parts in zip(found["names"], found["kinds"], units, strict=True))
+
+
+def _texts(field: h5py.Dataset, path: str, name: str) -> list[str]:
+    """Return an attribute that is a list of texts; empty if there is none."""
+    values = np.atleast_1d(field.attrs.get(name, []))
+    found = [value.decode() if isinstance(value, bytes) else value for value in values.tolist()]
+    if any(not isinstance(value, str) for value in found):
+        raise DataError(f"{path}: the attribute {name} of {field.name.strip('/')} must be a list of texts")
+    return found
 
 
 def text(handle: h5py.File, path: str, name: str) -> str | None:

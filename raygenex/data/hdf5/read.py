@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex import sequence
-from raygenex.data.hdf5.attributes import halflife_scale, text, window_first
+from raygenex.data.hdf5.attributes import halflife_scale, targets, text, window_first
 from raygenex.data.hdf5.chunks import ChunkReader, NotPlainError, is_plain
 from raygenex.data.hdf5.handle import MIB, opened, opened_known, reading
 from raygenex.data.hdf5.limits import OwnItems, check_stored, refuse_foreign
@@ -28,6 +28,7 @@ from raygenex.data.hdf5.schema import (
     LOCATION_FIELDS,
     PROMOTER,
     SMALL_CHUNK_ROWS,
+    TARGETS,
     GeneTable,
     Locations,
     PromoterFile,
@@ -67,12 +68,13 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
     """
     path = path if is_url(path) else local_copy(path)
     with opened(path) as handle, reading(path):
-        for name in (*chain.from_iterable(ACCEPTED_NAMES.values()), *LOCATION_FIELDS, EXTRA_GROUP):
+        for name in (*chain.from_iterable(ACCEPTED_NAMES.values()), *LOCATION_FIELDS, EXTRA_GROUP, TARGETS):
             refuse_foreign(handle, path, name)
         fields = find_fields(OwnItems(handle), path, require_label)
         extra = _extra_names(handle, path, handle[fields["gene_id"]].shape)
         places = [name for name in LOCATION_FIELDS if getattr(handle.get(name), "shape", None) is not None]
         columns = [*fields.values(), *places, *(f"{EXTRA_GROUP}/{name}" for name in extra)]
+        columns += [TARGETS] if getattr(handle.get(TARGETS), "shape", None) is not None else []
         check_stored(handle, path, columns, handle.id.get_filesize())
         for field, name in fields.items():
             check_field(path, field, name, handle[name].shape, handle[name].dtype)
@@ -102,6 +104,7 @@ def inspect(path: str, require_label: bool = True) -> PromoterFile:
             first=window_first(handle, path),
             genome_build=text(handle, path, "genome_build"),
             halflife_scale=halflife_scale(handle, path),
+            targets=targets(handle, path, rows),
         )
 
 
@@ -162,6 +165,20 @@ def read_extra(file: PromoterFile, name: str) -> NDArray[Any]:
         if dataset.dtype.kind not in "biuf":
             raise DataError(f"{file.path}: {field} is of type {dataset.dtype}, but must hold text or numbers")
         return dataset[:].astype(np.float64)
+
+
+def read_targets(file: PromoterFile, name: str) -> NDArray[np.float32]:
+    """Read one target of a whole file, shape ``(N,)``, NaN where nothing was measured; ``name`` is in its `targets`.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    place = [target.name for target in file.targets].index(name)
+    with opened_known(file) as handle, reading(file.path, (0, file.rows), TARGETS), np.errstate(over="ignore"):
+        # What float32 cannot hold is infinite there, and refused as such.
+        return handle[TARGETS][:, place].astype(np.float32)
 
 
 def read_rows(file: PromoterFile, start: int, stop: int, window: int | None = None) -> dict[str, NDArray[Any]]:

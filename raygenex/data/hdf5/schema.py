@@ -38,6 +38,11 @@ LOCATION_FIELDS = ("chrom", "tss", "strand")
 EXTRA_GROUP = "extra"
 """The group that holds the columns the user added, one dataset each."""
 
+TARGETS = "targets"
+"""The field of the measured quantities, float32 (N, T), NaN where there is none; its attributes name them."""
+
+TARGET_KINDS = ("binary", "continuous", "counts")
+
 HALFLIFE_SCALES = ("z-score", "log10")
 """Values of the file attribute ``halflife_scale``; a file without it is taken for ``z-score``, as published."""
 
@@ -45,6 +50,16 @@ SMALL_CHUNK_ROWS = 1024
 """Rows of the small columns that are stored together."""
 
 _KINDS: Mapping[str, str] = {"halflife": "fiu", "promoter": "biuf", "label": "biuf"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quantity that files hold for genes."""
+
+    name: str
+    kind: str
+    """One of `TARGET_KINDS`."""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,8 @@ class PromoterFile:
     """The genome that the promoters come from; None if the file does not say."""
     halflife_scale: str = "z-score"
     """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
+    targets: tuple[Target, ...] = ()
+    """The columns of the field `TARGETS`, in its order."""
 
     @property
     def stored_row_bytes(self) -> int:
@@ -209,6 +226,21 @@ def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArr
             f"{file.path}: the label of gene {table.gene_id[row]} (row {start + row}) is {label[row]}; "
             "labels must be 0 (low) or 1 (high)"
         )
+
+
+def target_problem(target: Target, values: NDArray[np.float32]) -> tuple[int, str] | None:
+    """Return the first row whose value is none of a target's kind, and what it must be; None if all are.
+
+    ``values`` are ``(N,)``, NaN where nothing was measured.
+    """
+    known = ~np.isnan(values)
+    wrong, rule = np.isinf(values), "must be finite"
+    if target.kind == "binary":
+        wrong, rule = known & (values != 0) & (values != 1), "must be 0 or 1 in a binary target"
+    elif target.kind == "counts":
+        wrong, rule = wrong | (known & (values < 0)), "must not be below 0, or infinite, in a target of counts"
+    rows = np.flatnonzero(wrong)
+    return (int(rows[0]), rule) if rows.size else None
 
 
 def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.held import HeldFile
-from raygenex.data.hdf5.schema import PROMOTER, SMALL_CHUNK_ROWS
+from raygenex.data.hdf5.schema import PROMOTER, SMALL_CHUNK_ROWS, TARGETS, Target
 from raygenex.errors import DataError
 from raygenex.files.locate import is_url
 from raygenex.files.whole import whole_file
@@ -38,6 +38,8 @@ class PromoterWriter:
         Whether a file that exists is replaced.
     attrs
         Attributes to write on the file.
+    targets
+        What the columns of the targets are, whose values come with every block.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class PromoterWriter:
         *,
         overwrite: bool = False,
         attrs: Mapping[str, str | int | float] | None = None,
+        targets: Sequence[Target] = (),
     ) -> None:
         assert window >= 0, window
         assert chunk_rows >= 1, chunk_rows
@@ -62,6 +65,7 @@ class PromoterWriter:
         self.rows = 0
         self._overwrite = overwrite
         self._attrs = dict(attrs or {})
+        self._targets = tuple(targets)
         self._pending: list[tuple[Any, ...]] = []
         self._names: tuple[str, ...] = ()
 
@@ -103,18 +107,23 @@ class PromoterWriter:
             0 or 1, shape ``(n,)``; None, for every block, writes a file without labels.
         columns
             More columns by their name in the file, shape ``(n,)`` each, numbers or str objects: ``chrom``, ``tss`` and
-            ``strand``, and ``extra/NAME``; the same names for every block.
+            ``strand``, and ``extra/NAME``; ``targets``, float32 ``(n, T)``, if there are some; the same names for every
+            block.
         """
         n = len(gene_id)
         assert sequence.shape == (n, self.window), (sequence.shape, n, self.window)
         assert halflife.shape == (n, len(HALFLIFE_FEATURES)), halflife.shape
         assert label is None or label.shape == (n,), label
         more = dict(columns or {}) | ({} if label is None else {"label": label})
+        assert (TARGETS in more) == bool(self._targets), "values of targets come with their names"
         if n == 0:
             return
         if self.rows == 0 and not self._pending:
             for name, values in more.items():
-                _add_column(self._handle, name, np.uint8 if name == "label" else values.dtype)
+                if name == TARGETS:
+                    _add_targets(self._handle, self._targets)
+                else:
+                    _add_column(self._handle, name, np.uint8 if name == "label" else values.dtype)
             self._names = tuple(more)
         assert tuple(more) == self._names, "columns in some blocks only"
         for row in range(n):
@@ -183,8 +192,11 @@ class SplitWriters:
         window: int,
         *,
         attrs: Mapping[str, str | int | float] | None = None,
+        targets: Sequence[Target] = (),
     ) -> None:
-        self._writers = {name: PromoterWriter(path, window, attrs=attrs) for name, path in paths.items()}
+        self._writers = {
+            name: PromoterWriter(path, window, attrs=attrs, targets=targets) for name, path in paths.items()
+        }
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "SplitWriters":
@@ -242,6 +254,15 @@ def _create(file: HeldFile, window: int, chunk_rows: int, attrs: Mapping[str, st
             compression="gzip",
         )
     return handle
+
+
+def _add_targets(handle: h5py.File, targets: Sequence[Target]) -> None:
+    """Add the empty resizable field of targets, whose attributes say what its columns are."""
+    field = handle.create_dataset(
+        TARGETS, (0, len(targets)), "float32", maxshape=(None, len(targets)), chunks=(SMALL_CHUNK_ROWS, len(targets))
+    )
+    for name in ("name", "kind", "unit"):
+        field.attrs.create(f"{name}s", [getattr(target, name) for target in targets], dtype=h5py.string_dtype())
 
 
 def _add_column(handle: h5py.File, name: str, dtype: np.dtype[Any] | type) -> None:

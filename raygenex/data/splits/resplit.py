@@ -12,9 +12,9 @@ from raygenex.config.data import GroupSplit, SimilaritySplit
 from raygenex.config.run import RunConfig
 from raygenex.data.check.scan import BLOCK_BYTES, scan
 from raygenex.data.hdf5.read import iter_rows
-from raygenex.data.hdf5.schema import EXTRA_GROUP, LOCATION_FIELDS
+from raygenex.data.hdf5.schema import EXTRA_GROUP, LOCATION_FIELDS, TARGETS
 from raygenex.data.hdf5.write import SplitWriters
-from raygenex.data.opening import SplitData, extra_columns, locations, open_splits, window_offsets
+from raygenex.data.opening import SplitData, all_targets, extra_columns, locations, open_splits, window_offsets
 from raygenex.data.splits.file import SplitTable, apply_split, write_split
 from raygenex.data.splits.rules import NO_SIMILARITY, assign, groups_of
 from raygenex.data.windows import GeneWindows
@@ -160,9 +160,12 @@ def _write(
     if len(builds) == 1 and first.genome_build is not None:
         attrs["genome_build"] = first.genome_build
     total = sum(split.rows for split in splits.values())
+    targets, measured = all_targets(splits.values())
+    if targets:
+        columns = columns | {TARGETS: measured}
     start = 0
     with (
-        SplitWriters(wanted, first.window, attrs=attrs) as writers,
+        SplitWriters(wanted, first.window, attrs=attrs, targets=targets) as writers,
         progress("writing genes", total) as advance,
     ):
         for file in (file for split in splits.values() for file in split.files):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
@@ -14,14 +15,15 @@ from torch import Tensor, nn
 
 from raygenex.config.run import RunConfig
 from raygenex.errors import CheckpointError, RaygenexError
-from raygenex.models import build_model
 from raygenex.models.base import ExpressionModel
 from raygenex.stats.metrics import auroc, bce_with_logits
-from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint, scaler_values
+from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, new_model, save_checkpoint, scaler_values
+from raygenex.train.losses import TargetLoss
 from raygenex.train.network.halflife_start import Start, begin
 from raygenex.train.shard import derive_seed
-from raygenex.train.steps import epoch_rate, gather, score_shard, steps_of_epoch, train_epoch
-from raygenex.train.stopping import Progress
+from raygenex.train.steps import epoch_rate, expression_loss, gather, score_shard, steps_of_epoch, train_epoch
+from raygenex.train.stopping import SCORE, Progress
+from raygenex.train.targets import epoch_scores, score_names
 from raygenex.train.worker import Worker
 
 if TYPE_CHECKING:
@@ -49,10 +51,12 @@ class NetworkFit:
         self._worker = worker
         config = worker.config
         torch.manual_seed(derive_seed(config.seed))
-        self.model: ExpressionModel = build_model(config.model, config.halflife, worker.info.inputs.shape)
+        self.model: ExpressionModel = new_model(config, worker.info)
         begin(self.model, config, start)
         self.model.to(worker.device)
-        self.progress = Progress([], config.train.patience, config.train.epochs)
+        targets = worker.info.targets
+        self._targets = TargetLoss(targets, worker.world_size, self.model.log_variance) if targets else None
+        self.progress = Progress([], config.train.patience, config.train.epochs, SCORE if targets else "valid_auroc")
         self._online: OnlineModel | None = None
         if backbone is not None and config.online is not None:
             # Imported here, because it takes seconds that other trainings need not wait.
@@ -92,21 +96,23 @@ class NetworkFit:
 
         Returns
         -------
-        ``logits`` and ``labels`` of all genes of valid, shape ``(N,)`` each; the same on every worker.
+        ``logits`` and ``labels`` of all genes of valid, the same on every worker: shape ``(N,)`` each, or ``(N, K)``
+        outputs and ``(N, T)`` values of targets as the model learns them.
         """
         worker, config, epoch = self._worker, self._worker.config, self.progress.next_epoch
         # Seeds come from the epoch, not from a running state: a resumed run draws what an undisturbed one would.
         seed = derive_seed(config.seed, epoch, worker.rank)
         torch.manual_seed(seed)
         rate = epoch_rate(config.train, epoch, steps_of_epoch(worker.sizes["train"], worker.batch_size))
-        train_loss = train_epoch(worker, self._trained, self._optimizer, seed, rate=rate)
+        loss = self._targets or expression_loss
+        train_loss = train_epoch(worker, self._trained, self._optimizer, seed, loss=loss, rate=rate)
         scored = self._online or self.model
         # A batch of embeddings is large where they are made from bases.
         batch_size = worker.batch_size * (SCORE_FACTOR if self._online is None else 1)
         logits, labels = (
             gather(values, worker.sizes["valid"]) for values in score_shard(worker, scored, "valid", batch_size)
         )
-        self.progress.history.append(_measure(logits, labels, train_loss, epoch, worker))
+        self.progress.history.append(_measure(logits, labels, train_loss, epoch, worker, self._targets))
         return {"logits": logits, "labels": labels}
 
     def save(self, folder: Path, valid: dict[str, Tensor]) -> None:
@@ -146,22 +152,30 @@ def build_optimizer(
     return torch.optim.AdamW(groups, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
 
 
-def _measure(logits: Tensor, labels: Tensor, train_loss: float, epoch: int, worker: Worker) -> dict[str, float]:
+def _measure(
+    logits: Tensor, labels: Tensor, train_loss: float, epoch: int, worker: Worker, targets: TargetLoss | None
+) -> dict[str, float]:
     """Compute the metrics of an epoch on rank 0 and give every rank the same numbers, hence the same decision."""
-    measured = torch.zeros(2, device=worker.device, dtype=torch.float64)
+    monitor = worker.config.train.monitor
+    names = ["valid_auroc", "valid_loss"]
+    if targets is not None:
+        names = ["valid_loss", *(f"valid_{name}" for name in score_names(worker.info.targets)), SCORE]
+    measured = torch.zeros(len(names), device=worker.device, dtype=torch.float64)
     if not (math.isfinite(train_loss) and torch.isfinite(logits).all()):
         learns = worker.config.online is not None and worker.config.online.finetune
         keys = "train.learning_rate or backbone.learning_rate" if learns else "train.learning_rate"
         raise RaygenexError(f"training diverged in epoch {epoch}, its loss is not finite: lower {keys}")
-    if worker.rank == 0:
+    if worker.rank == 0 and targets is not None:
+        found = epoch_scores(worker.info.targets, logits.cpu().numpy(), labels.cpu().numpy())
+        score = (
+            found[monitor] if monitor else float(np.mean([found[name] for name in score_names(worker.info.targets)]))
+        )
+        measured[:] = torch.tensor([targets.mean(logits, labels), *found.values(), score], dtype=torch.float64)
+    elif worker.rank == 0:
         truth, scores = labels.cpu().numpy().astype("uint8"), logits.double().cpu().numpy()
         measured[0] = auroc(truth, scores)
         measured[1] = bce_with_logits(truth, scores)
     if worker.world_size > 1:
         dist.broadcast(measured, src=0)
-    return {
-        "epoch": epoch,
-        "train_loss": train_loss,
-        "valid_loss": float(measured[1]),
-        "valid_auroc": float(measured[0]),
-    }
+    found = dict(zip(names, measured.tolist(), strict=True))
+    return {"epoch": epoch, "train_loss": train_loss, "valid_loss": found.pop("valid_loss"), **found}

@@ -59,7 +59,7 @@ def _report(fit: NetworkFit, valid: dict[str, torch.Tensor], rank: int, target: 
             fit.save(Path(folder), valid)
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         # Ray keeps the later of equal scores; the first of equal epochs shall win. No two AUROCs are this close.
-        score = metrics["valid_auroc"] - 1e-12 * epoch
+        score = metrics[fit.progress.monitor] - 1e-12 * epoch
         sent = {**metrics, "score": score, ENDED: time.time()}
         # Ray copies the checkpoint, and names no file when there is no room for it.
         with disk_errors_told(target):

@@ -78,9 +78,9 @@ def train_autoencoder(settings: dict[str, Any]) -> None:
         _report(model, optimizer, standing, worker, features)
 
 
-def restoring_loss(model: nn.Module, batch: GeneBatch) -> Tensor:
-    """Return the summed reconstruction loss of an `Autoencoder`, wrapped or not, over a batch."""
-    return model(batch.sequence).sum()
+def restoring_loss(model: nn.Module, batch: GeneBatch, weight: float = 1.0) -> Tensor:
+    """Return the summed reconstruction loss of an `Autoencoder`, wrapped or not, over a batch, times a weight."""
+    return model(batch.sequence).sum() * weight
 
 
 @torch.no_grad()

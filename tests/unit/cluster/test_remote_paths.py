@@ -116,8 +116,12 @@ def test_every_key_that_names_a_file_is_looked_at():
         *("build.genome", "build.annotation", "build.features", "build.windows", "build.tss_peaks"),
         "explain.motifs",
         *("variants.genome", "variants.genes", "variants.annotation"),
-        *("build.label.table", "build.extra.table", "split.file", "split.table"),
+        *("build.label.table", "build.targets.table", "build.extra.table", "split.file", "split.table"),
+        "targets.table",
     }
     no_files = {"name", "evaluate.confidence", "tune.first"}
+    # What is in a table, or in the promoter files.
+    no_files |= {f"targets.{key}" for key in ("name", "kind", "column", "gene_column", "unit")}
+    no_files |= {"targets", "build.targets"}
     assert named - no_files == looked_at & named
     assert {"output", "build.genome", "split.file", "tracking.uri"} <= named

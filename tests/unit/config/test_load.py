@@ -907,6 +907,8 @@ OTHERS = {
     ("embed", "precision"): "bf16",
     ("train", "precision"): "bf16",
     ("train", "patience"): 4,
+    ("train", "monitor"): "label_auroc",
+    ("train", "target_weights"): "uncertainty",
     ("train", "schedule"): "cosine",
     ("halflife", "bins"): 16,
     ("train", "workers"): 2,
@@ -962,6 +964,8 @@ BUILD_ALONE = {
     ("build", "windows"),
     ("build", "extra"),
     ("build", "promoters"),
+    # A list of sections, as extra is.
+    ("build", "targets"),
 }
 
 
@@ -984,7 +988,8 @@ def test_the_scale_of_features_is_in_the_hash_where_it_is_said():
     assert configs[0].hash() != configs[1].hash()
     # As before the key was there.
     values = configs[0].dump()
-    del values["build"]["features_scale"], values["predict"]["strict"], values["check"]["workers"]
+    del values["build"]["features_scale"], values["build"]["targets"], values["targets"], values["predict"]["strict"]
+    del values["check"]["workers"], values["train"]["monitor"], values["train"]["target_weights"]
     assert configs[0].hash() == canonical_hash(values)
 
 

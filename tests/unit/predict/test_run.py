@@ -22,8 +22,9 @@ from raygenex.predict.inputs import open_genes
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.run import predict
 from raygenex.predict.scoring import score_rows
-from raygenex.predict.table import open_predictions, write_predictions
+from raygenex.predict.table import open_predictions
 from raygenex.train.checkpoint import BACKBONE, InputInfo, read_info
+from raygenex.train.targets import LABEL_TYPES
 
 WINDOW = 20
 BASES = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
@@ -399,6 +400,11 @@ PREDICTIONS = (
 )
 
 
+def write_predictions(path, gene_id, probability, prediction):
+    with open_predictions(path, LABEL_TYPES) as add:
+        add(gene_id, {"probability": probability, "prediction": prediction})
+
+
 def test_csv_reads_back_exactly(tmp_path):
     write_predictions(tmp_path / "out.csv", *PREDICTIONS)
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
@@ -435,9 +441,10 @@ def test_an_output_that_could_not_be_finished_leaves_the_old_one(tmp_path, monke
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 def test_blocks_make_the_same_table(tmp_path, name):
     write_predictions(tmp_path / name, *PREDICTIONS)
-    with open_predictions(tmp_path / f"blocks-{name}") as add:
+    gene_id, *columns = PREDICTIONS
+    with open_predictions(tmp_path / f"blocks-{name}", LABEL_TYPES) as add:
         for rows in (slice(0, 1), slice(1, 3)):
-            add(*(column[rows] for column in PREDICTIONS))
+            add(gene_id[rows], {kind: column[rows] for kind, column in zip(LABEL_TYPES, columns, strict=True)})
         assert not (tmp_path / f"blocks-{name}").exists()
     read = pq.read_table if name.endswith("parquet") else Path.read_text
     assert read(tmp_path / f"blocks-{name}") == read(tmp_path / name)
@@ -445,9 +452,9 @@ def test_blocks_make_the_same_table(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 def test_nothing_is_left_of_a_table_that_failed_halfway(tmp_path, name):
-    whole = [*PREDICTIONS[:2], PREDICTIONS[2][:2]]
-    with pytest.raises(ValueError, match=r"length|shorter"), open_predictions(tmp_path / name) as add:
-        add(*whole)
+    columns = {"probability": PREDICTIONS[1], "prediction": PREDICTIONS[2][:2]}
+    with pytest.raises(ValueError, match=r"length|shorter"), open_predictions(tmp_path / name, LABEL_TYPES) as add:
+        add(PREDICTIONS[0], columns)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -335,7 +335,7 @@ def test_force_gets_over_a_damaged_state_as_the_sentence_says(tmp_path, monkeypa
     def tracker(config):
         raise Reached
 
-    monkeypatch.setattr(run, "open_splits", lambda data, needed: {})
+    monkeypatch.setattr(run, "open_run", lambda config, needed: {})
     monkeypatch.setattr(run, "open_inputs", lambda config, splits: None)
     monkeypatch.setattr(run, "check_workers", lambda config, inputs: None)
     monkeypatch.setattr(run, "guard", lambda config, strict: None)

@@ -80,7 +80,7 @@ def test_a_model_without_dna_is_measured_on_any_window(tmp_path, window, given):
     path = write_promoters(tmp_path / "valid.h5", columns(6, given))
     config = small_config(model={"kind": "cnn_halflife_only"}, data={"valid": path})
     save_toy(tmp_path / "a", config, InputInfo(kind="bases", length=window, channels=4, window=window))
-    _, rows = open_rows(config, "valid", read_info(tmp_path / "a"))
+    _, rows, _ = open_rows(config, "valid", read_info(tmp_path / "a"))
     assert (rows.count, rows.window) == (6, 0)
 
 
@@ -232,5 +232,5 @@ def test_a_run_without_a_store_is_measured_from_bases_whatever_lies_there(with_d
     save_toy(tmp_path / "a", config, InputInfo(kind="embedding", length=3, channels=16, window=20))
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "manifest.json").write_text("{")
-    _, rows = open_rows(config, "valid", read_info(tmp_path / "a"))
+    _, rows, _ = open_rows(config, "valid", read_info(tmp_path / "a"))
     assert (rows.count, rows.window) == (6, 20)

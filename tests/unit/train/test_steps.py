@@ -269,7 +269,7 @@ def test_another_loss_may_be_minimised():
     model = OneWeightAGene(5)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
 
-    def distance(trained, batch):
+    def distance(trained, batch, weight):
         return (trained(batch.sequence, batch.halflife) - 3.0).square().sum()
 
     assert train_epoch(worker_of(numbered_shard(0, 5), 5), model, optimizer, 0, loss=distance) == 9.0

@@ -1,0 +1,177 @@
+"""What the genes of a run are to be predicted: the values of its targets, from promoter files and from tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.targets import LABEL, TargetConfig
+from raygenex.data.hdf5.read import read_targets
+from raygenex.data.hdf5.schema import Target, target_problem
+from raygenex.data.opening import SplitData
+from raygenex.data.rows import Columns, Piece, Rows
+from raygenex.data.table_file import read_table_file
+from raygenex.data.tables import gene_column, numbers, shown
+from raygenex.errors import DataError
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TargetValues:
+    """The targets of a run, and what was measured of them."""
+
+    targets: tuple[Target, ...]
+    """What they are, in the order of the configuration."""
+    values: Mapping[str, Values]
+    """By split: shape ``(N, T)``, NaN where nothing was measured, in the units of their files and tables."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the targets."""
+        return [target.name for target in self.targets]
+
+
+def read_target_values(
+    configs: tuple[TargetConfig, ...], splits: Mapping[str, SplitData], may_lack: bool = False
+) -> TargetValues:
+    """Read the targets of a configuration for the genes of some splits.
+
+    Parameters
+    ----------
+    configs
+        What is wanted.
+    splits
+        The genes.
+    may_lack
+        Whether a split may have no value of a target, as when it is only looked at.
+
+    Raises
+    ------
+    DataError
+        If a target is nowhere, has another kind in another file, or its values do not fit its kind; if a table cannot
+        be read or has fewer than half of the genes; if nothing of a target was measured in a split that must have it.
+    """
+    targets: list[Target] = []
+    columns: list[dict[str, Values]] = []
+    for config in configs:
+        target, found = (_of_files if config.table is None else _of_table)(config, splits)
+        for name, column in found.items():
+            _check(target, column, splits[name], config.table or f"data.{name}", may_lack)
+        targets.append(target)
+        columns.append(found)
+    values = {name: np.stack([column[name] for column in columns], axis=1) for name in splits}
+    return TargetValues(tuple(targets), values)
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """Rows of genes whose column ``label`` holds the values of targets, float32 ``(n, T)``, in place of their own."""
+
+    rows: Rows
+    values: Values
+    """Shape ``(N, T)``."""
+
+    @property
+    def count(self) -> int:
+        """Genes in the table."""
+        return self.rows.count
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a gene in memory."""
+        return self.rows.row_bytes + self.values.itemsize * self.values.shape[1]
+
+    def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
+        """Cut the rows as the table itself is cut; each piece takes its values along."""
+        pieces = []
+        for piece in self.rows.pieces(start, stop, rows_per_piece):
+            here = slice(start, start + piece.rows)
+            pieces.append(replace(piece, read=partial(_with_values, piece, self.values[here].copy())))
+            start = here.stop
+        assert start == stop, (start, stop)
+        return pieces
+
+
+def _with_values(piece: Piece, values: Values) -> Columns:
+    return piece.read() | {"label": values}
+
+
+def _of_files(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Target, dict[str, Values]]:
+    """Read a target that the promoter files hold: a column of theirs, or their label."""
+    kinds: dict[Target, str] = {}
+    found = {}
+    for name, split in splits.items():
+        parts = []
+        for file, table in zip(split.files, split.tables, strict=True):
+            known = {target.name: target for target in file.targets}
+            if config.place in known:
+                target = replace(known[config.place], name=config.name)
+                values = read_targets(file, config.place)
+            elif config.place == LABEL and table.label is not None:
+                target, values = Target(config.name, "binary"), table.label.astype(np.float32)
+            else:
+                names = [*known, *([LABEL] if file.has_label else [])]
+                raise DataError(
+                    f"{file.path} has no target {config.place}; it has {shown(names)}: correct targets.name or "
+                    "targets.column, or name the table that has it in targets.table"
+                )
+            kinds.setdefault(target, file.path)
+            parts.append(values)
+        found[name] = np.concatenate(parts)
+    if len(kinds) > 1:
+        (one, first), (other, second) = list(kinds.items())[:2]
+        raise DataError(
+            f"{config.name} is {_described(one)} in {first} and {_described(other)} in {second}: use files that were "
+            "made in one way"
+        )
+    (target,) = kinds
+    if config.kind not in (None, target.kind):
+        raise DataError(
+            f"{config.name} is {target.kind} in {next(iter(kinds.values()))}, but targets.kind is {config.kind}: leave "
+            "the key out"
+        )
+    return target, found
+
+
+def _of_table(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Target, dict[str, Values]]:
+    """Read a target that a table holds, one row per gene; a gene without a row was not measured."""
+    assert config.table is not None, "checked by the caller"
+    table, column = read_table_file(config.table), config.place
+    gene_id = gene_column(table, config.table, config.gene_column, key="targets.gene_column")
+    if column not in table.columns:
+        raise DataError(
+            f"{config.table} has no column {column}; it has {shown(list(table.columns))}: name it in targets.column"
+        )
+    by_gene = dict(zip(gene_id, numbers(table, config.table, column, gene_id), strict=True))
+    genes = {name: split.gene_id for name, split in splits.items()}
+    total, matched = sum(map(len, genes.values())), sum(gene in by_gene for ids in genes.values() for gene in ids)
+    # A split of few genes that is measured later may have fewer.
+    if "train" in splits and 2 * matched < total:
+        raise DataError(
+            f"{config.table} has {matched} of the {total} genes of {', '.join(f'data.{name}' for name in genes)}, "
+            f"fewer than half (its ids are such as {next(iter(by_gene), 'none')}): use a table of the same kind of "
+            "gene ids"
+        )
+    kind = config.kind_known
+    assert kind is not None, "a table's has one"
+    found = {name: np.array([by_gene.get(gene, np.nan) for gene in ids], np.float32) for name, ids in genes.items()}
+    return Target(config.name, kind, config.unit), found
+
+
+def _described(target: Target) -> str:
+    return f"{target.kind} in {target.unit}" if target.unit else target.kind
+
+
+def _check(target: Target, values: Values, split: SplitData, where: str, may_lack: bool) -> None:
+    """Refuse values that are none of the target's kind, and, unless it may be so, a split without any."""
+    if np.isnan(values).all() and not may_lack:
+        raise DataError(
+            f"{where}: nothing of {target.name} was measured in the {split.rows} genes of data.{split.name}; leave the "
+            "target out, or use genes that have it"
+        )
+    if (found := target_problem(target, values)) is not None:
+        row, rule = found
+        raise DataError(f"{where}: {target.name} of gene {split.gene_id[row]} is {values[row]:g}; it {rule}")

@@ -1,0 +1,108 @@
+"""How well a model of targets does on genes that were measured."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenex.config.run import RunConfig
+from raygenex.errors import DataError
+from raygenex.stats.quantities import specificity
+from raygenex.stats.resamples import Interval
+from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.targets import TargetInfo, outputs_of, target_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Scored(NamedTuple):
+    """Scores of a split, measured: what goes into ``metrics.json``, the table of predictions, and the figures."""
+
+    numbers: dict[str, Any]
+    columns: dict[str, NDArray[Any]]
+    figures: "Callable[[], dict[str, Figure]]"
+
+
+def targets_scored(
+    config: RunConfig, split: str, info: CheckpointInfo, outputs: NDArray[Any], values: NDArray[np.float32]
+) -> Scored:
+    """Measure the outputs of a model of targets.
+
+    Parameters
+    ----------
+    config
+        Its section ``evaluate`` and its seed.
+    split
+        For errors.
+    info
+        The model.
+    outputs
+        Shape ``(N, K)``.
+    values
+        What was measured, in the units of the targets, shape ``(N, T)``, NaN where nothing was.
+
+    Raises
+    ------
+    DataError
+        If the measured or the predicted values of a target do not differ.
+    """
+    options = config.evaluate
+    metrics: dict[str, Interval] = {}
+    drawn: list[Callable[[], tuple[str, Figure]]] = []
+    outputs = outputs.reshape(len(values), -1)
+    for column, (target, place) in enumerate(zip(info.targets, outputs_of(info.targets), strict=True)):
+        known = ~np.isnan(values[:, column])
+        truth, predicted = target.transformed(values[known, column]), target.predicted(outputs[known, place])
+        try:
+            found = target.intervals(truth, predicted, options.bootstrap, options.confidence, config.seed)
+        except DataError as error:
+            raise DataError(f"{target.name} in data.{split}: {error}") from None
+        metrics |= {f"{target.name}_{name}": interval for name, interval in found.items()}
+        drawn.append(partial(_figure, target, truth, predicted, found, options.confidence))
+    numbers: dict[str, Any] = {
+        "confidence": options.confidence,
+        "metrics": {name: interval._asdict() for name, interval in metrics.items()},
+        "measured": {
+            target.name: int((~np.isnan(values[:, column])).sum()) for column, target in enumerate(info.targets)
+        },
+    }
+    if (told := _specificity(info.targets, outputs, values)) is not None:
+        numbers["specificity"] = told
+    return Scored(numbers, target_columns(info.targets, outputs), lambda: dict(draw() for draw in drawn))
+
+
+def _specificity(targets: list[TargetInfo], outputs: NDArray[Any], values: NDArray[np.float32]) -> float | None:
+    """Return how well the continuous targets of one unit are told apart, if there are three or more of them."""
+    scales = [(target.unit, target.transform) for target in targets if target.kind == "continuous" and target.unit]
+    scale = max(scales, key=scales.count, default=None)
+    alike = [
+        column
+        for column, target in enumerate(targets)
+        if target.kind == "continuous" and (target.unit, target.transform) == scale
+    ]
+    if len(alike) < 3:
+        return None
+    places = outputs_of(targets)
+    truth = np.stack([targets[column].transformed(values[:, column]) for column in alike], axis=1)
+    predicted = np.stack([targets[column].predicted(outputs[:, places[column]]) for column in alike], axis=1)
+    return specificity(truth, predicted)
+
+
+def _figure(
+    target: TargetInfo,
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    intervals: dict[str, Interval],
+    confidence: float,
+) -> "tuple[str, Figure]":
+    from raygenex.drawing import figures
+
+    if target.kind == "binary":
+        return f"{target.name}_roc", figures.roc_figure(truth, predicted, intervals["auroc"], confidence)
+    scale = {"none": target.unit, "log2p1": f"log2(1 + {target.unit or 'x'})", "rank": "share of train below"}
+    name = f"{target.name}, {scale[target.transform]}" if scale[target.transform] else target.name
+    figure = figures.quantity_figure(truth, predicted, name, intervals["pearson"], confidence)
+    return f"{target.name}_predicted", figure
