@@ -80,15 +80,16 @@ def config_table(section: str) -> str:
             keys = {"kind": keys["kind"]}
         parts.append(_table(keys))
         for key, value in keys.items():
-            for nested in _references(value) + _references(value.get("items", {})):
+            for nested in _references(value):
                 parts += [f"`{section}.{key}`: " + schema["$defs"][nested]["description"]]
                 parts.append(_table(schema["$defs"][nested]["properties"]))
     return "\n\n".join(parts)
 
 
 def _references(value: dict[str, Any]) -> list[str]:
-    found = [value, *value.get("anyOf", []), *value.get("oneOf", [])]
-    return [option["$ref"].split("/")[-1] for option in found if "$ref" in option]
+    parts = [*value.get("anyOf", []), *value.get("oneOf", []), *([value["items"]] if "items" in value else [])]
+    own = [value["$ref"].split("/")[-1]] if "$ref" in value else []
+    return list(dict.fromkeys(own + [name for part in parts for name in _references(part)]))
 
 
 def _table(keys: dict[str, dict[str, Any]]) -> str:
