@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raygenex.errors import DataError, RaygenexError
-from raygenex.stats.resamples import Counts, Floats, Interval, draw_counts, percentile_interval
+from raygenex.stats.resamples import Counts, Floats, Interval, draw_counts, percentile_intervals
 
 TITLES = {
     "auroc": "AUROC",
@@ -135,11 +135,8 @@ def bootstrap_intervals(
     genes. Memory is bounded: resamples are measured in blocks. Raises DataError when a class is absent.
     """
     ranking = both_classes(rank_probability(labels, probability), "a bootstrap")
-    blocks = [measure(ranking, threshold, counts) for counts in draw_resamples(ranking.labels, resamples, seed)]
-    return {
-        name: percentile_interval(float(value[0]), np.concatenate([block[name] for block in blocks]), confidence)
-        for name, value in measure(ranking, threshold).items()
-    }
+    blocks = (measure(ranking, threshold, counts) for counts in draw_resamples(ranking.labels, resamples, seed))
+    return percentile_intervals(measure(ranking, threshold), blocks, confidence)
 
 
 def draw_resamples(labels: Counts, resamples: int, seed: int) -> Iterator[Counts]:

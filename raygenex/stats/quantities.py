@@ -21,7 +21,7 @@ from raygenex.stats.resamples import (
     Interval,
     draw_counts,
     percentile_comparison,
-    percentile_interval,
+    percentile_intervals,
 )
 
 TITLES = {"pearson": "Pearson r", "spearman": "Spearman r", "r2": "R²", "mae": "Mean absolute error"}
@@ -65,11 +65,8 @@ def quantity_intervals(
         If there are fewer than `FEWEST` genes, or their values do not differ.
     """
     pair = _sorted_pair(truth, predicted)
-    blocks = [_measure(pair, counts) for counts in _draw((pair,), resamples, seed)]
-    return {
-        name: percentile_interval(float(value[0]), np.concatenate([block[name] for block in blocks]), confidence)
-        for name, value in _measure(pair).items()
-    }
+    blocks = (_measure(pair, counts) for counts in _draw((pair,), resamples, seed))
+    return percentile_intervals(_measure(pair), blocks, confidence)
 
 
 def paired_quantity_bootstrap(

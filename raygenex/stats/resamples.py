@@ -1,6 +1,6 @@
 """Bootstrap over genes: how often each is drawn, and the interval and the comparison that resamples give."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,17 @@ def percentile_interval(value: float, resampled: Floats, confidence: float) -> I
     tail = (1.0 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high))
+
+
+def percentile_intervals(
+    estimates: Mapping[str, Floats], blocks: Iterable[Mapping[str, Floats]], confidence: float
+) -> dict[str, Interval]:
+    """Return several estimates, shape ``(1,)`` each, with the percentile intervals of blocks of their resamples."""
+    resampled = list(blocks)
+    return {
+        name: percentile_interval(float(value[0]), np.concatenate([block[name] for block in resampled]), confidence)
+        for name, value in estimates.items()
+    }
 
 
 def percentile_comparison(difference: float, resampled: Floats, confidence: float) -> Comparison:
