@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
+from raygenex.data.hdf5.schema import Target
 from raygenex.data.opening import SplitData, open_run, window_offsets
 from raygenex.data.rows import Columns, PromoterRows, Rows
 from raygenex.data.targets import read_target_values
@@ -148,8 +149,8 @@ def _target_values(config: RunConfig, info: CheckpointInfo, data: SplitData) -> 
     for place, (learned, target) in enumerate(zip(info.targets, found.targets, strict=True)):
         if (learned.kind, learned.unit) != (target.kind, target.unit):
             raise DataError(
-                f"{target.name} is {target.kind} ({target.unit or 'no unit'}) in data.{data.name}, and the model "
-                f"learned it as {learned.kind} ({learned.unit or 'no unit'}): use data that were made in one way"
+                f"{target.name} is {target.scale} in data.{data.name}, and the model learned it as "
+                f"{Target(learned.name, learned.kind, learned.unit).scale}: use data that were made in one way"
             )
         column = found.values[data.name][:, place]
         with np.errstate(divide="ignore", invalid="ignore"):

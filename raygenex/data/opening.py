@@ -222,8 +222,8 @@ def all_targets(splits: Iterable[SplitData]) -> tuple[tuple[Target, ...], NDArra
             first, path = known.setdefault(target.name, (target, file.path))
             if first != target:
                 raise DataError(
-                    f"{target.name} is {first.kind} ({first.unit or 'no unit'}) in {path} and {target.kind} "
-                    f"({target.unit or 'no unit'}) in {file.path}: use files that were made in one way"
+                    f"{target.name} is {first.scale} in {path} and {target.scale} in {file.path}: use files that were "
+                    "made in one way"
                 )
 
     def column(name: str) -> NDArray[np.float32]:

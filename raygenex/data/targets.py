@@ -1,20 +1,24 @@
 """What the genes of a run are to be predicted: the values of its targets, from promoter files and from tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.targets import LABEL, TargetConfig
 from raygenex.data.hdf5.read import read_targets
-from raygenex.data.hdf5.schema import Target, target_problem
+from raygenex.data.hdf5.schema import Target, check_target
 from raygenex.data.opening import SplitData
 from raygenex.data.rows import Columns, Piece, Rows
 from raygenex.data.table_file import read_table_file
 from raygenex.data.tables import gene_column, numbers, shown
 from raygenex.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Values = NDArray[np.float32]
 
@@ -56,8 +60,10 @@ def read_target_values(
     """
     targets: list[Target] = []
     columns: list[dict[str, Values]] = []
+    # Several targets are columns of one table.
+    read = cache(read_table_file)
     for config in configs:
-        target, found = (_of_files if config.table is None else _of_table)(config, splits)
+        target, found = _of_files(config, splits) if config.table is None else _of_table(config, splits, read)
         for name, column in found.items():
             _check(target, column, splits[name], config.table or f"data.{name}", may_lack)
         targets.append(target)
@@ -124,8 +130,8 @@ def _of_files(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Ta
     if len(kinds) > 1:
         (one, first), (other, second) = list(kinds.items())[:2]
         raise DataError(
-            f"{config.name} is {_described(one)} in {first} and {_described(other)} in {second}: use files that were "
-            "made in one way"
+            f"{config.name} is {one.scale} in {first} and {other.scale} in {second}: use files that were made in one "
+            "way"
         )
     (target,) = kinds
     if config.kind not in (None, target.kind):
@@ -136,10 +142,12 @@ def _of_files(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Ta
     return target, found
 
 
-def _of_table(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Target, dict[str, Values]]:
+def _of_table(
+    config: TargetConfig, splits: Mapping[str, SplitData], read: "Callable[[str], pd.DataFrame]"
+) -> tuple[Target, dict[str, Values]]:
     """Read a target that a table holds, one row per gene; a gene without a row was not measured."""
     assert config.table is not None, "checked by the caller"
-    table, column = read_table_file(config.table), config.place
+    table, column = read(config.table), config.place
     gene_id = gene_column(table, config.table, config.gene_column, key="targets.gene_column")
     if column not in table.columns:
         raise DataError(
@@ -161,10 +169,6 @@ def _of_table(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Ta
     return Target(config.name, kind, config.unit), found
 
 
-def _described(target: Target) -> str:
-    return f"{target.kind} in {target.unit}" if target.unit else target.kind
-
-
 def _check(target: Target, values: Values, split: SplitData, where: str, may_lack: bool) -> None:
     """Refuse values that are none of the target's kind, and, unless it may be so, a split without any."""
     if np.isnan(values).all() and not may_lack:
@@ -172,6 +176,4 @@ def _check(target: Target, values: Values, split: SplitData, where: str, may_lac
             f"{where}: nothing of {target.name} was measured in the {split.rows} genes of data.{split.name}; leave the "
             "target out, or use genes that have it"
         )
-    if (found := target_problem(target, values)) is not None:
-        row, rule = found
-        raise DataError(f"{where}: {target.name} of gene {split.gene_id[row]} is {values[row]:g}; it {rule}")
+    check_target(where, target, split.gene_id, values)

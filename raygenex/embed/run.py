@@ -70,7 +70,6 @@ class Embedder:
     """
 
     def __init__(self, store: str, settings: dict[str, Any], weights_sha256: str) -> None:
-
         from raygenex.embed.hyenadna.weights import load_backbone
         from raygenex.embed.hyenadna.weights import weights_sha256 as hash_of
 

@@ -143,21 +143,10 @@ class Predictor:
 
     def _call(self, codes: NDArray[np.uint8], halflife: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         check_range(halflife, self._range, "the genes", self.strict)
-        return self.columns(self.logits(codes, halflife))
-
-    def columns(self, logits: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return what users read of `logits`, by name, shape ``(n,)`` each.
-
-        ``probability`` and ``prediction`` of the label; of a model of targets ``NAME`` in its unit, and ``NAME_sd``
-        where the model predicts its spread, on the scale that it learned; of a binary target ``NAME_probability`` and
-        ``NAME_prediction``.
-        """
-        import torch
-
-        if not self.targets:
-            probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
-            return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
-        return target_columns(self.targets, logits)
+        if self.targets:
+            return target_columns(self.targets, self.logits(codes, halflife))
+        probability = self.score(codes, halflife)
+        return {"probability": probability, "prediction": (probability >= self.threshold).astype(np.int64)}
 
     def score(self, sequence: np.ndarray, halflife: np.ndarray) -> np.ndarray:
         """Return the probability of high expression, shape ``(n,)``, float64, in [0, 1]; arguments as in `logits`."""

@@ -51,6 +51,7 @@ def targets_scored(
     """
     options = config.evaluate
     metrics: dict[str, Interval] = {}
+    measured: dict[str, int] = {}
     drawn: list[Callable[[], tuple[str, Figure]]] = []
     outputs = outputs.reshape(len(values), -1)
     for column, (target, place) in enumerate(zip(info.targets, outputs_of(info.targets), strict=True)):
@@ -61,13 +62,12 @@ def targets_scored(
         except DataError as error:
             raise DataError(f"{target.name} in data.{split}: {error}") from None
         metrics |= {f"{target.name}_{name}": interval for name, interval in found.items()}
+        measured[target.name] = truth.size
         drawn.append(partial(_figure, target, truth, predicted, found, options.confidence))
     numbers: dict[str, Any] = {
         "confidence": options.confidence,
         "metrics": {name: interval._asdict() for name, interval in metrics.items()},
-        "measured": {
-            target.name: int((~np.isnan(values[:, column])).sum()) for column, target in enumerate(info.targets)
-        },
+        "measured": measured,
     }
     if (told := _specificity(info.targets, outputs, values)) is not None:
         numbers["specificity"] = told

@@ -162,7 +162,7 @@ def fit_targets(configs: Sequence[TargetConfig], values: "TargetValues") -> list
             )
         train = values.values["train"][:, place]
         train = train[~np.isnan(train)].astype(np.float64)
-        loss = checked.loss_of(checked.kind or "continuous")
+        loss = config.loss_of(target.kind)
         info = TargetInfo(
             name=target.name,
             kind=target.kind,

@@ -105,12 +105,9 @@ def write_genes(path: Path, rows: GeneRows, splits: NDArray[np.object_], dropped
     kept |= {"expression": rows.expression, "label": rows.label}
     kept |= {feature: rows.halflife[:, i] for i, feature in enumerate(HALFLIFE_FEATURES)}
     # An added column, or a target, may bear a name of ours.
-    kept |= {
-        (name if name not in kept else f"target_{name}"): target.of(rows.gene_id)
-        for target in rows.targets
-        for name in (target.target.name,)
-    }
-    kept |= {(name if name not in kept else f"extra_{name}"): values for name, values in rows.extra.items()}
+    learned = {target.target.name: target.of(rows.gene_id) for target in rows.targets}
+    for prefix, more in (("target", learned), ("extra", rows.extra)):
+        kept |= {(name if name not in kept else f"{prefix}_{name}"): values for name, values in more.items()}
     others = {"gene_id": list(dropped), "reason": list(dropped.values())}
     table = pd.concat([pd.DataFrame(kept).astype({"label": "Int64"}), pd.DataFrame(others)], ignore_index=True)
     if rows.locations is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from raygenex.config.data import TargetTableConfig
 from raygenex.config.targets import LABEL
 from raygenex.data.build.labels import join_samples
 from raygenex.data.gene_ids import match_genes
-from raygenex.data.hdf5.schema import Target, target_problem
+from raygenex.data.hdf5.schema import Target, check_target
 from raygenex.data.repeats import first_repeat
 from raygenex.data.table_file import read_table_file
 from raygenex.data.tables import choose_columns, gene_column, numbers
@@ -50,10 +51,7 @@ class BuiltTarget:
                 f"{self.table} has {matched} of the {len(gene_id)} genes of {where}, fewer than half: use a table of "
                 "the same kind of gene ids"
             )
-        values = self.of(gene_id)
-        if (found := target_problem(self.target, values)) is not None:
-            row, rule = found
-            raise DataError(f"{self.table}: {self.target.name} of gene {gene_id[row]} is {values[row]:g}; it {rule}")
+        check_target(self.table, self.target, gene_id, self.of(gene_id))
 
 
 def read_target_tables(configs: Sequence[TargetTableConfig], strip_versions: bool) -> list[BuiltTarget]:
@@ -66,8 +64,10 @@ def read_target_tables(configs: Sequence[TargetTableConfig], strip_versions: boo
         targets have one name, or one has that of the label.
     """
     found: list[BuiltTarget] = []
+    # Several sections may take columns of one table.
+    read = cache(read_table_file)
     for config in configs:
-        table = read_table_file(config.table)
+        table = read(config.table)
         gene_id = gene_column(table, config.table, config.gene_column, strip_versions, "build.targets.gene_column")
         columns = choose_columns(table, config.table, config.columns, config.gene_column, "build.targets.columns")
         samples = np.stack([numbers(table, config.table, column, gene_id) for column in columns], axis=1)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.targets import TargetConfig
+from raygenex.data.hdf5.schema import Target
 from raygenex.data.opening import SplitData
 from raygenex.data.targets import TargetValues, read_target_values
 from raygenex.stats.metrics import auroc
@@ -47,7 +48,7 @@ def summarise_targets(
     found = read_target_values(configs, splits, may_lack=True)
     summaries = {
         name: {
-            target.name: _summary(target.kind, target.unit, column, found, values)
+            target.name: _summary(target, column, dict(zip(found.names, values.T, strict=True)))
             for target, column in zip(found.targets, values.T, strict=True)
         }
         for name, values in found.values.items()
@@ -55,26 +56,20 @@ def summarise_targets(
     return summaries, [sentence for name, split in splits.items() for sentence in _telling(found, name, split)]
 
 
-def _summary(
-    kind: str, unit: str, column: NDArray[np.float32], found: TargetValues, values: NDArray[np.float32]
-) -> TargetSummary:
+def _summary(target: Target, column: NDArray[np.float32], columns: dict[str, NDArray[np.float32]]) -> TargetSummary:
     known = column[~np.isnan(column)].astype(np.float64)
     mean, sd, least, most = (
         float(measure(known)) if known.size else None for measure in (np.mean, np.std, np.min, np.max)
     )
     return TargetSummary(
-        kind,
-        unit,
+        target.kind,
+        target.unit,
         known.size,
         mean,
         sd,
         least,
         most,
-        {
-            name: _correlation(column, other)
-            for name, other in zip(found.names, values.T, strict=True)
-            if other is not column and not np.shares_memory(other, column)
-        },
+        {name: _correlation(column, other) for name, other in columns.items() if name != target.name},
     )
 
 
@@ -103,6 +98,6 @@ def _telling(found: TargetValues, name: str, split: SplitData) -> list[str]:
             if abs(area - 0.5) >= TELLING:
                 sentences.append(
                     f"{name}: whether {target.name} was measured predicts {other} (AUROC {max(area, 1 - area):.3f}): "
-                    f"genes without a value are no random ones"
+                    "genes without a value are no random ones"
                 )
     return sentences

@@ -1,11 +1,12 @@
 """What a promoter file says of all its genes, in attributes of the file."""
 
-from typing import Any
+from typing import Any, cast, get_args
 
 import h5py
 import numpy as np
 
-from raygenex.data.hdf5.schema import HALFLIFE_SCALES, TARGET_KINDS, TARGETS, Target
+from raygenex.config.targets import TargetKind
+from raygenex.data.hdf5.schema import HALFLIFE_SCALES, TARGETS, Target
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
 
@@ -53,7 +54,7 @@ def targets(handle: h5py.File, path: str, rows: int) -> tuple[Target, ...]:
     Raises
     ------
     DataError
-        If its shape does not fit, a column has no name or two have one, or a kind is none of `TARGET_KINDS`.
+        If its shape does not fit, a column has no name or two have one, or a kind is none of a target.
     """
     field = handle.get(TARGETS)
     if getattr(field, "shape", None) is None:
@@ -72,10 +73,12 @@ def targets(handle: h5py.File, path: str, rows: int) -> tuple[Target, ...]:
             )
     if (twice := first_repeat(lambda: [found["names"]])) is not None:
         raise DataError(f"{path}: two columns of {TARGETS} are named {twice.id}; rename one of them")
-    if wrong := next((kind for kind in found["kinds"] if kind not in TARGET_KINDS), None):
-        raise DataError(f"{path}: {wrong} is not a kind of target: write one of {', '.join(TARGET_KINDS)}")
+    known = get_args(TargetKind)
+    if wrong := next((kind for kind in found["kinds"] if kind not in known), None):
+        raise DataError(f"{path}: {wrong} is not a kind of target: write one of {', '.join(known)}")
     units = found["units"] or [""] * field.shape[1]
-    return tuple(Target(*parts) for parts in zip(found["names"], found["kinds"], units, strict=True))
+    kinds = cast(list[TargetKind], found["kinds"])
+    return tuple(Target(*parts) for parts in zip(found["names"], kinds, units, strict=True))
 
 
 def _texts(field: h5py.Dataset, path: str, name: str) -> list[str]:

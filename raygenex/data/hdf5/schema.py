@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.config.targets import TargetKind
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.repeats import first_repeat
 from raygenex.errors import DataError
@@ -41,8 +42,6 @@ EXTRA_GROUP = "extra"
 TARGETS = "targets"
 """The field of the measured quantities, float32 (N, T), NaN where there is none; its attributes name them."""
 
-TARGET_KINDS = ("binary", "continuous", "counts")
-
 HALFLIFE_SCALES = ("z-score", "log10")
 """Values of the file attribute ``halflife_scale``; a file without it is taken for ``z-score``, as published."""
 
@@ -57,9 +56,13 @@ class Target:
     """A quantity that files hold for genes."""
 
     name: str
-    kind: str
-    """One of `TARGET_KINDS`."""
+    kind: TargetKind
     unit: str = ""
+
+    @property
+    def scale(self) -> str:
+        """Its kind and its unit, in words."""
+        return f"{self.kind} in {self.unit}" if self.unit else self.kind
 
 
 @dataclass(frozen=True)
@@ -228,10 +231,13 @@ def check_columns(file: PromoterFile, start: int, table: GeneTable, label: NDArr
         )
 
 
-def target_problem(target: Target, values: NDArray[np.float32]) -> tuple[int, str] | None:
-    """Return the first row whose value is none of a target's kind, and what it must be; None if all are.
+def check_target(where: str, target: Target, gene_id: NDArray[np.object_], values: NDArray[np.float32]) -> None:
+    """Check that values ``(N,)``, NaN where nothing was measured, are of a target's kind.
 
-    ``values`` are ``(N,)``, NaN where nothing was measured.
+    Raises
+    ------
+    DataError
+        Naming ``where`` they are, the first gene whose value is not, and what it must be.
     """
     known = ~np.isnan(values)
     wrong, rule = np.isinf(values), "must be finite"
@@ -239,8 +245,9 @@ def target_problem(target: Target, values: NDArray[np.float32]) -> tuple[int, st
         wrong, rule = known & (values != 0) & (values != 1), "must be 0 or 1 in a binary target"
     elif target.kind == "counts":
         wrong, rule = wrong | (known & (values < 0)), "must not be below 0, or infinite, in a target of counts"
-    rows = np.flatnonzero(wrong)
-    return (int(rows[0]), rule) if rows.size else None
+    if (rows := np.flatnonzero(wrong)).size:
+        row = rows[0]
+        raise DataError(f"{where}: {target.name} of gene {gene_id[row]} is {values[row]:g}; it {rule}")
 
 
 def check_unique(file: PromoterFile, gene_id: NDArray[np.object_]) -> None:
