@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from raygenex.config.model import (
     AutoencoderXgboost,
-    CnnConfig,
     HalflifeConfig,
     Logistic,
     LstmConfig,
@@ -28,11 +27,10 @@ def build_model(
 
     if isinstance(model, LstmConfig):
         return Lstm(model, halflife, inputs, outputs)
-    assert outputs == 1 or isinstance(model, CnnConfig), f"{model.kind} has one output"
     if isinstance(model, AutoencoderXgboost):
-        return AutoencoderTrees(model, inputs)
+        return AutoencoderTrees(model, inputs, outputs)
     if isinstance(model, XgboostKmer):
-        return BoostedTrees(model, inputs)
+        return BoostedTrees(model, inputs, outputs)
     if isinstance(model, Logistic):
-        return LogisticRegression(model, inputs)
+        return LogisticRegression(model, inputs, outputs)
     return Cnn(model, halflife, inputs, outputs)

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from raygenex.config.model import AutoencoderXgboost
 from raygenex.models.base import ExpressionModel, InputShape, channels_first
-from raygenex.models.booster import Booster
+from raygenex.models.booster import new_trees
 from raygenex.models.halflife import FEATURES
 
 
@@ -93,10 +93,10 @@ class Autoencoder(nn.Module):
 class AutoencoderTrees(ExpressionModel):
     """Boosted trees on the code of the DNA and the half-life features; the trees have no gradients."""
 
-    def __init__(self, config: AutoencoderXgboost, inputs: InputShape) -> None:
-        super().__init__(inputs)
+    def __init__(self, config: AutoencoderXgboost, inputs: InputShape, outputs: int = 1) -> None:
+        super().__init__(inputs, outputs=outputs)
         self.dna_encoder = DnaEncoder(config, inputs)
-        self.booster = Booster()
+        self.booster = new_trees(outputs)
 
     @property
     def width(self) -> int:
@@ -114,11 +114,11 @@ class AutoencoderTrees(ExpressionModel):
         return torch.cat([code.half().float(), halflife.float()], dim=1)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the summed leaves of all trees, float32, shape ``(N,)``."""
+        """Return the summed leaves of all trees, float32, shape ``(N,)``, or ``(N, outputs)`` of several."""
         return self.booster.margin(features)
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``, of base indices or embeddings and half-life features: see the base class."""
+        """Return `logits` of base indices or embeddings and half-life features: see the base class."""
         assert sequence is not None, "this model needs a sequence"
         assert halflife is not None, "this model needs half-life features"
         return self.logits(self.features(sequence, halflife))

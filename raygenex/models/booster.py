@@ -24,7 +24,7 @@ def import_xgboost() -> Any:
 
 
 class Booster(nn.Module):
-    """Trees of a binary classifier, called by `margin`; they have no gradients.
+    """Trees of the label or of one target, called by `margin`; they have no gradients.
 
     Attributes
     ----------
@@ -39,6 +39,11 @@ class Booster(nn.Module):
         self.register_buffer("raw", torch.zeros(0, dtype=torch.uint8))
         self._trees: Any = None
 
+    @property
+    def parts(self) -> "list[Booster]":
+        """The trees of each output: these."""
+        return [self]
+
     def keep(self, trees: "xgboost.Booster") -> None:
         """Take over trained trees."""
         # Written and read back at once, so that the trees that score are the trees that are saved.
@@ -46,7 +51,7 @@ class Booster(nn.Module):
         self._trees = None
 
     def margin(self, features: Tensor) -> Tensor:
-        """Return the logits of the trees, float32, shape ``(N,)``, for features of shape ``(N, features)``."""
+        """Return the summed leaves of the trees, float32 ``(N,)``, for features of shape ``(N, features)``."""
         values = np.ascontiguousarray(features.detach().float().cpu().numpy())
         margin = self._loaded().inplace_predict(values, predict_type="margin")
         return torch.from_numpy(np.asarray(margin, dtype=np.float32)).to(features.device)
@@ -65,3 +70,24 @@ class Booster(nn.Module):
             self.raw = torch.empty_like(saved, device=self.raw.device)
             self._trees = None
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Boosters(nn.ModuleList):
+    """Trees of several targets, a `Booster` for each, called by `margin`."""
+
+    def __init__(self, targets: int) -> None:
+        super().__init__(Booster() for _ in range(targets))
+
+    @property
+    def parts(self) -> list[Booster]:
+        """The trees of each output."""
+        return [part for part in self if isinstance(part, Booster)]
+
+    def margin(self, features: Tensor) -> Tensor:
+        """Return the summed leaves of each target's trees, float32, shape ``(N, targets)``."""
+        return torch.stack([part.margin(features) for part in self.parts], dim=1)
+
+
+def new_trees(outputs: int) -> Booster | Boosters:
+    """Return trees of ``outputs`` per gene that are not trained yet; those of one output are a `Booster`."""
+    return Booster() if outputs == 1 else Boosters(outputs)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from raygenex.config.model import KmerConfig, Logistic, XgboostKmer
 from raygenex.models.base import ExpressionModel, InputShape
-from raygenex.models.booster import Booster
+from raygenex.models.booster import new_trees
 from raygenex.models.kmers import feature_count, kmer_features
 
 
@@ -18,9 +18,9 @@ class TabularModel(ExpressionModel):
     0, of genes without promoters, leave the half-life features alone.
     """
 
-    def __init__(self, config: KmerConfig, inputs: InputShape) -> None:
+    def __init__(self, config: KmerConfig, inputs: InputShape, outputs: int = 1) -> None:
         assert inputs.kind == "bases", "k-mers are counted in bases"
-        super().__init__(inputs, uses_dna=inputs.length > 0, uses_halflife=config.halflife)
+        super().__init__(inputs, uses_dna=inputs.length > 0, uses_halflife=config.halflife, outputs=outputs)
         self.config = config
 
     @property
@@ -41,11 +41,11 @@ class TabularModel(ExpressionModel):
         return kmer_features(sequence, halflife, self.config)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the logits of a table of features, float32, shape ``(N,)``."""
+        """Return the outputs of a table of features, float32, shape ``(N,)``, or ``(N, outputs)`` of several."""
         raise NotImplementedError
 
     def forward(self, sequence: Tensor, halflife: Tensor | None) -> Tensor:
-        """Return logits, shape ``(N,)``, of what `features` takes, as tensors."""
+        """Return the outputs of what `features` takes, as tensors: see `logits`."""
         bases = sequence.to(torch.uint8).cpu().numpy()
         beside = halflife.float().cpu().numpy() if halflife is not None else None
         return self.logits(torch.from_numpy(self.features(bases, beside)).to(sequence.device))
@@ -57,17 +57,17 @@ class BoostedTrees(TabularModel):
     Parameters are those of `TabularModel`; the rest of the configuration says how the trees are grown.
     """
 
-    def __init__(self, config: XgboostKmer, inputs: InputShape) -> None:
-        super().__init__(config, inputs)
-        self.booster = Booster()
+    def __init__(self, config: XgboostKmer, inputs: InputShape, outputs: int = 1) -> None:
+        super().__init__(config, inputs, outputs)
+        self.booster = new_trees(outputs)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the summed leaves of all trees, float32, shape ``(N,)``."""
+        """Return the summed leaves of all trees, float32, shape ``(N,)``, or ``(N, outputs)`` of several."""
         return self.booster.margin(features)
 
 
 class LogisticRegression(TabularModel):
-    """A weight for each standardised feature, and a bias; parameters are those of `TabularModel`.
+    """A weight for each standardised feature, and a bias, per output; parameters are those of `TabularModel`.
 
     Attributes
     ----------
@@ -80,12 +80,12 @@ class LogisticRegression(TabularModel):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, config: Logistic, inputs: InputShape) -> None:
-        super().__init__(config, inputs)
+    def __init__(self, config: Logistic, inputs: InputShape, outputs: int = 1) -> None:
+        super().__init__(config, inputs, outputs)
         self.register_buffer("mean", torch.zeros(self.width))
         self.register_buffer("scale", torch.ones(self.width))
-        self.linear = nn.Linear(self.width, 1)
+        self.linear = nn.Linear(self.width, outputs)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the weighted sum of the standardised features, shape ``(N,)``."""
-        return self.linear((features - self.mean) / self.scale).squeeze(1)
+        """Return the weighted sums of the standardised features, shape ``(N,)``, or ``(N, outputs)`` of several."""
+        return self.shaped(self.linear((features - self.mean) / self.scale))

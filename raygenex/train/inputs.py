@@ -9,7 +9,7 @@ import numpy as np
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
-from raygenex.config.model import CnnConfig, CnnHalflifeOnly, KmerConfig, LstmConfig
+from raygenex.config.model import AutoencoderXgboost, CnnHalflifeOnly, KmerConfig, Logistic
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData, window_offsets
@@ -71,7 +71,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         used.
     """
     refuse_without_promoters(config, splits)
-    _refuse_one_output(config)
+    check_targets(config)
     fingerprints = {name: split.fingerprints for name, split in splits.items()}
     window = next(iter(splits.values())).window
     scale = next(iter(splits.values())).halflife_scale
@@ -113,13 +113,23 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     return Inputs(tables, info, fingerprints, identity, backbone, sha256, targets, _feature_range(splits["train"]))
 
 
-def _refuse_one_output(config: RunConfig) -> None:
-    """Raise a ConfigError if the model tells labels alone, and there are targets; or keys of targets without any."""
-    if config.targets and not isinstance(config.model, CnnConfig | LstmConfig):
-        raise ConfigError(
-            f"{config.said('model.kind')}: {config.model.kind} learns the label alone, and targets name "
-            f"{', '.join(target.name for target in config.targets)}: choose a kind of cnn, or lstm"
-        )
+def check_targets(config: RunConfig) -> None:
+    """Raise a ConfigError if a model of a table cannot learn some target; or for keys of targets without any."""
+    model = config.model
+    if isinstance(model, KmerConfig | AutoencoderXgboost):
+        losses = ("bce", "mse", "poisson") + (() if isinstance(model, Logistic) else ("huber",))
+        for target in config.targets:
+            if target.loss not in ("auto", *losses):
+                raise ConfigError(
+                    f"{config.said('targets')}: {model.kind} does not learn {target.name} by loss {target.loss}: "
+                    f"choose one of {', '.join(losses)}, or a kind of cnn, or lstm"
+                )
+        for key in _OF_TARGETS if config.targets else ():
+            if getattr(config.train, key) != type(config.train).model_fields[key].default:
+                raise ConfigError(
+                    f"{config.said(f'train.{key}')} belongs to a network, and {model.kind} fits each target by itself: "
+                    "leave it out"
+                )
     for key in _OF_TARGETS if not config.targets else ():
         if getattr(config.train, key) != type(config.train).model_fields[key].default:
             raise ConfigError(f"{config.said(f'train.{key}')} belongs to targets, and there are none: leave it out")

@@ -14,14 +14,13 @@ from raygenex.config.base import canonical_hash
 from raygenex.config.model import KmerConfig, Logistic, XgboostKmer
 from raygenex.config.run import RunConfig
 from raygenex.files.whole import whole_folder
-from raygenex.models import build_model
 from raygenex.models.base import ExpressionModel
 from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularModel
-from raygenex.train.checkpoint import read_info
+from raygenex.train.checkpoint import new_model, read_info
 from raygenex.train.inputs import start_backbone
 from raygenex.train.network.epochs import STATE, NetworkFit
 from raygenex.train.shard import GeneBatch, WorkerShard
-from raygenex.train.tables.regression import fit_logistic
+from raygenex.train.tables.regression import fit_regression
 from raygenex.train.tables.table import FeatureTable, make_table
 from raygenex.train.tables.tree_grower import grow_in_process
 from raygenex.train.worker import Worker
@@ -81,10 +80,11 @@ class TableFit(Fit):
     """
 
     def __init__(self, shared: Shared, config: RunConfig, tables: dict[str, dict[str, FeatureTable]]) -> None:
-        model = build_model(config.model, config.halflife, shared.info.inputs.shape)
+        model = new_model(config, shared.info)
         assert isinstance(model, TabularModel), config.model.kind
         self._config = config
         self._model = model
+        self._targets = shared.info.targets
         assert isinstance(config.model, KmerConfig), config.model.kind
         key = canonical_hash(config.model.model_dump(mode="json", include=set(KmerConfig.model_fields)))
         if key not in tables:
@@ -101,15 +101,16 @@ class TableFit(Fit):
         section = self._config.model
         if isinstance(section, Logistic):
             assert isinstance(self._model, LogisticRegression), section.kind
-            history = fit_logistic(self._model, self._tables["train"], self._tables["valid"], section.l2)
+            tables = self._tables["train"], self._tables["valid"]
+            history = fit_regression(self._model, *tables, section.l2, self._targets)
             self._ended = f"the optimum, after {len(history)} iterations"
             return {**history[-1], "epoch": 0.0}
         assert isinstance(section, XgboostKmer), section.kind
         assert isinstance(self._model, BoostedTrees), section.kind
-        grower = grow_in_process(section.trees, self._tables, self._config.seed)
-        self._model.booster.keep(grower.best())
-        self._ended = f"{len(grower.progress.history)} trees"
-        return {**grower.progress.history[grower.last_kept], "epoch": 0.0}
+        grower = grow_in_process(section.trees, self._tables, self._config.seed, self._targets)
+        grower.keep(self._model.booster)
+        self._ended = f"{len(grower.history)} trees"
+        return {**grower.kept_numbers, "epoch": 0.0}
 
     @property
     def ended(self) -> str:

@@ -9,10 +9,9 @@ from safetensors.numpy import load_file, save_file
 
 from raygenex.cluster.torch_process import threads
 from raygenex.config.model import AutoencoderXgboost
-from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
 from raygenex.terminal.progress import progress
-from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, save_checkpoint
+from raygenex.train.checkpoint import VALID_SCORES, WEIGHTS, load_weights, new_model, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.ray_train import (
     fit_until_done,
@@ -47,7 +46,8 @@ def fit_autoencoder(training: TrackedTraining, target: Path) -> None:
     with progress("autoencoder epochs", section.epochs) as advance, follow(log, _shower(training, advance)):
         result = fit_until_done(trainer)
     refuse_without_checkpoint(training, result)
-    model = build_model(section, config.halflife, training.inputs.info.shape)
+    info = training.new_info()
+    model = new_model(config, info)
     assert isinstance(model, AutoencoderTrees), section.kind
     with result.checkpoint.as_directory() as folder:
         load_weights(model.dna_encoder, Path(folder, WEIGHTS))
@@ -55,7 +55,6 @@ def fit_autoencoder(training: TrackedTraining, target: Path) -> None:
         # The checkpoint knows the epochs that another process trained, too.
         training.remember({int(metrics["epoch"]): _numbers(metrics) for metrics in read_history(folder)})
     tables = {name: FeatureTable(columns[f"{name}_features"], columns[f"{name}_label"]) for name in rows}
-    info = training.new_info()
     logger.info("fitting trees to %d features of %d genes", model.width, len(tables["train"].label))
     with threads(max(1, int(config.train.cpus_per_worker))):
         grow_trees(training, section.trees, model.booster, tables, info)

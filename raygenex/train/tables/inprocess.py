@@ -10,13 +10,12 @@ from safetensors.numpy import save_file
 
 from raygenex.cluster.torch_process import threads
 from raygenex.config.model import Logistic, TreesConfig, XgboostKmer
-from raygenex.models import build_model
 from raygenex.models.autoencoder import AutoencoderTrees
-from raygenex.models.booster import Booster
+from raygenex.models.booster import Booster, Boosters
 from raygenex.models.tabular import BoostedTrees, LogisticRegression, TabularModel
 from raygenex.terminal.progress import progress
-from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpoint
-from raygenex.train.tables.regression import MAX_ITERATIONS, fit_logistic
+from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, new_model, save_checkpoint
+from raygenex.train.tables.regression import MAX_ITERATIONS, fit_regression
 from raygenex.train.tables.table import FeatureTable, make_table, read_parts
 from raygenex.train.tables.tree_grower import grow_in_process, xgboost_version
 from raygenex.train.training import TrackedTraining, describe
@@ -27,7 +26,7 @@ logger = logging.getLogger(__name__)
 def fit_in_process(training: TrackedTraining, target: Path) -> None:
     """Make the tables of train and valid, fit the model, and make ``target`` of it."""
     config, rows = training.config, training.inputs.tables
-    model = build_model(config.model, config.halflife, training.inputs.info.shape)
+    model = new_model(config, training.new_info())
     assert isinstance(model, TabularModel), "other models are fitted by workers"
     with progress("genes to features", sum(table.count for table in rows.values())) as advance:
         tables = {name: make_table(model, read_parts(table), table.count, advance) for name, table in rows.items()}
@@ -47,7 +46,7 @@ def fit_in_process(training: TrackedTraining, target: Path) -> None:
 
 
 def score_table(model: TabularModel | AutoencoderTrees, table: FeatureTable) -> dict[str, NDArray[np.float32]]:
-    """Return ``logits`` and ``labels`` of a table's genes, float32, shape ``(genes,)`` each."""
+    """Return ``logits`` and ``labels`` of a table's genes, float32: ``(genes,)`` each, or ``(genes, T)`` of targets."""
     with torch.inference_mode():
         logits = model.logits(torch.from_numpy(table.features))
     return {"logits": logits.numpy(), "labels": table.label}
@@ -56,15 +55,16 @@ def score_table(model: TabularModel | AutoencoderTrees, table: FeatureTable) -> 
 def grow_trees(
     training: TrackedTraining,
     config: TreesConfig,
-    booster: Booster,
+    booster: Booster | Boosters,
     tables: dict[str, FeatureTable],
     info: CheckpointInfo,
 ) -> None:
     """Grow trees on the table of train, give ``booster`` the best number of them, and complete ``info``."""
     with progress("trees", config.trees) as advance:
-        grower = grow_in_process(config, tables, training.config.seed, training.tree_shower(advance))
-    booster.keep(grower.best())
-    info.history, info.epoch = grower.progress.history, grower.last_kept
+        show = training.tree_shower(advance)
+        grower = grow_in_process(config, tables, training.config.seed, info.targets, show)
+    grower.keep(booster)
+    info.history, info.epoch = grower.history, grower.last_kept
     info.versions |= xgboost_version()
 
 
@@ -72,12 +72,13 @@ def _regress(
     training: TrackedTraining, model: LogisticRegression, tables: dict[str, FeatureTable], info: CheckpointInfo
 ) -> None:
     assert isinstance(training.config.model, Logistic), training.config.model.kind
-    with progress("iterations", MAX_ITERATIONS) as advance:
-        info.history = fit_logistic(
+    with progress("iterations", MAX_ITERATIONS * model.outputs) as advance:
+        info.history = fit_regression(
             model,
             tables["train"],
             tables["valid"],
             training.config.model.l2,
+            info.targets,
             lambda metrics: advance(1, f"training loss {metrics['train_loss']:.5f}"),
         )
     info.epoch = len(info.history) - 1

@@ -22,7 +22,7 @@ PIECE = 4096
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features, shape ``(genes, features)``, and labels, shape ``(genes,)``, both float32."""
+    """Features ``(genes, features)``, and labels ``(genes,)`` or values of targets ``(genes, T)``, both float32."""
 
     features: NDArray[np.float32]
     label: NDArray[np.float32]
@@ -36,17 +36,17 @@ def make_table(
     A part has the columns ``sequence``, ``halflife`` and ``label``; ``count`` is of the genes in all parts.
     """
     features = np.empty((count, model.width), dtype=np.float32)
-    label = np.empty(count, dtype=np.float32)
+    labels = []
     done = 0
     for part in parts:
         rows = slice(done, done + len(part["label"]))
         features[rows] = model.features(part["sequence"], part["halflife"])
-        label[rows] = part["label"]
+        labels.append(part["label"])
         done = rows.stop
         if advance is not None:
             advance(len(part["label"]), "")
     assert done == count, "a split must hold the genes it was promised"
-    return FeatureTable(features, label)
+    return FeatureTable(features, np.concatenate(labels).astype(np.float32))
 
 
 def read_parts(rows: Rows) -> Iterable[Columns]:
@@ -62,7 +62,9 @@ def check_memory(config: RunConfig, inputs: Inputs) -> None:
 
     workers = config.train.workers if config.model.kind == "xgboost_kmer" else 1
     width = feature_count(config.model, inputs.info.window)
-    gib = -(-inputs.tables["train"].count // workers) * width * 4 / 2**30
+    # Trees of each target hold the features of its genes once more, a byte each.
+    size = 4 + (len(inputs.targets) if config.model.kind == "xgboost_kmer" else 0)
+    gib = -(-inputs.tables["train"].count // workers) * width * size / 2**30
     if gib > config.train.memory_gib:
         more = "raise train.memory_gib or train.workers" if config.model.kind == "xgboost_kmer" else "raise it"
         raise ConfigError(

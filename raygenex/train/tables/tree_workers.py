@@ -14,19 +14,24 @@ from raygenex.models import build_model
 from raygenex.models.booster import import_xgboost
 from raygenex.models.tabular import BoostedTrees
 from raygenex.terminal.progress import progress
-from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, read_info, save_checkpoint
+from raygenex.train.checkpoint import VALID_SCORES, CheckpointInfo, save_checkpoint
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.ray_train import fit_until_done, how_many, keep_best, trainer_options, worker_settings
 from raygenex.train.shard import ray_stream
 from raygenex.train.steps import shard_sizes
 from raygenex.train.tables.inprocess import score_table
 from raygenex.train.tables.table import PIECE, make_table
-from raygenex.train.tables.tree_grower import TreeGrower, gather, xgboost_version
+from raygenex.train.tables.tree_grower import (
+    TargetGrowers,
+    TreeGrower,
+    gather,
+    open_grower,
+    remove_state,
+    xgboost_version,
+)
 from raygenex.train.training import TrackedTraining
 
 logger = logging.getLogger(__name__)
-
-STATE = "all_trees.ubj"
 
 
 def fit_trees(training: TrackedTraining, target: Path) -> None:
@@ -52,7 +57,7 @@ def fit_trees(training: TrackedTraining, target: Path) -> None:
     with progress("trees", config.model.trees.trees) as advance, follow(log, training.tree_shower(advance)):
         result = fit_until_done(trainer)
     keep_best(training, result, target)
-    (target / STATE).unlink()
+    remove_state(target)
 
 
 def grow_with_others(settings: dict[str, Any]) -> None:
@@ -70,39 +75,39 @@ def grow_with_others(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     threads = max(1, int(config.train.cpus_per_worker))
-    model = build_model(config.model, config.halflife, info.inputs.shape)
+    model = build_model(config.model, config.halflife, info.inputs.shape, info.outputs)
     assert isinstance(model, BoostedTrees), config.model.kind
     sizes = {split: shard_sizes(count, world_size) for split, count in settings["counts"].items()}
     tables = {}
     for split in sizes:
         parts = ray_stream(ray.train.get_dataset_shard(split))(PIECE, None)
         tables[split] = make_table(model, parts, sizes[split][rank])
-    grower = TreeGrower(config.model.trees, tables["train"], tables["valid"], sizes, config.seed, threads)
+    grower = open_grower(config.model.trees, tables, sizes, config.seed, threads, info.targets)
     _resume(grower)
     info.versions |= xgboost_version()
     while not grower.finished:
         metrics = grower.grow()
         if not grower.due:
             continue
-        model.booster.keep(grower.best())
+        grower.keep(model.booster)
         scores = score_table(model, tables["valid"])
         scores = {name: gather(values, sizes["valid"]) for name, values in scores.items()}
-        info.history, info.epoch = grower.progress.history, grower.last_kept
+        info.history, info.epoch = grower.history, grower.last_kept
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
                 save_checkpoint(folder, model, info)
                 save_file(scores, Path(folder, VALID_SCORES))
-                Path(folder, STATE).write_bytes(grower.state())
+                grower.save(Path(folder))
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             # Every checkpoint holds the best trees so far, so the last is the best.
             number = int(metrics["epoch"])
             ray.train.report({**metrics, "score": number}, checkpoint, checkpoint_dir_name=f"trees_{number + 1:05d}")
 
 
-def _resume(grower: TreeGrower) -> None:
+def _resume(grower: TreeGrower | TargetGrowers) -> None:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return
     with checkpoint.as_directory() as folder:
-        grower.resume(Path(folder, STATE).read_bytes(), read_info(folder).history)
+        grower.restore(Path(folder))

@@ -11,7 +11,7 @@ from raygenex.models import build_model
 from raygenex.models.base import InputShape
 from raygenex.models.tabular import LogisticRegression
 from raygenex.stats.metrics import auroc
-from raygenex.train.tables.regression import fit_logistic
+from raygenex.train.tables.regression import fit_regression
 from raygenex.train.tables.table import FeatureTable
 
 WINDOW = 12
@@ -31,7 +31,7 @@ def table(n=60, seed=0, model=None):
 
 def fit(l2=1.0, train=None, valid=None):
     model, shown = build(), []
-    history = fit_logistic(model, train or table(), valid or table(seed=1), l2, shown.append)
+    history = fit_regression(model, train or table(), valid or table(seed=1), l2, show=shown.append)
     assert history == shown
     return model, history
 
