@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import inspect, read_table
@@ -22,6 +23,7 @@ from raygenex.predict.run import predict
 from raygenex.registry.register import register
 from raygenex.stats.quantities import quantity_metrics
 from raygenex.tracking.store import tracking_uri
+from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.run import train
 
 
@@ -110,6 +112,30 @@ def test_four_targets_are_learned_measured_predicted_and_registered(
 
     with pytest.raises(CheckpointError, match="explain knows the label alone"):
         plan_explain(config, config.checkpoint, force=False)
+
+
+def test_two_workers_grow_the_trees_of_each_target(
+    make_config: Callable[..., RunConfig], tmp_path: Path, ray_cluster: None
+):
+    pytest.importorskip("xgboost")
+    table = str(tmp_path / "levels.tsv")
+    write_table(make_config(), Path(table))
+    targets = ["label", {"name": "level", "table": table}, {"name": "reads", "table": table, "kind": "counts"}]
+    trees = {"trees": 25, "depth": 3, "learning_rate": 0.2, "early_stopping": None}
+    model = {"kind": "xgboost_kmer", "k": (1, 2, 3), "trees": trees}
+
+    def trained_by(workers: int) -> CheckpointInfo:
+        plain = make_config(name=f"by{workers}", train={"workers": workers})
+        result = train(parse_config(plain.dump() | {"model": model, "targets": targets}, "the test's configuration"))
+        assert {path.name for path in Path(result.checkpoint).iterdir()} == {"checkpoint.json", "model.safetensors"}
+        return Predictor.check(result.checkpoint)
+
+    one, two = trained_by(1), trained_by(2)
+    # Each worker draws its own genes for a tree, and cuts features at quantiles of both: close, not equal.
+    for name in ("label_auroc", "level_pearson", "reads_pearson"):
+        assert two.metrics[name] == pytest.approx(one.metrics[name], abs=0.07), name
+    assert two.metrics["level_pearson"] > 0.7
+    assert two.metrics["level_pearson"] == pytest.approx(two.history[-1]["valid_level_pearson"], abs=1e-5)
 
 
 def served_rows(path: str, count: int = 5) -> pd.DataFrame:
