@@ -6,7 +6,7 @@ in grey as well.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from raygenex.benchmark.results import ModelResult, mean_scores
+from raygenex.benchmark.results import ModelResult, S, SeedResult, mean_scores
 from raygenex.benchmark.tables import BenchmarkTable
 from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
 from raygenex.stats import metrics
 from raygenex.stats.compare import seed_summary
-from raygenex.stats.resamples import Floats
+from raygenex.stats.resamples import Floats, Interval
 
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # Three styles and eight colours make 24 pairs before the first comes again.
@@ -28,7 +28,7 @@ _LINES = ("-", "--", "-.")
 _UNITS = {"xgboost_kmer": "Tree", "autoencoder_xgboost": "Tree", "logistic": "Iteration"}
 
 
-def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
+def roc_curves(results: Sequence[ModelResult[SeedResult]], split: str = "test") -> Figure:
     """Draw the ROC curve of every model's mean probability over its seeds on a split, with the chance diagonal.
 
     The legend gives the mean and standard deviation of the AUROC over the seeds, highest first.
@@ -45,7 +45,7 @@ def roc_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
     return figure
 
 
-def precision_recall_curves(results: Sequence[ModelResult], split: str = "test") -> Figure:
+def precision_recall_curves(results: Sequence[ModelResult[SeedResult]], split: str = "test") -> Figure:
     """Draw the precision-recall curve of every model's mean probability over its seeds, with the prevalence.
 
     Curves are steps, without interpolation. The legend gives the mean and standard deviation of the AUPRC over the
@@ -58,8 +58,8 @@ def precision_recall_curves(results: Sequence[ModelResult], split: str = "test")
     return figure
 
 
-def learning_curves(results: Sequence[ModelResult]) -> Figure:
-    """Draw the AUROC on valid as training goes on: a line for the mean over seeds, a band from lowest to highest.
+def learning_curves(results: Sequence[ModelResult[S]], score: str = "Valid AUROC") -> Figure:
+    """Draw the score on valid as training goes on: a line for the mean over seeds, a band from lowest to highest.
 
     Networks learn by epochs, boosted trees one by one and a regression by iterations, so each has axes of its own.
     Line and band end with the seed that stopped first; seeds that went on follow as thin lines of their own. Models
@@ -69,6 +69,8 @@ def learning_curves(results: Sequence[ModelResult]) -> Figure:
     ----------
     results
         The models; at least one finished training has a history.
+    score
+        Title of the score.
     """
     unit = {result.name: _UNITS.get(result.kind, "Epoch") for result in results if _histories(result)}
     assert unit, "no training has a history"
@@ -80,17 +82,17 @@ def learning_curves(results: Sequence[ModelResult]) -> Figure:
             _draw_histories(panels[unit[result.name]], result, _style(place))
     for name, axes in panels.items():
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-        label_axes(axes, name, "Valid AUROC" if name == units[0] else "")
+        label_axes(axes, name, score if name == units[0] else "")
     figure.suptitle("Valid: mean over seeds, band from lowest to highest", fontsize=9)
     _legend(figure, tuple(panels.values()), "model (seeds)")
     return figure
 
 
-def _histories(result: ModelResult) -> list[np.ndarray]:
+def _histories(result: ModelResult[S]) -> list[np.ndarray]:
     return [np.asarray(part.epochs) for part in result.finished if part.epochs]
 
 
-def _draw_histories(axes: Axes, result: ModelResult, style: dict[str, Any]) -> None:
+def _draw_histories(axes: Axes, result: ModelResult[S], style: dict[str, Any]) -> None:
     histories = _histories(result)
     common = min(map(len, histories))
     epochs, shared = np.arange(common), np.stack([history[:common] for history in histories])
@@ -112,35 +114,56 @@ def forest(table: BenchmarkTable) -> Figure:
     below it the AUROC of one seed. The best model, by valid, is orange; the dashed line is the reference. A model
     without a finished training is a row that says failed.
     """
-    assert table.rows, "no model to draw"
-    shown = [row.name for row in table.rows]
-    lost = list(dict.fromkeys(part.name for part in table.failures if part.name not in shown))
-    names = shown + lost
+    rows = [Mark(row.name, row.ensemble_auroc, row.auroc_by_seed) for row in table.rows]
+    lost = dict.fromkeys(part.name for part in table.failures)
+    return draw_marks(
+        rows,
+        list(lost),
+        table.best,
+        table.reference,
+        f"{_genes(table.split, table.genes, table.high)}, {table.confidence * 100:g} % intervals",
+        "AUROC (square: mean probability over seeds; circles: single seeds)",
+    )
+
+
+class Mark(NamedTuple):
+    """A model in a forest: its name, the metric of the mean over seeds with its interval, and that of each seed."""
+
+    name: str
+    ensemble: Interval
+    by_seed: Sequence[float]
+
+
+def draw_marks(
+    rows: Sequence[Mark], failed: Sequence[str], best: str | None, reference: str | None, title: str, label: str
+) -> Figure:
+    """Draw `forest` of rows, one at least, in their order; names in ``failed`` that have no row follow them."""
+    assert rows, "no model to draw"
+    shown = [row.name for row in rows]
+    names = shown + [name for name in failed if name not in shown]
     figure = Figure(figsize=(7.4, 1.3 + 0.36 * len(names)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     texts = ["failed"] * len(names)
-    for place, row in enumerate(table.rows):
-        area, seeds = row.ensemble_auroc, row.auroc_by_seed
-        colour = ORANGE if row.name == table.best else BLUE
+    for place, (name, area, seeds) in enumerate(rows):
+        colour = ORANGE if name == best else BLUE
         axes.plot([area.low, area.high], [place] * 2, color=colour, linewidth=1.4)
         axes.plot(area.value, place, "s", color=colour, markersize=5)
         hollow: dict[str, Any] = {"color": GREY, "fillstyle": "none", "markersize": 3, "markeredgewidth": 0.7}
         axes.plot(seeds, [place + 0.3] * len(seeds), "o", **hollow)
-        if row.name == table.reference:
+        if name == reference:
             axes.axvline(area.value, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
         texts[place] = f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
     for place, text in enumerate(texts):
         axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    split = _genes(table.split, table.genes, table.high)
-    axes.set_title(f"{split}, {table.confidence * 100:g} % intervals", fontsize=9)
-    label_axes(axes, "AUROC (square: mean probability over seeds; circles: single seeds)", "")
+    axes.set_title(title, fontsize=9)
+    label_axes(axes, label, "")
     axes.tick_params(axis="y", length=0)
     return figure
 
 
-def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, str, str]]:
+def _ranked(results: Sequence[ModelResult[SeedResult]], metric: str) -> Iterable[tuple[int, str, str]]:
     """Yield place, name and legend of the models that finished, in descending order of their mean."""
     found = []
     for place, result in enumerate(results):
@@ -154,7 +177,7 @@ def _ranked(results: Sequence[ModelResult], metric: str) -> Iterable[tuple[int, 
 
 
 def _curves(
-    results: Sequence[ModelResult],
+    results: Sequence[ModelResult[SeedResult]],
     split: str,
     metric: str,
     curve: Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats, Floats]],

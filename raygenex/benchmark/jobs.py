@@ -20,9 +20,11 @@ from raygenex.files.whole import replace_text
 from raygenex.redact import redact
 from raygenex.terminal.progress import duration, progress
 from raygenex.tracking.store import tracking_uri
+from raygenex.train.checkpoint import read_info
 from raygenex.train.inputs import open_inputs
 from raygenex.train.needs import uses_gpu
 from raygenex.train.state import known_state, read_state
+from raygenex.train.targets import joint_score
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +236,8 @@ def _say(job: SeedTraining, outcome: dict[str, Any], left: str) -> None:
         logger.warning("%s, seed %d failed: %s; %s", job.model, job.seed, outcome["error"], left)
     else:
         note = "reused" if outcome["reused"] else f"{outcome['wall_s']:.0f} s"
-        logger.info("%s, seed %d: valid AUROC %.4f (%s); %s", job.model, job.seed, outcome["valid_auroc"], note, left)
+        what = "score" if job.config.targets else "AUROC"
+        logger.info("%s, seed %d: valid %s %.4f (%s); %s", job.model, job.seed, what, outcome["score"], note, left)
 
 
 def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dict[str, Any]:
@@ -243,7 +246,7 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
     Returns
     -------
     ``seconds`` (None if it was interrupted) and ``peak_mb`` of the training, as it was, if it is reused; ``reused``,
-    ``valid_auroc`` and ``wall_s``, the seconds with both evaluations; or ``error``.
+    ``score`` on valid, the AUROC of a label, and ``wall_s``, the seconds with both evaluations; or ``error``.
     """
     import resource
 
@@ -272,8 +275,14 @@ def run_job(values: dict[str, Any], split: str, parent: str, force: bool) -> dic
         **load_json(cost),
         "reused": trained.reused,
         "wall_s": time.monotonic() - started,
-        "valid_auroc": trained.metrics["auroc"],
+        "score": _score(config, trained.metrics),
     }
+
+
+def _score(config: RunConfig, metrics: dict[str, float]) -> float:
+    if not config.targets:
+        return metrics["auroc"]
+    return joint_score(read_info(config.checkpoint).targets, metrics, config.train.monitor)
 
 
 def job_metrics(job: SeedTraining, split: str) -> dict[str, float]:

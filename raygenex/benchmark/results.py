@@ -9,7 +9,7 @@ chooses nothing.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,29 @@ from raygenex.errors import DataError
 from raygenex.stats.compare import mean_probability, seed_summary
 from raygenex.stats.metrics import METRICS
 from raygenex.stats.resamples import Floats
+
+
+class Trained(Protocol):
+    """What the trainings of all kinds of comparisons have: of the label, and of targets."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+
+    @property
+    def score(self) -> float:
+        """The number on valid that chooses between trainings; more is better."""
+
+    @property
+    def epochs(self) -> tuple[float, ...]:
+        """The same after every epoch, epoch 0 first; empty for a model without epochs."""
+
+    @property
+    def error(self) -> str | None:
+        """Why the training failed; None otherwise."""
+
+
+S = TypeVar("S", bound=Trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +69,11 @@ class SeedResult:
     error: str | None = None
     """Why the training failed; everything but the seed is empty then."""
 
+    @property
+    def score(self) -> float:
+        """AUROC on valid."""
+        return self.valid["auroc"]
+
     def __post_init__(self) -> None:
         if self.error is None:
             assert set(METRICS) <= set(self.valid) & set(self.test), (sorted(self.valid), sorted(self.test))
@@ -54,28 +82,28 @@ class SeedResult:
 
 
 @dataclass(frozen=True, eq=False)
-class ModelResult:
+class ModelResult(Generic[S]):
     """All trainings of one model."""
 
     name: str
     kind: str
-    seeds: tuple[SeedResult, ...]
+    seeds: tuple[S, ...]
 
     @property
-    def finished(self) -> tuple[SeedResult, ...]:
+    def finished(self) -> tuple[S, ...]:
         """The trainings that did not fail."""
         return tuple(result for result in self.seeds if result.error is None)
 
     @property
-    def mean_valid_auroc(self) -> float | None:
-        """Mean AUROC on valid of the trainings that did not fail; None if all failed."""
-        scores = [result.valid["auroc"] for result in self.finished]
+    def mean_score(self) -> float | None:
+        """Mean score on valid, the AUROC of a label, of the trainings that did not fail; None if all failed."""
+        scores = [result.score for result in self.finished]
         return seed_summary(scores).mean if scores else None
 
     @property
-    def median_seed(self) -> SeedResult | None:
-        """The training whose valid AUROC is the median, the lower of two in the middle; None if all failed."""
-        ranked = sorted(self.finished, key=lambda result: (result.valid["auroc"], result.seed))
+    def median_seed(self) -> S | None:
+        """The training whose score on valid is the median, the lower of two in the middle; None if all failed."""
+        ranked = sorted(self.finished, key=lambda result: (result.score, result.seed))
         return ranked[(len(ranked) - 1) // 2] if ranked else None
 
 
@@ -87,14 +115,14 @@ class MeanScores(NamedTuple):
     probability: dict[str, Floats]
 
 
-def best_model(results: Sequence[ModelResult]) -> str | None:
-    """Return the name of the model with the highest mean valid AUROC, the first of equals; None if all failed."""
-    means = {result.name: result.mean_valid_auroc for result in results}
+def best_model(results: Sequence[ModelResult[S]]) -> str | None:
+    """Return the name of the model with the highest mean score on valid, the first of equals; None if all failed."""
+    means = {result.name: result.mean_score for result in results}
     known = {name: mean for name, mean in means.items() if mean is not None}
     return max(known, key=known.__getitem__, default=None)
 
 
-def mean_scores(results: Sequence[ModelResult]) -> MeanScores:
+def mean_scores(results: Sequence[ModelResult[SeedResult]]) -> MeanScores:
     """Average the probabilities of every model over its finished seeds, all in one order of genes.
 
     Parameters

@@ -3,22 +3,29 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from raygenex.benchmark.cells import plain
 from raygenex.benchmark.jobs import SeedTraining, finished_jobs, job_metrics, plan_jobs, run_jobs
-from raygenex.benchmark.results import ModelResult, SeedResult, best_model
+from raygenex.benchmark.results import ModelResult, S, SeedResult, best_model
 from raygenex.benchmark.table_files import to_csv, to_json, to_markdown
 from raygenex.benchmark.tables import BenchmarkTable, benchmark_table
+from raygenex.benchmark.target_files import targets_markdown, write_files
+from raygenex.benchmark.target_results import TargetSeed, read_target_seed
+from raygenex.benchmark.target_tables import TargetBenchmark, target_benchmark
 from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.make import plan_data
 from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.targets import read_target_values
 from raygenex.embed.run import make_inputs, plan_embed
 from raygenex.embed.store import read_manifest
 from raygenex.errors import ConfigError, RaygenexError
@@ -42,10 +49,10 @@ class BenchmarkResult:
 
     folder: str
     """Folder of the tables and figures."""
-    table: BenchmarkTable
+    table: BenchmarkTable | TargetBenchmark
     """All rows, and what failed."""
     winner: str | None
-    """The model of the highest mean valid AUROC; None if all failed."""
+    """The model of the highest mean valid AUROC, or score of targets; None if all failed."""
     registered: str | None
     """URI of the winner in the registry."""
     run_id: str
@@ -54,7 +61,9 @@ class BenchmarkResult:
 
     def text(self) -> str:
         """Return the tables, where they are, and which model won."""
-        lines = [to_markdown(self.table), f"tables and figures: {short_path(self.folder)}"]
+        table = self.table
+        text = targets_markdown(table) if isinstance(table, TargetBenchmark) else to_markdown(table)
+        lines = [text, f"tables and figures: {short_path(self.folder)}"]
         if self.winner is None:
             lines.append("every training failed, see the table")
         else:
@@ -64,7 +73,7 @@ class BenchmarkResult:
     def values(self) -> dict[str, Any]:
         """Return the result as plain values."""
         values = {name: getattr(self, name) for name in ("folder", "winner", "registered", "run_id", "seconds")}
-        return values | {"table": json.loads(to_json(self.table))}
+        return values | {"table": plain(self.table)}
 
 
 def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
@@ -72,7 +81,8 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
 
     The data set is made and the promoters are embedded first, where the configuration says how and they are not there
     yet. What is finished is not trained again. A training that fails is a row of the tables and sinks no other. The
-    winner is the model of the highest mean valid AUROC; its seed of the median valid AUROC is registered.
+    winner is the model of the highest mean valid AUROC; its seed of the median valid AUROC is registered. With targets,
+    the number of ``train.monitor`` takes the place of AUROC, or the mean over targets of their main metrics.
 
     Parameters
     ----------
@@ -87,13 +97,14 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
         If the rows, the data, MLflow or the cluster do not allow the comparison; nothing is trained then.
     """
     started = time.monotonic()
-    config.refuse_targets("benchmark")
     jobs = plan_jobs(config)
     if not config.data.split(config.benchmark.split):
         split = config.benchmark.split
         raise ConfigError(f"{config.said('benchmark.split')} is {split}, but data.{split} is not set: set one of them")
     make_inputs(config, any(job.config.reads_store for job in jobs))
     splits = open_splits(config.data, config.data.configured)
+    data = splits[config.benchmark.split]
+    measured = _measured(config, data)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
     guard(config, strict=False)
     folder = Path(config.folder, "benchmark")
@@ -108,34 +119,86 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
             Outbox(f"the benchmark {config.name}", config.tracking.patience_s) as outbox,
             tracker.ending(parent, outbox),
         ):
-            models = _collect(
-                config, jobs, splits[config.benchmark.split], dict(run_jobs(config, jobs, done, parent, force))
+            found = dict(run_jobs(config, jobs, done, parent, force))
+            table, winner, median = (
+                _compare_labels(config, folder, jobs, data, found)
+                if measured is None
+                else _compare_targets(config, folder, jobs, measured, found)
             )
-            winner = best_model(models)
-            table = _write(folder, models, config)
-            outbox.add(lambda: _log_table(tracker, parent, table), "the table")
+            outbox.add(lambda: tracker.log_metrics(parent, table.numbers(), 0), "the table")
             outbox.add(lambda: tracker.log_folder(parent, folder, "benchmark"), "the figures")
-            registered = (
-                outbox.ask(lambda: _register_winner(config, jobs, models, winner), "the winner") if winner else None
-            )
+            registered = None
+            if winner is not None:
+                chosen = next(job for job in jobs if job.model == winner and job.seed == median)
+                registered = outbox.ask(lambda: register(chosen.config).uri, "the winner")
     return BenchmarkResult(str(folder), table, winner, registered, parent, time.monotonic() - started)
 
 
-def _collect(
-    config: RunConfig, jobs: list[SeedTraining], data: SplitData, found: dict[int, dict[str, Any]]
-) -> list[ModelResult]:
-    """Read what every job left in its folder, model by model."""
+Compared = tuple[BenchmarkTable | TargetBenchmark, str | None, int | None]
+"""The tables, the best model, and its seed whose score on valid is the median; None if every training failed."""
+
+
+def _compare_labels(
+    config: RunConfig, folder: Path, jobs: list[SeedTraining], data: SplitData, found: dict[int, dict[str, Any]]
+) -> Compared:
     truth = dict(zip(data.gene_id.tolist(), data.label.tolist(), strict=True))
-    seeds: dict[str, list[SeedResult]] = {}
+    models = _collect(
+        jobs,
+        found,
+        lambda job, outcome: _read_result(job, config.benchmark.split, outcome, truth),
+        lambda seed, error: SeedResult(seed, error=error),
+    )
+    return _write(folder, models, config), best_model(models), _median_seed(models)
+
+
+def _measured(config: RunConfig, data: SplitData) -> dict[str, NDArray[np.float32]] | None:
+    """Return the values of all targets ``(T,)`` by gene; None for the label."""
+    if not config.targets:
+        return None
+    values = read_target_values(config.targets, {data.name: data}).values[data.name]
+    return dict(zip(data.gene_id.tolist(), values, strict=True))
+
+
+def _compare_targets(
+    config: RunConfig,
+    folder: Path,
+    jobs: list[SeedTraining],
+    measured: dict[str, NDArray[np.float32]],
+    found: dict[int, dict[str, Any]],
+) -> Compared:
+    """Do as `_compare_labels` for targets, whose values are as `_measured` gives them."""
+    split, monitor = config.benchmark.split, config.train.monitor
+    models = _collect(
+        jobs,
+        found,
+        lambda job, outcome: read_target_seed(job, split, outcome, measured, monitor),
+        lambda seed, error: TargetSeed(seed, error=error),
+    )
+    table = target_benchmark(models, split, monitor, config.evaluate, config.seed)
+    write_files(folder, models, table)
+    return table, table.best, _median_seed(models)
+
+
+def _median_seed(models: list[ModelResult[S]]) -> int | None:
+    """Return the seed of the best model whose score on valid is the median."""
+    best = best_model(models)
+    median = next((model.median_seed for model in models if model.name == best), None)
+    return None if median is None else median.seed
+
+
+def _collect(
+    jobs: list[SeedTraining],
+    found: dict[int, dict[str, Any]],
+    read: Callable[[SeedTraining, dict[str, Any]], S],
+    failed: Callable[[int, str], S],
+) -> list[ModelResult[S]]:
+    """Read what every job left in its folder, model by model."""
+    seeds: dict[str, list[S]] = {}
     kinds: dict[str, str] = {}
     for number, job in enumerate(jobs):
         kinds[job.model] = job.config.model.kind
         outcome = found[number]
-        result = (
-            SeedResult(job.seed, error=outcome["error"])
-            if outcome.get("error")
-            else _read_result(job, config.benchmark.split, outcome, truth)
-        )
+        result = failed(job.seed, outcome["error"]) if outcome.get("error") else read(job, outcome)
         seeds.setdefault(job.model, []).append(result)
     return [ModelResult(name, kinds[name], tuple(results)) for name, results in seeds.items()]
 
@@ -161,7 +224,7 @@ def _read_result(job: SeedTraining, split: str, outcome: dict[str, Any], truth: 
     )
 
 
-def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> BenchmarkTable:
+def _write(folder: Path, models: list[ModelResult[SeedResult]], config: RunConfig) -> BenchmarkTable:
     """Write tables and figures, and return the table."""
     options = config.evaluate
     table = benchmark_table(
@@ -175,7 +238,7 @@ def _write(folder: Path, models: list[ModelResult], config: RunConfig) -> Benchm
     return table
 
 
-def _draw(folder: Path, models: list[ModelResult], table: BenchmarkTable) -> None:
+def _draw(folder: Path, models: list[ModelResult[SeedResult]], table: BenchmarkTable) -> None:
     from raygenex.benchmark.figures import forest, learning_curves, precision_recall_curves, roc_curves
     from raygenex.drawing.style import save
 
@@ -189,24 +252,6 @@ def _draw(folder: Path, models: list[ModelResult], table: BenchmarkTable) -> Non
     for name, figure in drawn.items():
         for suffix in ("svg", "pdf", "png"):
             save(figure, folder / f"{name}.{suffix}")
-
-
-def _register_winner(config: RunConfig, jobs: list[SeedTraining], models: list[ModelResult], winner: str) -> str:
-    """Register the training of the winner whose valid AUROC is the median over its seeds."""
-    model = next(model for model in models if model.name == winner)
-    median = model.median_seed
-    assert median is not None, "the winner was trained"
-    chosen = next(job for job in jobs if job.model == winner and job.seed == median.seed)
-    return register(chosen.config).uri
-
-
-def _log_table(tracker: Tracker, parent: str, table: BenchmarkTable) -> None:
-    numbers: dict[str, float] = {}
-    for row in table.rows:
-        numbers |= {f"{row.name}_{table.split}_{name}": summary.mean for name, summary in row.test.items()}
-        numbers |= {f"{row.name}_valid_{name}": summary.mean for name, summary in row.valid.items()}
-    finite = {name: value for name, value in numbers.items() if np.isfinite(value)}
-    tracker.log_metrics(parent, finite, 0)
 
 
 def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
@@ -227,7 +272,6 @@ def _open_parent(tracker: Tracker, config: RunConfig, folder: Path) -> str:
 
 def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
     """Say which models would be trained, and which are trained already."""
-    config.refuse_targets("benchmark")
     jobs = plan_jobs(config)
     steps, made = plan_data(config)
     embedded = True

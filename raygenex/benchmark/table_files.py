@@ -4,18 +4,15 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from raygenex.benchmark.cells import NOTHING, grid, interval, p_value, plain, spread, unknown
 from raygenex.benchmark.tables import PAPER, PUBLISHED, BenchmarkRow, BenchmarkTable, Published, Versus
 from raygenex.files.whole import whole_file
-from raygenex.stats.compare import Summary
 from raygenex.stats.metrics import METRICS, TITLES
-from raygenex.stats.resamples import Comparison, Interval
+from raygenex.stats.resamples import Comparison
 
-_NOTHING = "-"
 _ENDS = {"": "value", "_low": "low", "_high": "high"}
 
 
@@ -36,8 +33,8 @@ def to_markdown(table: BenchmarkTable) -> str:
         parts += [_intervals_part(table), _versus_part(table), _calls_part(table)]
     if table.failures:
         rows = [[part.name, str(part.seed), part.error] for part in table.failures]
-        parts.append(("Trainings that failed.", _grid(["Model", "Seed", "Why"], rows, text=True)))
-    tables = (f"**Table {number}.** {text}\n\n{grid}\n" for number, (text, grid) in enumerate(parts, 1))
+        parts.append(("Trainings that failed.", grid(["Model", "Seed", "Why"], rows, text=True)))
+    tables = (f"**Table {number}.** {text}\n\n{cells}\n" for number, (text, cells) in enumerate(parts, 1))
     return "\n".join(tables)
 
 
@@ -56,24 +53,24 @@ def to_csv(table: BenchmarkTable, path: str | os.PathLike[str]) -> None:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         for line in lines:
-            writer.writerow({key: value for key, value in line.items() if not _unknown(value)})
+            writer.writerow({key: value for key, value in line.items() if not unknown(value)})
 
 
 def to_json(table: BenchmarkTable) -> str:
     """Return the whole table as one JSON object with the names of `BenchmarkTable`; what is unknown is null."""
-    return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _metrics_part(table: BenchmarkTable, split: str) -> tuple[str, str]:
     compared = split == table.split
     values = [(row, row.test if compared else row.valid) for row in table.rows]
     lines = [
-        [_name(table, row), _seeds(row), *(_spread(found[name]) for name in METRICS), *_published(row.kind, split)]
+        [_name(table, row), _seeds(row), *(spread(found[name]) for name in METRICS), *_published(row.kind, split)]
         for row, found in values
     ]
     for name, kind in _failed_models(table):
         tried = sum(part.name == name for part in table.failures)
-        lines.append([name, f"0 of {tried}", *[_NOTHING] * len(METRICS), *_published(kind, split)])
+        lines.append([name, f"0 of {tried}", *[NOTHING] * len(METRICS), *_published(kind, split)])
     genes = f" ({table.genes:,} genes, {table.high:,} of them high)" if compared and table.rows else ""
     text = f"Models on {split}{genes}: mean ± standard deviation over seeds. "
     if split == "valid":
@@ -83,12 +80,12 @@ def _metrics_part(table: BenchmarkTable, split: str) -> tuple[str, str]:
         f"The published columns are the paper's, of another data set ({PAPER}): compare orders, not numbers."
     )
     headings = ["Model", "Seeds", *TITLES.values(), "Published AUROC", "Published F1"]
-    return text, _grid(headings, lines)
+    return text, grid(headings, lines)
 
 
 def _intervals_part(table: BenchmarkTable) -> tuple[str, str]:
     lines = [
-        [_name(table, row), str(row.median_seed), *(_interval(row.intervals[name]) for name in METRICS)]
+        [_name(table, row), str(row.median_seed), *(interval(row.intervals[name]) for name in METRICS)]
         for row in table.rows
     ]
     text = (
@@ -96,19 +93,19 @@ def _intervals_part(table: BenchmarkTable) -> tuple[str, str]:
         "the middle): each metric with its "
         f"{table.confidence * 100:g} % bootstrap interval over genes ({table.resamples:,} resamples)."
     )
-    return text, _grid(["Model", "Seed", *TITLES.values()], lines)
+    return text, grid(["Model", "Seed", *TITLES.values()], lines)
 
 
 def _versus_part(table: BenchmarkTable) -> tuple[str, str]:
     level = f"{table.confidence * 100:g} %"
     lines = []
     for row in table.rows:
-        cells = [_name(table, row), _interval(row.ensemble_auroc)]
+        cells = [_name(table, row), interval(row.ensemble_auroc)]
         if row.versus is None:
-            cells += ["reference", *[_NOTHING] * 3]
+            cells += ["reference", *[NOTHING] * 3]
         else:
             p_values = (row.versus.auroc.p_value, row.versus.adjusted_p)
-            cells += [_interval(row.versus.auroc, "+"), *map(_p_value, p_values), _interval(row.versus.auprc, "+")]
+            cells += [interval(row.versus.auroc, "+"), *map(p_value, p_values), interval(row.versus.auprc, "+")]
         lines.append(cells)
     chosen = ", the highest mean AUROC on valid" if table.reference == table.best else ""
     text = (
@@ -120,7 +117,7 @@ def _versus_part(table: BenchmarkTable) -> tuple[str, str]:
         "variation between seeds."
     )
     headings = ["Model", "AUROC of the mean", "AUROC difference", "p", "Adjusted p", "AUPRC difference"]
-    return text, _grid(headings, lines)
+    return text, grid(headings, lines)
 
 
 def _calls_part(table: BenchmarkTable) -> tuple[str, str]:
@@ -130,13 +127,13 @@ def _calls_part(table: BenchmarkTable) -> tuple[str, str]:
         lines.append(
             [
                 _name(table, row),
-                _spread(row.calibration_error),
+                spread(row.calibration_error),
                 str(row.median_seed),
                 f"{row.threshold:.3f}",
                 *(f"{count:,}" for count in (tp, fp, tn, fn)),
-                _spread(row.epochs, 0) if row.epochs.mean > 0 else _NOTHING,
-                _spread(row.seconds, 1 if row.seconds.mean < 10 else 0),
-                _spread(row.peak_mb, 0),
+                spread(row.epochs, 0) if row.epochs.mean > 0 else NOTHING,
+                spread(row.seconds, 1 if row.seconds.mean < 10 else 0),
+                spread(row.peak_mb, 0),
             ]
         )
     text = (
@@ -158,18 +155,7 @@ def _calls_part(table: BenchmarkTable) -> tuple[str, str]:
         "Seconds",
         "Peak MB",
     ]
-    return text, _grid(headings, lines)
-
-
-def _grid(headings: Sequence[str], lines: Iterable[Sequence[str]], text: bool = False) -> str:
-    def escaped(cell: str) -> str:
-        return " ".join(cell.split()).replace("|", "\\|")
-
-    # Numbers stand at the right.
-    rule = [":---", *[":---" if text else "---:"] * (len(headings) - 1)]
-    rows = [headings, rule, *lines]
-    assert all(len(row) == len(headings) for row in rows), headings
-    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
+    return text, grid(headings, lines)
 
 
 def _failed_models(table: BenchmarkTable) -> list[tuple[str, str]]:
@@ -191,24 +177,9 @@ def _seeds(row: BenchmarkRow) -> str:
     return f"{len(row.seeds)} of {len(row.seeds) + row.failed}" if row.failed else str(len(row.seeds))
 
 
-def _spread(value: Summary, decimals: int = 3) -> str:
-    if math.isnan(value.mean):
-        return _NOTHING
-    mean = f"{value.mean:,.{decimals}f}"
-    return mean if math.isnan(value.sd) else f"{mean} ± {value.sd:,.{decimals}f}"
-
-
-def _interval(value: Interval | Comparison, sign: str = "") -> str:
-    return f"{value[0]:{sign}.3f} ({value.low:{sign}.3f} to {value.high:{sign}.3f})"
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _published(kind: str, split: str) -> list[str]:
     found = PUBLISHED[split].get(kind)
-    return [f"{value:.4f}" for value in found] if found else [_NOTHING] * 2
+    return [f"{value:.4f}" for value in found] if found else [NOTHING] * 2
 
 
 def _line(table: BenchmarkTable, row: BenchmarkRow) -> dict[str, Any]:
@@ -220,8 +191,8 @@ def _line(table: BenchmarkTable, row: BenchmarkRow) -> dict[str, Any]:
     summaries |= {"epochs": row.epochs, "seconds": row.seconds, "peak_mb": row.peak_mb}
     for name, value in summaries.items():
         line |= {name: value.mean, f"{name}_sd": value.sd}
-    for name, interval in row.intervals.items():
-        line |= {f"median_seed_{name}{end}": getattr(interval, part) for end, part in _ENDS.items()}
+    for name, single in row.intervals.items():
+        line |= {f"median_seed_{name}{end}": getattr(single, part) for end, part in _ENDS.items()}
     area = row.ensemble_auroc
     line |= {"ensemble_auroc": area.value, "ensemble_auroc_low": area.low, "ensemble_auroc_high": area.high}
     # The reference has no difference, and some kinds no published number: their fields stay empty.
@@ -236,19 +207,3 @@ def _line(table: BenchmarkTable, row: BenchmarkRow) -> dict[str, Any]:
         published = row.published.get(split, Published(math.nan, math.nan))
         line |= {f"published_{split}_auroc": published.auroc, f"published_{split}_f1": published.f1}
     return line
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(part) for part in value]
-    return None if _unknown(value) else value
-
-
-def _unknown(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

@@ -5,6 +5,7 @@ against the reference need one score per gene, which is the mean probability ove
 trainings usually ranks genes a little better than any of them, so its AUROC is a column of its own.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -118,9 +119,17 @@ class BenchmarkTable:
     resamples: int
     confidence: float
 
+    def numbers(self) -> dict[str, float]:
+        """Return the means of all models that are defined, as MLflow is told of them."""
+        found: dict[str, float] = {}
+        for row in self.rows:
+            found |= {f"{row.name}_{self.split}_{name}": summary.mean for name, summary in row.test.items()}
+            found |= {f"{row.name}_valid_{name}": summary.mean for name, summary in row.valid.items()}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
 
 def benchmark_table(
-    results: Sequence[ModelResult],
+    results: Sequence[ModelResult[SeedResult]],
     split: str = "test",
     reference: str | None = None,
     resamples: int = 2000,
@@ -205,7 +214,11 @@ def _against(scores: MeanScores, reference: str, resamples: int, confidence: flo
 
 
 def _row(
-    result: ModelResult, median: SeedResult, area: Interval, single: dict[str, Interval], versus: Versus | None
+    result: ModelResult[SeedResult],
+    median: SeedResult,
+    area: Interval,
+    single: dict[str, Interval],
+    versus: Versus | None,
 ) -> BenchmarkRow:
     done = result.finished
     (tn, fp), (fn, tp) = metrics.confusion(median.labels, median.probability >= median.threshold).tolist()

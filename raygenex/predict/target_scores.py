@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
+from raygenex.config.train import EvaluateConfig
 from raygenex.errors import DataError
-from raygenex.stats.quantities import specificity
-from raygenex.stats.resamples import Interval
+from raygenex.stats.compare import delong, paired_bootstrap
+from raygenex.stats.quantities import paired_quantity_bootstrap, specificity, steiger
+from raygenex.stats.resamples import Comparison, Floats, Interval
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.targets import TargetInfo, outputs_of, target_columns
 
@@ -72,6 +74,46 @@ def targets_scored(
     if (told := _specificity(info.targets, outputs, values)) is not None:
         numbers["specificity"] = told
     return Scored(numbers, target_columns(info.targets, outputs), lambda: dict(draw() for draw in drawn))
+
+
+def main_difference(target: TargetInfo, truth: Floats, a: Floats, b: Floats, confidence: float) -> Comparison:
+    """Return the main metric of one model minus that of another: AUROCs by DeLong's test, Pearson's r by Steiger's.
+
+    ``truth``, ``a`` and ``b`` are ``(N,)`` on the scale of `TargetInfo.transformed`, without NaN.
+
+    Raises
+    ------
+    DataError
+        If there are too few genes, or their values do not differ.
+    """
+    test = delong if target.kind == "binary" else steiger
+    return _named(target, lambda: test(truth, a, b, confidence))
+
+
+def resampled_difference(
+    target: TargetInfo,
+    truth: Floats,
+    pair: tuple[Floats, Floats],
+    metric: str,
+    options: EvaluateConfig,
+    seed: int,
+    thresholds: tuple[float, float] = (0.5, 0.5),
+) -> Comparison:
+    """Return any metric of one model minus that of another by the paired bootstrap; raises as `main_difference`.
+
+    ``thresholds`` are those of both models for a binary target.
+    """
+    (a, b), resamples, confidence = pair, options.bootstrap, options.confidence
+    if target.kind == "binary":
+        return _named(target, lambda: paired_bootstrap(truth, a, b, metric, resamples, confidence, seed, thresholds))
+    return _named(target, lambda: paired_quantity_bootstrap(truth, a, b, metric, resamples, confidence, seed))
+
+
+def _named(target: TargetInfo, compare: Callable[[], Comparison]) -> Comparison:
+    try:
+        return compare()
+    except DataError as error:
+        raise DataError(f"{target.name}: {error}") from None
 
 
 def _specificity(targets: list[TargetInfo], outputs: NDArray[Any], values: NDArray[np.float32]) -> float | None:

@@ -1,6 +1,6 @@
 """The targets of a model: how their values become what it learns, and its outputs what users read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -227,6 +227,15 @@ def target_columns(targets: Sequence[TargetInfo], outputs: NDArray[Any]) -> dict
 def score_names(targets: Sequence[TargetInfo]) -> list[str]:
     """Return the main metric of each target, such as ``expression_pearson``: what an epoch is measured by."""
     return [f"{target.name}_{target.main_metric}" for target in targets]
+
+
+def joint_score(targets: Sequence[TargetInfo], measured: Mapping[str, float], monitor: str | None) -> float:
+    """Return what chooses among epochs, and among models: the number that ``monitor`` names, or the mean of all.
+
+    ``measured`` has the numbers of `score_names`; one that is not defined counts as 0.
+    """
+    names = score_names(targets) if monitor is None else [monitor]
+    return float(np.mean([measured.get(name, 0.0) for name in names]))
 
 
 def epoch_scores(targets: Sequence[TargetInfo], outputs: NDArray[Any], values: NDArray[Any]) -> dict[str, float]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
@@ -23,7 +22,7 @@ from raygenex.train.network.halflife_start import Start, begin
 from raygenex.train.shard import derive_seed
 from raygenex.train.steps import epoch_rate, expression_loss, gather, score_shard, steps_of_epoch, train_epoch
 from raygenex.train.stopping import SCORE, Progress
-from raygenex.train.targets import epoch_scores, score_names
+from raygenex.train.targets import epoch_scores, joint_score, score_names
 from raygenex.train.worker import Worker
 
 if TYPE_CHECKING:
@@ -167,9 +166,7 @@ def _measure(
         raise RaygenexError(f"training diverged in epoch {epoch}, its loss is not finite: lower {keys}")
     if worker.rank == 0 and targets is not None:
         found = epoch_scores(worker.info.targets, logits.cpu().numpy(), labels.cpu().numpy())
-        score = (
-            found[monitor] if monitor else float(np.mean([found[name] for name in score_names(worker.info.targets)]))
-        )
+        score = joint_score(worker.info.targets, found, monitor)
         measured[:] = torch.tensor([targets.mean(logits, labels), *found.values(), score], dtype=torch.float64)
     elif worker.rank == 0:
         truth, scores = labels.cpu().numpy().astype("uint8"), logits.double().cpu().numpy()

@@ -33,7 +33,7 @@ def _model(name, *aurocs):
 def test_a_model_is_its_mean_and_its_median_seed():
     model = _model("m", 0.7, None, 0.9, 0.8)
     assert [part.seed for part in model.finished] == [0, 2, 3]
-    assert model.mean_valid_auroc == pytest.approx(0.8)
+    assert model.mean_score == pytest.approx(0.8)
     assert model.median_seed.seed == 3
     # Of four seeds the lower of the two in the middle: 0.7 of 0.6, 0.7, 0.8, 0.9.
     assert _model("m", 0.9, 0.7, 0.8, 0.6).median_seed.seed == 1
@@ -43,7 +43,7 @@ def test_a_model_is_its_mean_and_its_median_seed():
 
 def test_a_failed_model_has_neither():
     model = _model("m", None, None)
-    assert (model.finished, model.mean_valid_auroc, model.median_seed) == ((), None, None)
+    assert (model.finished, model.mean_score, model.median_seed) == ((), None, None)
 
 
 def test_the_best_model_has_the_best_mean_not_the_best_seed():
