@@ -52,7 +52,7 @@ def compare(small: bool) -> Iterator[Row]:
         records = ledger.ended
         assert len(records) == trials, "every trial ended"
         ours = statistics.median(record.wall_s - record.training_s for record in records[1:])
-        best = max(record.auroc for record in records)
+        best = max(record.score for record in records)
         sides = {
             "optuna in memory": (None, lambda *_: None),
             "optuna in SQLite": (f"sqlite:///{folder}/study.db", lambda *_: None),

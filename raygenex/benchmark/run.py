@@ -24,7 +24,7 @@ from raygenex.cluster.embedded import workers_ahead
 from raygenex.config.run import RunConfig
 from raygenex.data.check.guard import guard
 from raygenex.data.make import plan_data
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, open_run
 from raygenex.data.targets import read_target_values
 from raygenex.embed.run import make_inputs, plan_embed
 from raygenex.embed.store import read_manifest
@@ -102,7 +102,7 @@ def benchmark(config: RunConfig, force: bool = False) -> BenchmarkResult:
         split = config.benchmark.split
         raise ConfigError(f"{config.said('benchmark.split')} is {split}, but data.{split} is not set: set one of them")
     make_inputs(config, any(job.config.reads_store for job in jobs))
-    splits = open_splits(config.data, config.data.configured)
+    splits = open_run(config, config.data.configured)
     data = splits[config.benchmark.split]
     measured = _measured(config, data)
     done = set() if force else finished_jobs(jobs, config.benchmark.split, splits)
@@ -277,7 +277,7 @@ def plan_benchmark(config: RunConfig, force: bool) -> list[str]:
     embedded = True
     done: set[int] = set()
     if made:
-        splits = open_splits(config.data, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
+        splits = open_run(config, tuple(dict.fromkeys(("train", "valid", config.benchmark.split))))
         counts = ", ".join(f"{name} {split.rows}" for name, split in splits.items())
         steps.append(f"check: {counts} genes")
     if any(job.config.reads_store for job in jobs):

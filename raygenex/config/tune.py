@@ -6,8 +6,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from raygenex.config.base import Count, PositiveInt, Section, Seed, Several
 
-OBJECTIVES = {"valid_auroc": "max", "latency_ms": "min", "size_mb": "min"}
-"""What a trial can be judged by, and which way is better: valid AUROC, milliseconds per gene, megabytes of weights."""
+SCORES = ("valid_auroc", "valid_score")
+"""What a trial is compared by first: AUROC on valid; with targets what chooses their epoch."""
+
+OBJECTIVES = {**dict.fromkeys(SCORES, "max"), "latency_ms": "min", "size_mb": "min"}
+"""What a trial can be judged by, and which way is better: `SCORES`, milliseconds per gene, megabytes of weights."""
 
 
 class SearchRange(Section):
@@ -60,11 +63,13 @@ class TuneConfig(Section):
     sampler: Literal["tpe", "gp", "random", "qmc", "nsga2"] = Field(
         "tpe", description="how Optuna proposes settings; gp: a Gaussian process, qmc: an even spread"
     )
-    objectives: tuple[Literal["valid_auroc", "latency_ms", "size_mb"], ...] = Field(
-        ("valid_auroc",), description="what is improved; with several, no trial is stopped early", min_length=1
+    objectives: tuple[Literal["valid_auroc", "valid_score", "latency_ms", "size_mb"], ...] = Field(
+        ("valid_auroc",),
+        description="what is improved; valid_score: of targets; with several, no trial is stopped early",
+        min_length=1,
     )
     tolerance: Annotated[float, Field(ge=0.0)] = Field(
-        0.005, description="valid AUROC given away for the other objectives when the best trial is chosen"
+        0.005, description="valid AUROC, or score, given away for the other objectives when the best trial is chosen"
     )
     stop_early: bool = Field(True, description="stop poor trials (ASHA)")
     grace_epochs: PositiveInt = Field(3, description="epochs of every trial before it may be stopped")
@@ -91,13 +96,18 @@ class TuneConfig(Section):
 
     @model_validator(mode="after")
     def _auroc_is_an_objective(self) -> "TuneConfig":
-        if "valid_auroc" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError("objectives must have valid_auroc, and none of them twice")
+        if sum(name in SCORES for name in self.objectives) != 1 or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("objectives must have valid_auroc, or valid_score of targets, and none of them twice")
         if len(self.first) > self.trials:
             raise ValueError(f"first has {len(self.first)} settings for {self.trials} trials: raise trials")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds has a number twice")
         return self
+
+    @property
+    def metric(self) -> str:
+        """The one of `SCORES` that trials are compared by first."""
+        return next(name for name in self.objectives if name in SCORES)
 
     @property
     def stops_early(self) -> bool:

@@ -8,11 +8,13 @@ from raygenex.cluster.connect import Request
 from raygenex.config.benchmark import BenchmarkConfig, BenchmarkModel
 from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
-from raygenex.data.opening import open_splits
+from raygenex.data.opening import open_run
 from raygenex.errors import RaygenexError
 from raygenex.registry.register import register
 from raygenex.stats.compare import Summary, seed_summary
+from raygenex.train.checkpoint import read_info
 from raygenex.train.needs import uses_gpu
+from raygenex.train.targets import joint_score, score_names
 from raygenex.tune.records import TrialRecord
 from raygenex.tune.space import Space
 
@@ -31,7 +33,9 @@ class Best:
     test: dict[str, list[float]]
     """Metrics on ``split``, one value per seed."""
     registered: str
-    """URI of the seed of the median valid AUROC."""
+    """URI of the seed of the median valid AUROC, or score of targets."""
+    shown: tuple[str, ...]
+    """The metrics that say most."""
 
     def summary(self, split: str, metric: str) -> Summary:
         """Return mean and spread of a metric over the seeds, on ``valid`` or ``test``."""
@@ -58,16 +62,22 @@ def train_best(config: RunConfig, space: Space, best: TrialRecord, parent: str, 
     row = BenchmarkModel(name=f"trial{best.number}", set=space.decoded(best.params))
     config, jobs = _plan(config, row)
     split = config.benchmark.split
-    splits = open_splits(config.data, config.data.configured)
+    splits = open_run(config, config.data.configured)
     done = set() if force else finished_jobs(jobs, split, splits)
     logger.info("training the best settings, those of trial %d, again: seeds %s", best.number, list(options.seeds))
     for number, outcome in run_jobs(config, jobs, done, parent, force):
         if outcome.get("error"):
             raise RaygenexError(f"the best settings failed with seed {jobs[number].seed}: {outcome['error']}")
     valid, test = ([job_metrics(job, name) for job in jobs] for name in ("valid", split))
-    median = sorted(range(len(jobs)), key=lambda number: valid[number]["auroc"])[(len(jobs) - 1) // 2]
+    targets = read_info(jobs[0].config.checkpoint).targets
+
+    def score(number: int) -> float:
+        return joint_score(targets, valid[number], config.train.monitor) if targets else valid[number]["auroc"]
+
+    median = sorted(range(len(jobs)), key=score)[(len(jobs) - 1) // 2]
+    shown = tuple(score_names(targets)) or ("auroc", "auprc", "f1")
     registered = register(jobs[median].config)
-    return Best(options.seeds, split, _columns(valid), _columns(test), registered.uri)
+    return Best(options.seeds, split, _columns(valid), _columns(test), registered.uri, shown)
 
 
 def best_requests(config: RunConfig) -> tuple[Request, ...]:

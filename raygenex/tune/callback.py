@@ -35,7 +35,10 @@ class StudyCallback(tune.Callback):
         track: StudyTrack,
         options: TuneConfig,
         advance: Callable[[int, str], None],
+        title: str = "valid AUROC",
     ) -> None:
+        self._metric = options.metric
+        self._title = title
         self._ledger = ledger
         self._track = track
         self._trials = options.trials
@@ -80,7 +83,7 @@ class StudyCallback(tune.Callback):
         if len(record.history) < result[EPOCHS]:
             record.history.append(metrics)
             self._track.epoch(record, metrics)
-        record.values = {"valid_auroc": max(entry["valid_auroc"] for entry in record.history)}
+        record.values = {self._metric: max(entry[self._metric] for entry in record.history)}
         record.wall_s = self._wall_s(record.number)
         self._ledger.keep(record)
 
@@ -97,7 +100,7 @@ class StudyCallback(tune.Callback):
         else:
             # An earlier process may have trained it further than ASHA lets it come now.
             record.history = record.history[: result[EPOCHS]]
-            record.values = {"valid_auroc": max(entry["valid_auroc"] for entry in record.history)}
+            record.values = {self._metric: max(entry[self._metric] for entry in record.history)}
             self._stop_workers(record)
             record.state, record.reason = "stopped", f"poorer than others after {_plural(len(record.history), 'epoch')}"
         self._close(record)
@@ -136,19 +139,20 @@ class StudyCallback(tune.Callback):
         heapq.heappush(self._free, now)
         self._ledger.keep(record)
         scored = self._ledger.scored
-        best = max(scored, key=lambda other: other.auroc) if scored else None
+        best = max(scored, key=lambda other: other.score) if scored else None
         self._track.end(record, best)
         self._seconds.append(record.wall_s)
         done = len(self._ledger.ended)
         left = self._left(done)
-        best_note = f"best {best.auroc:.4f} (trial {best.number})" if best else "none finished yet"
+        best_note = f"best {best.score:.4f} (trial {best.number})" if best else "none finished yet"
         if record.state == "failed":
             logger.warning("trial %d failed: %s; %d of %d, %s", record.number, record.reason, done, self._trials, left)
         else:
             logger.info(
-                "trial %d: valid AUROC %.4f, %s; %s; %d of %d, %s",
+                "trial %d: %s %.4f, %s; %s; %d of %d, %s",
                 record.number,
-                record.auroc,
+                self._title,
+                record.score,
                 record.reason,
                 best_note,
                 done,

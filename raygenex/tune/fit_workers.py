@@ -12,14 +12,14 @@ import torch
 from raygenex.config.run import RunConfig
 from raygenex.files.json_file import load_json
 from raygenex.files.whole import replace_text
-from raygenex.models import build_model
 from raygenex.models.base import ExpressionModel
-from raygenex.train.checkpoint import WEIGHTS, load_weights, read_info
+from raygenex.train.checkpoint import WEIGHTS, load_weights, new_model, read_info
 from raygenex.train.epoch_log import follow, open_epoch_log
 from raygenex.train.inputs import start_backbone
 from raygenex.train.network.driver import network_trainer
 from raygenex.train.ray_train import fit_until_done
-from raygenex.train.stopping import Progress
+from raygenex.train.stopping import SCORE, Progress
+from raygenex.train.targets import score_names
 from raygenex.train.training import LOSSES, Training
 from raygenex.tune.fit import EpochFit
 from raygenex.tune.shared import Shared, start_folder
@@ -41,9 +41,17 @@ class NestedFit(EpochFit):
         self._stop, self._running = folder / STOP, folder / RUNNING
         self._stop.unlink(missing_ok=True)
         self._history = _History(folder / "history.json")
-        self._progress = Progress(self._history.entries, config.train.patience, config.train.epochs)
+        self._progress = Progress(
+            self._history.entries,
+            config.train.patience,
+            config.train.epochs,
+            SCORE if config.targets else "valid_auroc",
+        )
         start = start_folder(shared, config, torch.device("cpu"))
         self._training = Training(config, shared.inputs, folder)
+        scores = [*(f"valid_{name}" for name in score_names(shared.inputs.targets)), SCORE]
+        self._names = ("epoch", *LOSSES, *(scores if config.targets else ["valid_auroc"]))
+        """Numbers of an epoch, in its history."""
         self._arrived: queue.Queue[dict[str, float] | BaseException | None] = queue.Queue()
         self._result: Any = None
         backbone = start_backbone(config.online, shared.folder)
@@ -68,13 +76,12 @@ class NestedFit(EpochFit):
             # Ray Train kept epochs that an earlier process did not live to see.
             self._history.extend(_kept_history(self._folder))
         if item is not None and int(item["epoch"]) == len(known):
-            self._history.extend([*known, {name: item[name] for name in ("epoch", *LOSSES, "valid_auroc")}])
+            self._history.extend([*known, {name: item[name] for name in self._names}])
         assert item is not None or len(known) > self._reported, "training ended before its last epoch"
 
     def model(self) -> ExpressionModel:
         """Return the network of the best epoch."""
-        config = self._config
-        model = build_model(config.model, config.halflife, self._training.inputs.info.shape)
+        model = new_model(self._config, self._training.new_info())
         with self._result.checkpoint.as_directory() as folder:
             load_weights(model, Path(folder, WEIGHTS))
         return model

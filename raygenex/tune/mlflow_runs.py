@@ -22,6 +22,7 @@ class StudyTrack:
         self._outbox = outbox
         self._parent = parent
         self._space = space
+        self._metric = space.config.tune.metric
         self._runs: dict[int, str] = {}
 
     def adopt(self, records: list[TrialRecord]) -> None:
@@ -43,21 +44,24 @@ class StudyTrack:
                 continue
             self._begin(record)
             run_id = self._runs[record.number]
-            logged = self._tracker.logged_steps(run_id, "epoch_valid_auroc")
+            logged = self._tracker.logged_steps(run_id, f"epoch_{self._metric}")
             self._epochs(record, [entry for entry in record.history if int(entry["epoch"]) not in logged])
             if record.ended:
                 self._end(record)
         self._complete_parent(records)
 
     def _complete_parent(self, records: list[TrialRecord]) -> None:
-        logged = self._tracker.logged_steps(self._parent, "trial_valid_auroc")
+        logged = self._tracker.logged_steps(self._parent, f"trial_{self._metric}")
         best, series = float("-inf"), {}
         for record in records:
             if record.scored:
-                best = max(best, record.auroc)
+                best = max(best, record.score)
                 if record.number not in logged:
-                    series[record.number] = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best}
+                    series[record.number] = self._numbers(record.score, best)
         self._tracker.log_series(self._parent, series)
+
+    def _numbers(self, score: float, best: float) -> dict[str, float]:
+        return {f"trial_{self._metric}": score, f"best_{self._metric}": best}
 
     def begin(self, record: TrialRecord) -> None:
         """Open the run of a trial, or the one that it has already."""
@@ -74,10 +78,10 @@ class StudyTrack:
         at = _now_ms()
         self._outbox.add(lambda: self._end(record, at), f"the end of trial {record.number}")
         if best is not None and record.scored:
-            numbers = {"trial_valid_auroc": record.auroc, "best_valid_auroc": best.auroc}
+            numbers = self._numbers(record.score, best.score)
             self._outbox.add(
                 lambda: self._tracker.log_series(self._parent, {record.number: numbers}, at),
-                f"the AUROC of trial {record.number}",
+                f"the score of trial {record.number}",
             )
 
     def _begin(self, record: TrialRecord) -> None:

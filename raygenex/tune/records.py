@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from raygenex.config.tune import SCORES
 from raygenex.errors import CheckpointError
 from raygenex.files.whole import replace_text
 
@@ -46,9 +47,9 @@ class TrialRecord(BaseModel):
         return self.state in ("finished", "stopped")
 
     @property
-    def auroc(self) -> float:
-        """The best valid AUROC it had."""
-        return self.values["valid_auroc"]
+    def score(self) -> float:
+        """The best valid AUROC it had, or valid score of targets."""
+        return next(self.values[name] for name in SCORES if name in self.values)
 
 
 class StudyState(BaseModel):

@@ -18,22 +18,22 @@ FOLDER = "report"
 def choose(scored: list[TrialRecord], options: TuneConfig) -> TrialRecord:
     """Return the best of the trials that can be compared, the first of equal ones.
 
-    With one objective that of the highest valid AUROC; with several, of those within ``tolerance`` of it, the best by
-    the other objectives in the order of the configuration.
+    With one objective that of the highest valid AUROC, or score of targets; with several, of those within
+    ``tolerance`` of it, the best by the other objectives in the order of the configuration.
     """
     assert scored, "a study without a trial to compare has no best one"
-    highest = max(record.auroc for record in scored)
-    others = [name for name in options.objectives if name != "valid_auroc"]
-    near = [record for record in scored if record.auroc >= highest - (options.tolerance if others else 0.0)]
+    highest = max(record.score for record in scored)
+    others = [name for name in options.objectives if name != options.metric]
+    near = [record for record in scored if record.score >= highest - (options.tolerance if others else 0.0)]
 
     def cost(record: TrialRecord) -> tuple[float, ...]:
-        return (*(record.values[name] for name in others), -record.auroc)
+        return (*(record.values[name] for name in others), -record.score)
 
     return min(near, key=cost)
 
 
 def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list[TrialRecord]:
-    """Return the trials that no other one beats in every objective, by falling AUROC."""
+    """Return the trials that no other one beats in every objective, by falling score."""
 
     def costs(record: TrialRecord) -> list[float]:
         return [record.values[name] * (1.0 if OBJECTIVES[name] == "min" else -1.0) for name in objectives]
@@ -45,7 +45,7 @@ def pareto_front(scored: list[TrialRecord], objectives: tuple[str, ...]) -> list
             for theirs in map(costs, scored)
         )
 
-    return sorted((record for record in scored if not beaten(record)), key=lambda record: -record.auroc)
+    return sorted((record for record in scored if not beaten(record)), key=lambda record: -record.score)
 
 
 def write_report(space: Space, ledger: Ledger, wall_s: float) -> Path:
@@ -80,18 +80,19 @@ def best_yaml(space: Space, best: TrialRecord) -> str:
         values["embed"]["store"] = config.store
     plain = RunConfig().dump()
     kept = {key: value for key, value in values.items() if value != plain[key] and key not in ("tune", "benchmark")}
-    note = f"# The settings of trial {best.number} of the study {config.name}: valid AUROC {best.auroc:.4f} there.\n"
+    note = f"# The settings of trial {best.number} of the study {config.name}: {space.title} {best.score:.4f} there.\n"
     return note + config_text(redact_values(kept))
 
 
 def _write_table(path: Path, records: list[TrialRecord], space: Space) -> None:
-    objectives = [name for name in space.config.tune.objectives if name != "valid_auroc"]
+    metric = space.config.tune.metric
+    objectives = [name for name in space.config.tune.objectives if name != metric]
     with whole_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         seconds = ("training_s", "wall_s", "overhead_s")
-        writer.writerow(["trial", "state", "reason", "epochs", "valid_auroc", *objectives, *space.keys, *seconds])
+        writer.writerow(["trial", "state", "reason", "epochs", metric, *objectives, *space.keys, *seconds])
         for record in records:
-            values = [record.values.get(name, "") for name in ("valid_auroc", *objectives)]
+            values = [record.values.get(name, "") for name in (metric, *objectives)]
             times = record.training_s, record.wall_s, record.wall_s - record.training_s
             writer.writerow(
                 [
@@ -132,11 +133,13 @@ def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
     options = space.config.tune
     scored = ledger.scored
     study = optuna_study(options.objectives, space.distributions(), scored)
-    shown: dict[str, Any] = {"target_name": "valid AUROC"}
+    shown: dict[str, Any] = {"target_name": space.title}
     if len(options.objectives) > 1:
-        place = options.objectives.index("valid_auroc")
+        place = options.objectives.index(options.metric)
         shown["target"] = lambda trial: trial.values[place]
-    figures = {"Valid AUROC, trial by trial": visualization.plot_optimization_history(study, **shown)}
+    measure = space.title.removeprefix("valid ")
+    title = space.title[0].upper() + space.title[1:]
+    figures = {f"{title}, trial by trial": visualization.plot_optimization_history(study, **shown)}
     if len(options.objectives) > 1:
         names = list(options.objectives)
         if len(options.objectives) <= 3:
@@ -144,9 +147,9 @@ def _figures(space: Space, ledger: Ledger) -> dict[str, Any]:
                 study, target_names=names
             )
     # An analysis of variance needs some.
-    if len({record.auroc for record in scored}) > 1 and len(scored) >= 4:
+    if len({record.score for record in scored}) > 1 and len(scored) >= 4:
         importances = visualization.plot_param_importances(study, **shown)
-        figures["How much of the AUROC's variance each key explains (fANOVA)"] = importances
-    figures["Settings and valid AUROC"] = visualization.plot_parallel_coordinate(study, **shown)
-    figures["Valid AUROC along each key"] = visualization.plot_slice(study, **shown)
+        figures[f"How much of the {measure}'s variance each key explains (fANOVA)"] = importances
+    figures[f"Settings and {space.title}"] = visualization.plot_parallel_coordinate(study, **shown)
+    figures[f"{title} along each key"] = visualization.plot_slice(study, **shown)
     return figures

@@ -42,9 +42,13 @@ class TuneResult:
     """Number of the best trial."""
     params: dict[str, Any]
     """The searched keys, as the best trial had them."""
-    valid_auroc: float
+    metric: str
+    """Name of what trials are compared by: ``valid_auroc``, or ``valid_score`` of targets."""
+    title: str
+    """The same in words."""
+    score: float
     """Of the best trial; chosen as the best of many, so it is too high."""
-    first_auroc: float | None
+    first_score: float | None
     """Of the first trial, if it was scored."""
     trained: Best | None
     """The best settings, trained again with several seeds."""
@@ -60,14 +64,14 @@ class TuneResult:
         lines = [
             f"trials: {self.trials} ({states}), {self.overhead_s:.2f} s each beside their training, the start of "
             "processes included",
-            f"best: trial {self.best}, valid AUROC {self.valid_auroc:.4f} (the best of many, so rather high)",
+            f"best: trial {self.best}, {self.title} {self.score:.4f} (the best of many, so rather high)",
         ]
-        if self.first_auroc is not None:
-            lines.append(f"first: trial 0, valid AUROC {self.first_auroc:.4f}")
+        if self.first_score is not None:
+            lines.append(f"first: trial 0, {self.title} {self.first_score:.4f}")
         width = max(map(len, self.params))
         lines += ["", *(f"  {key:<{width}}  {_short(value)}" for key, value in self.params.items()), ""]
         if self.trained is not None:
-            lines += _trained_lines(self.trained)
+            lines += _trained_lines(self.trained, self.title)
         lines.append(f"table, plots, best.yaml: {short_path(self.folder)}")
         minutes, seconds = divmod(round(self.seconds), 60)
         lines.append(f"done in {minutes} min {seconds} s" if minutes else f"done in {seconds} s")
@@ -76,8 +80,13 @@ class TuneResult:
     def values(self) -> dict[str, Any]:
         """Return what came of a study, as plain values."""
         trained = self.trained
+        renamed = {"score": self.metric, "first_score": self.metric.replace("valid", "first")}
         return {
-            **{name: value for name, value in vars(self).items() if name != "trained"},
+            **{
+                renamed.get(name, name): value
+                for name, value in vars(self).items()
+                if name not in ("trained", "metric", "title")
+            },
             "trained": trained
             and {
                 "seeds": trained.seeds,
@@ -93,7 +102,8 @@ def tune(config: RunConfig, resume: bool = False, force: bool = False) -> TuneRe
     """Search the space of a configuration, and train, measure and register the best settings.
 
     Trials are compared on valid. The best settings are trained on the full number of epochs with several seeds, then
-    measured once on test, and the seed of the median valid AUROC is registered.
+    measured once on test, and the seed of the median valid AUROC is registered. With targets, the number of
+    ``train.monitor`` takes the place of AUROC, or the mean over targets of their main metrics.
 
     Parameters
     ----------
@@ -246,8 +256,10 @@ def _result(study: Study, state: StudyState, trained: Best | None, started: floa
         {name: sum(record.state == name for record in ended) for name in ("finished", "stopped", "failed")},
         best.number,
         best.params,
-        best.auroc,
-        first.auroc if first is not None and first.scored and study.first else None,
+        config.tune.metric,
+        study.space.title,
+        best.score,
+        first.score if first is not None and first.scored and study.first else None,
         trained,
         sum(record.wall_s - record.training_s for record in ended) / len(ended),
         state.run_id,
@@ -288,18 +300,18 @@ def plan_tune(config: RunConfig, force: bool) -> list[str]:
     return steps
 
 
-def _trained_lines(trained: Any) -> list[str]:
+def _trained_lines(trained: Best, title: str) -> list[str]:
     noun = "seed" if len(trained.seeds) == 1 else "seeds"
     lines = [f"trained again with {noun} {', '.join(map(str, trained.seeds))}:"]
     splits = ["valid"] if trained.split == "valid" else ["valid", "test"]
     for split in splits:
         parts = []
-        for metric in ("auroc", "auprc", "f1"):
+        for metric in trained.shown:
             summary = trained.summary(split, metric)
             spread = f" +- {summary.sd:.4f}" if summary.n > 1 else ""
             parts.append(f"{metric} {summary.mean:.4f}{spread}")
         lines.append(f"  {split:<6} {', '.join(parts)}")
-    return [*lines, f"registered: the seed of the median valid AUROC, as {trained.registered}"]
+    return [*lines, f"registered: the seed of the median {title}, as {trained.registered}"]
 
 
 def _short(value: Any) -> str:

@@ -120,7 +120,7 @@ def scheduler(config: TuneConfig, epochs: int, records: list[TrialRecord]) -> Tr
         return FIFOScheduler()
     asha = ASHAScheduler(
         time_attr=EPOCHS,
-        metric="valid_auroc",
+        metric=config.metric,
         mode="max",
         max_t=epochs,
         grace_period=config.grace_epochs,
@@ -131,7 +131,7 @@ def scheduler(config: TuneConfig, epochs: int, records: list[TrialRecord]) -> Tr
         asha.on_trial_add(None, trial)
         best = float("-inf")
         for done, metrics in enumerate(record.history, start=1):
-            best = max(best, metrics["valid_auroc"])
-            asha.on_trial_result(None, trial, {EPOCHS: done, "valid_auroc": best})
+            best = max(best, metrics[config.metric])
+            asha.on_trial_result(None, trial, {EPOCHS: done, config.metric: best})
         asha.on_trial_remove(None, trial)
     return asha

@@ -43,7 +43,7 @@ class Space:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = config
+        self.config = config = _with_its_metric(config)
         self._where = config.said(_SPACE)
         self._ranges = config.tune.space
         _refuse_kinds(config)
@@ -56,6 +56,18 @@ class Space:
             )
         self._own = {key: self._value_of(key) for key in self._ranges}
         self._check_ends()
+
+    @property
+    def title(self) -> str:
+        """What trials are compared by, as text: valid AUROC, or of targets ``train.monitor`` or their score."""
+        if not self.config.targets:
+            return "valid AUROC"
+        return f"valid {self.config.train.monitor or 'score'}"
+
+    def of_each_kind(self) -> list[RunConfig]:
+        """Return the configuration with each kind of model that is searched."""
+        kinds = self._ranges.get("model.kind")
+        return [self.config] if kinds is None else [self._with({"model.kind": kind}) for kind in kinds.choice or ()]
 
     @property
     def keys(self) -> list[str]:
@@ -141,6 +153,19 @@ class Space:
                     self._with({key: value} | fixed)
 
 
+def _with_its_metric(config: RunConfig) -> RunConfig:
+    """Return a configuration whose objectives name what its trials have: an AUROC, or a score of targets."""
+    options = config.tune
+    if not config.targets and options.metric == "valid_score":
+        raise ConfigError(
+            f"{config.said('tune.objectives')} has valid_score, which belongs to targets, and there are none: write "
+            "valid_auroc"
+        )
+    wanted = "valid_score" if config.targets else "valid_auroc"
+    objectives = tuple(wanted if name == options.metric else name for name in options.objectives)
+    return config.model_copy(update={"tune": options.model_copy(update={"objectives": objectives})})
+
+
 def _refuse_kinds(config: RunConfig) -> None:
     """Refuse kinds of models whose trials cannot run beside each other, or cannot run as trials."""
     where = config.said(_SPACE)
@@ -174,6 +199,10 @@ def _refuse(key: str, config: RunConfig, ranges: dict[str, SearchRange]) -> None
         )
     if section == "train" and name in _SPEED_ALONE:
         raise ConfigError(f"{where}: {key} changes how fast a training is and not what it gives: remove it")
+    if key == "train.monitor":
+        raise ConfigError(f"{where}: {key} is what trials are compared by, the same for all: set it beside the space")
+    if key == "train.target_weights" and not config.targets:
+        raise ConfigError(f"{where}: {key} changes nothing without targets: remove it")
     if section == "train" and config.model.kind in KMER_KINDS:
         raise ConfigError(f"{where}: {key} changes nothing for {config.model.kind}: remove it")
     if key == "train.epochs" and config.tune.epochs is not None:

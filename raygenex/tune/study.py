@@ -8,9 +8,9 @@ from raygenex.cluster.connect import Request
 from raygenex.config.base import canonical_hash
 from raygenex.config.model import KmerConfig
 from raygenex.config.run import RunConfig
-from raygenex.data.opening import SplitData, open_splits
+from raygenex.data.opening import SplitData, open_run
 from raygenex.errors import CheckpointError
-from raygenex.train.inputs import Inputs, open_inputs
+from raygenex.train.inputs import Inputs, check_targets, open_inputs
 from raygenex.train.needs import check_workers, uses_gpu
 from raygenex.tune.records import Ledger, StudyState
 from raygenex.tune.space import Space
@@ -43,9 +43,11 @@ def open_study(config: RunConfig, force: bool) -> Study:
     CheckpointError
         If the folder holds another study.
     """
-    config.refuse_targets("tune")
     space = Space(config)
-    splits = open_splits(config.data, ("train", "valid"))
+    config = space.config
+    for one in space.of_each_kind():
+        check_targets(one)
+    splits = open_run(config, ("train", "valid"))
     inputs = open_inputs(config, splits)
     check_workers(config, inputs)
     ledger = Ledger(Path(config.folder, "tune"))

@@ -47,10 +47,10 @@ class TrialActor(tune.Trainable):
             if self._fit is None:
                 self._fit = self._open()
             metrics = self._fit.step()
-            self._best = max(self._best, metrics["valid_auroc"])
+            self._best = max(self._best, metrics[self._metric])
             self._epochs += 1
             ended = self._fit.ended
-            values = {"valid_auroc": self._best}
+            values = {self._metric: self._best}
             if ended and len(self._objectives) > 1:
                 values |= judge(self._fit.model(), self._shared, self._config)
         except RaygenexError as error:
@@ -72,6 +72,7 @@ class TrialActor(tune.Trainable):
         self._folder = self._shared.folder / TRIALS / f"{config['number']:04d}"
         self._params: dict[str, Any] = config["params"]
         self._objectives = self._shared.space.config.tune.objectives
+        self._metric = self._shared.space.config.tune.metric
         self._best, self._epochs = float("-inf"), 0
 
     def _open(self) -> Fit:

@@ -68,7 +68,7 @@ def run_trials(study: Study, track: StudyTrack) -> None:
         before = -1
         while study.left and (done := len(ledger.ended) + sum(one.lost for one in ledger.records.values())) > before:
             before = done
-            watch = StudyCallback(ledger, track, options, advance)
+            watch = StudyCallback(ledger, track, options, advance, study.space.title)
             with _quiet(), memory_losses_recovered():
                 _tuner(study, trainable, watch).fit()
     for name in (RAY_FOLDER, START_BACKBONE):
@@ -127,6 +127,7 @@ def _share(study: Study) -> Shared:
         config_hash="",
         inputs=inputs.info,
         feature_range=inputs.feature_range,
+        targets=inputs.targets,
         fingerprints=inputs.fingerprints,
         versions=package_versions(),
     )

@@ -90,7 +90,7 @@ def test_a_study_goes_through_failures_is_resumed_and_leaves_what_it_found(
     assert "memory" in known[1].reason
     assert known[2].state == "failed"
     assert "training diverged in epoch" in known[2].reason
-    assert result.best == max((one for one in known.values() if one.scored), key=lambda one: one.auroc).number
+    assert result.best == max((one for one in known.values() if one.scored), key=lambda one: one.score).number
     check_mlflow(config)
 
     more = study(make_config, SPACE, first=first, sampler="random", trials=8)
@@ -134,7 +134,7 @@ def test_the_best_is_trained_anew_measured_once_and_registered(
     config = study(make_config, FAST, stop_early=False, seeds=[0, 1], trials=3)
     result = tune(config)
     assert result.trained is not None
-    assert result.trained.valid["auroc"][0] == pytest.approx(result.valid_auroc, abs=1e-9)
+    assert result.trained.valid["auroc"][0] == pytest.approx(result.score, abs=1e-9)
     assert result.trained.split == "test"
     for seed in (0, 1):
         folder = Path(config.folder, f"trial{result.best}-{seed}")

@@ -82,7 +82,7 @@ def test_a_trial_that_asha_stopped_counts_with_its_best(study):
     watch.on_trial_complete(0, [], trial(1))
     record = ledger.records[1]
     assert (record.state, record.reason) == ("stopped", "poorer than others after 1 epoch")
-    assert record.auroc == 0.8
+    assert record.score == 0.8
     assert track.told[-1] == ("end", 1, "stopped", 0)
 
 
@@ -180,7 +180,7 @@ def test_a_stopped_trial_counts_up_to_where_it_was_stopped(study):
     report(later, trial(0), result(1, 0.7), result(2, 0.6))
     later.on_trial_complete(0, [], trial(0))
     record = ledger.records[0]
-    assert (record.state, record.auroc, len(record.history)) == ("stopped", 0.7, 2)
+    assert (record.state, record.score, len(record.history)) == ("stopped", 0.7, 2)
 
 
 def test_workers_of_a_stopped_trial_are_asked_to_stop_and_waited_for(study):
