@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.schema import Target
 from raygenex.data.opening import SplitData, open_run, window_offsets
 from raygenex.data.rows import Columns, PromoterRows, Rows
-from raygenex.data.targets import read_target_values
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
@@ -26,7 +23,7 @@ from raygenex.predict.inputs import NO_DNA, refuse_other_place, refuse_other_sca
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import open_predictions, prediction_types
-from raygenex.predict.target_scores import Scored, targets_scored
+from raygenex.predict.target_scores import Scored, target_values, targets_scored
 from raygenex.stats.metrics import bootstrap_intervals, calibration_error, confusion
 from raygenex.stats.resamples import Interval
 from raygenex.terminal.table import columns
@@ -99,7 +96,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     untracked = folder.with_name(f".{split}.untracked")
     _refuse_other_targets(config, info)
     prints, rows, data = open_rows(config, split, info)
-    measured = _target_values(config, info, data)
+    measured = target_values(config.targets, info.targets, data) if info.targets else None
     key = {
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "fingerprints": prints,
@@ -139,29 +136,6 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     _track(tracker, config, split, folder, report, prints)
     untracked.unlink()
     return _result(report, folder, reused=False)
-
-
-def _target_values(config: RunConfig, info: CheckpointInfo, data: SplitData) -> NDArray[np.float32] | None:
-    """Return what was measured of the targets of a model ``(N, T)``, in their units; None of a model of the label."""
-    if not info.targets:
-        return None
-    found = read_target_values(config.targets, {data.name: data})
-    for place, (learned, target) in enumerate(zip(info.targets, found.targets, strict=True)):
-        if (learned.kind, learned.unit) != (target.kind, target.unit):
-            raise DataError(
-                f"{target.name} is {target.scale} in data.{data.name}, and the model learned it as "
-                f"{Target(learned.name, learned.kind, learned.unit).scale}: use data that were made in one way"
-            )
-        column = found.values[data.name][:, place]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lost = ~np.isnan(column) & ~np.isfinite(learned.transformed(column))
-        if lost.any():
-            row = int(np.flatnonzero(lost)[0])
-            raise DataError(
-                f"{target.name} of gene {data.gene_id[row]} in data.{data.name} is {column[row]:g}, which the model's "
-                f"transform {learned.transform} does not know: correct the value, or leave it empty"
-            )
-    return found.values[data.name]
 
 
 def _refuse_other_targets(config: RunConfig, info: CheckpointInfo) -> None:

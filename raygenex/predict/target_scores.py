@@ -1,6 +1,6 @@
 """How well a model of targets does on genes that were measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
+from raygenex.config.targets import TargetConfig
 from raygenex.config.train import EvaluateConfig
+from raygenex.data.hdf5.schema import Target
+from raygenex.data.opening import SplitData
+from raygenex.data.targets import read_target_values
 from raygenex.errors import DataError
 from raygenex.stats.compare import delong, paired_bootstrap
 from raygenex.stats.quantities import paired_quantity_bootstrap, specificity, steiger
@@ -26,6 +30,45 @@ class Scored(NamedTuple):
     numbers: dict[str, Any]
     columns: dict[str, NDArray[Any]]
     figures: "Callable[[], dict[str, Figure]]"
+
+
+def target_values(
+    configs: tuple[TargetConfig, ...], targets: Sequence[TargetInfo], data: SplitData
+) -> NDArray[np.float32]:
+    """Return what was measured of some targets of a model in the genes of a split, in their units, shape ``(N, T)``.
+
+    Parameters
+    ----------
+    configs
+        Where their values are, in the same order.
+    targets
+        How the model learned them.
+    data
+        The genes.
+
+    Raises
+    ------
+    DataError
+        If the values are of another kind or unit than those that the model learned, or its transform does not know
+        one of them; and as `read_target_values`.
+    """
+    found = read_target_values(configs, {data.name: data})
+    for place, (learned, target) in enumerate(zip(targets, found.targets, strict=True)):
+        if (learned.kind, learned.unit) != (target.kind, target.unit):
+            raise DataError(
+                f"{target.name} is {target.scale} in data.{data.name}, and the model learned it as "
+                f"{Target(learned.name, learned.kind, learned.unit).scale}: use data that were made in one way"
+            )
+        column = found.values[data.name][:, place]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lost = ~np.isnan(column) & ~np.isfinite(learned.transformed(column))
+        if lost.any():
+            row = int(np.flatnonzero(lost)[0])
+            raise DataError(
+                f"{target.name} of gene {data.gene_id[row]} in data.{data.name} is {column[row]:g}, which the model's "
+                f"transform {learned.transform} does not know: correct the value, or leave it empty"
+            )
+    return found.values[data.name]
 
 
 def targets_scored(

@@ -8,6 +8,7 @@ from raygenex.registry.history import Difference
 from raygenex.registry.register import CANDIDATE, CHAMPION
 from raygenex.registry.scoring import compare_metric, fetch_contender, score_both
 from raygenex.registry.versions import DASH, Registry, Version
+from raygenex.stats import quantities
 from raygenex.stats.metrics import METRICS
 from raygenex.terminal.table import columns
 from raygenex.tracking.runs import flatten
@@ -34,19 +35,24 @@ class CompareResult:
     confidence: float
     """Coverage of the intervals."""
     metrics: dict[str, Difference]
-    """Metrics on valid, a minus b; empty if the versions cannot be scored on the same genes."""
+    """Metrics on valid, a minus b; empty if the versions cannot be scored on the same genes.
+
+    Of models of targets ``TARGET_METRIC``, of the targets that both have.
+    """
     note: str | None
     """Why they cannot."""
+    measured: dict[str, int]
+    """Genes that have a value, by target; empty of the label."""
 
     def text(self) -> str:
         """Return metrics side by side with their differences, then what differs in settings and data."""
         a, b = self.a, self.b
         lines = [f"a: {_name(a)}", f"b: {_name(b)}"]
         if self.metrics:
-            lines += ["", f"on the {self.genes} genes of valid, {100 * self.confidence:g} % intervals"]
+            known = "".join(f", {name} of {genes}" for name, genes in self.measured.items())
+            lines += ["", f"on the {self.genes} genes of valid{known}, {100 * self.confidence:g} % intervals"]
             rows: list[tuple[str, ...]] = [("metric", "a", "b", "a - b", "interval", "p")]
-            for name in METRICS:
-                found = self.metrics[name]
+            for name, found in self.metrics.items():
                 interval = f"{found.low:+.4f} to {found.high:+.4f}"
                 rows.append(
                     (
@@ -61,7 +67,8 @@ class CompareResult:
             lines += columns(rows)
         else:
             lines += ["", f"not compared on the same genes: {self.note}"]
-            names = [name for name in METRICS if name in a.metrics and name in b.metrics]
+            both = a.metrics.keys() & b.metrics
+            names = [name for name in dict.fromkeys([*METRICS, *sorted(both)]) if name in both]
             rows = [("metric, each on its own valid", "a", "b")]
             lines += columns([*rows, *((name, f"{a.metrics[name]:.4f}", f"{b.metrics[name]:.4f}") for name in names)])
         lines += ["", f"train data: {_same(self.same_train)}; valid data: {_same(self.same_valid)}"]
@@ -95,14 +102,20 @@ def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> Compare
         raise ConfigError(f"{a} and {b} are both version {found[0].version} of {registry.name}: name two versions")
     first, second = (fetch_contender(config, registry.name, version) for version in found)
     metrics: dict[str, Difference] = {}
+    measured: dict[str, int] = {}
     genes, note = None, None
     try:
-        scores = score_both(config, first, second)
+        pairs = score_both(config, first, second)
     except DataError as error:
         note = str(error)
     else:
-        metrics = {name: compare_metric(config, scores, name) for name in METRICS}
-        genes = len(scores.labels)
+        of_label = not first.info.targets and not second.info.targets
+        for pair in pairs:
+            start = "" if of_label else f"{pair.target.name}_"
+            names = METRICS if pair.target.kind == "binary" else quantities.METRICS
+            metrics |= {f"{start}{name}": compare_metric(config, pair, name) for name in names}
+        measured = {} if of_label else {pair.target.name: pair.truth.size for pair in pairs}
+        genes = pairs[0].genes
     return CompareResult(
         name=registry.name,
         a=first.version,
@@ -115,6 +128,7 @@ def compare(config: RunConfig, a: str = CANDIDATE, b: str = CHAMPION) -> Compare
         confidence=config.evaluate.confidence,
         metrics=metrics,
         note=note,
+        measured=measured,
     )
 
 

@@ -23,6 +23,16 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class TargetDifference:
+    """The main metric of a target of two models, on the genes that have a value of it."""
+
+    target: str
+    metric: str
+    genes: int
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class Event:
     """One move of the alias ``champion``."""
 
@@ -34,7 +44,7 @@ class Event:
     after: str
     """The version that is champion since."""
     auroc: Difference | None = None
-    """Valid AUROC of ``after`` (a) and ``before`` (b); None where nothing was compared."""
+    """Valid AUROC of ``after`` (a) and ``before`` (b); None where nothing was compared, or targets were."""
     confidence: float | None = None
     """Coverage of the interval."""
     genes: int | None = None
@@ -47,6 +57,13 @@ class Event:
     """Why it was, in the words of the command."""
     note: str | None = None
     """Why nothing could be compared, where a forced move was not."""
+    targets: tuple[TargetDifference, ...] = ()
+    """Of models of targets: those that both have, the one that decides first."""
+
+    @property
+    def deciding(self) -> Difference | None:
+        """What decides whether the champion moves; None where nothing was compared."""
+        return self.targets[0].difference if self.targets else self.auroc
 
 
 def now() -> str:
@@ -65,7 +82,11 @@ def behind(event: Event, history: Iterable[Event]) -> Event:
 def tag_of(event: Event) -> tuple[str, str]:
     """Return the key and the value of an event's tag."""
     key = "".join(letter for letter in event.time.removesuffix("+00:00") if letter.isdigit())
-    return PREFIX + key, json.dumps(asdict(event))
+    values = asdict(event)
+    if not event.targets:
+        # Older versions read the history of models of the label, too.
+        del values["targets"]
+    return PREFIX + key, json.dumps(values)
 
 
 def read_history(tags: Mapping[str, str]) -> tuple[Event, ...]:
@@ -76,7 +97,10 @@ def read_history(tags: Mapping[str, str]) -> tuple[Event, ...]:
 def _read(text: str) -> Event:
     values: dict[str, Any] = json.loads(text)
     auroc = values.pop("auroc")
-    return Event(**values, auroc=Difference(**auroc) if auroc else None)
+    targets = tuple(
+        TargetDifference(**one | {"difference": Difference(**one["difference"])}) for one in values.pop("targets", ())
+    )
+    return Event(**values, auroc=Difference(**auroc) if auroc else None, targets=targets)
 
 
 def earlier_champion(history: Iterable[Event], champion: str) -> str | None:

@@ -6,17 +6,27 @@ from dataclasses import dataclass, replace
 from raygenex.config.run import RunConfig
 from raygenex.errors import ClusterError, ConfigError, RaygenexError, TrackingError
 from raygenex.predict.predictor import Predictor
-from raygenex.registry.history import Difference, Event, behind, earlier_champion, now, tag_of
+from raygenex.registry.history import (
+    Difference,
+    Event,
+    TargetDifference,
+    behind,
+    earlier_champion,
+    now,
+    tag_of,
+)
 from raygenex.registry.register import CANDIDATE, CHAMPION, RegisterResult, register
 from raygenex.registry.scoring import (
     Contender,
+    PairedScores,
     check_same_data,
     check_same_tags,
     compare_metric,
     fetch_contender,
     score_both,
+    shared_targets,
 )
-from raygenex.registry.versions import Registry, Version
+from raygenex.registry.versions import TITLES, Registry, Version
 from raygenex.tracking.store import mlflow_errors
 
 logger = logging.getLogger(__name__)
@@ -40,13 +50,15 @@ class PromoteResult:
     forced: bool
     reason: str | None
     auroc: Difference | None
-    """Valid AUROC of the version (a) and the champion (b); None where nothing was compared."""
+    """Valid AUROC of the version (a) and the champion (b); None where nothing was compared, or targets were."""
     confidence: float | None
     """Coverage of the interval."""
     genes: int | None
     """Valid genes that both were scored on."""
     note: str | None
     """Why nothing could be compared, where a forced move was not."""
+    targets: tuple[TargetDifference, ...] = ()
+    """Of models of targets: those that both have, the one that decides first."""
 
     @property
     def passed(self) -> bool:
@@ -60,11 +72,14 @@ class PromoteResult:
             return f"champion: {what} is champion already, nothing changed"
         if self.previous is None:
             return f"champion: {what}, the first"
-        compared = "" if self.auroc is None else f"\n{_compared(self, self.auroc)}"
+        found = [("AUROC", self.genes, self.auroc)] if self.auroc is not None else []
+        found += [(f"{one.target} {TITLES[one.metric]}", one.genes, one.difference) for one in self.targets]
+        compared = "".join(f"\n{_compared(self, *one)}" for one in found)
         if not self.moved:
+            decides = f" of {self.targets[0].target}" if self.targets else ""
             return (
                 f"champion: still version {self.champion} of {self.name}; version {self.version} is not shown to be "
-                f"better, since the interval's lower bound is not above 0{compared}"
+                f"better, since the interval's lower bound{decides} is not above 0{compared}"
             )
         forced = f", forced{f' ({self.reason})' if self.reason else ''}" if self.forced else ""
         note = f"\nnot compared: {self.note}" if self.note else ""
@@ -108,7 +123,8 @@ def promote(config: RunConfig, which: str = CANDIDATE, force: bool = False, reas
     Both versions score the valid genes that they were chosen on. The alias moves if the lower bound of the paired
     bootstrap interval of the difference in AUROC, ``evaluate.confidence`` wide and two-sided, is above 0: a version
     that is no better passes with a chance of about (1 - confidence) / 2. Test is not opened. Without a champion, the
-    version becomes the first.
+    version becomes the first. Of models of targets, the first target of the version that the champion has too decides,
+    by its AUROC or Pearson's r; other targets that both have are shown beside it.
 
     Parameters
     ----------
@@ -141,7 +157,7 @@ def promote(config: RunConfig, which: str = CANDIDATE, force: bool = False, reas
     event = Event(now(), "promote", old.version if old else None, new.version, forced=force, reason=reason)
     if old is not None:
         event = _with_comparison(config, registry, contender, old, event)
-        if not force and (event.auroc is None or event.auroc.low <= 0.0):
+        if not force and (event.deciding is None or event.deciding.low <= 0.0):
             return _result(registry, new, old, moved=False, event=event)
     _move(registry, event)
     return _result(registry, new, old, moved=True, event=event)
@@ -162,7 +178,9 @@ def plan_promote(config: RunConfig, which: str, force: bool, reason: str | None)
         return f"{start} becomes the first champion"
     if force:
         return f"{start} becomes champion in place of version {old.version}, whatever the comparison says"
-    check_same_data(config, contender, fetch_contender(config, registry.name, old))
+    champion = fetch_contender(config, registry.name, old)
+    check_same_data(config, contender, champion)
+    shared_targets(config, contender, champion)
     return (
         f"{start} against champion version {old.version} on valid, by {config.evaluate.bootstrap} bootstrap resamples"
     )
@@ -218,25 +236,33 @@ def _find_rollback(registry: Registry) -> tuple[Version, Version]:
 
 
 def _with_comparison(config: RunConfig, registry: Registry, new: Contender, old: Version, event: Event) -> Event:
-    """Return the event with the difference in valid AUROC, or with why there is none where it is forced."""
+    """Return the event with the differences on valid, or with why there are none where it is forced."""
     try:
-        scores = score_both(config, new, fetch_contender(config, registry.name, old))
-        auroc = compare_metric(config, scores, "auroc")
+        champion = fetch_contender(config, registry.name, old)
+        pairs = score_both(config, new, champion)
+        targets = tuple(_difference(config, pair) for pair in pairs)
     except RaygenexError as error:
         # A cluster that is too small says nothing of the models.
         if not event.forced or isinstance(error, ClusterError):
             raise
         logger.warning("promoting without a comparison: %s", error)
         return replace(event, note=str(error))
+    of_label = not new.info.targets and not champion.info.targets
     return replace(
         event,
         # Scoring may have taken long, and others may have moved the champion before it began.
         time=now(),
-        auroc=auroc,
+        auroc=targets[0].difference if of_label else None,
+        targets=() if of_label else targets,
         confidence=config.evaluate.confidence,
-        genes=len(scores.labels),
+        genes=targets[0].genes,
         valid_fingerprint=",".join(new.valid_fingerprints),
     )
+
+
+def _difference(config: RunConfig, pair: PairedScores) -> TargetDifference:
+    metric = pair.target.main_metric
+    return TargetDifference(pair.target.name, metric, pair.truth.size, compare_metric(config, pair, metric))
 
 
 def _move(registry: Registry, event: Event) -> None:
@@ -271,13 +297,14 @@ def _result(registry: Registry, new: Version, old: Version | None, moved: bool, 
         confidence=event.confidence if event else None,
         genes=event.genes if event else None,
         note=event.note if event else None,
+        targets=event.targets if event else (),
     )
 
 
-def _compared(result: PromoteResult, auroc: Difference) -> str:
+def _compared(result: PromoteResult, what: str, genes: int | None, found: Difference) -> str:
     assert result.confidence is not None, "stands with the difference"
     return (
-        f"valid AUROC on {result.genes} genes: {auroc.a:.4f} (version {result.version}) and {auroc.b:.4f} (version "
-        f"{result.previous}), difference {auroc.difference:+.4f}, {100 * result.confidence:g} % interval "
-        f"{auroc.low:+.4f} to {auroc.high:+.4f}, p {auroc.p_value:.2g}"
+        f"valid {what} on {genes} genes: {found.a:.4f} (version {result.version}) and {found.b:.4f} (version "
+        f"{result.previous}), difference {found.difference:+.4f}, {100 * result.confidence:g} % interval "
+        f"{found.low:+.4f} to {found.high:+.4f}, p {found.p_value:.2g}"
     )

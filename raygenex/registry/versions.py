@@ -10,12 +10,16 @@ from raygenex.errors import TrackingError
 from raygenex.redact import redact
 from raygenex.registry.history import Event, read_history
 from raygenex.registry.register import CHAMPION, name_filter
+from raygenex.stats import metrics, quantities
 from raygenex.terminal.table import columns
 from raygenex.tracking.runs import Tracker
 from raygenex.tracking.store import database_file, mlflow_errors, tracking_uri
 
 DASH = "-"
 """What tables show where nothing is known."""
+
+TITLES = metrics.TITLES | quantities.TITLES
+"""Metrics of labels and of targets as texts name them."""
 
 _SHORT = 12
 
@@ -205,6 +209,12 @@ def _event(event: Event) -> str:
         found = event.auroc
         words.append(
             f"valid AUROC {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}), p {found.p_value:.2g}"
+        )
+    for one in event.targets:
+        found = one.difference
+        words.append(
+            f"valid {one.target} {TITLES[one.metric]} {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}), "
+            f"p {found.p_value:.2g}"
         )
     if event.forced:
         words.append(f"forced: {event.reason}" if event.reason else "forced")
