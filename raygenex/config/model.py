@@ -104,7 +104,7 @@ class TreesConfig(Section):
     colsample: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.8, description="share of the features a tree sees")
     min_child_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="least sum of Hessians in a leaf")
     early_stopping: PositiveInt | None = Field(
-        None, description="stop after so many trees without a better valid AUROC, or r of a target; keep the best; null: all trees"
+        None, description="stop after so many trees that bring no better valid AUROC, or r; null: all trees"
     )
 
 
@@ -142,7 +142,7 @@ class KmerTreesConfig(TreesConfig):
     learning_rate: PositiveFloat = Field(0.05, description="shrinkage of each tree")
     colsample: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.1, description="share of the features a tree sees")
     early_stopping: PositiveInt | None = Field(
-        50, description="stop after so many trees without a better valid AUROC, or r of a target; keep the best; null: all trees"
+        50, description="stop after so many trees that bring no better valid AUROC, or r; null: all trees"
     )
 
 
