@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raygenex.config.run import RunConfig
+from raygenex.data.feature_values import chosen_features
 from raygenex.data.opening import SplitData, open_run, window_offsets
-from raygenex.data.rows import Columns, PromoterRows, Rows
+from raygenex.data.rows import Columns, PromoterRows, ReplacedRows, Rows
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
-from raygenex.predict.inputs import NO_DNA, refuse_other_place, refuse_other_scale
+from raygenex.predict.inputs import NO_DNA, features_of_files, refuse_other_place, refuse_other_scale
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import open_predictions, prediction_types
@@ -94,7 +95,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     assert info.is_final, "a run's checkpoint"
     folder = Path(config.folder, "evaluation", split)
     untracked = folder.with_name(f".{split}.untracked")
-    _refuse_other_targets(config, info)
+    _refuse_other_model(config, info)
     prints, rows, data = open_rows(config, split, info)
     measured = target_values(config.targets, info.targets, data) if info.targets else None
     key = {
@@ -138,8 +139,14 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     return _result(report, folder, reused=False)
 
 
-def _refuse_other_targets(config: RunConfig, info: CheckpointInfo) -> None:
-    """Raise a ConfigError if the checkpoint predicts something else than the configuration names."""
+def _refuse_other_model(config: RunConfig, info: CheckpointInfo) -> None:
+    """Raise a ConfigError if the checkpoint reads or predicts something else than the configuration names."""
+    chosen = tuple(feature.name for feature in chosen_features(config.data.features))
+    if info.run_config.reads_halflife and chosen != info.inputs.features:
+        raise ConfigError(
+            f"{config.said('data.features')} are {', '.join(chosen)}, and the model of this run reads "
+            f"{', '.join(info.inputs.features)}: make them agree, or train again"
+        )
     names, wanted = [target.name for target in info.targets], [target.name for target in config.targets]
     if names != wanted:
         raise ConfigError(
@@ -179,8 +186,9 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     # All splits, so that a gene that is in two of them is found before anything is measured.
     data = open_run(config, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
+    features = features_of_files(data.files, info, config.data.features, f"data.{split}")
     if not info.reads_dna:
-        return data.fingerprints, PromoterRows(data.files, 0, split), data
+        return data.fingerprints, PromoterRows(data.files, 0, split, features), data
     if not data.window:
         raise DataError(
             f"the model reads {info.inputs.window} bases a promoter and data.{split} has no promoters: {NO_DNA}"
@@ -195,8 +203,10 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     if info.inputs.kind == "embedding" and info.run_config.reads_store:
         manifest = read_manifest(config.store)
         if manifest is not None and _made_for(manifest, info, split, data.fingerprints):
-            return data.fingerprints, open_store(config.store, split), data
-    return data.fingerprints, PromoterRows(data.files, data.window, split), data
+            stored = open_store(config.store, split)
+            rows = stored if features is None else ReplacedRows(stored, {"halflife": features})
+            return data.fingerprints, rows, data
+    return data.fingerprints, PromoterRows(data.files, data.window, split, features), data
 
 
 def _made_for(manifest: StoreManifest, info: CheckpointInfo, split: str, prints: list[str]) -> bool:
@@ -281,6 +291,6 @@ def _numbers(split: str, report: dict[str, Any]) -> dict[str, float]:
 def plan_evaluate(config: RunConfig, split: str) -> str:
     """Say how many genes would be measured."""
     info = read_info(Path(config.checkpoint))
-    _refuse_other_targets(config, info)
+    _refuse_other_model(config, info)
     _, rows, _ = open_rows(config, split, info)
     return f"evaluate: {rows.count} genes of {split} with {short_path(config.folder)}/checkpoint"

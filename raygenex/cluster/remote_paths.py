@@ -106,6 +106,9 @@ def _tables(config: RunConfig) -> Iterator[Place]:
             yield Place(f"build.targets.{number}.table", target.table, True)
         for number, extra in enumerate(build.extra):
             yield Place(f"build.extra.{number}.table", extra.table, True)
+    for number, feature in enumerate(config.data.features):
+        if feature.table is not None:
+            yield Place(f"data.features.{number}.table", feature.table, True)
     for number, learned in enumerate(config.targets):
         if learned.table is not None:
             yield Place(f"targets.{number}.table", learned.table, True)

@@ -19,6 +19,7 @@ from raygenex.config.base import (
     Section,
     Seed,
 )
+from raygenex.config.features import Features
 from raygenex.config.targets import TargetKind, TargetName
 
 
@@ -29,6 +30,9 @@ class DataConfig(Section):
     valid: Paths = Field((), description="HDF5 files that choose the epoch, the settings and the threshold")
     test: Paths = Field((), description="HDF5 files read once, by `evaluate --split test`")
     window: PositiveInt | None = Field(None, description="bases to keep around the centre; null keeps all")
+    features: Features = Field(
+        (), description="what models read beside the DNA; empty: the eight half-life features of the files"
+    )
 
     @property
     def configured(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from raygenex.files.locate import written_path
 
 _LATER_KEYS = (
     *(("build", "features_scale"), ("build", "targets"), ("predict", "strict"), ("check", "workers")),
-    *(("train", "monitor"), ("train", "target_weights")),
+    *(("train", "monitor"), ("train", "target_weights"), ("data", "features")),
 )
 """Keys that older versions do not have; at their default they are no part of the hash."""
 
@@ -68,6 +68,17 @@ class RunConfig(Section):
             self.build.check_use(for_variants=self.variants.annotation is not None)
         if self.builds_data and self.simulate is not None:
             raise ValueError("build and simulate both make the data: keep one of the two sections")
+        return self
+
+    @model_validator(mode="after")
+    def _no_input_is_a_target(self) -> "RunConfig":
+        for target in self.targets:
+            for feature in self.data.features:
+                if feature.name == target.name or (feature.table, feature.place) == (target.table, target.place):
+                    raise ValueError(
+                        f"data.features: {feature.name} is the target {target.name}, which a model is not to read: "
+                        "leave one of them out"
+                    )
         return self
 
     @model_validator(mode="after")

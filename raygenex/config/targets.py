@@ -68,23 +68,27 @@ class TargetConfig(Section):
         return LOSSES[kind][0] if self.loss == "auto" else self.loss
 
 
-def _as_targets(value: object) -> object:
-    """Let a name stand for a target, and one target for a list of it."""
+def as_named(value: object) -> object:
+    """Let a name stand for a section of it, and one section for a list of it."""
     values = value if isinstance(value, list | tuple) else [value]
     return [{"name": item} if isinstance(item, str) else item for item in values]
 
 
-def _differ(targets: tuple[TargetConfig, ...]) -> tuple[TargetConfig, ...]:
-    names = [target.name for target in targets]
+def refuse_repeats(names: list[str], *taken: str) -> None:
+    """Raise a ValueError if a name is there twice, or names another column of every table."""
     if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
         raise ValueError(f"{twice} is named twice")
-    if "gene_id" in names:
-        raise ValueError("gene_id names genes in every table: choose another name")
+    if (found := next((name for name in ("gene_id", *taken) if name in names), None)) is not None:
+        raise ValueError(f"{found} names another column in every table of genes: choose another name")
+
+
+def _differ(targets: tuple[TargetConfig, ...]) -> tuple[TargetConfig, ...]:
+    refuse_repeats([target.name for target in targets])
     return targets
 
 
 Targets = Annotated[
     tuple[TargetConfig, ...],
-    BeforeValidator(_as_targets, json_schema_input_type=str | tuple[str | TargetConfig, ...]),
+    BeforeValidator(as_named, json_schema_input_type=str | tuple[str | TargetConfig, ...]),
     AfterValidator(_differ),
 ]

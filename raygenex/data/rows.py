@@ -5,15 +5,15 @@ into `Piece` objects, each a range that one task reads. Nothing here needs Ray.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
 
-from raygenex.data.hdf5.read import read_rows
+from raygenex.data.hdf5.read import read_rows, read_table
 from raygenex.data.hdf5.schema import PromoterFile
 
 Columns = dict[str, np.ndarray]
@@ -65,11 +65,20 @@ class PromoterRows:
     files: tuple[PromoterFile, ...]
     window: int
     split: str
+    features: np.ndarray | None = field(default=None, compare=False)
+    """What ``halflife`` holds where a model reads others than the eight, float32 ``(N, F)``; None: those."""
 
     @property
     def count(self) -> int:
         """Genes in all files."""
         return self._ends[-1]
+
+    @property
+    def halflife(self) -> np.ndarray:
+        """The column ``halflife`` of all genes, float32 ``(N, F)``."""
+        if self.features is not None:
+            return self.features
+        return np.concatenate([read_table(file).halflife for file in self.files])
 
     @property
     def row_bytes(self) -> int:
@@ -102,7 +111,9 @@ class PromoterRows:
         high = bisect_left(self._ends, stop) + 1
         first = self._ends[low - 1] if low else 0
         part = _FileRange(self.files[low:high], first, self.window, self.split, self.has_label)
-        return Piece(part.files[0].path, stop - start, (stop - start) * self.row_bytes, partial(part.read, start, stop))
+        read = partial(part.read, start, stop)
+        piece = Piece(part.files[0].path, stop - start, (stop - start) * self.row_bytes, read)
+        return piece if self.features is None else _replaced(piece, {"halflife": self.features[start:stop]})
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -133,6 +144,45 @@ class _FileRange:
         columns["row"] = np.arange(start, stop, dtype=np.int64)
         columns["split"] = np.full(stop - start, self.split)
         return columns
+
+
+@dataclass(frozen=True)
+class ReplacedRows:
+    """Rows of genes of which some columns hold something else than their own."""
+
+    rows: Rows
+    columns: Mapping[str, np.ndarray]
+    """By name, one entry of the first axis per gene."""
+
+    @property
+    def count(self) -> int:
+        """Genes in the table."""
+        return self.rows.count
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a gene in memory."""
+        return self.rows.row_bytes + sum(column.nbytes for column in self.columns.values()) // max(1, self.count)
+
+    def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
+        """Cut the rows as the table itself is cut; each piece takes its values along."""
+        pieces = []
+        for piece in self.rows.pieces(start, stop, rows_per_piece):
+            here = slice(start, start + piece.rows)
+            pieces.append(_replaced(piece, {name: column[here] for name, column in self.columns.items()}))
+            start = here.stop
+        assert start == stop, (start, stop)
+        return pieces
+
+
+def _replaced(piece: Piece, columns: Columns) -> Piece:
+    # Copies, so that a piece does not take the values of all genes along.
+    own = {name: column.copy() for name, column in columns.items()}
+    return replace(piece, read=partial(_with_columns, piece, own))
+
+
+def _with_columns(piece: Piece, columns: Columns) -> Columns:
+    return piece.read() | columns
 
 
 def shard_bounds(count: int, rank: int, world_size: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,54 @@ def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.o
             "not a number; correct it, leave it empty, or name other columns"
         )
     return values
+
+
+def values_of_genes(
+    path: str,
+    column: str,
+    ids: str,
+    section: str,
+    genes: Mapping[str, NDArray[np.object_]],
+    read: "Callable[[str], pd.DataFrame]",
+) -> dict[str, NDArray[np.float32]]:
+    """Return a column of a table, one row per gene, for the genes of splits.
+
+    Parameters
+    ----------
+    path, column, ids
+        The table, its column of numbers, and that of gene ids.
+    section
+        The section of the configuration that names them, such as ``targets``.
+    genes
+        The ids of each split, shape ``(N,)``.
+    read
+        Reads a table.
+
+    Returns
+    -------
+    By split, shape ``(N,)``, NaN for a gene without a row or without a value.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a value is not a finite number, or, where train is among the splits, the table has
+        fewer than half of the genes.
+    """
+    table = read(path)
+    gene_id = gene_column(table, path, ids, key=f"{section}.gene_column")
+    if column not in table.columns:
+        raise DataError(
+            f"{path} has no column {column}; it has {shown(list(table.columns))}: name it in {section}.column"
+        )
+    by_gene = dict(zip(gene_id, numbers(table, path, column, gene_id), strict=True))
+    total, matched = sum(map(len, genes.values())), sum(gene in by_gene for own in genes.values() for gene in own)
+    # A split of few genes that is measured later may have fewer.
+    if "train" in genes and 2 * matched < total:
+        raise DataError(
+            f"{path} has {matched} of the {total} genes of {', '.join(f'data.{name}' for name in genes)}, fewer than "
+            f"half (its ids are such as {next(iter(by_gene), 'none')}): use a table of the same kind of gene ids"
+        )
+    return {name: np.array([by_gene.get(gene, np.nan) for gene in own], np.float32) for name, own in genes.items()}
 
 
 def words(column: "pd.Series[Any]") -> NDArray[np.object_]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +12,8 @@ from raygenex.config.targets import LABEL, TargetConfig
 from raygenex.data.hdf5.read import read_targets
 from raygenex.data.hdf5.schema import Target, check_target
 from raygenex.data.opening import SplitData
-from raygenex.data.rows import Columns, Piece, Rows
 from raygenex.data.table_file import read_table_file
-from raygenex.data.tables import gene_column, numbers, shown
+from raygenex.data.tables import shown, values_of_genes
 from raygenex.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,39 +71,6 @@ def read_target_values(
     return TargetValues(tuple(targets), values)
 
 
-@dataclass(frozen=True)
-class TargetRows:
-    """Rows of genes whose column ``label`` holds the values of targets, float32 ``(n, T)``, in place of their own."""
-
-    rows: Rows
-    values: Values
-    """Shape ``(N, T)``."""
-
-    @property
-    def count(self) -> int:
-        """Genes in the table."""
-        return self.rows.count
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a gene in memory."""
-        return self.rows.row_bytes + self.values.itemsize * self.values.shape[1]
-
-    def pieces(self, start: int, stop: int, rows_per_piece: int) -> list[Piece]:
-        """Cut the rows as the table itself is cut; each piece takes its values along."""
-        pieces = []
-        for piece in self.rows.pieces(start, stop, rows_per_piece):
-            here = slice(start, start + piece.rows)
-            pieces.append(replace(piece, read=partial(_with_values, piece, self.values[here].copy())))
-            start = here.stop
-        assert start == stop, (start, stop)
-        return pieces
-
-
-def _with_values(piece: Piece, values: Values) -> Columns:
-    return piece.read() | {"label": values}
-
-
 def _of_files(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Target, dict[str, Values]]:
     """Read a target that the promoter files hold: a column of theirs, or their label."""
     kinds: dict[Target, str] = {}
@@ -147,25 +113,10 @@ def _of_table(
 ) -> tuple[Target, dict[str, Values]]:
     """Read a target that a table holds, one row per gene; a gene without a row was not measured."""
     assert config.table is not None, "checked by the caller"
-    table, column = read(config.table), config.place
-    gene_id = gene_column(table, config.table, config.gene_column, key="targets.gene_column")
-    if column not in table.columns:
-        raise DataError(
-            f"{config.table} has no column {column}; it has {shown(list(table.columns))}: name it in targets.column"
-        )
-    by_gene = dict(zip(gene_id, numbers(table, config.table, column, gene_id), strict=True))
     genes = {name: split.gene_id for name, split in splits.items()}
-    total, matched = sum(map(len, genes.values())), sum(gene in by_gene for ids in genes.values() for gene in ids)
-    # A split of few genes that is measured later may have fewer.
-    if "train" in splits and 2 * matched < total:
-        raise DataError(
-            f"{config.table} has {matched} of the {total} genes of {', '.join(f'data.{name}' for name in genes)}, "
-            f"fewer than half (its ids are such as {next(iter(by_gene), 'none')}): use a table of the same kind of "
-            "gene ids"
-        )
+    found = values_of_genes(config.table, config.place, config.gene_column, "targets", genes, read)
     kind = config.kind_known
     assert kind is not None, "a table's has one"
-    found = {name: np.array([by_gene.get(gene, np.nan) for gene in ids], np.float32) for name, ids in genes.items()}
     return Target(config.name, kind, config.unit), found
 
 

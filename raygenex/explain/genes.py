@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.data.hdf5.read import read_table
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
 from raygenex.files.fingerprint import fingerprints
@@ -30,7 +29,7 @@ class ExplainedGenes:
     chosen: NDArray[np.int64]
     """Rows of the split that are explained, ascending, shape ``(n,)``."""
     halflife: NDArray[np.float32]
-    """Half-life features of the explained genes, shape ``(n, 8)``."""
+    """Features of the explained genes, shape ``(n, features)``."""
     fingerprints: list[str]
     """The sha256 of each file of the split."""
     window_first: int
@@ -58,7 +57,7 @@ class ExplainedGenes:
         """Return the explained genes ``start`` to ``stop`` as one piece, for one method.
 
         Its columns are those of `PromoterRows`, with a label of `UNLABELLED` where there is none, and ``method``,
-        ``number`` (the gene's among the explained) and ``donors``, see `donors_of`, shape ``(n, permutations * 8)``.
+        ``number`` (the gene's among the explained) and ``donors``, see `donors_of`, ``(n, permutations * features)``.
         """
         bytes_a_gene = self.rows.row_bytes + donors[0].nbytes
         return Piece(
@@ -103,7 +102,7 @@ def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> ND
     Parameters
     ----------
     halflife
-        Shape ``(n, 8)``.
+        Shape ``(n, features)``.
     permutations
         Shuffles of each feature; 0 for none.
     seed
@@ -111,7 +110,7 @@ def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> ND
 
     Returns
     -------
-    Shape ``(n, permutations, 8)``: what each gene gets in place of each of its features.
+    Shape ``(n, permutations, features)``: what each gene gets in place of each of its features.
     """
     found = np.empty((len(halflife), permutations, halflife.shape[1]), dtype=np.float32)
     for number in range(permutations):
@@ -135,7 +134,7 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     key = f"data.{options.split}"
     if not config.data.split(options.split):
         raise ConfigError(f"{key} is not set: name its HDF5 files, or set explain.split to another split")
-    rows = open_genes(locate(config.data.split(options.split), key), info, config.data.window)
+    rows = open_genes(locate(config.data.split(options.split), key), info, config.data)
     rows = replace(rows, split=options.split)
     first, assumed = window_first(config, rows, info.inputs.first) if rows.window else (0, False)
     if options.region is not None and "mutagenesis" in options.methods and rows.window:
@@ -146,9 +145,8 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
                 f"{first + rows.window - 1}: change it, or set explain.window_first"
             )
     chosen = spread(rows.count, options.genes)
-    halflife = np.concatenate([read_table(file).halflife for file in rows.files])[chosen]
     prints = fingerprints(file.path for file in rows.files)
-    return ExplainedGenes(rows, chosen, halflife, prints, first, assumed)
+    return ExplainedGenes(rows, chosen, rows.halflife[chosen], prints, first, assumed)
 
 
 def window_first(config: RunConfig, rows: PromoterRows, trained: int | None) -> tuple[int, bool]:

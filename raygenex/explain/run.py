@@ -171,7 +171,7 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
             options.model_dump(mode="json"),
             config.seed,
             job.genes.window_first,
-            np.median(job.genes.halflife, axis=0).tolist(),
+            np.nanmedian(job.genes.halflife, axis=0).tolist(),
         )
         count = min(options.workers, len(pieces))
         for batch in by_actors(pieces, sample, Explainer, arguments, request, count, count):

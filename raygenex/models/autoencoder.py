@@ -9,7 +9,6 @@ from torch.nn.functional import cross_entropy, relu
 from raygenex.config.model import AutoencoderXgboost
 from raygenex.models.base import ExpressionModel, InputShape, channels_first
 from raygenex.models.booster import new_trees
-from raygenex.models.halflife import FEATURES
 
 
 class DnaEncoder(nn.Module):
@@ -101,7 +100,7 @@ class AutoencoderTrees(ExpressionModel):
     @property
     def width(self) -> int:
         """Number of features that the trees read."""
-        return self.dna_encoder.size + FEATURES
+        return self.dna_encoder.size + self.inputs.features
 
     def features(self, sequence: Tensor, halflife: Tensor) -> Tensor:
         """Return what the trees read, shape ``(N, width)``, float32: the code, then the half-life features.

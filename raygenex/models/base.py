@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raygenex.models.halflife import FeatureScaler, HalflifeEncoder
+from raygenex.models.halflife import FEATURES, FeatureScaler, HalflifeEncoder
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,22 @@ class InputShape:
     """What the DNA branch receives.
 
     ``kind`` is ``bases`` (uint8 base indices, shape ``(N, length)``, ``channels`` 4) or ``embedding`` (binned
-    embeddings, shape ``(N, length, channels)``).
+    embeddings, shape ``(N, length, channels)``). Beside the DNA there are ``features`` numbers per gene; those of them
+    at the places ``lacking`` may be NaN.
     """
 
     kind: Literal["bases", "embedding"]
     length: int
     channels: int
+    features: int = FEATURES
+    lacking: tuple[int, ...] = ()
 
 
 class ExpressionModel(nn.Module):
     """A model that is called as ``model(sequence, halflife) -> logits``, shape ``(N,)``; ``(N, outputs)`` of several.
 
     ``sequence`` is base indices ``(N, length)`` or binned embeddings ``(N, length, channels)``, and ``halflife`` the
-    features in their own units, shape ``(N, 8)``; an input that the model does not use may be None. All parameters
+    features in their own units, ``(N, features)``; an input that the model does not use may be None. All parameters
     exist once the model is built.
     """
 

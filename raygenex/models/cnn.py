@@ -14,7 +14,7 @@ from raygenex.config.model import (
     HalflifeConfig,
 )
 from raygenex.models.base import ExpressionModel, InputShape, build_dense, build_stem, channels_first
-from raygenex.models.halflife import FEATURES, FeatureScaler, HalflifeEncoder
+from raygenex.models.halflife import FeatureScaler, HalflifeEncoder
 
 CnnSection = CnnHalflifeEncoded | CnnHalflifeRaw | CnnDnaOnly | CnnHalflifeOnly
 
@@ -48,7 +48,7 @@ class Cnn(ExpressionModel):
             positions += inputs.length
         late = 0
         if self.uses_halflife:
-            self.scaler = FeatureScaler(halflife.bins)
+            self.scaler = FeatureScaler(halflife.bins, inputs.features, inputs.lacking)
             self.encoder = (
                 HalflifeEncoder(halflife.channels, self.scaler.channels) if kind != "cnn_halflife_raw" else None
             )
@@ -56,10 +56,10 @@ class Cnn(ExpressionModel):
             if self.encoder is None or self.beside:
                 code_width += self.scaler.channels
             if config.join == "dense":
-                late = code_width * FEATURES
+                late = code_width * self.scaler.positions
             else:
                 self.lift = nn.Conv1d(code_width, config.width, 1) if code_width != config.width else nn.Identity()
-                positions += FEATURES
+                positions += self.scaler.positions
         flat = 0
         if positions:
             self.trunk, flat = self._build_trunk(config, positions)
@@ -89,7 +89,7 @@ class Cnn(ExpressionModel):
         sequence
             Base indices ``(N, length)`` or binned embeddings ``(N, length, channels)``; may be None where unused.
         halflife
-            Features in their own units, shape ``(N, 8)``; may be None where unused.
+            Features in their own units, shape ``(N, features)``; may be None where unused.
         """
         parts: list[Tensor] = []
         late: list[Tensor] = []
@@ -108,7 +108,7 @@ class Cnn(ExpressionModel):
         return self.shaped(self.dense(torch.cat([*features, *late], dim=1)))
 
     def halflife_code(self, halflife: Tensor) -> Tensor:
-        """Return what joins the DNA of features ``(N, 8)`` in their own units, shape ``(N, channels, 8)``."""
+        """Return what joins the DNA of features ``(N, features)`` in their own units, ``(N, channels, positions)``."""
         assert self.scaler is not None, "this model reads no half-life features"
         scaled = self.scaler(halflife)
         code = self.encoder(scaled) if self.encoder else scaled

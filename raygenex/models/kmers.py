@@ -4,6 +4,7 @@ Everything here is arithmetic on arrays.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,14 @@ from raygenex.sequence import ALPHABET, UNKNOWN, centre_crop
 _BLOCK = 2**22
 
 
-def feature_names(config: KmerConfig, length: int) -> list[str]:
+def feature_names(config: KmerConfig, length: int, beside: Sequence[str] = HALFLIFE_FEATURES) -> list[str]:
     """Return the names of the columns of `kmer_features` for promoters of some length, in order.
 
     A k-mer's count is its letters (``ACG``), a count by region has the region's first and last base behind it
     (``ACG[0:14]``), a base its distance from the window's centre (``A@-3``), and a half-life feature its own name.
     """
     if not length:
-        return list(HALFLIFE_FEATURES) * config.halflife
+        return list(beside) * config.halflife
     words = {k: ["".join(word) for word in itertools.product(ALPHABET[:4], repeat=k)] for k in _lengths(config)}
     names = list(itertools.chain.from_iterable(words.values()))
     bounds = _region_bounds(config, length)
@@ -32,16 +33,16 @@ def feature_names(config: KmerConfig, length: int) -> list[str]:
             names += [f"{word}[{first}:{stop}]" for word in words[k]]
     shown = min(config.onehot_bases, length)
     names += [f"{base}@{place - shown // 2:+d}" for place in range(shown) for base in ALPHABET[:4]]
-    return names + list(HALFLIFE_FEATURES) * config.halflife
+    return names + list(beside) * config.halflife
 
 
-def feature_count(config: KmerConfig, length: int) -> int:
-    """Return the number of columns of `kmer_features`."""
+def feature_count(config: KmerConfig, length: int, beside: int = len(HALFLIFE_FEATURES)) -> int:
+    """Return the number of columns of `kmer_features`, of so many features ``beside`` the DNA."""
     if not length:
-        return len(HALFLIFE_FEATURES) * config.halflife
+        return beside * config.halflife
     regional = config.regions * sum(4**k for k in _region_lengths(config))
     shown = 4 * min(config.onehot_bases, length)
-    return sum(4**k for k in _lengths(config)) + regional + shown + len(HALFLIFE_FEATURES) * config.halflife
+    return sum(4**k for k in _lengths(config)) + regional + shown + beside * config.halflife
 
 
 def kmer_features(
@@ -59,7 +60,7 @@ def kmer_features(
     sequence
         Base indices, shape ``(n, length)``, values 0 to 4; of length 0 for genes without promoters.
     halflife
-        Features in their own units, shape ``(n, 8)``; may be None where ``config.halflife`` is false.
+        Features in their own units, shape ``(n, features)``; may be None where ``config.halflife`` is false.
     config
         Which features to make.
 
@@ -68,14 +69,15 @@ def kmer_features(
     Shape ``(n, feature_count(config, length))``, float32.
     """
     genes, length = sequence.shape
-    table = np.empty((genes, feature_count(config, length)), dtype=np.float32)
+    beside = 0 if halflife is None else halflife.shape[1]
+    table = np.empty((genes, feature_count(config, length, beside)), dtype=np.float32)
     step = max(1, _BLOCK // max(1, length))
     for start in range(0, genes if length else 0, step):
         rows = slice(start, start + step)
         _fill(table[rows], sequence[rows], config)
     if config.halflife:
         assert halflife is not None, "this model needs half-life features"
-        table[:, -len(HALFLIFE_FEATURES) :] = halflife
+        table[:, -beside:] = halflife
     return table
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from raygenex.config.model import HalflifeConfig, LstmConfig
 from raygenex.models.base import ExpressionModel, InputShape, build_dense, build_stem, channels_first
-from raygenex.models.halflife import FEATURES, FeatureScaler
+from raygenex.models.halflife import FeatureScaler
 
 
 class Lstm(ExpressionModel):
@@ -19,7 +19,7 @@ class Lstm(ExpressionModel):
 
     def __init__(self, config: LstmConfig, halflife: HalflifeConfig, inputs: InputShape, outputs: int = 1) -> None:
         super().__init__(inputs, outputs=outputs)
-        self.scaler = FeatureScaler(halflife.bins)
+        self.scaler = FeatureScaler(halflife.bins, inputs.features, inputs.lacking)
         self.stem = build_stem(inputs, config.width, config.stem_kernel)
         # A last window that is cut short is averaged over the positions that it has.
         self.pool = nn.AvgPool1d(config.pool, ceil_mode=True)
@@ -27,9 +27,8 @@ class Lstm(ExpressionModel):
             config.width, config.hidden, config.layers, batch_first=True, bidirectional=config.bidirectional
         )
         directions = 2 if config.bidirectional else 1
-        self.dense = build_dense(
-            config.hidden * directions + self.scaler.channels * FEATURES, config.dense, config.dropout, outputs
-        )
+        beside = self.scaler.channels * self.scaler.positions
+        self.dense = build_dense(config.hidden * directions + beside, config.dense, config.dropout, outputs)
 
     def forward(self, sequence: Tensor | None, halflife: Tensor | None) -> Tensor:
         """Return logits of base indices or embeddings and half-life features: see the base class."""

@@ -19,7 +19,6 @@ from torch.nn import functional
 
 from raygenex.models.base import ExpressionModel
 from raygenex.models.cnn import Cnn
-from raygenex.models.halflife import FEATURES
 from raygenex.sequence import UNKNOWN
 
 _ROWS = torch.tensor([*torch.eye(4).tolist(), [0.0] * 4])
@@ -31,7 +30,7 @@ class Whole(NamedTuple):
     codes: Tensor
     """Base indices between two unknown bases, ``(G, L + 2)``."""
     lifted: Tensor | None
-    """Half-life features as they lie before the bases in the trunk, ``(G, 8, C)``; None if they join later."""
+    """Half-life features as they lie before the bases in the trunk, ``(G, positions, C)``; None if they join later."""
     layers: list[Tensor]
     """What leaves each pooling, between two positions of zeros, each ``(G, P + 2, C)``."""
     dense: Tensor
@@ -183,7 +182,7 @@ def _after_first(
     stem: nn.Conv1d, conv: nn.Conv1d, pool: int, whole: Whole, of: Tensor, first: Tensor, new: Tensor
 ) -> _Changed:
     """Return what the first pooling gives. The layer before it is computed again, which costs less than to keep it."""
-    offset = FEATURES if whole.lifted is not None else 0
+    offset = whole.lifted.shape[1] if whole.lifted is not None else 0
     side, reach = stem.kernel_size[0] // 2, conv.kernel_size[0] // 2
     start, number = _reached(first - side + offset, new.shape[1] + 2 * side, conv, pool)
     # Positions of the trunk that enter its first convolution, and the bases that these see.

@@ -26,7 +26,7 @@ class TabularModel(ExpressionModel):
     @property
     def width(self) -> int:
         """Number of features."""
-        return feature_count(self.config, self.inputs.length)
+        return feature_count(self.config, self.inputs.length, self.inputs.features)
 
     def features(self, sequence: NDArray[np.uint8], halflife: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the table of some genes, shape ``(N, width)``, float32.
@@ -36,7 +36,7 @@ class TabularModel(ExpressionModel):
         sequence
             Base indices, shape ``(N, length)``.
         halflife
-            Features in their own units, shape ``(N, 8)``; may be None where unused.
+            Features in their own units, shape ``(N, features)``; may be None where unused.
         """
         return kmer_features(sequence, halflife, self.config)
 

@@ -1,6 +1,7 @@
 """Genes that come as a table or as arrays, checked against the model that scores them."""
 
 import reprlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read genes from a table with a column ``sequence`` and one per half-life feature.
+def read_table(
+    table: "pd.DataFrame", window: int, features: Sequence[str]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Read genes from a table with a column ``sequence`` and one per feature.
 
     Parameters
     ----------
@@ -23,17 +26,19 @@ def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], N
         One row per gene.
     window
         Bases that the model reads; with 0 the column ``sequence`` is not looked at.
+    features
+        What it reads beside them.
 
     Returns
     -------
-    Base indices, shape ``(genes, window)``, and features, shape ``(genes, 8)``.
+    Base indices, shape ``(genes, window)``, and features, shape ``(genes, features)``.
 
     Raises
     ------
     DataError
         If a column is missing, or a value does not fit; one sentence that names the row, counted from 0.
     """
-    wanted = [*(["sequence"] if window else []), *HALFLIFE_FEATURES]
+    wanted = [*(["sequence"] if window else []), *features]
     if missing := [name for name in wanted if name not in table.columns]:
         raise DataError(f"the table lacks the columns {', '.join(missing)}: add them")
     if repeated := [name for name in wanted if (table.columns == name).sum() > 1]:
@@ -51,32 +56,31 @@ def read_table(table: "pd.DataFrame", window: int) -> tuple[NDArray[np.uint8], N
             codes[row] = from_string(text)
         except ValueError as error:
             raise DataError(f"row {row}: {error}") from None
-    return codes, _finite(table[list(HALFLIFE_FEATURES)].to_numpy())
+    return codes, _usable(table[list(features)].to_numpy(), features)
 
 
 def read_arrays(
-    sequence: NDArray[Any] | None, halflife: NDArray[Any], window: int
+    sequence: NDArray[Any] | None, halflife: NDArray[Any], window: int, features: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Read genes from arrays, as `read_table` does from a table.
 
     ``sequence`` is base indices, shape ``(genes, window)``, or one-hot, shape ``(genes, window, 4)``; with a ``window``
-    of 0 it is not looked at. Features are in their own units, shape ``(genes, 8)``.
+    of 0 it is not looked at. ``halflife`` is ``features`` in their own units, shape ``(genes, features)``.
     """
-    features = np.asarray(halflife)
-    if features.ndim != 2 or features.shape[1] != len(HALFLIFE_FEATURES):
+    values = np.asarray(halflife)
+    if values.ndim != 2 or values.shape[1] != len(features):
         raise DataError(
-            f"halflife has shape {features.shape}: give one row per gene and one column for each of "
-            f"{', '.join(HALFLIFE_FEATURES)}"
+            f"halflife has shape {values.shape}: give one row per gene and one column for each of {', '.join(features)}"
         )
     if not window:
-        codes = np.empty((len(features), 0), dtype=np.uint8)
+        codes = np.empty((len(values), 0), dtype=np.uint8)
     elif sequence is None:
         raise DataError("sequence is None and the model reads promoters: give base indices or one-hot rows")
     else:
         codes = _base_indices(np.asarray(sequence), window)
-    if len(codes) != len(features):
-        raise DataError(f"sequence has {len(codes)} rows and halflife {len(features)}: give one row per gene in both")
-    return codes, _finite(features)
+    if len(codes) != len(values):
+        raise DataError(f"sequence has {len(codes)} rows and halflife {len(values)}: give one row per gene in both")
+    return codes, _usable(values, features)
 
 
 def _base_indices(sequence: NDArray[Any], window: int) -> NDArray[np.uint8]:
@@ -103,13 +107,15 @@ def _base_indices(sequence: NDArray[Any], window: int) -> NDArray[np.uint8]:
     return sequence.astype(np.uint8)
 
 
-def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+def _usable(values: NDArray[Any], features: Sequence[str]) -> NDArray[np.float32]:
+    """Return features as float32; those beyond the eight of half-life may be missing."""
     try:
         with np.errstate(over="ignore"):
-            features = values.astype(np.float32)
+            found = values.astype(np.float32)
     except (TypeError, ValueError, OverflowError):
-        raise DataError("a half-life feature is not a number: give numbers in all eight columns") from None
-    if not np.isfinite(features).all():
-        row, column = np.argwhere(~np.isfinite(features))[0]
-        raise DataError(f"row {row}: half-life feature {HALFLIFE_FEATURES[column]} is not a finite number")
-    return features
+        raise DataError(f"a half-life feature is not a number: give numbers in {', '.join(features)}") from None
+    may_lack = np.array([name not in HALFLIFE_FEATURES for name in features])
+    if (wrong := np.argwhere(~np.isfinite(found) & ~(np.isnan(found) & may_lack))).size:
+        row, column = wrong[0]
+        raise DataError(f"row {row}: half-life feature {features[column]} is not a finite number")
+    return found

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.config.data import DataConfig
+from raygenex.config.features import FeatureConfig
+from raygenex.data.feature_values import features_of_model, read_features, warn_of_unseen_gaps
 from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.repeats import Repeat, first_repeat
@@ -18,8 +21,10 @@ NO_DNA = "add the promoters, or score it with a model of kind cnn_halflife_only"
 """What to do about data without promoters and a model that reads them."""
 
 
-def open_genes(paths: list[str], info: CheckpointInfo, window: int | None, strict: bool = False) -> PromoterRows:
+def open_genes(paths: list[str], info: CheckpointInfo, data: DataConfig, strict: bool = False) -> PromoterRows:
     """Open HDF5 files for a model, labels not needed; warn of features far outside those of its training.
+
+    Of ``data``, the window and the features count.
 
     A model that reads no DNA scores files of any window, with promoters or without, and their bases are not read.
 
@@ -31,6 +36,7 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None, stric
     """
     files = tuple(inspect(path, require_label=False) for path in paths)
     extremes: list[NDArray[np.float32]] = []
+    window = data.window
 
     def ids() -> Iterator[NDArray[np.object_]]:
         for file in files:
@@ -56,8 +62,44 @@ def open_genes(paths: list[str], info: CheckpointInfo, window: int | None, stric
             )
         if file.first is not None:
             refuse_other_place(file.path, file.first + crop_start(file.window, wanted), info)
-    check_range(np.array(extremes), info.checked_range, ", ".join(file.path for file in files), strict)
-    return PromoterRows(files, wanted if info.reads_dna else 0, "predict")
+    where = ", ".join(file.path for file in files)
+    features = features_of_files(files, info, data.features, where)
+    known = np.array(extremes) if features is None else features
+    check_range(known, info.inputs.features, info.checked_range, where, strict)
+    return PromoterRows(files, wanted if info.reads_dna else 0, "predict", features)
+
+
+def features_of_files(
+    files: Sequence[PromoterFile], info: CheckpointInfo, given: Sequence[FeatureConfig], what: str
+) -> NDArray[np.float32] | None:
+    """Read what a model reads of genes beside their DNA, where that is not the eight half-life features.
+
+    Parameters
+    ----------
+    files
+        The genes.
+    info
+        The model.
+    given
+        ``data.features`` of the configuration at hand; what it does not name is where it was in training.
+    what
+        The genes, for sentences.
+
+    Returns
+    -------
+    Shape ``(N, features)``; None for the eight.
+
+    Raises
+    ------
+    DataError
+        If a feature is nowhere, or holds no numbers.
+    """
+    if not info.reads_other_features:
+        return None
+    configs = features_of_model(info.inputs.features, given, info.run_config.data.features)
+    found = read_features(configs, {"genes": files})["genes"]
+    warn_of_unseen_gaps(info.inputs.features, info.inputs.lacking, found, what)
+    return found
 
 
 def refuse_other_scale(what: str, scale: str, info: CheckpointInfo) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.feature_values import warn_of_unseen_gaps
 from raygenex.errors import CheckpointError
 from raygenex.predict.arrays import read_arrays, read_table
 from raygenex.predict.training_range import check_range
@@ -99,7 +99,8 @@ class Predictor:
         ----------
         table
             Columns ``sequence`` (DNA of the model's window, sense strand, N for unknown, either case; not looked at by
-            a model that reads no DNA) and the eight half-life features; others are not looked at.
+            a model that reads no DNA) and the features of the model, the eight of half-life where no others were chosen
+            in training; others are not looked at.
 
         Returns
         -------
@@ -115,7 +116,7 @@ class Predictor:
         """
         import pandas as pd
 
-        return pd.DataFrame(self._call(*read_table(table, self.window)), index=table.index)
+        return pd.DataFrame(self._call(*read_table(table, self.window, self.info.inputs.features)), index=table.index)
 
     def predict_arrays(self, sequence: NDArray[Any] | None, halflife: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Score arrays of genes.
@@ -126,8 +127,8 @@ class Predictor:
             Base indices, shape ``(genes, window)``, whole numbers 0 to 4 (A, C, G, T, unknown); or one-hot, shape
             ``(genes, window, 4)``, all zeros for unknown. Not looked at by a model that reads no DNA.
         halflife
-            The eight half-life features in the order of the table's columns, in their own units, shape
-            ``(genes, 8)``.
+            The features of the model in their order, the eight of half-life where no others were chosen, in their own
+            units, shape ``(genes, features)``; NaN where one beyond the eight has no value.
 
         Returns
         -------
@@ -139,10 +140,13 @@ class Predictor:
             If a shape does not fit, or a value is no base or not finite; one sentence that names the row, counted
             from 0.
         """
-        return self._call(*read_arrays(sequence, halflife, self.window))
+        return self._call(*read_arrays(sequence, halflife, self.window, self.info.inputs.features))
 
     def _call(self, codes: NDArray[np.uint8], halflife: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        check_range(halflife, self._range, "the genes", self.strict)
+        names = self.info.inputs.features
+        check_range(halflife, names, self._range, "the genes", self.strict)
+        if self.info.reads_other_features:
+            warn_of_unseen_gaps(names, self.info.inputs.lacking, halflife, "the table")
         if self.targets:
             return target_columns(self.targets, self.logits(codes, halflife))
         probability = self.score(codes, halflife)
@@ -162,7 +166,7 @@ class Predictor:
         sequence
             Base indices, shape ``(n, window)``, uint8; or embeddings, shape ``(n, bins, channels)``.
         halflife
-            Features in their own units, shape ``(n, 8)``.
+            Features in their own units, shape ``(n, features)``.
 
         Returns
         -------
@@ -193,7 +197,9 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Score a gene of unknown bases: what is loaded or compiled by the first score is so now."""
-        self.logits(np.full((1, self.window), UNKNOWN, np.uint8), np.zeros((1, len(HALFLIFE_FEATURES)), np.float32))
+        self.logits(
+            np.full((1, self.window), UNKNOWN, np.uint8), np.zeros((1, len(self.info.inputs.features)), np.float32)
+        )
 
     def load_backbone(self) -> None:
         """Load the network that embeds bases, once, and check that it is the one that the model was trained with."""

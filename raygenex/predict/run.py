@@ -48,7 +48,7 @@ def predict(
     Parameters
     ----------
     config
-        Gives ``data.window``, the ``predict`` section and the cluster.
+        Gives ``data.window``, ``data.features``, the ``predict`` section and the cluster.
     inputs
         HDF5 paths, globs or URLs; labels are not needed and not read.
     checkpoint
@@ -91,7 +91,7 @@ def open_prediction(
     check_new_file(target, f"output {output}", force)
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     info = Predictor.check(checkpoint)
-    rows = open_genes(locate(inputs, "the input"), info, config.data.window, strict or config.predict.strict)
+    rows = open_genes(locate(inputs, "the input"), info, config.data, strict or config.predict.strict)
     with tempfile.TemporaryFile(dir=target.absolute().parent):
         pass
     return rows, info

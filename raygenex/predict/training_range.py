@@ -1,28 +1,29 @@
 """Features far outside those that a model was trained on: mostly of another scale, such as bases for logarithms."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 Range = Mapping[str, tuple[float, float]]
-"""The smallest and the largest value of each half-life feature in training."""
+"""The smallest and the largest value of each feature in training."""
 
 
-def check_range(halflife: NDArray[Any], known: Range | None, what: str, strict: bool) -> None:
+def check_range(halflife: NDArray[Any], names: Sequence[str], known: Range | None, what: str, strict: bool) -> None:
     """Warn of features that lie further outside the range of training than it is wide.
 
     Parameters
     ----------
     halflife
-        Features of genes, or their extremes alone, shape ``(n, 8)``.
+        Features of genes, or their extremes alone, shape ``(n, features)``; NaN where there is no value.
+    names
+        What they are.
     known
         The range of training; None if the model does not know it or reads no features, and nothing is looked at.
     what
@@ -38,7 +39,9 @@ def check_range(halflife: NDArray[Any], known: Range | None, what: str, strict: 
     if known is None or not len(halflife):
         return
     found = []
-    for name, low, high in zip(HALFLIFE_FEATURES, halflife.min(axis=0), halflife.max(axis=0), strict=True):
+    # fmin and fmax pass over what is missing.
+    extremes = zip(names, np.fmin.reduce(halflife), np.fmax.reduce(halflife), strict=True)
+    for name, low, high in extremes:
         first, last = known.get(name, (-np.inf, np.inf))
         width = last - first
         # What was the same in all of training says nothing about the scale.

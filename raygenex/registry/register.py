@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from raygenex import __version__
 from raygenex.config.run import RunConfig
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, ConfigError
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
@@ -169,7 +168,7 @@ def _log_and_register(
     from mlflow.types import ColSpec, Schema
 
     sequence = [ColSpec("string", "sequence")] if info.reads_dna else []
-    columns = [*sequence, *(ColSpec("double", feature) for feature in HALFLIFE_FEATURES)]
+    columns = [*sequence, *(ColSpec("double", feature) for feature in info.inputs.features)]
     kinds = {"float64": "double", "int8": "long"}
     signature = ModelSignature(
         inputs=Schema(columns),
@@ -196,7 +195,7 @@ def _log_and_register(
             code_paths=[str(package)],
             pip_requirements=_requirements(info),
             signature=signature,
-            input_example=_example(info.inputs.window if info.reads_dna else 0),
+            input_example=_example(info.inputs.window if info.reads_dna else 0, info.inputs.features),
             tags={"raygenex.checkpoint_sha256": digest},
         )
         # A version is there with all its tags, or not at all.
@@ -228,12 +227,12 @@ def _version_tags(info: CheckpointInfo) -> dict[str, str]:
     } | {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
 
 
-def _example(window: int) -> "pd.DataFrame":
+def _example(window: int, features: Sequence[str]) -> "pd.DataFrame":
     """Return a table of one made-up gene, so that MLflow shows what the model takes."""
     import pandas as pd
 
     sequence = {"sequence": "ACGT" * (window // 4) + "ACGT"[: window % 4]} if window else {}
-    return pd.DataFrame([sequence | dict.fromkeys(HALFLIFE_FEATURES, 0.5)])
+    return pd.DataFrame([sequence | dict.fromkeys(features, 0.5)])
 
 
 def _requirements(info: CheckpointInfo) -> list[str]:

@@ -212,7 +212,7 @@ def _open_valid(config: RunConfig, contender: Contender) -> tuple[Rows, SplitDat
     """Open the valid genes and their small columns as this version reads them: its window, its run's embeddings."""
     own = contender.info.run_config
     window = contender.info.inputs.window if contender.info.reads_dna else config.data.window
-    data = _valid_alone(config).model_copy(update={"window": window})
+    data = _valid_alone(config).model_copy(update={"window": window, "features": own.data.features})
     embed = own.embed.model_copy(update={"store": own.store})
     _, rows, opened = open_rows(config.model_copy(update={"data": data, "embed": embed}), "valid", contender.info)
     return rows, opened

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 
 from raygenex import __version__
@@ -49,6 +49,10 @@ class InputInfo(BaseModel):
     window: int
     halflife_scale: str = "z-score"
     """How the lengths among the half-life features are scaled: see `raygenex.data.features`."""
+    features: tuple[str, ...] = HALFLIFE_FEATURES
+    """What the model reads beside the DNA, in order."""
+    lacking: tuple[str, ...] = ()
+    """Those of them that genes of train lack; what is missing is NaN."""
     first: int | None = None
     """Offset of the window's first base from the TSS, in bases on the gene's strand; None if the files did not say."""
 
@@ -57,7 +61,8 @@ class InputInfo(BaseModel):
         """The input shape that sizes the model."""
         from raygenex.models.base import InputShape
 
-        return InputShape(self.kind, self.length, self.channels)
+        places = tuple(self.features.index(name) for name in self.lacking)
+        return InputShape(self.kind, self.length, self.channels, len(self.features), places)
 
 
 class CheckpointInfo(BaseModel):
@@ -69,7 +74,6 @@ class CheckpointInfo(BaseModel):
     config: dict[str, Any]
     config_hash: str
     inputs: InputInfo
-    features: tuple[str, ...] = HALFLIFE_FEATURES
     feature_scaler: dict[str, list[float]] | None = None
     feature_range: dict[str, tuple[float, float]] | None = None
     """The smallest and the largest value of each half-life feature in train; None in checkpoints of 0.1.0."""
@@ -85,6 +89,12 @@ class CheckpointInfo(BaseModel):
     peak_mb: float | None = None
     """Most memory that the first worker held, in MB; None for a model that was fitted without workers."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _features_are_inputs(cls, values: Any) -> Any:
+        """Leave out what checkpoints of 0.1.0 say of features beside their inputs, the eight."""
+        return {name: value for name, value in values.items() if name != "features"}
+
     @property
     def outputs(self) -> int:
         """Numbers that the model gives per gene."""
@@ -99,6 +109,11 @@ class CheckpointInfo(BaseModel):
     def run_config(self) -> RunConfig:
         """The resolved configuration that trained the model."""
         return parse_config(self.config, "its configuration")
+
+    @property
+    def reads_other_features(self) -> bool:
+        """Whether the model reads something else of a gene beside its DNA than the eight half-life features."""
+        return self.inputs.features != HALFLIFE_FEATURES and self.run_config.reads_halflife
 
     @property
     def checked_range(self) -> dict[str, tuple[float, float]] | None:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.model import AutoencoderXgboost, CnnHalflifeOnly, KmerConfig, Logistic
 from raygenex.config.run import RunConfig
-from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.feature_values import chosen_features, digest, read_features, warn_of_unseen_gaps
 from raygenex.data.opening import SplitData, window_offsets
-from raygenex.data.rows import PromoterRows, Rows
-from raygenex.data.targets import TargetRows, read_target_values
+from raygenex.data.rows import PromoterRows, ReplacedRows, Rows
+from raygenex.data.targets import read_target_values
 from raygenex.embed.store import (
     BACKBONE_FOLDER,
     open_store,
@@ -51,8 +52,12 @@ class Inputs:
     backbone_sha256: str | None
     targets: list[TargetInfo]
     """What is learned; empty: the label."""
+    features: NDArray[np.float32]
+    """What the model reads of the genes of train beside their DNA, shape ``(N, features)``."""
     feature_range: dict[str, tuple[float, float]]
-    """The smallest and the largest value of each half-life feature in train."""
+    """The smallest and the largest value of each of them in train."""
+    feature_sources: list[str]
+    """The sha256 of the files of train and, where features are chosen, of the features."""
 
 
 def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
@@ -77,6 +82,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     scale = next(iter(splits.values())).halflife_scale
     offsets = window_offsets(next(iter(splits.values())))
     first = None if offsets is None else offsets[0]
+    features, replaced = _features(config, splits)
     tables: dict[str, Rows] = {}
     if config.reads_store:
         tables = {name: open_store(config.store, name) for name in splits}
@@ -99,6 +105,12 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)
             info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
+    names = tuple(feature.name for feature in chosen_features(config.data.features))
+    train = features["train"]
+    lacking = tuple(name for place, name in enumerate(names) if np.isnan(train[:, place]).any())
+    info = info.model_copy(update={"features": names, "lacking": lacking})
+    for split, own in features.items():
+        warn_of_unseen_gaps(names, lacking, own, f"data.{split}")
     targets: list[TargetInfo] = []
     learned: dict[str, Any] = {}
     if config.targets:
@@ -106,11 +118,35 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         targets = fit_targets(config.targets, measured)
         _refuse_unknown_monitor(config, targets)
         values = {name: learned_values(targets, measured.values[name]) for name in splits}
-        tables = {name: TargetRows(rows, values[name]) for name, rows in tables.items()}
-        digest = hashlib.sha256(b"".join(values[name].tobytes() for name in ("train", "valid"))).hexdigest()
-        learned = {"targets": [target.model_dump(mode="json") for target in targets], "values": digest}
+        replaced = {name: replaced[name] | {"label": values[name]} for name in splits}
+        known = hashlib.sha256(b"".join(values[name].tobytes() for name in ("train", "valid"))).hexdigest()
+        learned = {"targets": [target.model_dump(mode="json") for target in targets], "values": known}
+    # A table beside the files may change, and they not.
+    prints = [digest(own) for own in features.values()] if config.data.features else []
+    learned |= {"features": prints} if prints else {}
     identity = _identity(config, info, fingerprints, sha256, learned)
-    return Inputs(tables, info, fingerprints, identity, backbone, sha256, targets, _feature_range(splits["train"]))
+    return Inputs(
+        tables={name: ReplacedRows(rows, replaced[name]) if replaced[name] else rows for name, rows in tables.items()},
+        info=info,
+        fingerprints=fingerprints,
+        identity=identity,
+        backbone=backbone,
+        backbone_sha256=sha256,
+        targets=targets,
+        features=train,
+        feature_range=_feature_range(names, train),
+        feature_sources=[*fingerprints["train"], *prints[:1]],
+    )
+
+
+def _features(
+    config: RunConfig, splits: dict[str, SplitData]
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict[str, NDArray[Any]]]]:
+    """Read what the model reads beside the DNA, by split; and that as a column, where it is not that of the files."""
+    if not config.data.features:
+        return {name: split.halflife for name, split in splits.items()}, {name: {} for name in splits}
+    found = read_features(chosen_features(config.data.features), {name: split.files for name, split in splits.items()})
+    return found, {name: {"halflife": values} for name, values in found.items()}
 
 
 def check_targets(config: RunConfig) -> None:
@@ -144,10 +180,9 @@ def _refuse_unknown_monitor(config: RunConfig, targets: list[TargetInfo]) -> Non
         )
 
 
-def _feature_range(train: SplitData) -> dict[str, tuple[float, float]]:
-    lows = np.min([table.halflife.min(axis=0) for table in train.tables], axis=0)
-    highs = np.max([table.halflife.max(axis=0) for table in train.tables], axis=0)
-    return dict(zip(HALFLIFE_FEATURES, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
+def _feature_range(names: tuple[str, ...], train: NDArray[np.float32]) -> dict[str, tuple[float, float]]:
+    lows, highs = np.nanmin(train, axis=0), np.nanmax(train, axis=0)
+    return dict(zip(names, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
 
 
 def refuse_without_promoters(config: RunConfig, splits: dict[str, SplitData]) -> None:
@@ -174,7 +209,7 @@ def _identity(
     backbone_sha256: str | None,
     learned: dict[str, Any] | None = None,
 ) -> str:
-    left_out = _INCIDENTAL if learned else _INCIDENTAL | _OF_TARGETS
+    left_out = _INCIDENTAL if config.targets else _INCIDENTAL | _OF_TARGETS
     train = {key: value for key, value in config.train.model_dump(mode="json").items() if key not in left_out}
     embed: dict[str, Any] | None = None
     if backbone_sha256:

@@ -16,8 +16,8 @@ COLUMNS = ("sequence", "halflife", "label")
 class GeneBatch:
     """Genes of one step on one worker.
 
-    ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` ``(n, 8)`` float32
-    and ``label`` ``(n,)`` float32.
+    ``sequence`` is base indices ``(n, window)`` or embeddings ``(n, bins, channels)``, ``halflife`` float32
+    ``(n, features)`` and ``label`` ``(n,)`` float32.
     """
 
     sequence: Tensor

@@ -59,7 +59,7 @@ def read_columns(tables: dict[str, Rows]) -> dict[str, dict[str, NDArray[Any]]]:
     Returns
     -------
     By split: ``sequence`` (base indices ``(N, window)`` or embeddings ``(N, bins, channels)``), ``halflife``
-    ``(N, 8)`` and ``label`` ``(N,)``.
+    ``(N, features)`` and ``label`` ``(N,)``.
     """
     with progress("reading genes", sum(rows.count for rows in tables.values())) as advance:
 
@@ -113,18 +113,18 @@ def fits_in_store(tables: dict[str, Rows], row_bytes: int) -> None:
         )
 
 
-def common_start(space: Space, fingerprints: list[str]) -> str | None:
+def common_start(space: Space, sources: list[str]) -> str | None:
     """Return the identity of the half-life start if all trials have the same one, otherwise None."""
     config = space.config
     searched = [key for key in space.keys if key.split(".")[0] == "halflife" or key == "model.kind"]
     if any(key not in ("halflife.finetune", "halflife.beside") for key in searched):
         return None
-    return start_identity(config, fingerprints)
+    return start_identity(config, sources)
 
 
 def trial_halflife(shared: Shared) -> torch.Tensor:
-    """Return the half-life features of the training genes, shape ``(N, 8)``."""
-    return torch.from_numpy(np.concatenate([table.halflife for table in shared.splits["train"].tables]))
+    """Return the half-life features of the training genes, shape ``(N, features)``."""
+    return torch.from_numpy(shared.inputs.features)
 
 
 def make_common(config: RunConfig, halflife: torch.Tensor) -> Start:
@@ -143,7 +143,7 @@ def trial_start(shared: Shared, config: RunConfig, device: torch.device) -> Star
 
 def start_folder(shared: Shared, config: RunConfig, device: torch.device) -> Path | None:
     """Return the folder of what the half-life branch of a trial starts from, made by the first trial that needs it."""
-    identity = start_identity(config, shared.inputs.fingerprints["train"])
+    identity = start_identity(config, shared.inputs.feature_sources)
     if identity is None:
         return None
     folder = shared.folder / STARTS / identity

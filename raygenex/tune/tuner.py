@@ -136,7 +136,7 @@ def _share(study: Study) -> Shared:
     prepare_backbone(config.online, inputs.info.window, inputs.backbone_sha256, study.ledger.folder)
     sample = read_sample(inputs.tables["valid"], inputs.info if config.online else None)
     shared = Shared(study.space, info, columns, sample, inputs, study.splits, None, study.ledger.folder)
-    if common_start(study.space, inputs.fingerprints["train"]) is None:
+    if common_start(study.space, inputs.feature_sources) is None:
         return shared
     logger.info("making what the half-life branch of every trial starts from")
     needed = request(config, study.inputs)

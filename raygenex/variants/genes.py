@@ -14,6 +14,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import find_candidates, none_left
 from raygenex.data.build.halflife import halflife_features
+from raygenex.data.feature_values import features_of_model, values_of_features, warn_of_unseen_gaps
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
 from raygenex.data.hdf5.schema import PromoterFile
@@ -83,7 +84,7 @@ class ScoredGenes:
     strand: NDArray[np.str_]
     """``+`` or ``-``."""
     halflife: NDArray[np.float32]
-    """Features, shape ``(N, 8)``."""
+    """Features, shape ``(N, features)``."""
     first: int
     """The windows' first base, from the TSS, on the gene's strand."""
     window: int
@@ -123,7 +124,8 @@ def open_genes(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Score
         genes = _from_annotation(config, config.variants.annotation, info, genome)
     else:
         genes = _from_files(config, info, genome)
-    check_range(genes.halflife, info.checked_range, "the genes that variants are scored against", strict=False)
+    names, what = info.inputs.features, "the genes that variants are scored against"
+    check_range(genes.halflife, names, info.checked_range, what, strict=False)
     if genes.assumed:
         _LOG.warning(
             "the windows were taken as centred, from base %+d from the TSS, because nothing says otherwise: if the "
@@ -153,6 +155,7 @@ def _from_files(config: RunConfig, info: CheckpointInfo, genome: Genome) -> Scor
     names = ChromosomeNames(genome.lengths)
     parts = [_of_file(file, info, genome, names) for file in files]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns["halflife"] = _features(config, info, columns["gene_id"], columns["halflife"], files)
     if (repeat := first_repeat(lambda: (part["gene_id"] for part in parts))) is not None:
         raise repeated_gene(repeat, files)
     assumed = all(assumed for _, assumed in found)
@@ -222,6 +225,23 @@ def _of_file(file: PromoterFile, info: CheckpointInfo, genome: Genome, names: Ch
     }
 
 
+def _features(
+    config: RunConfig,
+    info: CheckpointInfo,
+    gene_id: NDArray[np.str_],
+    eight: NDArray[np.float32],
+    files: list[PromoterFile],
+) -> NDArray[np.float32]:
+    """Return what the model reads of genes, whose half-life features are ``eight``, beside their DNA."""
+    if not info.reads_other_features:
+        return eight
+    configs = features_of_model(info.inputs.features, config.data.features, info.run_config.data.features)
+    ids = {"genes": gene_id.astype(object)}
+    found = values_of_features(configs, ids, {"genes": eight}, {"genes": files})["genes"]
+    warn_of_unseen_gaps(info.inputs.features, info.inputs.lacking, found, "the variants")
+    return found
+
+
 def _check_ends(genes: ScoredGenes, genome: Genome, where: str) -> None:
     lengths = np.array([genome.lengths[chrom] for chrom in genes.chrom])
     if (beyond := np.flatnonzero((genes.tss < 0) | (genes.tss >= lengths))).size:
@@ -275,12 +295,13 @@ def _from_annotation(config: RunConfig, path: str, info: CheckpointInfo, genome:
             assert gene.transcript is not None, "genes of an annotation have one"
             halflife[row] = halflife_features(gene.transcript, partial(reader.fetch, gene.chrom))[0]
             advance(1, "")
+    gene_id = np.array([gene.gene_id for gene in found], dtype=np.str_)
     return ScoredGenes(
-        gene_id=np.array([gene.gene_id for gene in found], dtype=np.str_),
+        gene_id=gene_id,
         chrom=np.array([gene.chrom for gene in found], dtype=np.str_),
         tss=np.array([gene.tss - 1 for gene in found], dtype=np.int64),
         strand=np.array([gene.strand for gene in found], dtype=np.str_),
-        halflife=halflife,
+        halflife=_features(config, info, gene_id, halflife, []),
         first=first,
         window=wanted,
         assumed=is_assumed,

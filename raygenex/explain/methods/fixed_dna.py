@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from raygenex.models.base import ExpressionModel, channels_first
 from raygenex.models.cnn import Cnn
-from raygenex.models.halflife import FEATURES
 from raygenex.models.lstm import Lstm
 
 
@@ -49,14 +48,15 @@ def _joined_by_positions(model: Cnn, stem: Tensor) -> Callable[[Tensor], Tensor]
     """Redo the convolutions only as far as they mix the half-life positions, the first ones, with those of the DNA."""
     sides: list[Any] = [layer.padding[0] for layer in model.trunk if isinstance(layer, nn.Conv1d)]
     pools: list[Any] = [layer.kernel_size for layer in model.trunk if isinstance(layer, nn.MaxPool1d)]
-    reached = FEATURES
+    assert model.scaler is not None, "features join the DNA"
+    first = reached = model.scaler.positions
     for side, pool in zip(sides, pools, strict=True):
         reached = -(-(reached + side) // pool)
     needed = reached
     for side, pool in zip(reversed(sides), reversed(pools), strict=True):
         needed = needed * pool + side
-    far = model.trunk(torch.cat([stem.new_zeros(1, stem.shape[1], FEATURES), stem], dim=2))[:, :, reached:]
-    near = stem[:, :, : needed - FEATURES]
+    far = model.trunk(torch.cat([stem.new_zeros(1, stem.shape[1], first), stem], dim=2))[:, :, reached:]
+    near = stem[:, :, : needed - first]
 
     def logits(halflife: Tensor) -> Tensor:
         code = model.lift(model.halflife_code(halflife))

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.explain.methods.logit import LogitFunction
-from raygenex.models.halflife import FEATURES
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +40,7 @@ def shapley_values(values: Floats) -> Floats:
 def halflife_shapley(
     function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArray[Any], reference: NDArray[Any]
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Share out the change of the logit from a reference's half-life features to the gene's among the eight.
+    """Share out the change of the logit from a reference's half-life features to the gene's among them.
 
     All 256 mixtures of the two are scored, so that nothing is estimated. The gene's DNA stays what it is, and is
     worked through once.
@@ -61,6 +60,7 @@ def halflife_shapley(
     -------
     Attribution, shape ``(N, 8)``, and the logit at the reference's features, ``(N,)``; both sum to the gene's logit.
     """
-    mixtures = (np.arange(1 << FEATURES)[:, None] >> np.arange(FEATURES) & 1).astype(bool)
+    count = halflife.shape[1]
+    mixtures = (np.arange(1 << count)[:, None] >> np.arange(count) & 1).astype(bool)
     values = function.logits_of_halflives(codes, np.where(mixtures, halflife[:, None], reference))
     return shapley_values(values).astype(np.float32), values[:, 0]

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from raygenex.config.model import HalflifeConfig
-from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, triplet_loss, triplet_violation
+from raygenex.models.halflife import (
+    FeatureScaler,
+    HalflifeEncoder,
+    fitted_scaler,
+    triplet_loss,
+    triplet_violation,
+)
 
 # Share of satisfied triplets from which a second pass over the others alone costs less than one over all.
 FEW = 0.75
@@ -28,7 +34,7 @@ def pretrain_encoder(
     Parameters
     ----------
     halflife
-        Features of the training genes, shape ``(N, 8)``, N at least 2, in their own units.
+        Features of the training genes, shape ``(N, features)``, N at least 2, in their own units; NaN where missing.
     config
         Sizes, margin, noise, learning rate, batch size and epochs.
     seed
@@ -46,8 +52,7 @@ def pretrain_encoder(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = HalflifeEncoder(config.channels, config.bins or 1).to(device)
-    scaler = FeatureScaler(config.bins)
-    scaler.fit(halflife)
+    scaler = fitted_scaler(halflife, config.bins)
     features = scaler.standardise(halflife.float()).to(device)
     scaler.to(device)
     generator = torch.Generator().manual_seed(seed)
@@ -60,6 +65,8 @@ def pretrain_encoder(
         for rows in torch.randperm(len(features), generator=generator).tensor_split(pieces):
             anchor = features[rows.to(device)]
             noise = torch.randn(anchor.shape, generator=generator).to(device) * config.noise
+            # What is missing stays so.
+            noise[:, scaler.features :] = 0.0
             inputs = scaler.read(torch.cat([anchor, anchor + noise]))
             optimizer.zero_grad(set_to_none=False)
             step = _sparse_step if satisfied > FEW else _step
@@ -81,7 +88,7 @@ def pretrain_encoder(
 def _step(encoder: HalflifeEncoder, inputs: Tensor, margin: float) -> tuple[float, float]:
     """Add the gradient of the mean loss; return the loss and the fraction of satisfied triplets.
 
-    ``inputs`` are anchors and then their positives, shape ``(2 N, channels, 8)``; a gene's negative is the one before.
+    ``inputs`` are anchors and then positives, ``(2 N, channels, positions)``; a gene's negative is the one before.
     """
     code, positive = encoder(inputs).chunk(2)
     loss, satisfied = triplet_loss(code, positive, code.roll(1, dims=0), margin)

@@ -37,14 +37,14 @@ def prepare_halflife(training: TrackedTraining) -> str | None:
     half-life features.
     """
     config = training.config
-    identity = start_identity(config, training.inputs.fingerprints["train"])
+    identity = start_identity(config, training.inputs.feature_sources)
     if identity is None:
         return None
     folder = Path(config.folder, "halflife_encoder")
     if identity_of(folder) == identity:
         logger.info("half-life stage: reusing %s", short_path(str(folder)))
         return str(folder)
-    halflife = np.concatenate([table.halflife for table in training.splits["train"].tables])
+    halflife = training.inputs.features
     history: list[dict[str, float]] = []
     if config.model.kind in PRETRAINED_KINDS:
         start = _pretrain(training, halflife, history)

@@ -11,7 +11,7 @@ from raygenex.config.base import canonical_hash
 from raygenex.config.model import PRETRAINED_KINDS
 from raygenex.config.run import RunConfig
 from raygenex.models.base import ExpressionModel
-from raygenex.models.halflife import FeatureScaler
+from raygenex.models.halflife import fitted_scaler
 from raygenex.train.checkpoint import WEIGHTS, read_tensors
 from raygenex.train.network.contrastive import pretrain_encoder
 
@@ -26,15 +26,15 @@ class Start:
     encoder: dict[str, Tensor] | None
 
 
-def start_identity(config: RunConfig, fingerprints: list[str]) -> str | None:
-    """Return a hash of all that a start is made of, also train's files; None for a model without half-life features."""
+def start_identity(config: RunConfig, sources: list[str]) -> str | None:
+    """Return a hash of all that a start is made of, `Inputs.feature_sources` too; None for a model without features."""
     kind = config.model.kind
     if kind == "cnn_dna_only":
         return None
     return canonical_hash(
         {
             "seed": config.seed,
-            "train": fingerprints,
+            "train": sources,
             "halflife": config.halflife.model_dump(mode="json", exclude={"finetune", "beside"})
             if kind in PRETRAINED_KINDS
             else config.halflife.bins,
@@ -55,7 +55,7 @@ def make_start(
     config
         Of the training.
     halflife
-        Features of the training genes, shape ``(N, 8)``, in their own units.
+        Features of the training genes, shape ``(N, features)``, in their own units.
     on_epoch
         Told the numbers of each epoch of the pretraining.
     device
@@ -64,9 +64,7 @@ def make_start(
     if config.model.kind in PRETRAINED_KINDS:
         scaler, encoder = pretrain_encoder(halflife, config.halflife, config.seed, on_epoch, device)
         return Start(scaler.state_dict(), encoder.state_dict())
-    scaler = FeatureScaler(config.halflife.bins)
-    scaler.fit(halflife)
-    return Start(scaler.state_dict(), None)
+    return Start(fitted_scaler(halflife, config.halflife.bins).state_dict(), None)
 
 
 def write_start(start: Start, folder: Path) -> None:

@@ -61,7 +61,7 @@ def check_memory(config: RunConfig, inputs: Inputs) -> None:
     from raygenex.models.kmers import feature_count
 
     workers = config.train.workers if config.model.kind == "xgboost_kmer" else 1
-    width = feature_count(config.model, inputs.info.window)
+    width = feature_count(config.model, inputs.info.window, len(inputs.info.features))
     # Trees of each target hold the features of its genes once more, a byte each.
     size = 4 + (len(inputs.targets) if config.model.kind == "xgboost_kmer" else 0)
     gib = -(-inputs.tables["train"].count // workers) * width * size / 2**30

@@ -117,11 +117,12 @@ def test_every_key_that_names_a_file_is_looked_at():
         "explain.motifs",
         *("variants.genome", "variants.genes", "variants.annotation"),
         *("build.label.table", "build.targets.table", "build.extra.table", "split.file", "split.table"),
-        "targets.table",
+        *("targets.table", "data.features.table"),
     }
     no_files = {"name", "evaluate.confidence", "tune.first"}
     # What is in a table, or in the promoter files.
     no_files |= {f"targets.{key}" for key in ("name", "kind", "column", "gene_column", "unit")}
-    no_files |= {"targets", "build.targets"}
+    no_files |= {f"data.features.{key}" for key in ("name", "column", "gene_column")}
+    no_files |= {"targets", "build.targets", "data.features"}
     assert named - no_files == looked_at & named
     assert {"output", "build.genome", "split.file", "tracking.uri"} <= named

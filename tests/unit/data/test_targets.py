@@ -9,8 +9,8 @@ from raygenex.data.hdf5.read import inspect, read_targets
 from raygenex.data.hdf5.schema import Target
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.opening import open_run
-from raygenex.data.rows import PromoterRows, blocks
-from raygenex.data.targets import TargetRows, read_target_values
+from raygenex.data.rows import PromoterRows, ReplacedRows, blocks
+from raygenex.data.targets import read_target_values
 from raygenex.errors import DataError
 
 TARGETS = (Target("level", "continuous", "log10 RPKM"), Target("reads", "counts"), Target("high", "binary"))
@@ -139,7 +139,7 @@ def test_rows_take_their_values_along(tmp_path, per_piece):
     config = config_of([write_promoters(tmp_path / "a.h5", genes, chunk_rows=3)], "label")
     files = open_run(config, ("train",))["train"].files
     values = np.arange(14, dtype=np.float32).reshape(7, 2)
-    rows = TargetRows(PromoterRows(files, 20, "train"), values)
+    rows = ReplacedRows(PromoterRows(files, 20, "train"), {"label": values})
     assert rows.count == 7
     for start, stop in ((0, 7), (2, 6)):
         read = [piece.read() for piece in rows.pieces(start, stop, per_piece)]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from toy_models import columns, save_toy, sentence, small_config, write_promoters
 
+from raygenex.config.data import DataConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna.model import random_hyenadna
@@ -196,7 +197,7 @@ def info(bases_checkpoint):
 
 
 def test_genes_need_no_labels(write, info):
-    rows = open_genes([write("a.h5", prefix="A"), write("b.h5", prefix="B", label=True)], info, None)
+    rows = open_genes([write("a.h5", prefix="A"), write("b.h5", prefix="B", label=True)], info, DataConfig())
     assert isinstance(rows, PromoterRows)
     assert (rows.count, rows.window, rows.has_label) == (6, WINDOW, False)
     assert rows.piece(0, 6).read()["gene_id"].tolist() == ["A0", "A1", "A2", "B0", "B1", "B2"]
@@ -204,7 +205,7 @@ def test_genes_need_no_labels(write, info):
 
 def test_longer_promoters_are_cut_when_asked(write, info):
     path = write("a.h5", window=30)
-    rows = open_genes([path], info, WINDOW)
+    rows = open_genes([path], info, DataConfig(window=WINDOW))
     np.testing.assert_array_equal(rows.piece(0, 3).read()["sequence"], columns(3, 30)["sequence"][:, 5:25])
 
 
@@ -221,7 +222,7 @@ def test_longer_promoters_are_cut_when_asked(write, info):
 def test_promoters_of_another_length_are_refused(write, info, length, window, words):
     path = write("a.h5", window=length)
     with pytest.raises(DataError) as found:
-        open_genes([path], info, window)
+        open_genes([path], info, DataConfig(window=window))
     sentence(found, path, *words)
 
 
@@ -248,7 +249,7 @@ def test_features_far_outside_those_of_training_are_warned_of(tmp_path, caplog, 
     genes["halflife"] = np.clip(genes["halflife"], -2.9, 2.9)
     genes["halflife"][:, 1] *= factor
     path = write_promoters(tmp_path / "a.h5", genes)
-    open_genes([path], read_info(tmp_path / "model"), None)
+    open_genes([path], read_info(tmp_path / "model"), DataConfig())
     from_file, expected = caplog.messages, Predictor(tmp_path / "model").score(genes["sequence"], genes["halflife"])
     assert [f"half-life features of {path} are far outside" in line and "CDSLEN" in line for line in from_file] == (
         [True] if warned else []
@@ -277,7 +278,7 @@ def halflife_only(tmp_path):
 
 def test_a_model_without_dna_scores_files_of_any_window(write, halflife_only):
     paths = [write("a.h5", window=30, prefix="A"), write("b.h5", window=0, prefix="B")]
-    rows = open_genes(paths, read_info(halflife_only), WINDOW)
+    rows = open_genes(paths, read_info(halflife_only), DataConfig(window=WINDOW))
     assert (rows.count, rows.window) == (6, 0)
     block = rows.piece(0, 6).read()
     assert block["sequence"].shape == (6, 0)
@@ -318,13 +319,13 @@ def test_a_model_trained_without_promoters_scores_files_with_them(write, tmp_pat
     save_toy(tmp_path / "none", small_config(model={"kind": "cnn_halflife_only"}), inputs)
     info = read_info(tmp_path / "none")
     assert not info.reads_dna
-    assert open_genes([write("a.h5")], info, None).window == 0
+    assert open_genes([write("a.h5")], info, DataConfig()).window == 0
 
 
 def test_a_model_of_dna_refuses_files_without_promoters(write, info):
     path = write("a.h5", window=0)
     with pytest.raises(DataError) as found:
-        open_genes([path], info, None)
+        open_genes([path], info, DataConfig())
     sentence(found, path, "reads 20 bases", "has no promoters", "cnn_halflife_only")
 
 
@@ -333,7 +334,7 @@ def test_scales_matter_without_dna_too(write, halflife_only):
     info = read_info(halflife_only)
     info.inputs.halflife_scale = "log10"
     with pytest.raises(DataError) as found:
-        open_genes([path], info, None)
+        open_genes([path], info, DataConfig())
     sentence(found, path, "log10", "z-score")
 
 
@@ -343,20 +344,20 @@ def test_windows_that_lie_elsewhere_are_refused(write, info):
         handle.attrs["window_first"] = -12
     # A model of an older version, or of files that did not say it, reads any.
     assert info.inputs.first is None
-    assert open_genes([path, silent], info, WINDOW).count == 6
+    assert open_genes([path, silent], info, DataConfig(window=WINDOW)).count == 6
     info.inputs.first = -10
-    assert open_genes([path, silent], info, WINDOW).count == 6
+    assert open_genes([path, silent], info, DataConfig(window=WINDOW)).count == 6
     info.inputs.first = -500
-    assert open_genes([silent], info, WINDOW).count == 3
+    assert open_genes([silent], info, DataConfig(window=WINDOW)).count == 3
     with pytest.raises(DataError) as found:
-        open_genes([silent, path], info, WINDOW)
+        open_genes([silent, path], info, DataConfig(window=WINDOW))
     sentence(found, path, "begin at base -500 from the TSS", "begin at -10", "cut at the same place")
 
 
 def test_a_gene_in_two_files_is_refused(write, info):
     first, second = write("a.h5", n=2), write("b.h5", n=1)
     with pytest.raises(DataError) as found:
-        open_genes([first, second], info, None)
+        open_genes([first, second], info, DataConfig())
     sentence(found, "gene G0", first, second, "remove it from one of them")
 
 

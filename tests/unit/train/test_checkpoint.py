@@ -104,7 +104,7 @@ def test_a_loaded_model_is_the_saved_one_bit_for_bit(tmp_path, kind, inputs):
     assert info.run_config == config
     assert info.config_hash == info.run_config.hash()
     assert (info.threshold, info.epoch, info.metrics, info.inputs) == (1 / 3, 4, {"auroc": 0.1 + 0.2}, inputs)
-    assert info.features == HALFLIFE_FEATURES
+    assert info.inputs.features == HALFLIFE_FEATURES
 
 
 def test_a_checkpoint_is_two_files_and_nothing_pickled(saved):
