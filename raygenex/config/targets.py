@@ -77,7 +77,7 @@ def as_named(value: object) -> object:
 def refuse_repeats(names: list[str], *taken: str) -> None:
     """Raise a ValueError if a name is there twice, or names another column of every table."""
     if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
-        raise ValueError(f"{twice} is named twice")
+        raise ValueError(f"the name {twice} is there twice")
     if (found := next((name for name in ("gene_id", *taken) if name in names), None)) is not None:
         raise ValueError(f"{found} names another column in every table of genes: choose another name")
 

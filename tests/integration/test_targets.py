@@ -40,9 +40,10 @@ def write_table(config: RunConfig, path: Path) -> pd.DataFrame:
             "level": 3 * level + 10,
             "reads": rng.poisson(np.exp(1 + 0.7 * level)).astype(float),
             "spread": level + rng.normal(size=len(gene_id)),
+            "rate": level + 0.5 * rng.normal(size=len(gene_id)),
         }
     )
-    for name in ("level", "reads", "spread"):
+    for name in ("level", "reads", "spread", "rate"):
         values.loc[rng.random(len(values)) < 0.3, name] = np.nan
     values.to_csv(path, sep="\t", index=False)
     return values
@@ -60,7 +61,10 @@ def trained(make_config: Callable[..., RunConfig], tmp_path: Path, ray_cluster: 
         {"name": "reads", "table": table, "kind": "counts"},
         {"name": "spread", "table": table, "loss": "gaussian"},
     ]
-    config = plain.model_copy(update={"targets": RunConfig.model_validate({"targets": targets}).targets})
+    features = {"features": ["halflife", {"name": "rate", "table": table}]}
+    given = RunConfig.model_validate({"targets": targets, "data": features})
+    data = plain.data.model_copy(update={"features": given.data.features})
+    config = plain.model_copy(update={"targets": given.targets, "data": data})
     train(config)
     return config, values
 
@@ -74,6 +78,8 @@ def test_four_targets_are_learned_measured_predicted_and_registered(
     info = Predictor.describe(config.checkpoint)
     assert [target.outputs for target in info.targets] == [1, 1, 1, 2]
     assert info.threshold is None
+    assert info.inputs.features == (*HALFLIFE_FEATURES, "rate")
+    assert info.inputs.lacking == ("rate",)
     assert info.targets[0].threshold is not None
     # Whatever the network is worth after three epochs, it has begun to learn.
     losses = [epoch["train_loss"] for epoch in info.history]
@@ -107,6 +113,8 @@ def test_four_targets_are_learned_measured_predicted_and_registered(
     model = mlflow.pyfunc.load_model(registered.uri)
     assert [spec.name for spec in model.metadata.get_output_schema()] == list(table.columns)
     rows = served_rows(config.data.valid[0])
+    rows["rate"] = values.set_index("gene_id").rate.reindex(table.index[: len(rows)]).to_numpy()
+    assert [spec.name for spec in model.metadata.get_input_schema()] == ["sequence", *HALFLIFE_FEATURES, "rate"]
     served = model.predict(rows)
     np.testing.assert_allclose(served.to_numpy(float), table.to_numpy(float)[: len(rows)], rtol=1e-5, atol=1e-6)
 

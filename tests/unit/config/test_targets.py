@@ -27,7 +27,7 @@ def test_an_override_names_targets():
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        (["level", "level"], ["level is named twice"]),
+        (["level", "level"], ["the name level is there twice"]),
         ([{"name": "a b"}], ["targets"]),
         ([{"name": "level", "unit": "TPM"}], ["belong to a table"]),
         ([{"name": "gene_id"}], ["gene_id"]),

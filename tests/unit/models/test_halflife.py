@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, triplet_loss
+from raygenex.models.halflife import FeatureScaler, HalflifeEncoder, fitted_scaler, triplet_loss
 
 
 def codes(*firsts):
@@ -160,3 +160,33 @@ def test_distances_are_of_whole_codes_not_of_positions():
     anchor, far = torch.zeros(1, 4, 8), torch.ones(1, 4, 8)
     loss, _ = triplet_loss(anchor, far, anchor, 1.0)
     assert loss.item() == pytest.approx(math.sqrt(32) + 1)
+
+
+def test_what_is_missing_is_read_as_the_mean_and_said_beside():
+    """Known values 1 and 3 of the first feature: mean 2, deviation 1; the second is complete."""
+    features = torch.tensor([[1.0, 0.0], [3.0, 2.0], [math.nan, 4.0]])
+    scaler = fitted_scaler(features, None)
+    assert scaler.positions == 3
+    assert scaler.mean.tolist() == [2.0, 2.0]
+    assert scaler.scale[0] == 1
+    expected = [[-1.0, -math.sqrt(1.5), 0.0], [1.0, 0.0, 0.0], [0.0, math.sqrt(1.5), 1.0]]
+    torch.testing.assert_close(scaler(features), torch.tensor(expected)[:, None])
+
+
+def test_what_is_missing_stays_beside_bins():
+    features = torch.tensor([[0.0, math.nan], [1.0, 1.0], [2.0, 2.0], [3.0, 4.0], [4.0, 5.0]])
+    read = fitted_scaler(features, 4)(features)
+    assert read.shape == (5, 4, 3)
+    assert read[:, :, 2].tolist() == [[1.0] * 4] + [[0.0] * 4] * 4
+    # Each quarter of the genes of the first feature fills one more bin.
+    torch.testing.assert_close(read[:, :, 0], torch.tril(torch.ones(5, 5))[:, :4].tril(-1), atol=1e-5, rtol=0)
+
+
+def test_a_scaler_of_complete_features_gains_nothing():
+    features = torch.randn(20, 11, generator=torch.Generator().manual_seed(0))
+    scaler = fitted_scaler(features, None)
+    assert (scaler.positions, scaler.lacking) == (11, [])
+    torch.testing.assert_close(scaler(features)[:, 0], (features - features.mean(0)) / features.std(0, correction=0))
+    # A gap that training had not is read as the mean.
+    features[3, 5] = math.nan
+    assert scaler(features)[3, 0, 5] == 0
