@@ -1,6 +1,6 @@
 """The sections of the run configuration that say where data come from, how they are split and what they must pass."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,6 +10,7 @@ from raygenex.config.base import (
     AnySeed,
     Columns,
     Count,
+    Fraction,
     Names,
     Paths,
     PathText,
@@ -73,7 +74,32 @@ class SimulateConfig(Section):
     label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
         0.0, description="share of the labels that are turned at random"
     )
+    targets: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="tissues whose expression levels are written as targets; 0: labels alone"
+    )
+    target_specific: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.3, description="with targets, the share of a tissue's variance that is its own, by its effects of the motifs"
+    )
+    target_noise: Annotated[float, Field(ge=0.0)] = Field(
+        0.5, description="with targets, the standard deviation of noise, in those of the true level"
+    )
+    target_missing: Fraction = Field(0.0, description="with targets, the share of values that were not measured")
     seed: AnySeed = Field(0, description="seed of the draw")
+
+    @model_validator(mode="after")
+    def _targets_go_together(self) -> "SimulateConfig":
+        if not self.targets:
+            for key in _OF_TARGETS:
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} belongs to targets, of which there are none: set simulate.targets")
+        return self
+
+    def made_of(self) -> dict[str, Any]:
+        """Return all that defines the data, as plain values; of targets only where there are some."""
+        return self.model_dump(mode="json", exclude=set() if self.targets else {"targets", *_OF_TARGETS})
+
+
+_OF_TARGETS = ("target_specific", "target_noise", "target_missing")
 
 
 class LabelConfig(Section):

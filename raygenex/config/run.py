@@ -190,4 +190,6 @@ class RunConfig(Section):
                 del values[name][key]
         if not self.targets:
             del values["targets"]
+        if self.simulate is not None:
+            values["simulate"] = self.simulate.made_of()
         return canonical_hash(values)

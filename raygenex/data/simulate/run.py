@@ -6,7 +6,7 @@ base that matters.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from raygenex import __version__
 from raygenex.config.base import SPLITS
 from raygenex.config.data import SimulateConfig
+from raygenex.data.hdf5.schema import TARGETS
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.simulate.background import Background
+from raygenex.data.simulate.tissues import draw_tissues
 from raygenex.data.simulate.truth import COLUMNS, SimulatedTruth, auroc, draw_truth
 from raygenex.errors import DataError
 from raygenex.files.dataset_folder import holds, made_in, put_in_place
@@ -36,6 +38,7 @@ ISLAND_SHARE_OF_WINDOW = 1 / 3
 
 _FILES = {**{name: f"{name}.h5" for name in SPLITS}, "truth": "truth.tsv"}
 _CEILINGS = ("bayes_auroc", "dna_auroc", "halflife_auroc")
+_TARGET_CEILINGS = ("target_pearson", "target_specificity")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class SimulationResult:
     """AUROC of the half-life score: what a perfect model that does not see the DNA reaches."""
     reused: bool
     """Whether the folder held this data set already, and nothing was done."""
+    target_pearson: dict[str, float | None] = field(default_factory=dict)
+    """With targets, the mean over them of Pearson's r of the true level, by split: what a perfect model reaches."""
+    target_specificity: dict[str, float | None] = field(default_factory=dict)
+    """With targets, how well the true level tells them apart (`raygenex.stats.quantities.specificity`)."""
 
     def text(self) -> str:
         """Say what was simulated, and the AUROC that no model can beat but by luck."""
@@ -63,7 +70,12 @@ class SimulationResult:
         best = self.bayes_auroc["valid"]
         ceiling = f"{best:.4f}" if best is not None else "undefined"
         verb = "reusing" if self.reused else "simulated"
-        return f"data: {verb} {counts} genes in {short_path(self.folder)}; best possible valid AUROC {ceiling}"
+        told = f"data: {verb} {counts} genes in {short_path(self.folder)}; best possible valid AUROC {ceiling}"
+        if not self.target_pearson:
+            return told
+        pearson, own = self.target_pearson["valid"], self.target_specificity["valid"]
+        shown = ["undefined" if value is None else f"{value:.4f}" for value in (pearson, own)]
+        return f"{told}, Pearson r {shown[0]}, the mean of targets, and specificity {shown[1]}"
 
 
 def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False) -> SimulationResult:
@@ -72,7 +84,8 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
     The rule is that of `raygenex.data.simulate.truth.draw_truth`. The same configuration gives the same values.
     Promoters are made and written block by block.
 
-    ``truth.tsv`` has one line a gene with the columns `raygenex.data.simulate.truth.COLUMNS`. ``motifs`` is a list
+    ``truth.tsv`` has one line a gene with the columns `raygenex.data.simulate.truth.COLUMNS`, and with targets one more
+    for the true level of each. ``motifs`` is a list
     ``name:position:strand:strength;...`` in which a position is that of a site's leftmost base from the TSS, base
     ``window // 2``. ``island`` is the strength of the CpG island, 0 without one; ``flipped`` is 1 where label noise
     turned the label; ``probability`` has label noise in it.
@@ -98,7 +111,7 @@ def simulate(config: SimulateConfig, folder: str | Path, overwrite: bool = False
         If another process makes a data set in it.
     """
     folder = Path(folder).absolute()
-    values = config.model_dump(mode="json")
+    values = config.made_of()
     if not overwrite and (found := find_simulation(config, folder)) is not None:
         return found
     with made_in(folder) as partial:
@@ -118,7 +131,7 @@ def find_simulation(config: SimulateConfig, folder: Path) -> SimulationResult | 
     DataError
         If it holds other data.
     """
-    if (record := _reusable(folder, config.model_dump(mode="json"))) is not None:
+    if (record := _reusable(folder, config.made_of())) is not None:
         return _result(folder, record, reused=True)
     if present := [name for name in (*_FILES.values(), "simulation.json") if (folder / name).exists()]:
         raise DataError(
@@ -131,29 +144,35 @@ def find_simulation(config: SimulateConfig, folder: Path) -> SimulationResult | 
 def _write(config: SimulateConfig, values: dict[str, Any], folder: Path) -> dict[str, Any]:
     sizes = {name: getattr(config, name) for name in SPLITS}
     # Seeds of numpy's generators are not negative; any integer maps to one.
-    truth_seed, background_seed, gene_seed = np.random.SeedSequence(config.seed % 2**64).spawn(3)
+    truth_seed, background_seed, gene_seed, tissue_seed = np.random.SeedSequence(config.seed % 2**64).spawn(4)
     truth = draw_truth(config, sum(sizes.values()), np.random.default_rng(truth_seed))
     background = Background(
         config.background_order, config.gc, config.cpg_ratio, np.random.default_rng(background_seed)
     )
+    tissues = draw_tissues(config, truth, np.random.default_rng(tissue_seed)) if config.targets else None
     genes = np.array([f"SIM{i + 1:08d}" for i in range(len(truth.label))], dtype=object)
     ceilings: dict[str, dict[str, float | None]] = {name: {} for name in _CEILINGS}
     with open(folder / _FILES["truth"], "w", encoding="utf-8") as stream:
-        stream.write("\t".join(COLUMNS) + "\n")
+        stream.write("\t".join((*COLUMNS, *(tissues.names if tissues else ()))) + "\n")
         start = 0
         for name, size in sizes.items():
             rows = slice(start, start + size)
-            with PromoterWriter(
-                folder / _FILES[name], config.window, attrs={"window_first": -(config.window // 2)}
-            ) as writer:
+            attrs = {"window_first": -(config.window // 2)}
+            targets = tissues.targets if tissues else ()
+            with PromoterWriter(folder / _FILES[name], config.window, attrs=attrs, targets=targets) as writer:
                 for first, block in _promoters(config.window, truth, background, rows, gene_seed):
                     here = slice(first, first + len(block))
-                    writer.append(genes[here], block, truth.halflife[here], truth.label[here])
-            stream.writelines(truth.line(i, genes[i], name) for i in range(rows.start, rows.stop))
+                    more = {TARGETS: tissues.measured[here]} if tissues else {}
+                    writer.append(genes[here], block, truth.halflife[here], truth.label[here], more)
+            for i in range(rows.start, rows.stop):
+                levels = tissues.level[i] if tissues else ()
+                stream.write("\t".join([truth.line(i, genes[i], name), *(f"{level:.6f}" for level in levels)]) + "\n")
             for ceiling, score in zip(
                 _CEILINGS, (truth.probability, truth.dna_score, truth.halflife_score), strict=True
             ):
                 ceilings[ceiling][name] = auroc(truth.label[rows], score[rows])
+            for ceiling, value in tissues.ceilings(rows).items() if tissues else ():
+                ceilings.setdefault(ceiling, {})[name] = value
             start += size
     return {
         "config": values,
@@ -197,5 +216,5 @@ def _reusable(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
 
 def _result(folder: Path, record: dict[str, Any], reused: bool) -> SimulationResult:
     files = {name: str(folder / file) for name, file in _FILES.items()}
-    ceilings = {name: record[name] for name in _CEILINGS}
+    ceilings = {name: record[name] for name in (*_CEILINGS, *_TARGET_CEILINGS) if name in record}
     return SimulationResult(str(folder), files, record["rows"], **ceilings, reused=reused)

@@ -84,10 +84,10 @@ class SimulatedTruth:
     """Whether label noise turned the label."""
 
     def line(self, i: int, gene_id: str, split: str) -> str:
-        """Return the tab-separated values of `COLUMNS` for one gene."""
+        """Return the tab-separated values of `COLUMNS` for one gene, without an end of line."""
         scores = f"{self.dna_score[i]:.6f}\t{self.halflife_score[i]:.6f}\t{self.probability[i]:.6f}"
         sites = ";".join(map(str, self.sites[i]))
-        return f"{gene_id}\t{split}\t{scores}\t{self.label[i]}\t{self.flipped[i]:d}\t{self.island[i]:.6f}\t{sites}\n"
+        return f"{gene_id}\t{split}\t{scores}\t{self.label[i]}\t{self.flipped[i]:d}\t{self.island[i]:.6f}\t{sites}"
 
 
 def draw_truth(config: SimulateConfig, n: int, rng: np.random.Generator) -> SimulatedTruth:

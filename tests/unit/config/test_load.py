@@ -62,7 +62,7 @@ def replaced(values, path, value):
 
 def full():
     """Return a configuration in which no section is left out."""
-    return parse_config({"simulate": {}, "backbone": {"kind": "hyenadna"}}, "test")
+    return parse_config({"simulate": {"targets": 2}, "backbone": {"kind": "hyenadna"}}, "test")
 
 
 # Reading

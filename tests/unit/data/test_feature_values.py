@@ -59,7 +59,9 @@ def test_columns_that_were_added_to_files_are_read(tmp_path):
     with PromoterWriter(tmp_path / "a.h5", 20, targets=(Target("up", "counts"),)) as writer:
         more = {"extra/dose": np.array([1.5, np.nan, 3.0]), "targets": np.array([[1], [np.nan], [4]], np.float32)}
         writer.append(*(genes[name] for name in ("gene_id", "sequence", "halflife", "label")), more)
-    np.testing.assert_array_equal(read(str(tmp_path / "a.h5"), "dose", "up"), np.array([[1.5, 1], [np.nan] * 2, [3, 4]]))
+    np.testing.assert_array_equal(
+        read(str(tmp_path / "a.h5"), "dose", "up"), np.array([[1.5, 1], [np.nan] * 2, [3, 4]])
+    )
 
 
 def test_a_name_that_nothing_has_is_refused(genes):

@@ -157,7 +157,7 @@ def test_one_gene_a_split(tmp_path):
 def test_record(tmp_path):
     result = simulate(SMALL, tmp_path)
     record = json.loads((tmp_path / "simulation.json").read_text())
-    assert record["config"] == SMALL.model_dump(mode="json")
+    assert record["config"] == SMALL.made_of()
     assert record["bayes_auroc"] == result.bayes_auroc
     assert record["sha256"] == {
         name: fingerprint(str(tmp_path / name)) for name in ("train.h5", "valid.h5", "test.h5", "truth.tsv")
