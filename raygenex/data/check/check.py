@@ -102,7 +102,7 @@ def check(
     else:
         scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
-    measured, telling = summarise_targets(targets, splits)
+    measured, telling = summarise_targets(targets, data.features, splits)
     reports = {name: _summarise(split, scans[name], measured[name]) for name, split in splits.items()}
     warnings = [text for name, report in reports.items() for text in _warnings(name, report, splits[name].has_labels)]
     warnings += without_bases(reports)

@@ -142,7 +142,7 @@ class SplitReport:
     halflife: Mapping[str, FeatureSummary]
     """Summary of each half-life feature."""
     targets: Mapping[str, TargetSummary] = field(default_factory=dict)
-    """Summary of each target of the configuration; empty where it learns the label."""
+    """Summary of each target of the configuration, and of each feature that is read beyond the eight."""
 
 
 @dataclass(frozen=True)
@@ -301,15 +301,21 @@ def _feature_lines(splits: Mapping[str, SplitReport]) -> list[str]:
     return lines
 
 
-def target_lines(splits: Mapping[str, SplitReport]) -> list[str]:
-    """Return a table of targets, a line for each in each split; empty without any."""
+def target_rows(splits: Mapping[str, SplitReport]) -> list[tuple[str, ...]]:
+    """Return a table of targets, its heading first, a row for each in each split; empty without any."""
     rows: list[tuple[str, ...]] = [("target", "split", "kind", "measured", "mean", "sd", "min", "max")]
     for name, split in splits.items():
         for target, found in split.targets.items():
             measures = (found.mean, found.sd, found.min, found.max)
             values = ("-" if value is None else number(value) for value in measures)
             rows.append((target, name, found.kind, f"{found.measured / split.rows:.1%}", *values))
-    return columns(rows, "<<<>>>>>") if len(rows) > 1 else []
+    return rows if len(rows) > 1 else []
+
+
+def target_lines(splits: Mapping[str, SplitReport]) -> list[str]:
+    """Return `target_rows` as lines."""
+    rows = target_rows(splits)
+    return columns(rows, "<<<>>>>>") if rows else []
 
 
 def _count(value: int) -> str:

@@ -19,6 +19,7 @@ from raygenex.data.check.describe import (
     by_split,
     number,
     origin,
+    target_rows,
     window_text,
 )
 from raygenex.data.check.leakage import LEAKS, Leak, LeakageReport, sentence
@@ -82,6 +83,7 @@ def page_values(report: DataReport, config: CheckConfig) -> dict[str, Any]:
         "not_compared": "" if split.window else NOT_COMPARED,
         "plots": _plots(report),
         "features": _features(report),
+        "targets": target_rows(report.splits),
         "leakage": _leakage(report.leakage),
         "pairs": report.leakage.pairs,
         "examples": _examples(report.leakage),

@@ -1,4 +1,4 @@
-"""What the data hold of the targets of a run: how many genes have each, their values, and what being measured tells."""
+"""Targets of a run and features beyond the eight, as data hold them: values, and what being measured tells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.config.features import FeatureConfig
 from raygenex.config.targets import TargetConfig
-from raygenex.data.hdf5.schema import Target
+from raygenex.data.feature_values import chosen_features, read_features
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData
-from raygenex.data.targets import TargetValues, read_target_values
+from raygenex.data.targets import read_target_values
 from raygenex.stats.metrics import auroc
+
+Column = NDArray[np.float32]
+_READ = ("feature", "")
 
 TELLING = 0.1
 """A distance of the AUROC from 0.5, from which it is warned that being measured predicts a value."""
@@ -18,9 +23,10 @@ TELLING = 0.1
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """One target in one split, in its unit."""
+    """One target in one split, in its unit, or a feature that models read beyond the eight."""
 
     kind: str
+    """That of a target; ``feature`` of what is read."""
     unit: str
     measured: int
     """Genes that have a value."""
@@ -30,50 +36,59 @@ class TargetSummary:
     min: float | None
     max: float | None
     correlations: Mapping[str, float | None]
-    """Pearson's r with each other target, over the genes that have both; None for fewer than three, or no spread."""
+    """Pearson's r with each other of them, over the genes that have both; None for fewer than three, or no spread."""
 
 
 def summarise_targets(
-    configs: tuple[TargetConfig, ...], splits: Mapping[str, SplitData]
+    targets: tuple[TargetConfig, ...], features: tuple[FeatureConfig, ...], splits: Mapping[str, SplitData]
 ) -> tuple[dict[str, dict[str, TargetSummary]], list[str]]:
-    """Sum up the targets of every split, and warn where being measured predicts what was measured of another.
+    """Sum up the targets and the features beyond the eight, and warn where being measured predicts a target.
 
     Raises
     ------
     DataError
-        As `raygenex.data.targets.read_target_values`.
+        As `raygenex.data.targets.read_target_values` and `raygenex.data.feature_values.read_features`.
     """
-    if not configs:
+    read = [feature for feature in chosen_features(features) if feature.name not in HALFLIFE_FEATURES]
+    if not targets and not read:
         return {name: {} for name in splits}, []
-    found = read_target_values(configs, splits, may_lack=True)
-    summaries = {
-        name: {
-            target.name: _summary(target, column, dict(zip(found.names, values.T, strict=True)))
-            for target, column in zip(found.targets, values.T, strict=True)
+    learned = read_target_values(targets, splits, may_lack=True) if targets else None
+    beside = read_features(read, {name: split.files for name, split in splits.items()}) if read else {}
+    found: dict[str, dict[str, TargetSummary]] = {}
+    sentences: list[str] = []
+    for name, split in splits.items():
+        kinds = {target.name: (target.kind, target.unit) for target in (learned.targets if learned else ())}
+        columns = dict(zip(kinds, learned.values[name].T, strict=True)) if learned else {}
+        known = {"label": split.label.astype(np.float32)} if split.has_labels and "label" not in columns else {}
+        known |= columns
+        if read:
+            columns |= dict(zip((feature.name for feature in read), beside[name].T, strict=True))
+        found[name] = {
+            one: _summary(*kinds.get(one, _READ), column, {key: columns[key] for key in columns if key != one})
+            for one, column in columns.items()
         }
-        for name, values in found.values.items()
-    }
-    return summaries, [sentence for name, split in splits.items() for sentence in _telling(found, name, split)]
+        sentences += _telling(name, columns, known)
+    return found, sentences
 
 
-def _summary(target: Target, column: NDArray[np.float32], columns: dict[str, NDArray[np.float32]]) -> TargetSummary:
+def _summary(kind: str, unit: str, column: Column, others: dict[str, Column]) -> TargetSummary:
     known = column[~np.isnan(column)].astype(np.float64)
     mean, sd, least, most = (
         float(measure(known)) if known.size else None for measure in (np.mean, np.std, np.min, np.max)
     )
     return TargetSummary(
-        target.kind,
-        target.unit,
+        kind,
+        unit,
         known.size,
         mean,
         sd,
         least,
         most,
-        {name: _correlation(column, other) for name, other in columns.items() if name != target.name},
+        {name: _correlation(column, other) for name, other in others.items()},
     )
 
 
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
+def _correlation(a: Column, b: Column) -> float | None:
     both = ~(np.isnan(a) | np.isnan(b))
     x, y = a[both].astype(np.float64), b[both].astype(np.float64)
     if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -81,23 +96,19 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _telling(found: TargetValues, name: str, split: SplitData) -> list[str]:
-    """Return a sentence for each target whose being measured predicts another, or the label."""
-    values = found.values[name]
-    others = {target.name: column for target, column in zip(found.targets, values.T, strict=True)}
-    if split.has_labels:
-        others.setdefault("label", split.label.astype(np.float32))
+def _telling(name: str, columns: dict[str, Column], known: dict[str, Column]) -> list[str]:
+    """Return a sentence for each of ``columns`` whose being measured predicts another that is ``known``."""
     sentences = []
-    for target, column in zip(found.targets, values.T, strict=True):
+    for one, column in columns.items():
         has = ~np.isnan(column)
-        for other, known in others.items():
-            both = ~np.isnan(known)
-            if other == target.name or has[both].all() or not has[both].any():
+        for other, values in known.items():
+            both = ~np.isnan(values)
+            if other == one or has[both].all() or not has[both].any():
                 continue
-            area = auroc(has[both], known[both])
+            area = auroc(has[both], values[both])
             if abs(area - 0.5) >= TELLING:
                 sentences.append(
-                    f"{name}: whether {target.name} was measured predicts {other} (AUROC {max(area, 1 - area):.3f}): "
-                    "genes without a value are no random ones"
+                    f"{name}: whether {one} was measured predicts {other} (AUROC {max(area, 1 - area):.3f}): genes "
+                    "without a value are no random ones"
                 )
     return sentences

@@ -275,7 +275,7 @@ def test_a_registered_model_and_no_password(facts):
     code = re.search(r"genes = pd.DataFrame\((\[.*?\])\)", words)
     (row,) = eval(code[1])
     assert row["sequence"] == "N" * toy_runs.WINDOW
-    assert set(row) == {"sequence", *facts.trained.info.features}
+    assert set(row) == {"sequence", *facts.trained.info.inputs.features}
 
 
 @pytest.mark.parametrize(

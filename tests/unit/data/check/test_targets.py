@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from toy_models import columns
+from toy_models import columns, write_promoters
 
 from raygenex.config.load import parse_config
 from raygenex.data.check.check import check_run
+from raygenex.data.check.page import render_page
 from raygenex.data.hdf5.schema import Target
 from raygenex.data.hdf5.write import PromoterWriter
 
@@ -53,3 +54,23 @@ def test_files_without_labels_say_so(report):
     found = report(telling=False, labelled=False)
     assert found.splits["train"].targets["level"].measured == 40
     assert [sentence for sentence in found.warnings if "no labels" in sentence]
+
+
+def test_a_feature_beyond_the_eight_is_summed_up_beside_them(tmp_path):
+    """Half of the genes have it, those of label 1."""
+    genes = columns(40, 20)
+    table = tmp_path / "rates.tsv"
+    rows = [f"{gene}\t{number if number % 2 else ''}" for number, gene in enumerate(genes["gene_id"])]
+    table.write_text("\n".join(["gene_id\trate", *rows]) + "\n")
+    data = {"train": write_promoters(tmp_path / "a.h5", genes)}
+    features = ["halflife", {"name": "rate", "table": str(table)}]
+    config = parse_config({"data": data | {"features": features}}, "test")
+    found = check_run(config, lambda done, total: None)
+    ((name, rate),) = found.splits["train"].targets.items()
+    assert (name, rate.kind, rate.measured, rate.min, rate.max) == ("rate", "feature", 20, 1, 39)
+    (told,) = [sentence for sentence in found.warnings if "was measured predicts" in sentence]
+    assert "rate" in told
+    assert "label" in told
+    page = render_page(found, config.data, config.check)
+    assert '<td class="name">rate</td>' in page
+    assert "50.0%" in page
