@@ -69,10 +69,13 @@ class BoostedTrees(TabularModel):
 class LogisticRegression(TabularModel):
     """A weight for each standardised feature, and a bias, per output; parameters are those of `TabularModel`.
 
+    A missing value is read as the mean. A feature beside the DNA that genes of train lack has one more column, the last
+    ones of the table, that is 1 where it is missing and 0 elsewhere.
+
     Attributes
     ----------
     mean, scale
-        Of each feature over the training genes, shape ``(width,)``; a constant feature has scale 1.
+        Of each column over the training genes, shape ``(width,)``; a constant one has scale 1.
     linear
         The weights and the bias.
     """
@@ -86,6 +89,24 @@ class LogisticRegression(TabularModel):
         self.register_buffer("scale", torch.ones(self.width))
         self.linear = nn.Linear(self.width, outputs)
 
+    @property
+    def _lacking(self) -> tuple[int, ...]:
+        return self.inputs.lacking if self.uses_halflife else ()
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return super().width + len(self._lacking)
+
+    def features(self, sequence: NDArray[np.uint8], halflife: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the table of some genes, shape ``(N, width)``: see the base class."""
+        table = super().features(sequence, halflife)
+        if not self._lacking:
+            return table
+        assert halflife is not None, "this model needs features"
+        return np.hstack([table, np.isnan(halflife[:, self._lacking]).astype(np.float32)])
+
     def logits(self, features: Tensor) -> Tensor:
         """Return the weighted sums of the standardised features, shape ``(N,)``, or ``(N, outputs)`` of several."""
-        return self.shaped(self.linear((features - self.mean) / self.scale))
+        standardised = (features - self.mean) / self.scale
+        return self.shaped(self.linear(torch.where(standardised.isnan(), 0.0, standardised)))

@@ -87,10 +87,14 @@ def fit_regression(
     The numbers of each iteration; of targets the joined ones, in which one that has ended repeats its last.
     """
     features = train.features.astype(np.float64)
-    mean, spread = features.mean(axis=0), features.std(axis=0)
+    mean = np.nanmean(features, axis=0)
+    # As the model reads what is missing.
+    np.copyto(features, mean, where=np.isnan(features))
+    spread = features.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     features = (features - mean) / scale
     other = (valid.features - mean) / scale
+    np.copyto(other, 0.0, where=np.isnan(other))
     goals = goals_of(targets)
     fits = [
         _fit_goal(goal, _genes_of(goal, place, features, train), _genes_of(goal, place, other, valid), l2, show)

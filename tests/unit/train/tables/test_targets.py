@@ -243,3 +243,34 @@ def test_a_label_model_keeps_the_names_of_its_tensors(data, tmp_path):
     config = parse_config({"output": str(tmp_path), "data": files, "model": XGBOOST}, "test")
     fit(config, tmp_path)
     assert list(load_file(tmp_path / "checkpoint" / WEIGHTS)) == ["booster.raw"]
+
+
+def test_a_feature_that_genes_lack_is_read_as_its_mean_and_said_beside(data, tmp_path):
+    """A regression has a column that says what is missing; trees read the gaps themselves."""
+
+    def level_alone(table):
+        return [{"name": "level", "table": table}]
+
+    files, table = data
+    sources = (files | {"features": ["CDSLEN", {"name": "other", "table": table}, "UTR5GC"]}, table)
+    config = configured(sources, tmp_path / "a", LOGISTIC, level_alone)
+    (tmp_path / "a").mkdir()
+    inputs, model, info, scores = fit(config, tmp_path / "a")
+    assert (info.inputs.features, info.inputs.lacking) == (("CDSLEN", "other", "UTR5GC"), ("other",))
+    features, values = table_of(model, inputs, "train")
+    others, _ = table_of(model, inputs, "valid")
+    missing = np.isnan(features[:, -3])
+    np.testing.assert_array_equal(features[:, -1], missing)
+    assert 0 < missing.sum() < 32
+    mean = np.nanmean(features, axis=0, dtype=np.float64)
+    filled, seen = (np.where(np.isnan(part), mean, part) for part in (features, others))
+    spread = filled.std(axis=0)
+    scale = np.where(spread > 0, spread, 1)
+    known = ~np.isnan(values[:, 0])
+    ridge = Ridge(alpha=LOGISTIC["l2"]).fit(((filled - mean) / scale)[known], values[known, 0])
+    np.testing.assert_allclose(scores["logits"].ravel(), ridge.predict((seen - mean) / scale), rtol=1e-3, atol=1e-4)
+    config = configured(sources, tmp_path / "b", XGBOOST, level_alone)
+    (tmp_path / "b").mkdir()
+    inputs, model, info, scores = fit(config, tmp_path / "b")
+    assert np.isnan(table_of(model, inputs, "train")[0][:, -2]).sum() == missing.sum()
+    assert np.isfinite(scores["logits"]).all()
