@@ -24,7 +24,7 @@ from raygenex.predict.inputs import NO_DNA, features_of_files, refuse_other_plac
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import open_predictions, prediction_types
-from raygenex.predict.target_scores import Scored, target_values, targets_scored
+from raygenex.predict.target_scores import Scored, measured_values, targets_scored
 from raygenex.stats.metrics import bootstrap_intervals, calibration_error, confusion
 from raygenex.stats.resamples import Interval
 from raygenex.terminal.table import columns
@@ -97,7 +97,7 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     untracked = folder.with_name(f".{split}.untracked")
     _refuse_other_model(config, info)
     prints, rows, data = open_rows(config, split, info)
-    measured = target_values(config.targets, info.targets, data) if info.targets else None
+    measured = measured_values(config.targets, info.targets, data) if info.targets else None
     key = {
         "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "fingerprints": prints,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from toy_models import SMALL, save_toy, small_config
+from toy_models import SMALL, save_targets, save_toy, small_config
 
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
@@ -58,6 +58,21 @@ def hyena_function(
     save_toy(folder, config, inputs, backbone_sha256=weights_sha256(backbone))
     save_backbone(backbone, folder / BACKBONE)
     return LogitFunction(Predictor(folder), batch_size)
+
+
+def target_function(
+    folder: Path, target: str | None = None, model: dict | None = None, embeds: bool = False
+) -> LogitFunction:
+    """Write a checkpoint of a model of `toy_models.four_targets`, of bases or of a random HyenaDNA, and wrap a target."""
+    config = explain_config(model)
+    if not embeds:
+        save_targets(folder, config, InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW))
+        return LogitFunction(Predictor(folder), 4, target)
+    backbone = random_hyenadna(8, 2, WINDOW + 2, seed=3)
+    inputs = InputInfo(kind="embedding", length=-(-WINDOW // config.embed.bin_size), channels=8, window=WINDOW)
+    save_targets(folder, config, inputs, backbone_sha256=weights_sha256(backbone))
+    save_backbone(backbone, folder / BACKBONE)
+    return LogitFunction(Predictor(folder), 4, target)
 
 
 class Linear(ExpressionModel):

@@ -12,6 +12,7 @@ from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.models import build_model
 from raygenex.models.cnn import Cnn
 from raygenex.train.checkpoint import CheckpointInfo, InputInfo, save_checkpoint, scaler_values
+from raygenex.train.targets import TargetInfo
 
 SMALL = {
     "model": {"width": 6, "stem_kernel": 5, "channels": (5, 4), "dense": (8,)},
@@ -51,11 +52,11 @@ def write_splits(folder: Path, window: int) -> dict[str, str]:
     }
 
 
-def build_toy(config: RunConfig, inputs: InputInfo, seed: int = 0) -> Cnn:
+def build_toy(config: RunConfig, inputs: InputInfo, seed: int = 0, outputs: int = 1) -> Cnn:
     """Return a model with random weights and a scaler that is not the identity, in evaluation mode."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build_model(config.model, config.halflife, inputs.shape)
+        model = build_model(config.model, config.halflife, inputs.shape, outputs)
         if model.uses_halflife:
             model.scaler.fit(2 * torch.randn(50, 8) + 1)
     return model.eval()
@@ -64,20 +65,30 @@ def build_toy(config: RunConfig, inputs: InputInfo, seed: int = 0) -> Cnn:
 def save_toy(folder: Path, config: RunConfig, inputs: InputInfo, threshold: float | None = 0.5, **info: object) -> Cnn:
     """Write a checkpoint into a new folder and return its model."""
     folder.mkdir(parents=True)
-    model = build_toy(config, inputs)
-    save_checkpoint(
-        folder,
-        model,
-        CheckpointInfo(
-            config=config.dump(),
-            config_hash=config.hash(),
-            inputs=inputs,
-            feature_scaler=scaler_values(model),
-            threshold=threshold,
-            **info,
-        ),
+    described = CheckpointInfo(
+        config=config.dump(), config_hash=config.hash(), inputs=inputs, threshold=threshold, **info
     )
+    model = build_toy(config, inputs, outputs=described.outputs)
+    save_checkpoint(folder, model, described.model_copy(update={"feature_scaler": scaler_values(model)}))
     return model
+
+
+def four_targets() -> list[TargetInfo]:
+    """Return a target of every kind of loss, scales far from those of outputs: five outputs together."""
+    return [
+        TargetInfo(
+            name="level", kind="continuous", unit="TPM", loss="mse", transform="log2p1", mean=6.0, scale=2.5, measured=9
+        ),
+        TargetInfo(name="high", kind="binary", loss="bce", measured=9, threshold=0.55),
+        TargetInfo(name="reads", kind="counts", loss="poisson", measured=9),
+        TargetInfo(name="life", kind="continuous", unit="hours", loss="gaussian", mean=-3.0, scale=0.5, measured=9),
+    ]
+
+
+def save_targets(folder: Path, config: RunConfig, inputs: InputInfo, **info: object) -> Cnn:
+    """Write a checkpoint of a model of `four_targets` into a new folder and return its model."""
+    metrics = {"level_pearson": 0.5}
+    return save_toy(folder, config, inputs, threshold=None, targets=four_targets(), metrics=metrics, **info)
 
 
 def sentence(info: pytest.ExceptionInfo, *words: object) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from raygenex.config.base import PathText, Position, PositiveFloat, PositiveInt, Section, Several
+from raygenex.config.targets import TargetName
 
 Method = Literal["saliency", "input_x_gradient", "integrated_gradients", "deeplift", "mutagenesis", "halflife"]
 """A way to attribute the logit of a gene to its bases, or, ``halflife``, to its half-life features."""
@@ -14,6 +15,9 @@ class ExplainConfig(Section):
     """Which genes are explained, by which methods, and how the results are drawn."""
 
     split: Literal["train", "valid", "test"] = Field("valid", description="the split that is explained")
+    target: TargetName | None = Field(
+        None, description="which target of a model of targets is explained; null: its first"
+    )
     genes: PositiveInt | None = Field(None, description="so many genes, spread evenly over the split; null: all")
     methods: tuple[Method, ...] = Field(("saliency", "halflife"), description="what is computed", min_length=1)
     reference: Literal["unknown", "uniform", "shuffled"] = Field(
@@ -27,7 +31,7 @@ class ExplainConfig(Section):
     tolerance: PositiveFloat = Field(
         0.01,
         description="largest gap between the sum of a gene's attributions and the change of its logit, relative to "
-        "that change; 1e-5 logits always pass",
+        "that change; 1e-5 logits, or standard deviations of a target, always pass",
     )
     region: tuple[Position, Position] | None = Field(
         None, description="first and stop, in bases from the TSS, of what mutagenesis changes; null: the whole window"

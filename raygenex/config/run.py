@@ -28,7 +28,7 @@ from raygenex.files.locate import written_path
 
 _LATER_KEYS = (
     *(("build", "features_scale"), ("build", "targets"), ("predict", "strict"), ("check", "workers")),
-    *(("train", "monitor"), ("train", "target_weights"), ("data", "features")),
+    *(("train", "monitor"), ("train", "target_weights"), ("data", "features"), ("explain", "target")),
 )
 """Keys that older versions do not have; at their default they are no part of the hash."""
 

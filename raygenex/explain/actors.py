@@ -53,7 +53,7 @@ class Explainer:
         if hash_of(checkpoint) != checkpoint_sha256:
             raise CheckpointError(f"checkpoint {checkpoint} changed while it was explained: explain it again")
         device = "cuda" if section.gpus_per_worker > 0 else "cpu"
-        function = LogitFunction(Predictor(checkpoint, device), section.batch_size)
+        function = LogitFunction(Predictor(checkpoint, device), section.batch_size, section.target)
         reference = np.array(halflife_reference, dtype=np.float32)
         self.context = Context(function, section, seed, window_first, reference)
 

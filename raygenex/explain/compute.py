@@ -68,6 +68,8 @@ def _scores(context: Context, batch: Columns) -> Columns:
     import torch
 
     logit, dense = context.function.logits_and_dense(batch["sequence"], batch["halflife"])
+    if (target := context.function.target) is not None:
+        return {"logit": logit, "predicted": target.of_additive(logit), "dense": dense}
     # As prediction does it, to the last bit.
     probability = torch.sigmoid(torch.from_numpy(logit)).numpy()
     return {"label": batch["label"], "logit": logit, "probability": probability, "dense": dense}

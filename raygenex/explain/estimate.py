@@ -36,7 +36,7 @@ def say_how_long(checkpoint: str, options: ExplainConfig, genes: dict[str, int],
     slow = {name: count for name, count in genes.items() if name in ("mutagenesis", "integrated_gradients") and count}
     if not slow or options.gpus_per_worker:
         return
-    function = LogitFunction(Predictor(checkpoint), options.batch_size)
+    function = LogitFunction(Predictor(checkpoint), options.batch_size, options.target)
     passes = {name: passes_of_gene(function, options, name) * count for name, count in slow.items()}
     if not any(passes.values()):
         return

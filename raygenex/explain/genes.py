@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from raygenex.config.run import RunConfig
 from raygenex.data.rows import Columns, Piece, PromoterRows
 from raygenex.errors import ConfigError, DataError
+from raygenex.explain.target import explained_target, measured_of
 from raygenex.files.fingerprint import fingerprints
 from raygenex.files.locate import locate
 from raygenex.predict.inputs import open_genes
 from raygenex.sequence import crop_start
 from raygenex.train.checkpoint import CheckpointInfo
+from raygenex.train.targets import TargetInfo
 
 UNLABELLED = -1
 """Label of a gene whose class is not known."""
@@ -36,6 +38,11 @@ class ExplainedGenes:
     """Where the window's first base lies, in bases from the TSS; 0 for a model that reads no DNA."""
     assumed: bool
     """Whether nothing said where the window lies, and it is taken as centred."""
+    target: TargetInfo | None = None
+    """The target that is explained; None of a model of the label."""
+    measured: NDArray[np.float64] | None = None
+    """What was measured of it in the explained genes, on the scale of `TargetInfo.transformed`, NaN where nothing was,
+    shape ``(n,)``."""
 
     @property
     def count(self) -> int:
@@ -44,8 +51,8 @@ class ExplainedGenes:
 
     @property
     def labelled(self) -> bool:
-        """Whether the classes of all genes are known."""
-        return self.rows.has_label
+        """Whether predictions can be compared with the classes of all genes, or with values that were measured."""
+        return self.rows.has_label if self.measured is None else bool(np.isfinite(self.measured).any())
 
     def bases(self) -> NDArray[np.uint8]:
         """Return the base indices of the explained genes, shape ``(n, window)``."""
@@ -126,9 +133,11 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     Raises
     ------
     ConfigError
-        If the split is not configured, or ``explain.region`` does not lie in the window.
+        If the split is not configured, ``explain.region`` does not lie in the window, or the model has no
+        ``explain.target``.
     DataError
-        If a file breaks the schema, a gene is in two files, or the window is not the model's.
+        If a file breaks the schema, a gene is in two files, the window is not the model's, or the values of the target
+        cannot be used.
     """
     options = config.explain
     key = f"data.{options.split}"
@@ -146,7 +155,9 @@ def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
             )
     chosen = spread(rows.count, options.genes)
     prints = fingerprints(file.path for file in rows.files)
-    return ExplainedGenes(rows, chosen, rows.halflife[chosen], prints, first, assumed)
+    target = explained_target(info, options.target)
+    measured = None if target is None else measured_of(config, target)[chosen]
+    return ExplainedGenes(rows, chosen, rows.halflife[chosen], prints, first, assumed, target, measured)
 
 
 def window_first(config: RunConfig, rows: PromoterRows, trained: int | None) -> tuple[int, bool]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from raygenex import __version__
 from raygenex.config.run import RunConfig
+from raygenex.data.tables import shown
 from raygenex.errors import CheckpointError
 from raygenex.explain.genes import ExplainedGenes, open_explained
 from raygenex.explain.methods.needs import SHARED, check_methods, method_settings
 from raygenex.explain.parts import (
     PARTS,
     SCORES,
+    ExplainedTarget,
     ExplanationManifest,
     MethodRecord,
     damaged_parts,
@@ -23,10 +25,11 @@ from raygenex.explain.parts import (
     refuse_differences,
 )
 from raygenex.explain.results.meme import read_meme
+from raygenex.explain.target import explained_target
 from raygenex.extras import check_installed
 from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
-from raygenex.train.checkpoint import checkpoint_sha256, refuse_targets
+from raygenex.train.checkpoint import checkpoint_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -85,18 +88,21 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
     """
     checkpoint = Path(model).absolute()
     info = Predictor.describe(checkpoint)
-    refuse_targets(info, checkpoint, "explain")
+    # Said before the data are looked at.
+    explained_target(info, config.explain.target)
     check_methods(info, config.explain)
     # What tables and figures need is missed now, rather than when everything is computed.
     require_packages(config.explain.discover)
     if config.explain.motifs is not None:
         read_meme(config.explain.motifs)
     genes = open_explained(config, info)
-    assert info.threshold is not None, "checked when loading"
     methods = {
         name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
         for name in (SCORES, *config.explain.methods)
     }
+    if genes.target is not None and config.explain.target is None and len(info.targets) > 1:
+        others = shown([target.name for target in info.targets[1:]])
+        logger.info("explaining %s, the first target: explain.target names another of %s", genes.target.name, others)
     manifest = ExplanationManifest(
         package_version=__version__,
         checkpoint=name or str(checkpoint),
@@ -108,7 +114,8 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
         window=genes.rows.window,
         window_first=genes.window_first,
         window_first_assumed=genes.assumed,
-        threshold=info.threshold,
+        threshold=info.threshold if genes.target is None else genes.target.threshold,
+        target=None if genes.target is None else ExplainedTarget.of(genes.target),
         confidence=config.evaluate.confidence,
         fingerprints=genes.fingerprints,
         methods=methods,

@@ -14,13 +14,15 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from raygenex.config.run import RunConfig
+from raygenex.config.targets import TargetKind
 from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.files.parts import Part, PartNames, changed_fields, gaps
 from raygenex.files.parts import read_manifest as read_manifest_of
 from raygenex.files.whole import whole_file
+from raygenex.train.targets import TargetInfo
 
 PARTS = PartNames("part", "npz")
 SCORES = "scores"
@@ -51,6 +53,29 @@ class MethodRecord(BaseModel):
     `raygenex.explain.methods.integrated`."""
 
 
+class ExplainedTarget(BaseModel):
+    """Which target of a model of targets is explained, as its figures name it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    kind: TargetKind
+    title: str
+    """Its name and the scale of its values, such as ``level, hours``."""
+    unit: str
+    """Of attributions: name and scale of what they share out, such as ``ln reads`` or ``high, logit``."""
+
+    @classmethod
+    def of(cls, target: TargetInfo) -> "ExplainedTarget":
+        """Return what is kept of a model's target."""
+        return cls(name=target.name, kind=target.kind, title=target.title, unit=target.additive_title)
+
+    @property
+    def is_quantity(self) -> bool:
+        """Whether it has values in place of two classes."""
+        return self.kind != "binary"
+
+
 class ExplanationManifest(BaseModel):
     """What an explanation was made from, and what is in its folder."""
 
@@ -72,8 +97,10 @@ class ExplanationManifest(BaseModel):
     """Where the window's first base lies, in bases from the TSS."""
     window_first_assumed: bool = False
     """Whether nothing said where the window lies, and it was taken as centred on the TSS."""
-    threshold: float
-    """Probability from which a gene is called high."""
+    threshold: float | None
+    """Probability from which a gene is called high; None of a quantity."""
+    target: ExplainedTarget | None = None
+    """None of a model of the label, whose manifests do not have it."""
     confidence: float
     """Level of the intervals in the tables, such as 0.95."""
     fingerprints: list[str]
@@ -84,6 +111,13 @@ class ExplanationManifest(BaseModel):
     summary: dict[str, Any] | None = None
     """The numbers that the tables end in."""
 
+    @model_serializer(mode="wrap")
+    def _without_no_target(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = values(self)
+        if found.get("target", "") is None:
+            del found["target"]
+        return found
+
     def differences(self, other: "ExplanationManifest") -> list[str]:
         """Name, in words, everything that makes the other folder's numbers those of something else."""
         words = {
@@ -93,6 +127,9 @@ class ExplanationManifest(BaseModel):
             "split": "split",
         }
         changes = changed_fields(self, other, words)
+        names = ["the label" if one.target is None else one.target.name for one in (self, other)]
+        if names[0] != names[1]:
+            changes.append(f"target ({names[0]} there, {names[1]} here)")
         if self.fingerprints != other.fingerprints:
             changes.append(f"data of the {other.split} split")
         return changes

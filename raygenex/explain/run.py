@@ -45,21 +45,30 @@ class ExplainResult:
     """Genes times methods that this call computed; the others were there."""
     summary: dict[str, Any]
     """The numbers that the tables end in, see `raygenex.explain.results.derive`."""
+    target: str | None
+    """The target that is explained; None of a model of the label."""
+    unit: str
+    """Of attributions, in words."""
     seconds: float
 
     def text(self) -> str:
         """Say what was explained by which methods, how well, and where the files are."""
-        lines = [f"{self.split}: {self.genes} genes explained by {self.model_kind}, {_window(self)}", ""]
-        lines += [_method_line(name, numbers) for name, numbers in self.methods.items()]
+        lines = [f"{self.split}: {self.genes} genes explained by {self.model_kind}, {_window(self)}"]
+        if self.target is not None:
+            lines.append(f"target: {self.target}, in {self.unit}")
+        lines.append("")
+        unit = "logits" if self.target is None else f"in {self.unit}"
+        lines += [_method_line(name, numbers, unit) for name, numbers in self.methods.items()]
         lines.append("")
         if not self.computed:
             lines.append("nothing was computed: everything was there")
-        if self.summary["projection"] is not None:
+        if "silhouette" in (self.summary["projection"] or {}):
             lines.append(_projection_line(self.summary["projection"]))
         if self.summary["halflife"] is not None:
             best = self.summary["halflife"]
             lines.append(
-                f"most important half-life feature: {best['feature']}, AUROC loses {best['drop']:.4f} "
+                f"most important half-life feature: {best['feature']}, {best.get('metric', 'AUROC')} loses "
+                f"{best['drop']:.4f} "
                 f"({best['low']:.4f} to {best['high']:.4f}) when it is shuffled"
             )
         for row in self.summary["agreement"]:
@@ -95,6 +104,7 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         If a method cannot be used with the model, or the data, the model or the folder cannot be used.
     """
     from raygenex.explain.results.derive import derive, derived_key
+    from raygenex.explain.results.words import words_of
 
     started = time.monotonic()
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
@@ -105,7 +115,7 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         manifest = open_folder(job, force)
         work = missing(job, remove=True)
         leave_out_incomplete(job, manifest)
-        key = derived_key(config, manifest)
+        key = derived_key(config, manifest, job.genes.measured)
         if work.count or manifest.derived != key:
             manifest.derived = None
             track.owe()
@@ -135,6 +145,8 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         {method: _shown(manifest.methods[method]) for method in job.manifest.methods},
         work.count,
         manifest.summary,
+        None if manifest.target is None else manifest.target.name,
+        words_of(manifest.target).unit,
         time.monotonic() - started,
     )
 
@@ -217,13 +229,15 @@ def _finish(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest) -
             record.unconverged = int((~columns["converged"]).sum())
             if record.unconverged:
                 logger.warning(
-                    "%s: the attributions of %d of %d genes miss the change of the logit by more than "
-                    "explain.tolerance, %g of it (by %.2g logits at most): raise explain.max_steps",
+                    "%s: the attributions of %d of %d genes miss the change of the %s by more than "
+                    "explain.tolerance, %g of it (by %.2g%s at most): raise explain.max_steps",
                     name,
                     record.unconverged,
                     record.genes,
+                    "logit" if manifest.target is None else manifest.target.name,
                     config.explain.tolerance,
                     record.largest_delta,
+                    " logits" if manifest.target is None else "",
                 )
     write_manifest(job.folder, manifest)
 
@@ -238,6 +252,8 @@ def plan_explain(config: RunConfig, checkpoint: str, force: bool) -> list[str]:
         f"explain: {genes.count} of {genes.rows.count} genes of {options.split} with {short_path(str(job.checkpoint))}"
         + (f", {where}{' (assumed)' if genes.assumed else ''}" if genes.rows.window else ", no promoters")
     ]
+    if genes.target is not None:
+        lines.append(f"target: {genes.target.name}, in {genes.target.additive_title}")
     for method, ranges in work.gaps.items():
         todo = sum(stop - start for start, stop in ranges)
         note = " (its settings changed)" if method in stale else ""
@@ -259,10 +275,10 @@ def _window(result: "ExplainResult") -> str:
     return f"{result.window_first:+,} to {last:+,} from the TSS{assumed}"
 
 
-def _method_line(name: str, numbers: dict[str, Any]) -> str:
+def _method_line(name: str, numbers: dict[str, Any], unit: str) -> str:
     line = f"  {name:<22}{numbers['genes']:>7,} genes {numbers['seconds']:>9.1f} s"
     if "largest_delta" in numbers:
-        line += f", largest gap {numbers['largest_delta']:.2g} logits"
+        line += f", largest gap {numbers['largest_delta']:.2g} {unit}"
     if numbers.get("unconverged"):
         line += f", {numbers['unconverged']} genes above explain.tolerance"
     return line

@@ -36,7 +36,7 @@ class Whole(NamedTuple):
     dense: Tensor
     """What the first dense layer gives, ``(G, H)``."""
     logits: Tensor
-    """Shape ``(G,)``."""
+    """Shape ``(G,)``, or ``(G, outputs)`` of several."""
 
 
 class _Changed(NamedTuple):
@@ -97,11 +97,11 @@ def whole_pass(model: Cnn, codes: Tensor, halflife: Tensor) -> Whole:
         layers.append(functional.pad(given, (0, 0, 1, 1)))
     # Features lie channel by channel before the dense layers.
     dense = model.dense[0](torch.cat([given.transpose(1, 2).flatten(1), *late], dim=1))
-    return Whole(padded, lifted, layers, dense, model.dense[1:](dense).squeeze(1))
+    return Whole(padded, lifted, layers, dense, model.shaped(model.dense[1:](dense)))
 
 
 def edited_logits(model: Cnn, whole: Whole, of: Tensor, first: Tensor, new: Tensor) -> Tensor:
-    """Return the logits of edited copies of sequences, ``(S,)``.
+    """Return the logits of edited copies of sequences, ``(S,)``, or ``(S, outputs)`` of several.
 
     They are those of `whole_pass` of the copies, but for the order in which float32 is summed.
 
@@ -225,7 +225,7 @@ def _clear(values: Tensor, start: Tensor, low: int, high: int) -> None:
 
 
 def _logits(model: Cnn, whole: Whole, of: Tensor, changed: _Changed) -> Tensor:
-    """Return logits ``(S,)``: the first dense layer by what changed alone, the others whole."""
+    """Return what the model does: the first dense layer by what changed alone, the others whole."""
     own = whole.layers[-1]
     positions, channels = own.shape[1] - 2, own.shape[2]
     width = changed.values.shape[1]
@@ -242,4 +242,4 @@ def _logits(model: Cnn, whole: Whole, of: Tensor, changed: _Changed) -> Tensor:
         low, high = max(start, 0), min(start + width, positions)
         columns = weight[low:high].flatten(0, 1)
         dense.index_add_(0, rows, change[rows, low - start : high - start].flatten(1) @ columns)
-    return model.dense[1:](dense).squeeze(1)
+    return model.shaped(model.dense[1:](dense))

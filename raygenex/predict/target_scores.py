@@ -32,41 +32,41 @@ class Scored(NamedTuple):
     figures: "Callable[[], dict[str, Figure]]"
 
 
-def target_values(
-    configs: tuple[TargetConfig, ...], targets: Sequence[TargetInfo], data: SplitData
+def measured_values(
+    configs: tuple[TargetConfig, ...], learned: Sequence[TargetInfo], data: SplitData, may_lack: bool = False
 ) -> NDArray[np.float32]:
-    """Return what was measured of some targets of a model in the genes of a split, in their units, shape ``(N, T)``.
+    """Return what was measured of targets in a split, in their units, shape ``(N, T)``, NaN where nothing was.
 
     Parameters
     ----------
-    configs
-        Where their values are, in the same order.
-    targets
-        How the model learned them.
+    configs, learned
+        Where the values are, and what a model learned of the same targets, in the same order.
     data
         The genes.
+    may_lack
+        Whether nothing of a target may be measured.
 
     Raises
     ------
     DataError
-        If the values are of another kind or unit than those that the model learned, or its transform does not know
-        one of them; and as `read_target_values`.
+        If values cannot be read, are of another kind or unit than those that the model learned, or lie where its
+        transform is not defined.
     """
-    found = read_target_values(configs, {data.name: data})
-    for place, (learned, target) in enumerate(zip(targets, found.targets, strict=True)):
-        if (learned.kind, learned.unit) != (target.kind, target.unit):
+    found = read_target_values(configs, {data.name: data}, may_lack)
+    for place, (known, target) in enumerate(zip(learned, found.targets, strict=True)):
+        if (known.kind, known.unit) != (target.kind, target.unit):
             raise DataError(
                 f"{target.name} is {target.scale} in data.{data.name}, and the model learned it as "
-                f"{Target(learned.name, learned.kind, learned.unit).scale}: use data that were made in one way"
+                f"{Target(known.name, known.kind, known.unit).scale}: use data that were made in one way"
             )
         column = found.values[data.name][:, place]
         with np.errstate(divide="ignore", invalid="ignore"):
-            lost = ~np.isnan(column) & ~np.isfinite(learned.transformed(column))
+            lost = ~np.isnan(column) & ~np.isfinite(known.transformed(column))
         if lost.any():
             row = int(np.flatnonzero(lost)[0])
             raise DataError(
                 f"{target.name} of gene {data.gene_id[row]} in data.{data.name} is {column[row]:g}, which the model's "
-                f"transform {learned.transform} does not know: correct the value, or leave it empty"
+                f"transform {known.transform} does not know: correct the value, or leave it empty"
             )
     return found.values[data.name]
 
@@ -187,7 +187,5 @@ def _figure(
 
     if target.kind == "binary":
         return f"{target.name}_roc", figures.roc_figure(truth, predicted, intervals["auroc"], confidence)
-    scale = {"none": target.unit, "log2p1": f"log2(1 + {target.unit or 'x'})", "rank": "share of train below"}
-    name = f"{target.name}, {scale[target.transform]}" if scale[target.transform] else target.name
-    figure = figures.quantity_figure(truth, predicted, name, intervals["pearson"], confidence)
+    figure = figures.quantity_figure(truth, predicted, target.title, intervals["pearson"], confidence)
     return f"{target.name}_predicted", figure

@@ -15,7 +15,7 @@ from raygenex.errors import DataError
 from raygenex.evaluate import open_rows
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
-from raygenex.predict.target_scores import resampled_difference, target_values
+from raygenex.predict.target_scores import measured_values, resampled_difference
 from raygenex.registry.history import Difference
 from raygenex.registry.register import fetch_checkpoint
 from raygenex.registry.versions import Version
@@ -162,7 +162,7 @@ def score_both(config: RunConfig, a: Contender, b: Contender) -> list[PairedScor
     for contender in (a, b):
         Predictor.check(contender.checkpoint)
     opened = [_open_valid(config, contender) for contender in (a, b)]
-    values = target_values(tuple(shared.values()), [a.targets[name] for name in shared], opened[0][1])
+    values = measured_values(tuple(shared.values()), [a.targets[name] for name in shared], opened[0][1])
     cpus = config.predict.workers * config.predict.cpus_per_worker + SPARE_CPUS
     with open_cluster(config.cluster, cpus):
         scored = [

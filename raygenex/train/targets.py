@@ -82,14 +82,39 @@ class TargetInfo(BaseModel):
         """Return values ``(N,)`` as the model learns them; NaN stays."""
         return (self.transformed(values) - self.mean) / self.scale
 
+    def additive(self, outputs: Any) -> Any:
+        """Return the one number per gene that explanations share out, ``(N,)``, of outputs ``(N, outputs)``.
+
+        It is the logit of a binary target, the natural logarithm of a predicted count, and otherwise the predicted mean
+        on the scale of `transformed`. Arrays give arrays and tensors tensors, whose gradients it keeps.
+        """
+        # Of a logit and of a logarithm they are 1 and 0.
+        return outputs[:, 0] * self.scale + self.mean
+
+    def of_additive(self, values: Floats) -> Floats:
+        """Return values of `additive`, of any shape, on the scale of `predicted`."""
+        if self.loss == "bce":
+            return 1.0 / (1.0 + np.exp(-values))
+        if self.loss == "poisson":
+            return np.exp(np.minimum(values, LOG_COUNT))
+        return values
+
     def predicted(self, outputs: NDArray[Any]) -> Floats:
         """Return outputs ``(N, outputs)`` on the scale of `transformed`, ``(N,)``: probabilities of a binary target."""
-        first = np.asarray(outputs, dtype=np.float64)[:, 0]
+        return self.of_additive(self.additive(np.asarray(outputs, dtype=np.float64)))
+
+    @property
+    def title(self) -> str:
+        """Its name and the scale of `transformed`, in words."""
+        unit = {"none": self.unit, "log2p1": f"log2(1 + {self.unit or 'x'})", "rank": "share of train below"}
+        return f"{self.name}, {unit[self.transform]}" if unit[self.transform] else self.name
+
+    @property
+    def additive_title(self) -> str:
+        """Its name and the scale of `additive`, in words."""
         if self.loss == "bce":
-            return 1.0 / (1.0 + np.exp(-first))
-        if self.loss == "poisson":
-            return np.exp(np.minimum(first, LOG_COUNT))
-        return first * self.scale + self.mean
+            return f"{self.name}, logit"
+        return f"ln {self.title}" if self.loss == "poisson" else self.title
 
     def spread(self, outputs: NDArray[Any]) -> Floats:
         """Return the standard deviation that a ``gaussian`` target predicts, as `predicted` its mean."""

@@ -30,12 +30,13 @@ class DeepLift(NamedTuple):
 class _OnBases(nn.Module):
     """A logit as tangermeme calls it: bases as channels ``(N, 4, L)``, and one column of logits ``(N, 1)``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, function: LogitFunction) -> None:
         super().__init__()
-        self.model = model
+        self.model = function.model
+        self.one_number = function.one_number
 
     def forward(self, one_hot: Tensor, halflife: Tensor) -> Tensor:
-        return self.model(one_hot.transpose(1, 2), halflife)[:, None]
+        return self.one_number(self.model(one_hot.transpose(1, 2), halflife))[:, None]
 
 
 def deeplift(
@@ -69,7 +70,7 @@ def deeplift(
     n, _, length = references.shape
     result = DeepLift(np.empty((n, length), np.float32), np.empty((n, length, 4), np.float32), np.empty(n), np.empty(n))
     # It puts a model back into the mode that it came in.
-    model = _OnBases(function.model).eval()
+    model = _OnBases(function).eval()
     with torch.inference_mode(False), torch.enable_grad(), function.frozen(), warnings.catch_warnings():
         # It warns of unknown bases, which are welcome here, and of sums that are off, which `delta` says.
         warnings.filterwarnings("ignore", module="tangermeme")
@@ -91,7 +92,7 @@ def deeplift(
             )
             with torch.no_grad():
                 top, *bottom = (
-                    function.model(rows, features.expand(len(rows), -1))
+                    function.one_number(function.model(rows, features.expand(len(rows), -1)))
                     for rows in (own, *others.split(function.batch_size))
                 )
             # (R, L, 4)

@@ -23,7 +23,7 @@ def fix_dna(model: ExpressionModel, sequence: Tensor) -> Callable[[Tensor], Tens
 
     Returns
     -------
-    Takes features in their own units, ``(K, 8)``, and returns logits, ``(K,)``.
+    Takes features in their own units, ``(K, 8)``, and returns logits, ``(K,)``, or ``(K, outputs)`` of several.
     """
     if isinstance(model, Lstm):
         state = model.state(sequence)
@@ -39,7 +39,7 @@ def _joined_late(model: Cnn, stem: Tensor) -> Callable[[Tensor], Tensor]:
 
     def logits(halflife: Tensor) -> Tensor:
         code = model.halflife_code(halflife).flatten(1)
-        return model.dense(torch.cat([features.expand(len(code), -1), code], dim=1)).squeeze(1)
+        return model.shaped(model.dense(torch.cat([features.expand(len(code), -1), code], dim=1)))
 
     return logits
 
@@ -63,6 +63,6 @@ def _joined_by_positions(model: Cnn, stem: Tensor) -> Callable[[Tensor], Tensor]
         beside = near.expand(len(code), -1, -1)
         mixed = model.trunk(torch.cat([code, beside], dim=2))[:, :, :reached]
         features = torch.cat([mixed, far.expand(len(code), -1, -1)], dim=2).flatten(1)
-        return model.dense(features).squeeze(1)
+        return model.shaped(model.dense(features))
 
     return logits

@@ -11,7 +11,8 @@ from raygenex.explain.methods.needs import require_gradient
 Floats = NDArray[np.float64]
 
 FLOOR = 1e-5
-"""Gap between sum and change that always counts as closed, in logits: what float32 loses along the way."""
+"""Gap between sum and change that always counts as closed, in logits or in standard deviations of a target: what
+float32 loses along the way."""
 
 
 class Integrated(NamedTuple):
@@ -81,7 +82,7 @@ def integrated_gradients(
         for path in paths:
             path.add(np.array([0.0, 1.0]))
         difference = float(np.mean([path.logits[-1] - path.logits[0] for path in paths]))
-        target = max(tolerance * abs(difference), FLOOR)
+        target = max(tolerance * abs(difference), FLOOR * function.spread)
         hypothetical = np.zeros((length, 4))
         attribution = np.zeros(length)
         for path in paths:

@@ -1,5 +1,7 @@
 """The logit of a checkpoint as a function of bases: exact for base indices, differentiable for soft one-hot.
 
+Of a model of targets, what is called the logit here is `raygenex.train.targets.TargetInfo.additive` of one of them.
+
 One-hot is floating point ``(N, L, 4)`` in the order A, C, G, T; an unknown base is all zeros, with every model. Into
 HyenaDNA a row enters as the mixture of token embeddings that it describes, what its four numbers lack to 1 being token
 N, so that all zeros is an unknown base there too.
@@ -18,12 +20,14 @@ from raygenex.embed.hyenadna.model import FIRST_BASE_ID
 from raygenex.embed.hyenadna.pooling import pool_bins
 from raygenex.embed.inference import embed_sequences
 from raygenex.explain.methods.fixed_dna import fix_dna
+from raygenex.explain.target import explained_target
 from raygenex.models.base import ExpressionModel
 from raygenex.models.cnn import Cnn
 from raygenex.models.lstm import Lstm
 from raygenex.models.tabular import TabularModel
 from raygenex.predict.predictor import Predictor
 from raygenex.sequence import UNKNOWN
+from raygenex.train.targets import outputs_of
 
 EVEN = 5
 """Beside the base indices 0 to 4: all four bases in equal parts, a row of quarters."""
@@ -42,13 +46,14 @@ def soft_one_hot(codes: NDArray[np.uint8]) -> Tensor:
 class LogitFunction:
     """The logit of a checkpoint, and what lies on the way to it, in passes of ``batch_size`` sequences.
 
-    The networks are used in evaluation mode with frozen weights, whatever state they are in; it is put back after every
-    call.
+    Of a model of targets it is that of the one that ``target`` names, None being the first. The networks are used in
+    evaluation mode with frozen weights, whatever state they are in; it is put back after every call.
     """
 
-    def __init__(self, predictor: Predictor, batch_size: int = 16) -> None:
+    def __init__(self, predictor: Predictor, batch_size: int = 16, target: str | None = None) -> None:
         self.predictor = predictor
         self.batch_size = batch_size
+        self.target = explained_target(predictor.info, target)
         self.device = torch.device(predictor.device)
         self.kind = predictor.info.run_config.model.kind
         self.embeds = predictor.info.inputs.kind == "embedding" and predictor.info.reads_dna
@@ -104,7 +109,7 @@ class LogitFunction:
         """
         with self.frozen(), self._rnn_gradients():
             sequence = self._embed(one_hot) if self.embeds else one_hot
-            return self.model(sequence, self.features(halflife).to(one_hot.dtype))
+            return self.one_number(self.model(sequence, self.features(halflife).to(one_hot.dtype)))
 
     def _embed(self, one_hot: Tensor) -> Tensor:
         backbone, settings = self.predictor.backbone, self.predictor.settings
@@ -163,7 +168,7 @@ class LogitFunction:
                     score = fix_dna(self.model, torch.from_numpy(np.array(inputs[gene : gene + 1])).to(self.device))
                     for first in range(0, halflife.shape[1], rows):
                         some = slice(first, first + rows)
-                        logits = score(self.features(halflife[start + gene, some]))
+                        logits = self.one_number(score(self.features(halflife[start + gene, some])))
                         found[start + gene, some] = logits.double().cpu().numpy()
         return found
 
@@ -210,10 +215,26 @@ class LogitFunction:
             for start in range(0, len(inputs), step):
                 batch = slice(start, start + step)
                 sequence = torch.from_numpy(np.array(inputs[batch])).to(self.device)
-                parts.append(self.model(sequence, self.features(halflife[batch])).double().cpu().numpy())
+                logits = self.one_number(self.model(sequence, self.features(halflife[batch])))
+                parts.append(logits.double().cpu().numpy())
         return np.concatenate(parts)
 
     # State
+
+    @property
+    def spread(self) -> float:
+        """How large the differences are that count, beside those of logits: the target's standard deviation."""
+        return self.target.scale if self.target is not None else 1.0
+
+    def one_number(self, outputs: Tensor) -> Tensor:
+        """Return what is explained, ``(N,)``, of what the model gives, ``(N,)`` or ``(N, outputs)``."""
+        if self.target is None:
+            return outputs
+        targets = self.predictor.info.targets
+        place = outputs_of(targets)[targets.index(self.target)]
+        # A mean that is large beside the spread would lose the spread's digits in float32.
+        number: Tensor = self.target.additive(outputs.reshape(len(outputs), -1)[:, place].double())
+        return number
 
     def features(self, halflife: NDArray[Any]) -> Tensor:
         """Return half-life features as float32 on the model's device."""

@@ -62,5 +62,6 @@ def substitution_logits(
             some = slice(start, start + step)
             first = torch.from_numpy(places[some].astype(np.int64)).to(function.device)
             new = torch.from_numpy(bases[some, None].astype(np.uint8)).to(function.device)
-            found[some] = edited_logits(model, gene, torch.zeros_like(first), first, new).double().cpu().numpy()
+            logits = edited_logits(model, gene, torch.zeros_like(first), first, new)
+            found[some] = function.one_number(logits).double().cpu().numpy()
     return found

@@ -12,11 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
-from raygenex.explain.genes import ExplainedGenes
+from raygenex.explain.genes import UNLABELLED, ExplainedGenes
 from raygenex.explain.parts import SCORES, ExplanationManifest, column_names, read_parts
 from raygenex.explain.results.draw import draw_results
 from raygenex.explain.results.explained import Explained
-from raygenex.explain.results.feature_importance import measurable, permutation_importance, write_importance
+from raygenex.explain.results.feature_importance import (
+    measurable,
+    permutation_importance,
+    quantity_importance,
+    write_importance,
+)
+from raygenex.explain.results.words import words_of
 from raygenex.files.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -50,8 +56,8 @@ class _Parts(Mapping[str, NDArray[Any]]):
         return len(self._names)
 
 
-def derived_key(config: RunConfig, manifest: ExplanationManifest) -> str:
-    """Return a hash of everything that the tables and figures depend on.
+def derived_key(config: RunConfig, manifest: ExplanationManifest, measured: NDArray[np.float64] | None = None) -> str:
+    """Return a hash of everything that the tables and figures depend on, what was ``measured`` of a target among it.
 
     Raises
     ------
@@ -64,6 +70,8 @@ def derived_key(config: RunConfig, manifest: ExplanationManifest) -> str:
     found["drawn"] = {name: getattr(config.explain, name) for name in _DRAWN}
     found["motifs"] = config.explain.motifs and fingerprint(config.explain.motifs)
     found["seed"] = config.seed
+    if measured is not None:
+        found["measured"] = hashlib.sha256(measured.tobytes()).hexdigest()
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
@@ -74,7 +82,8 @@ def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: Exp
     -------
     ``smoothing`` (bases of the moving average in the profiles), ``projection`` (as projection.json, or None),
     ``agreement`` (rows of agreement.csv; None for what is undefined), ``halflife`` (``feature``, ``drop``, ``low`` and
-    ``high`` of the most important feature, or None) and ``notes``, sentences on what is not drawn.
+    ``high`` of the most important feature, of a target also ``metric``; or None) and ``notes``, sentences on what is
+    not drawn.
 
     Raises
     ------
@@ -90,19 +99,27 @@ def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: Exp
     scores = read_parts(folder / SCORES, manifest.genes)
     methods = [name for name, record in manifest.methods.items() if record.complete and name != SCORES]
     notes: list[str] = []
-    halflife = _importance(folder, scores, manifest, notes) if "halflife" in methods else None
+    words = words_of(manifest.target)
+    label, predicted = _compared(scores, genes)
+    halflife = _importance(folder, scores, label, genes, manifest, notes) if "halflife" in methods else None
+    if manifest.threshold is None:
+        threshold = float(np.sort(predicted)[-min(config.explain.top_genes, len(predicted))])
+    else:
+        threshold = manifest.threshold
     explained = Explained(
         scores["gene_id"],
-        scores["label"],
-        scores["probability"],
+        label,
+        predicted,
         scores["dense"],
-        manifest.threshold,
+        threshold,
         manifest.split,
         manifest.window_first,
         manifest.confidence,
         config.seed,
         genes.bases() if manifest.window and set(methods) - {"halflife"} else None,
         genes.halflife,
+        genes.measured if words.is_quantity else None,
+        words,
     )
     logger.info("drawing tables and figures of %d genes", manifest.genes)
     drawn = draw_results(
@@ -119,16 +136,45 @@ def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: Exp
     }
 
 
+def _compared(
+    scores: Mapping[str, NDArray[Any]], genes: ExplainedGenes
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return the labels of the genes, -1 where there is none, and their probabilities, or predicted values."""
+    if genes.target is None or genes.measured is None:
+        return scores["label"], scores["probability"]
+    if genes.target.kind != "binary":
+        return np.full(genes.count, UNLABELLED, np.int8), scores["predicted"]
+    known = np.isfinite(genes.measured)
+    return np.where(known, np.nan_to_num(genes.measured), UNLABELLED).astype(np.int8), scores["predicted"]
+
+
 def _importance(
-    folder: Path, scores: Mapping[str, NDArray[Any]], manifest: ExplanationManifest, notes: list[str]
+    folder: Path,
+    scores: Mapping[str, NDArray[Any]],
+    label: NDArray[np.int8],
+    genes: ExplainedGenes,
+    manifest: ExplanationManifest,
+    notes: list[str],
 ) -> dict[str, Any] | None:
     """Write the importance of half-life features, and return that of the most important one."""
     permuted = read_parts(folder / "halflife", manifest.genes, ("permuted",))["permuted"]
-    if not permuted.shape[1] or not measurable(scores["label"]):
-        notes.append("no importance of half-life features: it needs labels, two genes or more of each class")
+    # Of the label all genes count, or none; of a target those that were measured.
+    known = np.ones(len(label), bool) if genes.target is None else label >= 0
+    found = None
+    if genes.target is not None and genes.target.kind != "binary":
+        assert genes.measured is not None, "comes with the target"
+        predicted = genes.target.of_additive(permuted)
+        found = quantity_importance(genes.measured, scores["predicted"], predicted, manifest.confidence)
+        needs = "measured values that differ, of three genes or more"
+    else:
+        needs = "labels, two genes or more of each class"
+        if permuted.shape[1] and measurable(label[known]):
+            found = permutation_importance(label[known], scores["logit"][known], permuted[known], manifest.confidence)
+    if found is None:
+        notes.append(f"no importance of half-life features: it needs {needs}")
         return None
-    found = permutation_importance(scores["label"], scores["logit"], permuted, manifest.confidence)
     write_importance(folder / "halflife_importance.csv", found)
     best = int(np.argmax(found.drop))
     values = {name: float(getattr(found, name)[best]) for name in ("drop", "low", "high")}
-    return {"feature": found.largest} | values
+    metric = {} if manifest.target is None else {"metric": words_of(manifest.target).metric}
+    return {"feature": found.largest} | values | metric

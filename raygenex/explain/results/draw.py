@@ -106,7 +106,7 @@ def _projection(folder: Path, settings: ExplainConfig, explained: Explained, dra
     text = f"UMAP of the first dense layer's output ({width} values per gene), {neighbours} neighbours."
     title = f"How the network sees {genes:,} genes of {explained.split}"
     write_page(folder / "projection.html", found, title, caption(text, genes, explained.split))
-    for colouring in figures.COLOURINGS:
+    for colouring in figures.QUANTITY_COLOURINGS if explained.words.is_quantity else figures.COLOURINGS:
         drawn.add(
             folder,
             f"projection_{colouring}",
@@ -122,7 +122,7 @@ def _method(
 ) -> NDArray[np.float64]:
     """Write the profile, the top positions and the logos of a method; returns the mean importance, not smoothed."""
     attribution = _of(explained, columns)
-    high = explained.probability >= explained.threshold
+    high, words = explained.probability >= explained.threshold, explained.words
     genes = len(attribution)
     found = profiles(
         attribution, high, explained.window_first, settings.smoothing, explained.confidence, explained.seed
@@ -133,7 +133,7 @@ def _method(
         folder,
         f"importance_{method}",
         (6.2, 3.2),
-        partial(figures.importance_profile, found=found, smoothing=settings.smoothing),
+        partial(figures.importance_profile, found=found, smoothing=settings.smoothing, words=words),
         f"{name}: importance along the promoter",
         caption(
             "Mean absolute attribution at every position; the dotted line is the TSS.",
@@ -151,12 +151,17 @@ def _method(
             f"Attributions of the {len(top.position)} positions that matter most to the {top.predicted_high:,} genes "
             f"predicted high, for those with the highest probability."
         )
+        if words.is_quantity:
+            text = (
+                f"Attributions of the {len(top.position)} positions that matter most to the {top.predicted_high:,} "
+                "genes with the highest predicted values."
+            )
         for order in ("probability", "clustered"):
             drawn.add(
                 folder,
                 f"top_{method}" if order == "probability" else f"top_{method}_clustered",
                 (5.0, 5.0),
-                partial(figures.top_heatmap, top=top, order=order),
+                partial(figures.top_heatmap, top=top, order=order, words=words),
                 f"{name}: the most important positions",
                 caption(text, len(top.gene_id), explained.split, method),
             )
@@ -185,6 +190,7 @@ def _logos(
                 bases=bases[region.row, inside],
                 attribution=attribution[region.row, inside],
                 first=first,
+                unit=explained.words.unit,
             ),
         )
         last = explained.window_first + region.stop - 1
@@ -216,6 +222,7 @@ def _agreements(
                 x=means[one],
                 y=means[other],
                 spearman=found.median,
+                words=explained.words,
             ),
             f"{figures.METHOD_NAMES[one]} and {figures.METHOD_NAMES[other]}",
             caption(text, len(explained.gene_id), explained.split),
@@ -232,14 +239,18 @@ def _known(value: float) -> float | None:
 
 
 def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
-    attribution = _of(explained, columns)
+    attribution, words = _of(explained, columns), explained.words
     genes = len(attribution)
     drawn.add(
         folder,
         "halflife",
         (4.8, 3.6),
         partial(
-            figures.halflife_strips, attribution=attribution, features=HALFLIFE_FEATURES, values=explained.halflife
+            figures.halflife_strips,
+            attribution=attribution,
+            features=HALFLIFE_FEATURES,
+            values=explained.halflife,
+            words=words,
         ),
         "What the half-life features add to the score",
         caption("Shapley values of the half-life features, a dot per gene.", genes, explained.split),
@@ -253,11 +264,13 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
             folder,
             "halflife_importance",
             (4.2, 3.0),
-            partial(figures.permutation_bars, features=features, drop=drop, low=low, high=high),
-            "What the AUROC loses without a feature",
+            partial(figures.permutation_bars, features=features, drop=drop, low=low, high=high, words=words),
+            f"Loss of {words.metric} without a feature"
+            if words.is_quantity
+            else "What the AUROC loses without a feature",
             caption(
-                "Loss of AUROC when a feature is shuffled among the genes, with intervals of "
-                f"{100 * explained.confidence:g} % by DeLong's method.",
+                f"Loss of {words.metric} when a feature is shuffled among the genes, with intervals of "
+                f"{100 * explained.confidence:g} % by {words.method}.",
                 *(genes, explained.split),
             ),
         )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from raygenex.explain.results.saving import save_figure
+from raygenex.explain.results.words import LABEL_WORDS, Words
 
 Columns = Mapping[str, NDArray[Any]]
 """What a method wrote: ``gene_id`` (n,), ``attribution`` (n, L), and what else it has, by name."""
@@ -22,9 +23,9 @@ class PredictedGenes:
     gene_id: NDArray[np.str_]
     """Shape ``(n,)``."""
     label: NDArray[np.int8]
-    """1 high, 0 low, -1 unknown, shape ``(n,)``."""
+    """1 high, 0 low, -1 unknown, shape ``(n,)``; of a quantity all are -1."""
     probability: NDArray[np.float64]
-    """Of high expression, shape ``(n,)``."""
+    """Of high expression, shape ``(n,)``; of a quantity, its predicted value."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Explained(PredictedGenes):
     dense: NDArray[np.float32]
     """Output of the first dense layer, shape ``(n, width)``; width 0 where there is none."""
     threshold: float
-    """A gene is predicted high where its probability reaches it."""
+    """A gene is predicted high where its probability reaches it; of a quantity, the lowest of the ``explain.top_genes``
+    highest predicted values."""
     split: str
     window_first: int
     """Bases from the TSS of the first position of the attributions."""
@@ -45,6 +47,10 @@ class Explained(PredictedGenes):
     """Base indices, shape ``(n, L)``; None: no logos and no motifs."""
     halflife: NDArray[np.floating] | None = None
     """Half-life features, shape ``(n, 8)``, for their colours; None: one colour."""
+    measured: NDArray[np.float64] | None = None
+    """Of a quantity, what was measured, shape ``(n,)``, NaN where nothing was; None of classes."""
+    words: Words = LABEL_WORDS
+    """What is explained."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Permutation importance: what the AUROC loses when a half-life feature is shuffled among the genes."""
+"""Permutation importance: what AUROC or Pearson's r loses when a half-life feature is shuffled among the genes."""
 
 import math
 from dataclasses import dataclass
@@ -15,15 +15,18 @@ from raygenex.stats.compare import placements
 FEWEST = 2
 """Genes that each class needs for an interval."""
 
+FEWEST_MEASURED = 3
+"""Genes with a value that a quantity needs for one."""
+
 
 @dataclass(frozen=True)
 class Importance:
-    """What a model's AUROC owes to each half-life feature, in their order."""
+    """What a model's AUROC, or Pearson's r of a quantity, owes to each half-life feature, in their order."""
 
     features: tuple[str, ...]
     """Names, ``f`` of them."""
     drop: NDArray[np.float64]
-    """AUROC minus the mean AUROC with the feature shuffled, shape ``(f,)``."""
+    """The metric minus its mean with the feature shuffled, shape ``(f,)``."""
     low: NDArray[np.float64]
     """Lower ends of the intervals, shape ``(f,)``."""
     high: NDArray[np.float64]
@@ -72,6 +75,55 @@ def permutation_importance(
         drop[feature] = high.mean()
         half[feature] = quantile * math.sqrt(high.var(ddof=1) / len(high) + low.var(ddof=1) / len(low))
     return Importance(HALFLIFE_FEATURES, drop, drop - half, drop + half)
+
+
+def quantity_importance(
+    measured: NDArray[np.float64], predicted: NDArray[np.float64], permuted: NDArray[np.float64], confidence: float
+) -> Importance | None:
+    """Measure the loss of Pearson's r, averaged over shuffles, as `permutation_importance` does that of AUROC.
+
+    The intervals are normal ones by the infinitesimal jackknife (Efron, 1982): r moves by the mean over genes of
+    ``u v - r (u^2 + v^2) / 2``, with u and v the standardised values, so the variance of a difference of such numbers
+    over the number of genes is that of the loss.
+
+    Parameters
+    ----------
+    measured
+        Shape ``(n,)``; genes where it is NaN are left out.
+    predicted
+        On the same scale, shape ``(n,)``.
+    permuted
+        Predictions with one feature taken from another gene, shape ``(n, shuffles, 8)``.
+    confidence
+        Coverage of each interval, in (0, 1).
+
+    Returns
+    -------
+    None if fewer than three genes were measured, or their values do not differ.
+    """
+    known = np.isfinite(measured)
+    truth, own, others = measured[known], predicted[known], permuted[known]
+    if len(truth) < FEWEST_MEASURED or np.ptp(truth) == 0 or np.ptp(own) == 0:
+        return None
+    shuffles, count = others.shape[1:]
+    r, moves = _pearson(truth, own)
+    quantile = NormalDist().inv_cdf(0.5 + confidence / 2)
+    drop, half = np.empty(count), np.empty(count)
+    for feature in range(count):
+        found = [_pearson(truth, others[:, number, feature]) for number in range(shuffles)]
+        drop[feature] = r - np.mean([value for value, _ in found])
+        moved = moves - np.mean([move for _, move in found], axis=0)
+        half[feature] = quantile * math.sqrt(moved.var(ddof=1) / len(truth))
+    return Importance(HALFLIFE_FEATURES, drop, drop - half, drop + half)
+
+
+def _pearson(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return Pearson's r, and how much each gene moves it; both 0 where predictions do not differ."""
+    if np.ptp(other) == 0:
+        return 0.0, np.zeros(len(one))
+    u, v = ((values - values.mean()) / values.std() for values in (one, other))
+    r = float((u * v).mean())
+    return r, u * v - r * (u**2 + v**2) / 2
 
 
 def write_importance(path: Path, found: Importance) -> None:

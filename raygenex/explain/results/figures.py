@@ -17,11 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, legend_above, signed, zero_line
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
+from raygenex.explain.results.words import LABEL_WORDS, Words
 
-Colouring = Literal["prediction", "probability", "label", "error"]
+Colouring = Literal["prediction", "probability", "label", "error", "predicted", "measured"]
 
 COLOURINGS: tuple[Colouring, ...] = ("prediction", "probability", "label", "error")
 """What the genes of a projection can be coloured by."""
+
+QUANTITY_COLOURINGS: tuple[Colouring, ...] = ("predicted", "measured")
+"""The same of a quantity."""
 
 METHOD_NAMES = {
     "saliency": "Saliency",
@@ -37,21 +41,22 @@ METHOD_NAMES = {
 _MANY = 2000
 # As many columns as a wide figure can show of a band.
 _COLUMNS = 1500
-_STYLES: dict[str, tuple[str, Any, str]] = {
-    "all": ("ink", "-", "all genes"),
-    "high": ("red", "-", "predicted high"),
-    "low": ("blue", (0, (4, 1.5)), "predicted low"),
-}
+_STYLES: dict[str, tuple[str, Any]] = {"all": ("ink", "-"), "high": ("red", "-"), "low": ("blue", (0, (4, 1.5)))}
 
 
 def projection(axes: Axes, found: Projection, colouring: Colouring) -> Axes:
-    """Draw the genes in the plane, coloured by their prediction, probability, label, or whether they are wrong."""
-    if colouring == "probability":
+    """Draw the genes in the plane, coloured by their prediction, probability, label, or whether they are wrong.
+
+    Of a quantity, by its predicted or measured value.
+    """
+    if colouring in QUANTITY_COLOURINGS:
+        _by_value(axes, found, colouring)
+    elif colouring == "probability":
         # The least certain last, so that no crowd of sure ones hides them.
         order = np.argsort(-np.abs(found.probability - 0.5), kind="stable")
         x, y = found.xy[order].T
         points = _dots(axes, x, y, "o", c=found.probability[order], cmap="cividis", norm=Normalize(0.0, 1.0))
-        _colour_bar(axes, points, "Probability of high expression")
+        _colour_bar(axes, points, found.words.predicted)
     else:
         for name, chosen, colour, marker in projection_classes(found, colouring):
             if chosen.any():
@@ -62,6 +67,19 @@ def projection(axes: Axes, found: Projection, colouring: Colouring) -> Axes:
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xticks=[], yticks=[])
     return frame(axes, "UMAP 1 (no unit)", "UMAP 2 (no unit)")
+
+
+def _by_value(axes: Axes, found: Projection, colouring: Colouring) -> None:
+    """Draw the genes by a quantity, the lowest first, and crosses where nothing was measured, on one scale for both."""
+    assert found.measured is not None, "of a quantity"
+    values = found.probability if colouring == "predicted" else found.measured
+    known = np.isfinite(values)
+    x, y = found.xy[~known].T
+    _dots(axes, x, y, "x", color=COLOURS["faint"])
+    order = np.flatnonzero(known)[np.argsort(values[known], kind="stable")]
+    x, y = found.xy[order].T
+    points = _dots(axes, x, y, "o", c=values[order], cmap="cividis")
+    _colour_bar(axes, points, found.words.predicted if colouring == "predicted" else found.words.measured)
 
 
 def projection_classes(found: Projection, colouring: Colouring) -> list[tuple[str, NDArray[np.bool_], str, str]]:
@@ -83,7 +101,11 @@ def projection_classes(found: Projection, colouring: Colouring) -> list[tuple[st
 
 
 def importance_profile(
-    axes: Axes, found: Mapping[str, Profile], smoothing: int, groups: Sequence[str] = ("high", "low")
+    axes: Axes,
+    found: Mapping[str, Profile],
+    smoothing: int,
+    groups: Sequence[str] = ("high", "low"),
+    words: Words = LABEL_WORDS,
 ) -> Axes:
     """Draw the mean absolute attribution along the promoter, a line and a band per group, and mark the TSS at 0.
 
@@ -91,7 +113,8 @@ def importance_profile(
     """
     for group in (name for name in groups if name in found):
         one = found[group]
-        colour, style, name = _STYLES[group]
+        colour, style = _STYLES[group]
+        name = {"all": "all genes", "high": words.high, "low": words.low}[group]
         axes.fill_between(*_envelope(one), color=COLOURS[colour], alpha=0.25, linewidth=0)
         # A single position is a point, which a line alone would not show.
         marker = "o" if len(one.position) == 1 else None
@@ -114,13 +137,18 @@ def importance_profile(
     axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
     axes.yaxis.get_offset_text().set_fontsize(SIZE)
     average = f"\nmoving average of {smoothing:,} bases" if smoothing > 1 else ""
-    frame(axes, "Bases from the TSS", f"Mean |attribution| (logit){average}")
+    frame(axes, "Bases from the TSS", f"Mean |attribution| ({words.unit}){average}")
     # Beside the power of ten that may stand above the left end of the axis.
     _legend_above(axes, 2, right=True)
     return axes
 
 
-def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "clustered"] = "probability") -> Axes:
+def top_heatmap(
+    axes: Axes,
+    top: TopPositions,
+    order: Literal["probability", "clustered"] = "probability",
+    words: Words = LABEL_WORDS,
+) -> Axes:
     """Draw the attributions of the top positions: a column per position, along the promoter, and a row per gene.
 
     Rows are the most probable gene first, or ``clustered``: genes with similar attributions (average linkage of
@@ -135,9 +163,9 @@ def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "cl
     colours = colormaps["PuOr_r" if both else "cividis"].with_extremes(bad="#c8c8c8")
     norm = Normalize(-limit if both else 0.0, limit or 1.0)
     image = axes.imshow(value[rows], aspect="auto", interpolation="nearest", cmap=colours, norm=norm)
-    _colour_bar(axes, image, "Attribution (logit)", extend="both" if both else "max")
+    _colour_bar(axes, image, f"Attribution ({words.unit})", extend="both" if both else "max")
     axes.set_xticks(range(len(columns)), [signed(p) for p in top.position[columns].tolist()], rotation=90)
-    how = "most probable on top" if order == "probability" else "clustered"
+    how = f"{words.first} on top" if order == "probability" else "clustered"
     if len(value) <= 30:
         axes.set_yticks(range(len(value)), top.gene_id[rows].tolist(), parse_math=False)
         frame(axes, "Bases from the TSS", f"Genes, {how}")
@@ -153,7 +181,11 @@ def top_heatmap(axes: Axes, top: TopPositions, order: Literal["probability", "cl
 
 
 def halflife_strips(
-    axes: Axes, attribution: NDArray[np.floating], features: Sequence[str], values: NDArray[np.floating] | None = None
+    axes: Axes,
+    attribution: NDArray[np.floating],
+    features: Sequence[str],
+    values: NDArray[np.floating] | None = None,
+    words: Words = LABEL_WORDS,
 ) -> Axes:
     """Draw the Shapley values of every half-life feature, a dot per gene, the features with the largest ones on top.
 
@@ -167,6 +199,8 @@ def halflife_strips(
         Their names.
     values
         The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour; None: one colour.
+    words
+        What is explained.
     """
     order = np.argsort(-np.abs(attribution).mean(axis=0), kind="stable")
     points = None
@@ -183,11 +217,21 @@ def halflife_strips(
         bar = _colour_bar(axes, points, "Feature value (rank)")
         bar.set_ticks([0, 1], labels=["lowest", "highest"])
     zero_line(axes)
-    return _feature_rows(axes, [features[i] for i in order], "Shapley value (logit)")
+    return _feature_rows(axes, [features[i] for i in order], f"Shapley value ({words.unit})")
 
 
-def permutation_bars(axes: Axes, features: Sequence[str], drop: ArrayLike, low: ArrayLike, high: ArrayLike) -> Axes:
-    """Draw what the AUROC loses when a feature is shuffled among the genes, with its interval, largest on top."""
+def permutation_bars(
+    axes: Axes,
+    features: Sequence[str],
+    drop: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    words: Words = LABEL_WORDS,
+) -> Axes:
+    """Draw what the AUROC, or Pearson's r of a quantity, loses when a feature is shuffled among the genes.
+
+    Each has its interval; the largest is on top.
+    """
     loss, ends = np.asarray(drop, dtype=np.float64), np.array([low, high], dtype=np.float64)
     order = np.argsort(-loss, kind="stable")
     axes.barh(range(len(order)), loss[order], height=0.62, color=COLOURS["blue"], alpha=0.45)
@@ -197,7 +241,7 @@ def permutation_bars(axes: Axes, features: Sequence[str], drop: ArrayLike, low: 
         loss[order], range(len(order)), xerr=arms, fmt="none", ecolor=COLOURS["ink"], elinewidth=1, capsize=2.5
     )
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8)
-    return _feature_rows(axes, [features[i] for i in order], "Loss of AUROC when shuffled")
+    return _feature_rows(axes, [features[i] for i in order], f"Loss of {words.metric} when shuffled")
 
 
 def _feature_rows(axes: Axes, features: Sequence[str], x: str) -> Axes:
@@ -210,7 +254,14 @@ def _feature_rows(axes: Axes, features: Sequence[str], x: str) -> Axes:
     return axes
 
 
-def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: ArrayLike, spearman: float) -> Axes:
+def agreement_scatter(
+    axes: Axes,
+    methods: tuple[str, str],
+    x: ArrayLike,
+    y: ArrayLike,
+    spearman: float,
+    words: Words = LABEL_WORDS,
+) -> Axes:
     """Draw the mean importance of every position by one method against the other's.
 
     Parameters
@@ -223,6 +274,8 @@ def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: Arr
         Mean absolute attributions, shape ``(L,)``; positions that either lacks are left out.
     spearman
         The median over genes of their rank correlation, written above the plot.
+    words
+        What is explained.
     """
     one, other = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     known = np.isfinite(one) & np.isfinite(other)
@@ -231,9 +284,9 @@ def agreement_scatter(axes: Axes, methods: tuple[str, str], x: ArrayLike, y: Arr
     if len(one) and one.min() > 0 and other.min() > 0:
         # Importance spans orders of magnitude.
         axes.set(xscale="log", yscale="log")
-    words = f"Spearman {spearman:.2f}, median over genes".replace("-", MINUS)
-    axes.set_title(words, loc="left", fontsize=SIZE, color=COLOURS["ink"])
-    return frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| (logit)" for name in methods))
+    text = f"Spearman {spearman:.2f}, median over genes".replace("-", MINUS)
+    axes.set_title(text, loc="left", fontsize=SIZE, color=COLOURS["ink"])
+    return frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| ({words.unit})" for name in methods))
 
 
 def _dots(axes: Axes, x: ArrayLike, y: ArrayLike, marker: str, many: int | None = None, **style: Any) -> Any:
@@ -306,6 +359,8 @@ COLOURING_WORDS: dict[Colouring, str] = {
     "probability": "predicted probability",
     "label": "true label",
     "error": "whether the prediction is right",
+    "predicted": "predicted value",
+    "measured": "measured value",
 }
 
 

@@ -75,7 +75,9 @@ def _window_sums(row: NDArray[np.floating], width: int) -> NDArray[np.float32]:
     return (sums[width:] - sums[:-width]).astype(np.float32)
 
 
-def contribution_logo(axes: Axes, bases: NDArray[np.uint8], attribution: NDArray[np.floating], first: int) -> Axes:
+def contribution_logo(
+    axes: Axes, bases: NDArray[np.uint8], attribution: NDArray[np.floating], first: int, unit: str = "logit"
+) -> Axes:
     """Draw the bases of a stretch, each as high as its attribution; negative ones hang below the line.
 
     Parameters
@@ -88,11 +90,13 @@ def contribution_logo(axes: Axes, bases: NDArray[np.uint8], attribution: NDArray
         Shape ``(L,)``; NaN has no letter.
     first
         Bases from the TSS of the first position.
+    unit
+        Of the attributions.
     """
     heights = np.zeros((len(bases), 4))
     seen = np.flatnonzero((bases < 4) & np.isfinite(attribution))
     heights[seen, bases[seen]] = attribution[seen]
-    return _logo(axes, heights, first, "Attribution (logit)", "Bases from the TSS")
+    return _logo(axes, heights, first, f"Attribution ({unit})", "Bases from the TSS")
 
 
 def frequency_logo(axes: Axes, frequency: NDArray[np.floating]) -> Axes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from raygenex.errors import DataError
 from raygenex.explain.results.explained import Explained, PredictedGenes
 from raygenex.explain.results.saving import write_table
+from raygenex.explain.results.words import LABEL_WORDS, Words
 from raygenex.files.whole import replace_text
 
 FEWEST = 5
@@ -27,6 +28,10 @@ class Projection(PredictedGenes):
     """Shape ``(n, 2)``; distances have no unit."""
     numbers: dict[str, Any]
     """As in projection.json: see `separation`."""
+    measured: NDArray[np.float64] | None = None
+    """Of a quantity, what was measured, shape ``(n,)``, NaN where nothing was; None of classes."""
+    words: Words = LABEL_WORDS
+    """What is predicted."""
 
     @property
     def error(self) -> NDArray[np.int8]:
@@ -49,9 +54,15 @@ def project(genes: Explained, neighbours: int = 15, min_distance: float = 0.1) -
     """
     xy = embed(genes.dense, neighbours, min_distance, genes.seed)
     prediction = (genes.probability >= genes.threshold).astype(np.int8)
-    numbers = separation(genes.dense, xy, prediction, genes.label, neighbours)
-    settings = {"min_distance": min_distance, "seed": genes.seed, "threshold": float(genes.threshold)}
-    return Projection(genes.gene_id, genes.label, genes.probability, prediction, xy, numbers | settings)
+    settings: dict[str, Any] = {"min_distance": min_distance, "seed": genes.seed}
+    if genes.words.is_quantity:
+        count, width = genes.dense.shape
+        numbers = {"genes": count, "width": width, "neighbours": min(neighbours, count - 1)}
+    else:
+        numbers = separation(genes.dense, xy, prediction, genes.label, neighbours)
+        settings["threshold"] = float(genes.threshold)
+    every = numbers | settings
+    return Projection(genes.gene_id, genes.label, genes.probability, prediction, xy, every, genes.measured, genes.words)
 
 
 def embed(dense: NDArray[np.float32], neighbours: int, min_distance: float, seed: int) -> NDArray[np.float64]:
@@ -136,7 +147,19 @@ def chance_purity(classes: NDArray[np.int8]) -> float:
 
 
 def write_projection(folder: Path, found: Projection) -> None:
-    """Write projection.csv, a row per gene (labels and errors empty where unknown), and projection.json."""
+    """Write projection.csv, a row per gene (labels and errors empty where unknown), and projection.json.
+
+    Of a quantity the table has its predicted and its measured values in place of probabilities and classes.
+    """
+    replace_text(folder / "projection.json", json.dumps(found.numbers, indent=2) + "\n")
+    if found.measured is not None:
+        values = zip(*(column.tolist() for column in (found.probability, found.measured)), strict=True)
+        rows = [
+            (gene, f"{x:.5f}", f"{y:.5f}", f"{one:.7g}", "" if truth != truth else f"{truth:.7g}")
+            for gene, (x, y), (one, truth) in zip(found.gene_id.tolist(), found.xy.tolist(), values, strict=True)
+        ]
+        write_table(folder / "projection.csv", ("gene_id", "x", "y", "predicted", "measured"), rows)
+        return
     columns = (found.gene_id, *found.xy.T, found.probability, found.prediction, found.label, found.error)
     rows = [
         (gene, f"{x:.5f}", f"{y:.5f}", f"{p:.7g}", prediction, *("" if v < 0 else v for v in (label, error)))
@@ -144,7 +167,6 @@ def write_projection(folder: Path, found: Projection) -> None:
     ]
     names = ("gene_id", "x", "y", "probability", "prediction", "label", "split_error")
     write_table(folder / "projection.csv", names, rows)
-    replace_text(folder / "projection.json", json.dumps(found.numbers, indent=2) + "\n")
 
 
 def _purities(

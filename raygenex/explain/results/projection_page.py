@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from raygenex.drawing.style import COLOURS
-from raygenex.explain.results.figures import COLOURINGS, projection_classes
+from raygenex.explain.results.figures import COLOURINGS, QUANTITY_COLOURINGS, Colouring, projection_classes
 from raygenex.explain.results.projection import Projection
 from raygenex.extras import require
 from raygenex.files.whole import replace_text
@@ -19,6 +19,8 @@ _BUTTONS = {
     "probability": "Probability",
     "label": "True label",
     "error": "Errors",
+    "predicted": "Predicted value",
+    "measured": "Measured value",
 }
 _SYMBOLS = {"o": "circle", "^": "triangle-up", "v": "triangle-down", "x": "x-thin-open"}
 # Beyond so many genes, elements of their own for each are slow on a phone, and the graphics card draws them.
@@ -52,13 +54,17 @@ def render_page(found: Projection, title: str, caption: str) -> str:
         title=title,
         caption=caption,
         genes=len(found.gene_id),
-        buttons=list(_BUTTONS.values()),
+        buttons=[_BUTTONS[colouring] for colouring in _colourings(found)],
         views=views,
         rows=_rows(found.numbers),
         plotly_js=plotly_js,
         # Names of genes are the user's: none may end the script element.
         figure=figure.replace("<", "\\u003c"),
     )
+
+
+def _colourings(found: Projection) -> tuple[Colouring, ...]:
+    return COLOURINGS if found.measured is None else QUANTITY_COLOURINGS
 
 
 def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
@@ -83,14 +89,21 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
         )
         views.append(view)
 
-    for view, colouring in enumerate(COLOURINGS):
+    def bar(text: str) -> dict[str, Any]:
+        place = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "thickness": 12}
+        return {"colorscale": "Cividis", "colorbar": {"title": {"text": text}} | place}
+
+    for view, colouring in enumerate(_colourings(found)):
         if colouring == "probability":
-            bar = {"title": {"text": "Probability"}, "orientation": "h", "yref": "container", "y": 0} | {
-                "yanchor": "bottom",
-                "thickness": 12,
-            }
-            colours = {"color": found.probability.round(4).tolist(), "cmin": 0, "cmax": 1, "colorscale": "Cividis"}
-            add(view, np.ones(len(hover), dtype=bool), "genes", colours | {"colorbar": bar}, legend=False)
+            colours = {"color": found.probability.round(4).tolist(), "cmin": 0, "cmax": 1}
+            add(view, np.ones(len(hover), dtype=bool), "genes", colours | bar("Probability"), legend=False)
+            continue
+        if found.measured is not None:
+            values = found.probability if colouring == "predicted" else found.measured
+            known = np.isfinite(values)
+            colours = {"color": [float(f"{value:.5g}") for value in values[known].tolist()]}
+            words = found.words.predicted if colouring == "predicted" else found.words.measured
+            add(view, known, "genes", colours | bar(words), legend=False)
             continue
         for name, chosen, colour, marker in projection_classes(found, colouring):
             if chosen.any():
@@ -115,15 +128,27 @@ def _figure(graph: Any, found: Projection) -> tuple[str, list[int]]:
 
 def _hover(found: Projection) -> NDArray[np.str_]:
     """Return what is shown beside the pointer, by gene: plotly reads tags in it, so that none may be in a name."""
+    if found.measured is not None:
+        values = zip(*(column.tolist() for column in (found.gene_id, found.probability, found.measured)), strict=True)
+        return np.array(
+            [
+                f"{_plain(gene)}<br>predicted {predicted:.4g}"
+                + ("" if measured != measured else f"<br>measured {measured:.4g}")
+                for gene, predicted, measured in values
+            ]
+        )
     names = {1: "high", 0: "low", -1: "unknown"}
     columns = (found.gene_id, found.probability, found.prediction, found.label)
     return np.array(
         [
-            f"{gene.replace('&', '&amp;').replace('<', '&lt;')}<br>probability {probability:.3f}"
-            f"<br>predicted {names[prediction]}, label {names[label]}"
+            f"{_plain(gene)}<br>probability {probability:.3f}<br>predicted {names[prediction]}, label {names[label]}"
             for gene, probability, prediction, label in zip(*(column.tolist() for column in columns), strict=True)
         ]
     )
+
+
+def _plain(gene: str) -> str:
+    return gene.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _rows(numbers: dict[str, Any]) -> list[list[str]]:
@@ -134,6 +159,8 @@ def _rows(numbers: dict[str, Any]) -> list[list[str]]:
     }
     rows = []
     for key, name in names.items():
+        if key not in numbers:
+            continue
         values = [numbers[key].get(space) for space in ("dense", "plane", "chance")]
         rows.append([name, *map(_cell, values)])
     return rows
