@@ -63,7 +63,7 @@ def hyena_function(
 def target_function(
     folder: Path, target: str | None = None, model: dict | None = None, embeds: bool = False
 ) -> LogitFunction:
-    """Write a checkpoint of a model of `toy_models.four_targets`, of bases or of a random HyenaDNA, and wrap a target."""
+    """Write a checkpoint of a model of `toy_models.four_targets`, of bases or of a random HyenaDNA; wrap one."""
     config = explain_config(model)
     if not embeds:
         save_targets(folder, config, InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW))

@@ -45,11 +45,11 @@ class ExplainResult:
     """Genes times methods that this call computed; the others were there."""
     summary: dict[str, Any]
     """The numbers that the tables end in, see `raygenex.explain.results.derive`."""
-    target: str | None
-    """The target that is explained; None of a model of the label."""
-    unit: str
-    """Of attributions, in words."""
     seconds: float
+    target: str | None = None
+    """The target that is explained; None of a model of the label."""
+    unit: str = "logit"
+    """Of attributions, in words."""
 
     def text(self) -> str:
         """Say what was explained by which methods, how well, and where the files are."""
@@ -145,9 +145,9 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         {method: _shown(manifest.methods[method]) for method in job.manifest.methods},
         work.count,
         manifest.summary,
+        time.monotonic() - started,
         None if manifest.target is None else manifest.target.name,
         words_of(manifest.target).unit,
-        time.monotonic() - started,
     )
 
 

@@ -1,4 +1,4 @@
-"""The plot of a table of effects: change of the logit against distance from the TSS.
+"""The plot of a table of effects: change of the logit, or of a target, against distance from the TSS.
 
 Nothing here touches pyplot. Colours are those of Okabe & Ito (2008), which colour-blind readers can tell apart, and the
 median differs from the bands by its line too.
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, label_axes, save
+from raygenex.train.targets import TargetInfo
 
 POINTS = 5000
 """So many effects are drawn one by one; more are drawn by the quantiles of bins."""
@@ -22,7 +23,14 @@ BINS = 60
 _BANDS = ((1, 99, 0.18), (10, 90, 0.35))
 
 
-def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.float32], first: int, stop: int) -> Axes:
+def draw_effects(
+    axes: Axes,
+    position: NDArray[np.int32],
+    delta: NDArray[np.float32],
+    first: int,
+    stop: int,
+    target: TargetInfo | None = None,
+) -> Axes:
     """Draw the change of the logit against the position of the variants.
 
     Up to `POINTS` effects are points, filled where the logit rises and open where it falls. Of more, the median and
@@ -38,6 +46,8 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
         Change of the logit, finite, shape ``(n,)``, at least one.
     first, stop
         First base of the window and the one after its last, from the TSS.
+    target
+        What changes; None: the logit of the label.
 
     Returns
     -------
@@ -56,7 +66,11 @@ def draw_effects(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.floa
         _bands(axes, position, delta, np.linspace(first, stop, BINS + 1))
     axes.set_xlim(first - 0.5, stop - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    label_axes(axes, "Position of the variant (bases from the TSS)", "Change of the logit (log-odds of high)")
+    if target is None:
+        what = "the logit (log-odds of high)"
+    else:
+        what = target.additive_title if target.kind == "binary" else target.title
+    label_axes(axes, "Position of the variant (bases from the TSS)", f"Change of {what}")
     return axes
 
 
@@ -75,18 +89,26 @@ def _bands(axes: Axes, position: NDArray[np.int32], delta: NDArray[np.float32], 
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, edgecolor="none")
 
 
-def caption(delta: NDArray[np.float32]) -> str:
+def caption(delta: NDArray[np.float32], target: TargetInfo | None = None) -> str:
     """Return the sentence that goes with the plot: how many effects there are, and how they are drawn."""
     rises, falls = int((delta > 0).sum()), int((delta < 0).sum())
     what = "filled: rises, open: falls or stays" if len(delta) <= POINTS else f"quantiles in {BINS} bins"
-    return f"n = {len(delta):,} pairs of an allele and a gene ({rises:,} raise the logit, {falls:,} lower it); {what}"
+    name = "the logit" if target is None else target.name
+    return f"n = {len(delta):,} pairs of an allele and a gene ({rises:,} raise {name}, {falls:,} lower it); {what}"
 
 
-def write_effects(position: NDArray[np.int32], delta: NDArray[np.float32], first: int, stop: int, path: Path) -> None:
+def write_effects(
+    position: NDArray[np.int32],
+    delta: NDArray[np.float32],
+    first: int,
+    stop: int,
+    path: Path,
+    target: TargetInfo | None = None,
+) -> None:
     """Draw the effects with their caption into ``path``, an SVG, and into a PNG of the same name."""
     figure = Figure(figsize=(6.4, 3.8), dpi=DPI, layout="constrained")
-    draw_effects(figure.subplots(), position, delta, first, stop)
-    figure.supxlabel(caption(delta), fontsize=8)
+    draw_effects(figure.subplots(), position, delta, first, stop, target)
+    figure.supxlabel(caption(delta, target), fontsize=8)
     # Text that can be searched.
     with rc_context({"svg.fonttype": "none"}):
         save(figure, path)

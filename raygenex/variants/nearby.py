@@ -71,7 +71,7 @@ class NearbyLogits:
 
         Returns
         -------
-        Shape ``(n,)``, float64.
+        Shape ``(n,)``, float64; of a model with several outputs ``(n, outputs)``.
         """
         with torch.inference_mode():
             whole = self._whole(windows, halflife)

@@ -15,15 +15,14 @@ from raygenex.files.locate import check_folder_of, is_url, short_path, written_p
 from raygenex.files.whole import aside_folder, sync, sync_tree
 from raygenex.predict.predictor import Predictor
 from raygenex.terminal.progress import steps
-from raygenex.train.checkpoint import refuse_targets
 from raygenex.variants.counts import Counts, in_words
-from raygenex.variants.effects import Effects
+from raygenex.variants.effects import Effects, shown_target
 from raygenex.variants.genes import ScoredGenes, open_genes
 from raygenex.variants.records import read_variants
 from raygenex.variants.scan import Scanner
 from raygenex.variants.scoring import scored
 from raygenex.variants.spool import Spool, SpooledPart
-from raygenex.variants.table import SUFFIXES, TableWriter
+from raygenex.variants.table import SUFFIXES, TableWriter, columns_for
 
 
 @dataclass(frozen=True)
@@ -51,30 +50,41 @@ class VariantsResult:
     """Alleles in a window whose REF is not the genome's: rows without effect."""
     skipped: dict[str, int]
     """Alleles that cannot be scored, by reason."""
-    changed_calls: int
-    """Rows whose prediction changes."""
+    changed_calls: int | None
+    """Rows whose prediction changes; None if ``target`` is a quantity."""
     window: int
     """Bases that the model reads of every gene."""
     window_first: int
     """The first of them, from the TSS on the gene's strand."""
     window_first_assumed: bool
     """Whether the window was taken as centred because nothing says where it starts."""
-    threshold: float
+    threshold: float | None
+    """Probability from which a gene is called high; None if ``target`` is a quantity."""
     seconds: float
+    targets: tuple[str, ...] = ()
+    """Those of a model of targets; empty of the label."""
+    target: str | None = None
+    """The one of them that the plot, ``changed_calls`` and ``threshold`` are of."""
 
     def text(self) -> str:
         """Say how many effects were written, what they change, and what became of all other alleles."""
+        effects = f"variants: {self.effects} effects on {self.genes} of {self.known_genes} genes in "
+        effects += short_path(self.output)
+        if self.changed_calls is not None:
+            which = "the prediction" if self.target is None else f"the prediction of {self.target}"
+            effects += f", {self.changed_calls} change {which} (threshold {self.threshold:.4f})"
         lines = [
-            f"variants: {self.effects} effects on {self.genes} of {self.known_genes} genes in "
-            f"{short_path(self.output)}, {self.changed_calls} change the prediction (threshold {self.threshold:.4f})",
+            effects,
             f"model: {self.model}",
             f"windows: {window_text(self.window_first, self.window, self.window_first_assumed)}",
+            *([f"targets: {', '.join(self.targets)}"] if self.targets else []),
             *_read_lines(
                 self, "" if self.skipped_file is None else f", each listed in {short_path(self.skipped_file)}"
             ),
         ]
         if self.figure is not None:
-            lines.append(f"plot: {short_path(self.figure)}")
+            what = "" if self.target is None else f", of {self.target}"
+            lines.append(f"plot: {short_path(self.figure)}{what}")
         return "\n".join(lines)
 
 
@@ -125,8 +135,9 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
     opened = open_variants(config, path, checkpoint, target, force)
     with aside_folder(target) as aside, _spool(Path(config.output_root), target) as spool:
         counts, parts = _scan(config, opened, path, spool, aside / _outputs(target)[3].name)
-        effects = Effects(opened.genes, opened.predictor.threshold, parts)
-        with TableWriter(aside / target.name, target.suffix) as table:
+        info = opened.predictor.info
+        effects = Effects(opened.genes, info.threshold, parts, info.targets)
+        with TableWriter(aside / target.name, target.suffix, columns_for(info.targets)) as table:
             for part, logit in scored(config, parts, spool, opened.genome.path, checkpoint, opened.genes.window):
                 effects.take(part, logit, table)
         if counts.effects != effects.rows:
@@ -142,6 +153,7 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
             old.unlink(missing_ok=True)
         sync(target.parent)
     _, figure, _, skipped = _outputs(target)
+    shown = shown_target(info.targets)
     return VariantsResult(
         model=_model_text(opened),
         output=str(target),
@@ -159,8 +171,10 @@ def variants(config: RunConfig, path: str, checkpoint: str, output: str, force: 
         window=opened.genes.window,
         window_first=opened.genes.first,
         window_first_assumed=opened.genes.assumed,
-        threshold=opened.predictor.threshold,
+        threshold=info.threshold if shown is None else shown.threshold,
         seconds=time.monotonic() - started,
+        targets=tuple(one.name for one in info.targets),
+        target=None if shown is None else shown.name,
     )
 
 
@@ -180,7 +194,7 @@ def open_variants(config: RunConfig, path: str, checkpoint: str, target: Path, f
         raise ConfigError("variants.genome is not set: name the FASTA that the variants refer to")
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
     predictor = Predictor(checkpoint, batch_size=config.variants.batch_size)
-    refuse_targets(predictor.info, checkpoint, "variants")
+    columns_for(predictor.targets)
     if not predictor.info.reads_dna:
         raise ConfigError(f"the model of {checkpoint} reads no DNA, so no variant changes its score: use another model")
     if predictor.info.inputs.kind == "embedding":

@@ -1,4 +1,4 @@
-"""The logit of every window of a spool: in this process, or by actors on Ray."""
+"""The logit, or the outputs for targets, of every window of a spool: in this process, or by actors on Ray."""
 
 import contextlib
 from collections.abc import Generator, Iterator
@@ -51,13 +51,18 @@ class WindowScorer:
         self._genome = open_genome(genome)
         self._predictor = Predictor(checkpoint, device, batch_size)
         self._nearby = nearby_logits(self._predictor)
+        targets = self._predictor.targets
+        self._outputs = (sum(target.outputs for target in targets),) if targets else ()
         # Genes that lie side by side are read together.
         self._place = np.empty(len(self._genes.gene_id), dtype=np.intp)
         self._place[np.lexsort((self._genes.low, self._genes.chrom))] = np.arange(len(self._place))
 
     def __call__(self, batch: Columns) -> Columns:
-        """Return the ``row`` and the ``logit`` of every edit; NaN for those that are not to be scored."""
-        logit = np.full(len(batch["row"]), np.nan)
+        """Return the ``row`` and the ``logit`` of every edit; NaN for those that are not to be scored.
+
+        Logits are ``(n,)``, or ``(n, outputs)`` of a model of targets.
+        """
+        logit = np.full((len(batch["row"]), *self._outputs), np.nan)
         wanted = np.flatnonzero(batch["scored"])
         # Ray hands texts over as objects.
         allele = batch["allele"].astype(np.str_)
@@ -67,9 +72,10 @@ class WindowScorer:
                 edits = Edits(of, batch["start"][rows], batch["stop"][rows], allele[rows])
                 windows, changed = cut_windows(self._genes, genes, edits, reader, self._genome.lengths)
                 if self._nearby:
-                    logit[rows] = self._nearby.logits(windows, self._genes.halflife[genes], of, changed)
+                    found = self._nearby.logits(windows, self._genes.halflife[genes], of, changed)
                 else:
-                    logit[rows] = self._predictor.logits(changed, self._genes.halflife[batch["gene"][rows]])
+                    found = self._predictor.logits(changed, self._genes.halflife[batch["gene"][rows]])
+                logit[rows] = found.reshape(len(rows), *self._outputs)
         return {"row": batch["row"], "logit": logit}
 
     def _by_row(self, wanted: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
@@ -159,11 +165,12 @@ def _by_part(
     parts: list[SpooledPart], blocks: Iterator[Columns], advance: Any
 ) -> Iterator[tuple[SpooledPart, NDArray[np.float64]]]:
     """Yield each part with its logits, however the rows, which come in order, are cut into blocks."""
-    waiting = np.empty(0)
+    waiting: NDArray[np.float64] | None = None
     number = 0
     for block in blocks:
         if not len(block["row"]):
             continue
+        waiting = block["logit"][:0] if waiting is None else waiting
         expected = parts[number].first + len(waiting)
         if not np.array_equal(block["row"], np.arange(expected, expected + len(block["row"]))):
             raise DataError("scoring variants returned windows out of order: run it again")

@@ -74,7 +74,7 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("RAYGENEX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
-    def draw_nothing(position, delta, first, stop, path):
+    def draw_nothing(position, delta, first, stop, path, target=None):
         assert len(position) == len(delta) > 0
         assert (first, stop) == (-4, 4)
         for suffix in (".svg", ".png"):

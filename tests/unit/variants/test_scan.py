@@ -68,6 +68,7 @@ class Fake:
 
     batch_size = 7
     model = None
+    targets = ()
 
     def __init__(self):
         self.seen = []
