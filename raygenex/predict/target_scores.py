@@ -1,6 +1,6 @@
 """How well a model of targets does on genes that were measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,7 +108,7 @@ def targets_scored(
             raise DataError(f"{target.name} in data.{split}: {error}") from None
         metrics |= {f"{target.name}_{name}": interval for name, interval in found.items()}
         measured[target.name] = truth.size
-        drawn.append(partial(_figure, target, truth, predicted, found, options.confidence))
+        drawn.append(partial(_named_figure, target, truth, predicted, found, options.confidence))
     numbers: dict[str, Any] = {
         "confidence": options.confidence,
         "metrics": {name: interval._asdict() for name, interval in metrics.items()},
@@ -176,16 +176,25 @@ def _specificity(targets: list[TargetInfo], outputs: NDArray[Any], values: NDArr
     return specificity(truth, predicted)
 
 
-def _figure(
+def target_figure(
     target: TargetInfo,
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
-    intervals: dict[str, Interval],
+    intervals: Mapping[str, Interval],
     confidence: float,
-) -> "tuple[str, Figure]":
+) -> "Figure":
+    """Draw predicted against measured values ``(N,)``, both as `TargetInfo.measure` takes them, or the ROC curve.
+
+    ``intervals`` has that of the target's main metric, at ``confidence``.
+    """
     from raygenex.drawing import figures
 
+    interval = intervals[target.main_metric]
     if target.kind == "binary":
-        return f"{target.name}_roc", figures.roc_figure(truth, predicted, intervals["auroc"], confidence)
-    figure = figures.quantity_figure(truth, predicted, target.title, intervals["pearson"], confidence)
-    return f"{target.name}_predicted", figure
+        return figures.roc_figure(truth, predicted, interval, confidence)
+    return figures.quantity_figure(truth, predicted, target.title, interval, confidence)
+
+
+def _named_figure(target: TargetInfo, *drawn: Any) -> "tuple[str, Figure]":
+    name = f"{target.name}_{'roc' if target.kind == 'binary' else 'predicted'}"
+    return name, target_figure(target, *drawn)

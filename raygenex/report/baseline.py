@@ -1,6 +1,7 @@
-"""What a logistic regression on a few numbers per gene tells of the labels: what a model has to beat."""
+"""What a regression on a few numbers per gene tells of labels and quantities: what a model has to beat."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,30 +47,56 @@ def measure_baselines(
         return ()
     row_of = {gene: row for row, gene in enumerate(split.gene_id.tolist())}
     rows = [row_of[gene] for gene in scores.gene_id]
-    fitted, measured = {"half-life features": train.halflife}, {"half-life features": split.halflife}
-    if train.composition is not None and split.composition is not None:
-        name = "GC content and CpG ratio"
-        fitted[name], measured[name] = train.composition, split.composition
-        fitted["both"] = np.hstack([train.halflife, train.composition])
-        measured["both"] = np.hstack([split.halflife, split.composition])
     found = []
-    for name, features in fitted.items():
-        logits = _regress(features, train.label, measured[name][rows])
+    for name, (fitted, measured) in features_of(train, split).items():
+        logits = regress(fitted, train.label, measured[rows])
+        assert logits is not None, "train has both classes"
         lead = delong(scores.label, scores.probability, logits, confidence)
         found.append(Baseline(name, auroc(scores.label, logits), lead))
     return tuple(found)
 
 
-def _regress(
-    features: NDArray[np.float32], label: NDArray[np.uint8], others: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Fit standardised features with scikit-learn's default penalty, and return the logits of others."""
-    from sklearn.linear_model import LogisticRegression
+def features_of(
+    train: LabelledGenes, split: LabelledGenes
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return what regressions read, in words, and its values in both, ``(genes, features)`` each."""
+    found = {"half-life features": (train.halflife, split.halflife)}
+    if train.composition is not None and split.composition is not None:
+        found["GC content and CpG ratio"] = train.composition, split.composition
+        found["both"] = (
+            np.hstack([train.halflife, train.composition]),
+            np.hstack([split.halflife, split.composition]),
+        )
+    return found
+
+
+def regress(
+    features: NDArray[np.float32], values: NDArray[Any], others: NDArray[np.float32], is_class: bool = True
+) -> NDArray[np.float64] | None:
+    """Fit standardised features with scikit-learn's default penalty, and return the predictions for others.
+
+    Parameters
+    ----------
+    features
+        Shape ``(n, features)``.
+    values
+        Shape ``(n,)``: classes for a logistic regression, or quantities for a ridge regression.
+    others
+        Shape ``(m, features)``.
+    is_class
+        Which of the two they are.
+
+    Returns
+    -------
+    Logits, or predicted values, shape ``(m,)``; None if the values do not differ.
+    """
+    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    logits: NDArray[np.float64] = model.fit(features.astype(np.float64), label).decision_function(
-        others.astype(np.float64)
-    )
-    return logits
+    if len(np.unique(values)) < 2:
+        return None
+    model = make_pipeline(StandardScaler(), LogisticRegression() if is_class else Ridge())
+    model.fit(features.astype(np.float64), values)
+    found: NDArray[np.float64] = (model.decision_function if is_class else model.predict)(others.astype(np.float64))
+    return found

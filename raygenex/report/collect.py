@@ -11,9 +11,15 @@ from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.redact import redact_values
 from raygenex.report.baseline import Baseline, measure_baselines
 from raygenex.report.dataset import DataFacts, read_data
-from raygenex.report.evaluation import Measured, read_measured
+from raygenex.report.evaluation import SPLITS, Measured, read_measured
 from raygenex.report.explanation import Explanation, read_explanations
 from raygenex.report.studies import Benchmark, StudyTable, read_benchmark, read_study
+from raygenex.report.targets import (
+    MeasuredTargets,
+    TargetBaseline,
+    measure_target_baselines,
+    read_measured_targets,
+)
 from raygenex.train.checkpoint import INFO, CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import RunState, read_state
 
@@ -57,9 +63,13 @@ class Facts:
     data: DataFacts | None
     """None if no model was trained, so that nothing says which data it would be."""
     measured: dict[str, Measured]
-    """By split, valid before test."""
+    """Of the label, by split, valid before test."""
     baselines: dict[str, tuple[Baseline, ...]]
     """By split: simple models of the same genes, where the labels and the training data are here."""
+    targets: dict[str, MeasuredTargets]
+    """Of a model of targets, by split, valid before test."""
+    target_baselines: dict[str, tuple[TargetBaseline, ...]]
+    """By split: simple models of the same targets."""
     benchmark: Benchmark | None
     study: StudyTable | None
     explained: dict[str, Explanation]
@@ -91,7 +101,6 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
         raise ConfigError(f"{path} does not exist: name a run's folder, OUTPUT/NAME, or its configuration")
     if not path.is_dir():
         config = load_config(path, overrides or [])
-        config.refuse_targets("report")
         return config, Path(config.folder)
     if overrides:
         raise ConfigError(f"--override changes a configuration, and {path} is a run's folder: leave it out")
@@ -101,7 +110,6 @@ def find_run(target: str | Path, overrides: list[str] | None = None) -> tuple[Ru
         )
     folder = path.absolute()
     config = read_info(folder / CHECKPOINT).run_config
-    config.refuse_targets("report")
     # A folder may have been moved, and its name may have been given by the directory it is in alone.
     return config.model_copy(update={"output": str(folder.parent), "name": folder.name}), folder
 
@@ -125,25 +133,36 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
     notes: list[str] = []
     data: DataFacts | None = None
     measured: dict[str, Measured] = {}
+    targets: dict[str, MeasuredTargets] = {}
     explained: dict[str, Explanation] = {}
     registered, unregistered = None, ""
     if trained is not None:
         if _settings(named) != _settings(trained.info.run_config):
             notes.append(f"{target} has other settings than those that trained this model, which the page shows")
         data = read_data(named, trained.info)
-        measured, stale = read_measured(folder, trained.sha256, data)
+        learned = trained.info.targets
+        if learned:
+            targets, stale = read_measured_targets(folder, SPLITS, trained.sha256, learned, data)
+        else:
+            measured, stale = read_measured(folder, trained.sha256, data)
         known = {name: tuple(prints) for name, prints in trained.info.fingerprints.items()}
         known |= {name: truth.fingerprints for name, truth in data.truth.items()}
         explained, old = read_explanations(folder, trained.sha256, known)
         notes += stale + old
         registered, unregistered = _find_version(named, trained.sha256)
-    baselines = {}
+    baselines, target_baselines = {}, {}
     if data is not None and (train := data.truth.get("train")) is not None:
         for name, one in measured.items():
             if one.scores is not None and (
                 found := measure_baselines(train, data.truth[name], one.scores, one.confidence)
             ):
                 baselines[name] = found
+        if trained is not None:
+            target_baselines = {
+                name: measure_target_baselines(trained.info.targets, train, data.truth[name], one)
+                for name, one in targets.items()
+                if one.scores
+            }
     return Facts(
         name=named.name,
         folder=folder,
@@ -152,6 +171,8 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         data=data,
         measured=measured,
         baselines=baselines,
+        targets=targets,
+        target_baselines=target_baselines,
         benchmark=benchmark,
         study=study,
         explained=explained,
@@ -165,7 +186,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     """Return what makes the model of a run another one, beside the data, whose files are compared."""
     # As the checkpoint keeps them.
     values = redact_values(config.dump())
-    return {name: values[name] for name in ("seed", "backbone", "embed", "halflife", "model", "train")}
+    return {name: values[name] for name in ("seed", "backbone", "embed", "halflife", "model", "train", "targets")}
 
 
 def _read_trained(folder: Path) -> Trained | None:

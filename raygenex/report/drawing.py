@@ -16,15 +16,22 @@ from raygenex.drawing.style import COLOURS, SIZE, frame
 from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
 from raygenex.errors import DataError
 from raygenex.explain.results import figures as looking
-from raygenex.explain.results.figures import METHOD_NAMES, Colouring
+from raygenex.explain.results.figures import COLOURING_WORDS, METHOD_NAMES, QUANTITY_COLOURINGS, Colouring
 from raygenex.explain.results.projection import Projection
+from raygenex.explain.results.words import words_of
+from raygenex.predict.target_scores import target_figure
 from raygenex.report.dataset import LabelledGenes
 from raygenex.report.evaluation import Measured
 from raygenex.report.explanation import Explanation
 from raygenex.report.studies import Benchmark, StudyTable
+from raygenex.report.targets import MeasuredTargets
+from raygenex.train.targets import TargetInfo
 
 LOGOS = 12
 """As many logos are shown."""
+
+TARGETS = 12
+"""As many targets have a figure of each split."""
 
 _SQUARE, _WIDE = (4.1, 3.5), (4.6, 2.8)
 
@@ -43,12 +50,25 @@ class Picture:
     """``paper``: on white in a dark room too, for colours that need it; ``broad``: wider than others."""
 
 
-def learning(history: list[dict[str, float]]) -> Picture:
-    """Draw the losses and the validation AUROC by epoch."""
-    title = "Losses and validation AUROC by epoch"
-    svg = from_figure("learning", title, figures.loss_figure(history))
+def learning(history: list[dict[str, float]], monitor: str = "valid_auroc") -> Picture:
+    """Draw the losses and the validation AUROC by epoch, or the score of a training of targets."""
+    score = "AUROC" if monitor == "valid_auroc" else "score"
+    title = f"Losses and validation {score} by epoch"
+    svg = from_figure("learning", title, figures.loss_figure(history, monitor))
     count = f"{len(history)} epochs" if len(history) > 1 else "1 epoch"
-    return Picture(svg, title, f"{count}. The dotted line is the epoch that was kept: the highest AUROC on valid.")
+    return Picture(svg, title, f"{count}. The dotted line is the epoch that was kept: the highest {score} on valid.")
+
+
+def target_curves(targets: list[TargetInfo], measured: MeasuredTargets) -> list[Picture]:
+    """Draw predicted against measured values of the first targets of a split, of a binary one the ROC curve."""
+    pictures = []
+    for target in targets[:TARGETS] if measured.scores else ():
+        scores, level = measured.scores[target.name], measured.confidence
+        figure = target_figure(target, scores.truth, scores.predicted, measured.metrics[target.name], level)
+        title = f"{target.name} on {measured.split}"
+        svg = from_figure(f"{measured.split}-{_dashed(target.name)}-target", title, figure)
+        pictures.append(Picture(svg, title, f"n = {len(scores.truth):,} genes of {measured.split} with a value."))
+    return pictures
 
 
 def curves(measured: Measured) -> list[Picture]:
@@ -115,17 +135,15 @@ def projections(found: Explanation) -> list[Picture]:
         return []
     split, n = found.manifest.split, len(found.projection.gene_id)
     pictures = []
-    colourings: tuple[tuple[Colouring, str], ...] = (
-        ("prediction", "predicted class"),
-        ("probability", "predicted probability"),
-    )
-    for colouring, words in colourings:
-        title = f"Genes of {split} by {words}"
+    is_quantity = found.projection.measured is not None
+    colourings: tuple[Colouring, ...] = QUANTITY_COLOURINGS if is_quantity else ("prediction", "probability")
+    for colouring in colourings:
+        title = f"Genes of {split} by {COLOURING_WORDS[colouring]}"
         svg, genes = _projection(f"{split}-by-{colouring}", title, found.projection, colouring)
         text = f"UMAP of the first dense layer's output, n = {n:,} genes of {split}; distances have no unit."
         text = found.captions.get(f"projection_{colouring}", text)
         # Half of the colours of probabilities are too dark for a dark ground.
-        pictures.append(Picture(svg, title, text, genes, "paper" if colouring == "probability" else ""))
+        pictures.append(Picture(svg, title, text, genes, "" if colouring == "prediction" else "paper"))
     return pictures
 
 
@@ -136,10 +154,14 @@ def _projection(name: str, title: str, found: Projection, colouring: Colouring) 
     # Drawing settled the layout, so that places in the axes are places in the figure from here on.
     places = figure.transFigure.inverted().transform(axes.transData.transform(found.xy))
     across, down = np.rint(10_000 * np.stack([places[:, 0], 1 - places[:, 1]])).astype(int).tolist()
-    return svg, {
-        "id": found.gene_id.tolist(),
-        "x": across,
-        "y": down,
+    genes = {"id": found.gene_id.tolist(), "x": across, "y": down}
+    if found.measured is not None:
+        said = [
+            f"predicted {one:.4g}, {'not measured' if truth != truth else f'measured {truth:.4g}'}"
+            for one, truth in zip(found.probability.tolist(), found.measured.tolist(), strict=True)
+        ]
+        return svg, genes | {"said": said}
+    return svg, genes | {
         "p": [round(value, 3) for value in found.probability.tolist()],
         "called": found.prediction.tolist(),
         "label": found.label.tolist(),
@@ -151,15 +173,17 @@ def along_the_promoter(found: Explanation) -> list[Picture]:
     split, level = found.manifest.split, found.manifest.confidence
     # Where the explanation does not say how its tables were smoothed, the label does not either.
     smoothing = (found.manifest.summary or {}).get("smoothing", 1)
+    words = words_of(found.manifest.target)
     pictures = []
     for method, groups in found.profiles.items():
         name = METHOD_NAMES.get(method, method)
         title = f"{name} along the promoter, {split}"
 
         def profile(axes: Axes, groups: Any = groups) -> Axes:
-            return looking.importance_profile(axes, groups, smoothing)
+            return looking.importance_profile(axes, groups, smoothing, words=words)
 
-        counts = ", ".join(f"{groups[key].genes:,} predicted {key}" for key in ("high", "low") if key in groups)
+        named = {"high": words.high, "low": words.low}
+        counts = ", ".join(f"{groups[key].genes:,} {name}" for key, name in named.items() if key in groups)
         text = f"Mean absolute attribution by position; n = {counts}; bands are {100 * level:g} % intervals over genes."
         text = found.captions.get(f"importance_{method}", text)
         svg = draw(f"{split}-{_dashed(method)}-profile", title, _WIDE, profile)
@@ -169,10 +193,10 @@ def along_the_promoter(found: Explanation) -> list[Picture]:
         title = f"The {len(top.position)} most important positions by {name}, {split}"
 
         def heatmap(axes: Axes, top: Any = top) -> Axes:
-            return looking.top_heatmap(axes, top)
+            return looking.top_heatmap(axes, top, words=words)
 
         text = (
-            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes predicted high, a row per gene, "
+            f"Attributions of n = {len(top.gene_id):,} of {top.predicted_high:,} genes {words.high}, a row per gene, "
             "a column per position."
         )
         text = found.captions.get(f"top_{method}", text)
@@ -186,7 +210,7 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
 
     ``truth`` has the features themselves, for their colours; None: one colour.
     """
-    split = found.manifest.split
+    split, words = found.manifest.split, words_of(found.manifest.target)
     pictures = []
     if (shapley := found.halflife) is not None:
         values = _values(found, truth)
@@ -195,20 +219,22 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
             f"{split}-halflife",
             title,
             _WIDE,
-            lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values),
+            lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values, words),
         )
-        text = f"What each feature adds to the logit, a dot per gene, n = {len(shapley):,} genes; the largest on top."
+        n = f"n = {len(shapley):,} genes"
+        text = f"What each feature adds to the {words.unit}, a dot per gene, {n}; the largest on top."
         text = found.captions.get("halflife", text)
         pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
     if (loss := found.importance) is not None:
-        title = f"Half-life features, loss of AUROC, {split}"
+        title = f"Half-life features, loss of {words.metric}, {split}"
         svg = draw(
             f"{split}-halflife-loss",
             title,
             _WIDE,
-            lambda axes: looking.permutation_bars(axes, loss.features, loss.drop, loss.low, loss.high),
+            lambda axes: looking.permutation_bars(axes, loss.features, loss.drop, loss.low, loss.high, words),
         )
-        text = f"Loss of AUROC when a feature is shuffled among the {found.manifest.genes:,} genes, with its interval."
+        what = f"Loss of {words.metric} when a feature is shuffled"
+        text = f"{what} among the {found.manifest.genes:,} genes, with its interval."
         pictures.append(Picture(svg, title, found.captions.get("halflife_importance", text)))
     return pictures
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.explain.genes import UNLABELLED
 from raygenex.explain.parts import ExplanationManifest, read_manifest, read_parts
 from raygenex.explain.results.feature_importance import Importance
 from raygenex.explain.results.figures import METHOD_NAMES
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
+from raygenex.explain.results.words import LABEL_WORDS, Words, words_of
 from raygenex.report.files import numbers, read_arrays, read_json, read_table
 
 _AGAIN = "raygenex explain CONFIG"
@@ -102,7 +104,7 @@ def _read(folder: Path, manifest: ExplanationManifest) -> Explanation:
     tables = {title: read_table(folder / path, _AGAIN, ()) for title, path in _TABLES.items()}
     return Explanation(
         manifest=manifest,
-        projection=read_projection(folder),
+        projection=read_projection(folder, words_of(manifest.target)),
         profiles={name: one for name, one in profiles.items() if one},
         tops={name: one for name, one in tops.items() if one is not None},
         halflife=halflife.get("attribution"),
@@ -141,9 +143,14 @@ def _natural(path: Path) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
-def read_projection(folder: Path) -> Projection | None:
-    """Read where genes lie in the plane; None if that was not computed, DataError if a file is damaged."""
+def read_projection(folder: Path, words: Words = LABEL_WORDS) -> Projection | None:
+    """Read where genes lie in the plane; None if that was not computed, DataError if a file is damaged.
+
+    ``words`` say whether they have classes or values.
+    """
     path = folder / "projection.csv"
+    if words.is_quantity:
+        return _read_quantities(path, words)
     rows = read_table(path, _AGAIN, ("gene_id", "x", "y", "probability", "prediction", "label"))
     if not rows:
         return None
@@ -157,6 +164,25 @@ def read_projection(folder: Path) -> Projection | None:
         prediction=prediction.astype(np.int8),
         label=np.where(np.isnan(label), -1, label).astype(np.int8),
         numbers=read_json(folder / "projection.json", _AGAIN, dict.copy) or {},
+        words=words,
+    )
+
+
+def _read_quantities(path: Path, words: Words) -> Projection | None:
+    rows = read_table(path, _AGAIN, ("gene_id", "x", "y", "predicted", "measured"))
+    if not rows:
+        return None
+    x, y, predicted, measured = (numbers(rows, name, path, _AGAIN) for name in ("x", "y", "predicted", "measured"))
+    no_class = np.full(len(rows), UNLABELLED, np.int8)
+    return Projection(
+        gene_id=np.array([row["gene_id"] for row in rows]),
+        xy=np.stack([x, y], axis=1),
+        probability=predicted,
+        prediction=no_class,
+        label=no_class,
+        numbers=read_json(path.with_suffix(".json"), _AGAIN, dict.copy) or {},
+        measured=measured,
+        words=words,
     )
 
 

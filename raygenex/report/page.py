@@ -12,14 +12,17 @@ from raygenex.data.check.page import page_values
 from raygenex.data.check.plots import LABEL_COLOURS
 from raygenex.drawing import html
 from raygenex.drawing.style import MINUS
+from raygenex.explain.results.words import words_of
 from raygenex.report import drawing
 from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
 from raygenex.report.explanation import Explanation
 from raygenex.report.studies import ComparedModel, StudyTable
+from raygenex.report.targets import TITLES as TARGET_TITLES
 from raygenex.stats.metrics import METRICS, TITLES
 from raygenex.stats.resamples import Interval
 from raygenex.tracking.store import tracking_uri
+from raygenex.train.stopping import SCORE
 
 GENERATOR = "raygenex report"
 """What the page's head says that it was made by."""
@@ -55,6 +58,11 @@ def render_page(facts: Facts, day: str) -> str:
         "baselines": _baselines(facts),
         "published": _published(facts),
         "confusions": [_confusion(one) for one in facts.measured.values()],
+        "targets": _targets(facts),
+        "target_rows": _target_rows(facts),
+        "target_baselines": _target_baselines(facts),
+        "target_pictures": _target_pictures(facts),
+        "shown_targets": drawing.TARGETS,
         "splits": SPLITS,
         "labels": LABEL_COLOURS,
         "pictures": {name: drawing.curves(one) for name, one in facts.measured.items()},
@@ -73,7 +81,7 @@ def render_page(facts: Facts, day: str) -> str:
         info = facts.trained.info
         values["settings"] = yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
         if info.history:
-            values["learning"] = drawing.learning(info.history)
+            values["learning"] = drawing.learning(info.history, SCORE if info.targets else "valid_auroc")
     if facts.benchmark is not None:
         values["benchmark"] = {
             "rows": [_row(row) for row in facts.benchmark.rows],
@@ -87,6 +95,48 @@ def render_page(facts: Facts, day: str) -> str:
 def headline(facts: Facts) -> Measured | None:
     """Return what the first sentence is about: test if it was measured, else valid."""
     return next((facts.measured[name] for name in reversed(SPLITS) if name in facts.measured), None)
+
+
+def _targets(facts: Facts) -> list[dict[str, Any]]:
+    """Return what the page says of each target of the model: what it is, and its main metric on every split."""
+    found = []
+    for target in [] if facts.trained is None else facts.trained.info.targets:
+        metric = target.main_metric
+        main = {name: one.metrics[target.name][metric] for name, one in facts.targets.items()}
+        found.append({"info": target, "metric": TARGET_TITLES[metric], "main": main})
+    return found
+
+
+def _target_rows(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table of metrics of targets: target and metric, and the text of every measured split."""
+    measured = facts.targets.values()
+    rows = []
+    for target in facts.trained.info.targets if facts.trained is not None and measured else ():
+        genes = [f"{one.measured[target.name]:,} of {one.genes:,}" for one in measured]
+        rows.append((f"{target.title}: genes measured", genes))
+        for metric in next(iter(measured)).metrics[target.name]:
+            cells = [interval_text(one.metrics[target.name][metric]) for one in measured]
+            rows.append((f"{target.name}: {TARGET_TITLES[metric]}", cells))
+    if any(one.specificity is not None for one in measured):
+        cells = [_NOTHING if one.specificity is None else f"{one.specificity:.3f}" for one in measured]
+        rows.append(("Specificity", cells))
+    return rows
+
+
+def _target_baselines(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table of simple models of targets, those that every split has."""
+    rows: dict[str, list[str]] = {}
+    for found in facts.target_baselines.values():
+        for one in found:
+            cells = rows.setdefault(f"{one.target}, {one.metric}: {one.reads}", [])
+            cells.extend((f"{one.value:.3f}", _difference(*one.lead[:3])))
+    return [(name, cells) for name, cells in rows.items() if len(cells) == 2 * len(facts.target_baselines)]
+
+
+def _target_pictures(facts: Facts) -> dict[str, list[drawing.Picture]]:
+    if facts.trained is None:
+        return {}
+    return {name: drawing.target_curves(facts.trained.info.targets, one) for name, one in facts.targets.items()}
 
 
 def interval_text(value: Interval) -> str:
@@ -179,6 +229,7 @@ def _explained(found: Explanation, facts: Facts) -> dict[str, Any]:
     projections = drawing.projections(found)
     return {
         "manifest": found.manifest,
+        "unit": words_of(found.manifest.target).unit,
         "projections": [(one, "" if one.genes is None else _script_json(one.genes)) for one in projections],
         "separation": _separation(numbers),
         "promoter": drawing.along_the_promoter(found),

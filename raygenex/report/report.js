@@ -26,7 +26,8 @@ for (const box of document.querySelectorAll(".genes")) {
     ring.setAttribute("cx", left + (genes.x[nearest] * width) / 1e4);
     ring.setAttribute("cy", top + (genes.y[nearest] * height) / 1e4);
     svg.append(ring);
-    said.textContent = `${genes.id[nearest]}: probability ${genes.p[nearest]}, predicted ${words(genes.called[nearest])}, label ${words(genes.label[nearest])}`;
+    if (genes.said) said.textContent = `${genes.id[nearest]}: ${genes.said[nearest]}`;
+    else said.textContent = `${genes.id[nearest]}: probability ${genes.p[nearest]}, predicted ${words(genes.called[nearest])}, label ${words(genes.label[nearest])}`;
   };
   svg.addEventListener("pointermove", point);
   svg.addEventListener("pointerdown", point);

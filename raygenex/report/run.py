@@ -119,8 +119,8 @@ def contents(facts: Facts) -> dict[str, bool]:
     return {
         "model": facts.trained is not None,
         "data": facts.data is not None and facts.data.report is not None,
-        "valid": "valid" in facts.measured,
-        "test": "test" in facts.measured,
+        "valid": "valid" in facts.measured | facts.targets,
+        "test": "test" in facts.measured | facts.targets,
         "benchmark": facts.benchmark is not None,
         "study": facts.study is not None,
         "explanation": bool(facts.explained),
