@@ -44,7 +44,7 @@ def make_target_run(root: Path, **explain: Any) -> RunConfig:
         {"name": "life", "table": path, "unit": "hours", "loss": "gaussian"},
     ]
     values = SMALL | {"name": "toy", "output": str(root / "runs"), "data": files, "targets": targets}
-    config = parse_config(values | {"evaluate": {"bootstrap": 50}, "explain": explain}, "test")
+    config = parse_config(values | {"evaluate": {"bootstrap": 100}, "explain": explain}, "test")
     (root / "runs" / "toy").mkdir(parents=True)
     inputs = InputInfo(kind="bases", length=WINDOW, channels=4, window=WINDOW)
     prints = {name: [fingerprint(file)] for name, file in files.items()}
@@ -55,7 +55,7 @@ def make_target_run(root: Path, **explain: Any) -> RunConfig:
 
 
 def explain_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `explain` compute in this process, and draw no figure, which takes most of the time."""
+    """Let `explain` compute in this process; no figure and no layout is made, which takes most of the time."""
 
     def by_actors(pieces: Any, _: Any, actor: Any, arguments: Any, *__: Any) -> Iterator[Any]:
         made = actor(*arguments)
@@ -65,5 +65,6 @@ def explain_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raygenex.data.source.by_actors", by_actors)
     monkeypatch.setattr(explain_run, "connect", lambda *_: nullcontext())
     monkeypatch.setattr("raygenex.explain.actors.prepare_process", lambda cpus: None)
+    monkeypatch.setattr("raygenex.explain.results.projection.embed", lambda dense, *_: dense[:, :2].astype(float))
     for module in ("draw", "explained"):
         monkeypatch.setattr(f"raygenex.explain.results.{module}.save_figure", lambda *_: None)

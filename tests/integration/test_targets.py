@@ -15,12 +15,13 @@ from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import inspect, read_table
-from raygenex.errors import CheckpointError
 from raygenex.evaluate import evaluate
-from raygenex.explain.run import plan_explain
+from raygenex.explain.parts import read_parts
+from raygenex.explain.run import explain
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.run import predict
 from raygenex.registry.register import register
+from raygenex.report.run import report
 from raygenex.stats.quantities import quantity_metrics
 from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import CheckpointInfo
@@ -99,8 +100,8 @@ def test_four_targets_are_learned_measured_predicted_and_registered(
     assert (table.spread_sd > 0).all()
     assert set(table.label_prediction) <= {0, 1}
     assert Path(measured.folder, "level_predicted.png").exists()
-    report = json.loads(Path(measured.folder, "metrics.json").read_text())
-    assert report["measured"]["reads"] == joined.reads_true.notna().sum()
+    numbers = json.loads(Path(measured.folder, "metrics.json").read_text())
+    assert numbers["measured"]["reads"] == joined.reads_true.notna().sum()
 
     output = str(tmp_path / "out.csv")
     told = predict(config, list(config.data.valid), config.checkpoint, output)
@@ -118,8 +119,25 @@ def test_four_targets_are_learned_measured_predicted_and_registered(
     served = model.predict(rows)
     np.testing.assert_allclose(served.to_numpy(float), table.to_numpy(float)[: len(rows)], rtol=1e-5, atol=1e-6)
 
-    with pytest.raises(CheckpointError, match="explain knows the label alone"):
-        plan_explain(config, config.checkpoint, force=False)
+    explained(config)
+    page = Path(report(config.folder).page).read_text(encoding="utf-8")
+    assert 'aria-label="level on valid"' in page
+    assert "The numbers explain reads, " not in page
+    assert "The numbers explain ln reads" in page
+
+
+def explained(config: RunConfig) -> None:
+    """Explain the counts, by an actor, and compare what the half-life features add with predictions."""
+    options = {"target": "reads", "genes": 6, "methods": ["halflife"], "permutations": 1}
+    section = RunConfig.model_validate({"explain": options}).explain
+    found = explain(config.model_copy(update={"explain": section}), config.checkpoint)
+    assert "target: reads, in ln reads" in found.text()
+    parts = {name: read_parts(Path(found.folder, name)) for name in ("scores", "halflife")}
+    table = pq.read_table(Path(config.folder, "evaluation", "valid", "predictions.parquet")).to_pandas()
+    reads = table.set_index("gene_id").reads[parts["scores"]["gene_id"].tolist()].to_numpy()
+    np.testing.assert_allclose(parts["scores"]["predicted"], reads, rtol=1e-5)
+    halflife = parts["halflife"]
+    np.testing.assert_allclose(halflife["base"] + halflife["attribution"].sum(axis=1), np.log(reads), atol=1e-4)
 
 
 def test_two_workers_grow_the_trees_of_each_target(

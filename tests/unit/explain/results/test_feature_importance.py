@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.explain.results.feature_importance import measurable, permutation_importance, write_importance
+from raygenex.explain.results.feature_importance import (
+    measurable,
+    permutation_importance,
+    quantity_importance,
+    write_importance,
+)
 from raygenex.stats.compare import delong
 from raygenex.stats.metrics import auroc
 
@@ -66,3 +71,35 @@ def test_the_table_has_the_largest_drop_first(tmp_path):
         "UTR5LEN,0.000000,0.000000,0.000000",
     ]
     assert len(lines) == 9
+
+
+def test_drops_of_quantities_are_losses_of_r():
+    measured = np.array([1.0, 2.0, np.nan, 3.0, 4.0])
+    predicted = np.array([10.0, 20.0, 99.0, 30.0, 40.0])
+    others = np.tile(predicted[:, None, None], (1, 2, 8))
+    # Reversed once: r is -1 and 1. Constant twice: r is 0.
+    others[:, 0, 0], others[:, :, 1] = [4, 3, 99, 2, 1], 5
+    found = quantity_importance(measured, predicted, others, 0.95)
+    assert found.drop == pytest.approx([1, 1, 0, 0, 0, 0, 0, 0])
+    # Every gene lies on the line, so that none moves r = 1.
+    assert found.low == pytest.approx(found.drop)
+    for few in (np.full(5, np.nan), np.array([1.0, 2.0, *[np.nan] * 3]), np.full(5, 7.0)):
+        assert quantity_importance(few, predicted, others, 0.95) is None
+    assert quantity_importance(measured, np.ones(5), others, 0.95) is None
+
+
+def test_intervals_of_quantities_are_those_of_resampled_genes():
+    rng = np.random.default_rng(0)
+    measured = rng.normal(size=400)
+    predicted = measured + rng.normal(size=400)
+    permuted = 0.5 * measured + rng.normal(size=400)
+    others = np.tile(predicted[:, None, None], (1, 1, 8))
+    others[:, 0, 0] = permuted
+    found = quantity_importance(measured, predicted, others, 0.95)
+    drops = []
+    for _ in range(2000):
+        rows = rng.integers(0, 400, 400)
+        drops.append(
+            np.corrcoef(measured[rows], predicted[rows])[0, 1] - np.corrcoef(measured[rows], permuted[rows])[0, 1]
+        )
+    assert [found.low[0], found.high[0]] == pytest.approx(np.percentile(drops, [2.5, 97.5]).tolist(), abs=0.01)

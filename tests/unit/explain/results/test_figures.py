@@ -12,6 +12,7 @@ from raygenex.explain.results import figures
 from raygenex.explain.results.figures import caption
 from raygenex.explain.results.profile import profiles, top_positions
 from raygenex.explain.results.projection import Projection
+from raygenex.explain.results.words import Words
 
 
 @pytest.fixture
@@ -188,3 +189,20 @@ def test_caption():
         "Intervals: 90 %, by resampling genes."
     )
     assert caption("A.", 2, "valid", "deeplift", 1) == "A. n = 2 genes of valid. Method: DeepLIFT. Not smoothed."
+
+
+def test_a_quantity_is_drawn_by_value_in_its_own_words(axes, found):
+    words = Words(unit="level, TPM", predicted="Predicted level, TPM", measured="Measured level, TPM", is_quantity=True)
+    measured = np.array([3.0, np.nan, 1.0, 2.0, np.nan, 0.0])
+    quantity = Projection(**(vars(found) | {"measured": measured, "words": words}))
+    figures.projection(axes, quantity, "measured")
+    crosses, points = axes.collections
+    assert len(crosses.get_offsets()) == 2
+    # The highest last, so that it lies on top.
+    assert points.get_array().tolist() == [0, 1, 2, 3]
+    assert axes.figure.axes[1].get_ylabel() == "Measured level, TPM"
+
+
+def test_axes_say_the_unit_of_a_target(axes):
+    figures.halflife_strips(axes, np.ones((3, 8)), HALFLIFE_FEATURES, words=Words(unit="ln reads"))
+    assert axes.get_xlabel() == "Shapley value (ln reads)"
