@@ -50,6 +50,8 @@ def test_a_configuration_without_targets_keeps_its_hash():
     assert parse_config({"targets": []}, "test").hash() == plain.hash()
     assert parse_config({"targets": ["label"]}, "test").hash() != plain.hash()
     assert parse_config({"train": {"target_weights": "uncertainty"}}, "test").hash() != plain.hash()
+    assert parse_config({"explain": {"target": None}}, "test").hash() == plain.hash()
+    assert parse_config({"explain": {"target": "level"}}, "test").hash() != plain.hash()
 
 
 @pytest.mark.parametrize("verb", ["report"])

@@ -61,6 +61,9 @@ def test_a_new_folder_lacks_every_gene_of_every_method(make):
     work, stale = plan(job, force=False)
     assert work.gaps == {SCORES: [(0, 7)], "saliency": [(0, 7)], "halflife": [(0, 7)]}
     assert (work.count, stale) == (21, [])
+    # Manifests of the label are as they were before there were targets.
+    assert job.manifest.target is None
+    assert "target" not in json.loads(job.manifest.model_dump_json())
     assert not job.folder.exists()
 
 
