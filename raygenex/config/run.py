@@ -23,7 +23,6 @@ from raygenex.config.targets import Targets
 from raygenex.config.train import EvaluateConfig, PredictConfig, TrainConfig
 from raygenex.config.tune import TuneConfig
 from raygenex.config.variants import VariantsConfig
-from raygenex.errors import ConfigError
 from raygenex.files.locate import written_path
 
 _LATER_KEYS = (
@@ -107,15 +106,6 @@ class RunConfig(Section):
     def said(self, key: str) -> str:
         """Return a key behind what gave its value, such as ``config run.yaml: tune.space``."""
         return f"{self._source.of(key)}: {key}"
-
-    def refuse_targets(self, verb: str) -> None:
-        """Raise a ConfigError, for a verb that knows the label alone, if there are targets."""
-        if self.targets:
-            names = ", ".join(target.name for target in self.targets)
-            raise ConfigError(
-                f"{self.said('targets')}: {verb} knows the label alone, and not {names}: leave targets out, or use "
-                "train, evaluate, predict and register"
-            )
 
     @property
     def builds_data(self) -> bool:

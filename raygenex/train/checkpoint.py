@@ -233,16 +233,6 @@ def new_model(config: RunConfig, info: CheckpointInfo) -> "ExpressionModel":
     return model
 
 
-def refuse_targets(info: CheckpointInfo, checkpoint: str | Path, verb: str) -> None:
-    """Raise a CheckpointError, for a verb that knows the label alone, if a model predicts targets."""
-    if info.targets:
-        names = ", ".join(target.name for target in info.targets)
-        raise CheckpointError(
-            f"checkpoint {checkpoint} predicts {names}, and {verb} knows the label alone: use a model of the label, or "
-            "evaluate, predict and register"
-        )
-
-
 def load_checkpoint(folder: str | Path) -> tuple["ExpressionModel", CheckpointInfo]:
     """Load a model in evaluation mode, on the CPU, and its description.
 

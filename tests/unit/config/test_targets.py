@@ -52,11 +52,3 @@ def test_a_configuration_without_targets_keeps_its_hash():
     assert parse_config({"train": {"target_weights": "uncertainty"}}, "test").hash() != plain.hash()
     assert parse_config({"explain": {"target": None}}, "test").hash() == plain.hash()
     assert parse_config({"explain": {"target": "level"}}, "test").hash() != plain.hash()
-
-
-@pytest.mark.parametrize("verb", ["report"])
-def test_verbs_that_know_the_label_alone_say_so(verb):
-    with pytest.raises(ConfigError) as info:
-        parse_config({"targets": ["level"]}, "config a.yaml").refuse_targets(verb)
-    sentence(info, verb, "level", "a.yaml")
-    parse_config({}, "test").refuse_targets(verb)
