@@ -28,6 +28,7 @@ from raygenex.train.run import train
 
 JOB = Path(__file__).parent.parent / "jobs" / "halflife17k.yaml"
 FOLDS = 4
+WITHOUT_BUILD = ("build=null", "split={rule: random}", "data.test=[]", "check.max_leaked=1.0")
 EIGHT = "the eight"
 INPUTS = {EIGHT: "[halflife]", "and the measured one": "[halflife, {{name: halflife_pc1, table: '{table}'}}]"}
 TREES = "{trees: 600, depth: 4, learning_rate: 0.03, subsample: 0.7, colsample: 0.8, min_child_weight: 20}"
@@ -52,12 +53,13 @@ def main() -> None:
     number = chromosome_numbers(source)
     chromosome = np.array([number[gene] for gene in gene_id])
     truth, measured = (column(table, name, gene_id) for name in ("expression", "halflife_pc1"))
+    target = f"targets=[{{name: expression, table: '{table}'}}]"
     both = ~np.isnan(truth) & ~np.isnan(measured)
     found = {}
     with tempfile.TemporaryDirectory() as name, open_cluster(ClusterConfig(), 3.0):
         folder = Path(name)
         write(folder / "all.h5", gene_id, halflife, np.ones(len(gene_id), dtype=bool))
-        for line in warnings_of(folder, table):
+        for line in warnings_of(folder, table, target):
             print(line, flush=True)
         for fold in range(FOLDS):
             held, chooses = chromosome % FOLDS == fold, chromosome % 5 == 0
@@ -69,20 +71,10 @@ def main() -> None:
                 for fold in range(FOLDS):
                     held = both & (chromosome % FOLDS == fold)
                     for seed in given.seeds if kind != "logistic" else given.seeds[:1]:
-                        config = load_config(
-                            JOB,
-                            [
-                                *("build=null", "split={rule: random}", "data.test=[]", "check.max_leaked=1.0"),
-                                *("train.workers=1", f"data.train={folder}/train{fold}.h5"),
-                                *(f"data.valid={folder}/valid{fold}.h5", f"output={folder}/runs", f"seed={seed}"),
-                                *(
-                                    f"name={kind}{len(features)}-{fold}-{seed}",
-                                    f"data.features={features}".format(table=table),
-                                ),
-                                f"targets=[{{name: expression, table: '{table}'}}]",
-                                *changes,
-                            ],
-                        )
+                        changed = [f"data.train={folder}/train{fold}.h5", f"data.valid={folder}/valid{fold}.h5"]
+                        changed += [f"output={folder}/runs", f"name={kind}{len(features)}-{fold}-{seed}"]
+                        changed += [f"data.features={features}".format(table=table), f"seed={seed}", "train.workers=1"]
+                        config = load_config(JOB, [*WITHOUT_BUILD, target, *changed, *changes])
                         train(config)
                         beside = halflife if inputs == EIGHT else np.c_[halflife, measured.astype(np.float32)]
                         model = Predictor(config.checkpoint, batch_size=1024)
@@ -97,15 +89,11 @@ def main() -> None:
     print(f"{both.sum():,} genes, seeds {', '.join(map(str, given.seeds))}")
 
 
-def warnings_of(folder: Path, table: Path) -> list[str]:
+def warnings_of(folder: Path, table: Path, target: str) -> list[str]:
     """Return what `data check` warns of when the measured half-life is read and expression learned."""
-    changes = [
-        *("build=null", "split={rule: random}", f"data.train={folder}/all.h5", "data.valid=[]", "data.test=[]"),
-        f"data.features={INPUTS['and the measured one']}".format(table=table),
-        f"targets=[{{name: expression, table: '{table}'}}]",
-    ]
-    report = check_run(load_config(JOB, changes), lambda done, total: None)
-    return [line for line in report.warnings if "was measured predicts" in line]
+    features = f"data.features={INPUTS['and the measured one']}".format(table=table)
+    config = load_config(JOB, [*WITHOUT_BUILD, target, features, f"data.train={folder}/all.h5", "data.valid=[]"])
+    return [line for line in check_run(config, lambda done, total: None).warnings if "was measured predicts" in line]
 
 
 def write(path: Path, gene_id: np.ndarray, halflife: np.ndarray, chosen: np.ndarray) -> None:

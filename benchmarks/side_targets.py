@@ -50,9 +50,8 @@ def main() -> None:
             for seed in given.seeds:
                 changes = [f"data.{split}={folder / split}.h5" for split in ("train", "valid")]
                 changes += [f"targets={targets}", f"seed={seed}", f"name=side{number}-{seed}", f"output={folder}/runs"]
-                config = load_config(
-                    JOB, [*changes, "train.monitor=label_auroc", "check.max_leaked=1.0", *given.override]
-                )
+                changes += ["train.monitor=label_auroc", "check.max_leaked=1.0"]
+                config = load_config(JOB, [*changes, *given.override])
                 train(config)
                 model = Predictor(config.checkpoint, batch_size=512)
                 scores[side].append(model.predict_arrays(held["sequence"], held["halflife"])["label_probability"])
@@ -64,7 +63,8 @@ def main() -> None:
         spread = f"{min(each):.4f} to {max(each):.4f}"
         rows.append([side, f"{statistics.mean(each):.4f}", spread, f"{auroc(held['label'], means[side]):.4f}"])
     print_table(["learned", "AUROC, mean of seeds", "range", "AUROC of the mean"], rows)
-    told = delong(held["label"], *reversed(means.values()), 0.95)
+    alone, together = means.values()
+    told = delong(held["label"], together, alone)
     print(f"difference of the means {told.difference:+.4f} ({told.low:+.4f} to {told.high:+.4f}), p {told.p_value:.3g}")
 
 

@@ -1,10 +1,10 @@
 """Levels of yeast genes on chromosomes that no model saw: a network of the promoter, and a ridge of k-mers and codons.
 
 ``python benchmarks/yeast_levels.py YEAST [--seeds 0 1 2] [-o section.key=value ...]``. YEAST is a folder as
-jobs/yeast_levels.yaml takes it. The network has the settings of that job: the promoter and the eight half-life features.
-A second one reads the frequencies of the 61 sense codons besides, by data.features. The ridge reads the counts of
-k-mers up to 5 in the same promoter, the eight features and the codons; its penalty is chosen on valid. Printed is
-Pearson's r of log2(1 + FPKM) on test, by seed and of the mean of the seeds, with a 95 % bootstrap interval.
+jobs/yeast_levels.yaml takes it. The network has the settings of that job: the promoter and eight half-life features. A
+second one reads the frequencies of the 61 sense codons besides, by data.features. The ridge reads the counts of k-mers
+up to 5 in the same promoter, the eight features and the codons; its penalty is chosen on valid. Printed is Pearson's r
+of log2(1 + FPKM) on test, by seed and of the mean of the seeds, with a 95 % bootstrap interval.
 """
 
 import argparse
@@ -127,9 +127,8 @@ def table(config: RunConfig, split: str, codons: Path) -> np.ndarray:
     """Return what the ridge reads of a split."""
     genes = genes_of(config, split)
     settings = XgboostKmer(k=(1, 2, 3, 4, 5), regions=1, onehot_bases=0)
-    return np.c_[kmer_features(genes["sequence"], genes["halflife"], settings), codon_shares(genes, codons)].astype(
-        float
-    )
+    counts = kmer_features(genes["sequence"], genes["halflife"], settings)
+    return np.c_[counts, codon_shares(genes, codons)].astype(float)
 
 
 def ridge(known: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -2,15 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from raygenex.cluster import warm_workers
+from raygenex.cluster import fork_client, warm_workers
 from raygenex.cluster.warm_workers import MODULES, RAY_MODULES, fork_server, started_by
 
 # What a worker is, in the words of a program that Ray might start.
@@ -180,3 +182,30 @@ def test_what_remembers_python_remembers_python():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_an_answer_that_comes_at_once_is_taken(tmp_path, monkeypatch):
+    """On a busy machine the worker has started, and the line is closed, before who asked goes on."""
+    path, send_fds = str(tmp_path / "socket"), socket.send_fds
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                for file in socket.recv_fds(connection, 2**20, 3)[1]:
+                    os.close(file)
+                connection.sendall(b"1")
+
+        server = threading.Thread(target=answer)
+        server.start()
+
+        def send_and_wait(*arguments):
+            sent = send_fds(*arguments)
+            server.join()
+            return sent
+
+        monkeypatch.setattr(socket, "send_fds", send_and_wait)
+        monkeypatch.setattr(sys, "argv", ["fork_client.py", path, "default_worker.py"])
+        assert fork_client.main() == 0
