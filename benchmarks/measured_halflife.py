@@ -49,7 +49,8 @@ def main() -> None:
     with gzip.open(source, "rt", encoding="utf-8") as file:
         genes = list(csv.DictReader(file, delimiter="\t"))
     gene_id = np.array([gene["gene_id"] for gene in genes], dtype=object)
-    halflife = np.array([[float(gene[name]) for name in HALFLIFE_FEATURES] for gene in genes], np.float32)
+    names = [name if name in genes[0] else f"{name}_log10zscore" for name in HALFLIFE_FEATURES]
+    halflife = np.array([[float(gene[name]) for name in names] for gene in genes], np.float32)
     number = chromosome_numbers(source)
     chromosome = np.array([number[gene] for gene in gene_id])
     truth, measured = (column(table, name, gene_id) for name in ("expression", "halflife_pc1"))
