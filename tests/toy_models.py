@@ -58,7 +58,7 @@ def build_toy(config: RunConfig, inputs: InputInfo, seed: int = 0, outputs: int 
         torch.manual_seed(seed)
         model = build_model(config.model, config.halflife, inputs.shape, outputs)
         if model.uses_halflife:
-            model.scaler.fit(2 * torch.randn(50, 8) + 1)
+            model.scaler.fit(2 * torch.randn(50, inputs.shape.features) + 1)
     return model.eval()
 
 

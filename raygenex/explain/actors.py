@@ -29,7 +29,7 @@ class Explainer:
     window_first
         Where the window's first base lies, in bases from the TSS.
     halflife_reference
-        Half-life features that Shapley values compare with, eight of them.
+        Features that Shapley values compare with, one number of each.
     """
 
     def __init__(

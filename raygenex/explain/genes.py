@@ -127,6 +127,14 @@ def donors_of(halflife: NDArray[np.float32], permutations: int, seed: int) -> ND
     return found
 
 
+def typical(halflife: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each feature over the genes that have it, shape ``(features,)``; NaN where none has."""
+    found: NDArray[np.float32] = np.full(halflife.shape[1], np.nan, dtype=np.float32)
+    known = ~np.isnan(halflife).all(axis=0)
+    found[known] = np.nanmedian(halflife[:, known], axis=0)
+    return found
+
+
 def open_explained(config: RunConfig, info: CheckpointInfo) -> ExplainedGenes:
     """Open the configured split for a model, labels not needed, and choose the genes.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from raygenex import __version__
 from raygenex.config.run import RunConfig
+from raygenex.data.feature_values import digest
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.tables import shown
 from raygenex.errors import CheckpointError
 from raygenex.explain.genes import ExplainedGenes, open_explained
@@ -96,8 +98,10 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
     if config.explain.motifs is not None:
         read_meme(config.explain.motifs)
     genes = open_explained(config, info)
+    # The files' own fingerprints do not tell when a table of features changed.
+    values = {"features_sha256": digest(genes.halflife)} if info.reads_other_features else {}
     methods = {
-        name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first))
+        name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first) | values)
         for name in (SCORES, *config.explain.methods)
     }
     if genes.target is not None and config.explain.target is None and len(info.targets) > 1:
@@ -116,6 +120,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
         window_first_assumed=genes.assumed,
         threshold=info.threshold if genes.target is None else genes.target.threshold,
         target=None if genes.target is None else ExplainedTarget.of(genes.target),
+        features=info.inputs.features if info.reads_other_features else HALFLIFE_FEATURES,
         confidence=config.evaluate.confidence,
         fingerprints=genes.fingerprints,
         methods=methods,

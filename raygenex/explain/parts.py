@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from raygenex.config.run import RunConfig
 from raygenex.config.targets import TargetKind
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import CheckpointError, RaygenexError
 from raygenex.files.parts import Part, PartNames, changed_fields, gaps
 from raygenex.files.parts import read_manifest as read_manifest_of
@@ -101,6 +102,8 @@ class ExplanationManifest(BaseModel):
     """Probability from which a gene is called high; None of a quantity."""
     target: ExplainedTarget | None = None
     """None of a model of the label, whose manifests do not have it."""
+    features: tuple[str, ...] = HALFLIFE_FEATURES
+    """What the model reads beside the DNA, in order; manifests of the eight half-life features do not have it."""
     confidence: float
     """Level of the intervals in the tables, such as 0.95."""
     fingerprints: list[str]
@@ -112,10 +115,12 @@ class ExplanationManifest(BaseModel):
     """The numbers that the tables end in."""
 
     @model_serializer(mode="wrap")
-    def _without_no_target(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_usual(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = values(self)
         if found.get("target", "") is None:
             del found["target"]
+        if self.features == HALFLIFE_FEATURES:
+            found.pop("features", None)
         return found
 
     def differences(self, other: "ExplanationManifest") -> list[str]:

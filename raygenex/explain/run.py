@@ -14,11 +14,12 @@ from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
 from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
-from raygenex.explain.genes import donors_of
+from raygenex.explain.genes import donors_of, typical
 from raygenex.explain.job import ExplainJob, Work, leave_out_incomplete, missing, open_folder, prepare
 from raygenex.explain.job import plan as plan_work
 from raygenex.explain.mlflow_run import ExplainTrack
 from raygenex.explain.parts import SCORES, ExplanationManifest, MethodRecord, read_parts
+from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.parts import write_manifest
@@ -66,8 +67,9 @@ class ExplainResult:
             lines.append(_projection_line(self.summary["projection"]))
         if self.summary["halflife"] is not None:
             best = self.summary["halflife"]
+            kind = features_in_words([best["feature"]]).removesuffix("s")
             lines.append(
-                f"most important half-life feature: {best['feature']}, {best.get('metric', 'AUROC')} loses "
+                f"most important {kind}: {best['feature']}, {best.get('metric', 'AUROC')} loses "
                 f"{best['drop']:.4f} "
                 f"({best['low']:.4f} to {best['high']:.4f}) when it is shuffled"
             )
@@ -104,7 +106,6 @@ def explain(config: RunConfig, model: str, force: bool = False, name: str | None
         If a method cannot be used with the model, or the data, the model or the folder cannot be used.
     """
     from raygenex.explain.results.derive import derive, derived_key
-    from raygenex.explain.results.words import words_of
 
     started = time.monotonic()
     # Loaded here as well, so that what is wrong with it is said before a cluster is started.
@@ -183,7 +184,7 @@ def _compute(config: RunConfig, job: ExplainJob, manifest: ExplanationManifest, 
             options.model_dump(mode="json"),
             config.seed,
             job.genes.window_first,
-            np.nanmedian(job.genes.halflife, axis=0).tolist(),
+            typical(job.genes.halflife).tolist(),
         )
         count = min(options.workers, len(pieces))
         for batch in by_actors(pieces, sample, Explainer, arguments, request, count, count):

@@ -1,5 +1,6 @@
 """The data that a model was trained on, looked at again if they are still what they were."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.describe import DataReport
 from raygenex.data.check.leakage import sentence
+from raygenex.data.feature_values import features_of_model, read_features
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
@@ -29,6 +31,8 @@ class LabelledGenes:
     """Shape ``(n,)``, 0 or 1; all 0 where a run of targets has files without labels."""
     halflife: NDArray[np.float32]
     """Half-life features, shape ``(n, 8)``."""
+    features: NDArray[np.float32]
+    """What the model reads beside the DNA, shape ``(n, f)``, NaN where a gene has no value; often ``halflife``."""
     composition: NDArray[np.float32] | None
     """GC content and CpG ratio of each promoter, as `raygenex.sequence.composition` has them; None without."""
     fingerprints: tuple[str, ...]
@@ -81,6 +85,10 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
         }
     except DataError as error:
         return _nothing(f"the values of the targets are not to be had ({error})")
+    try:
+        features = _features(config, info, splits)
+    except DataError as error:
+        return _nothing(f"the features of the model are not to be had ({error})")
     parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     with steps("checking genes") as on_progress:
         report = check(
@@ -92,11 +100,28 @@ def read_data(config: RunConfig, info: CheckpointInfo) -> DataFacts:
         )
     made = {name: np.concatenate(blocks) if blocks else None for name, blocks in parts.items()}
     truth = {
-        name: LabelledGenes(split.gene_id, _label(split), split.halflife, made[name], prints[name], values[name])
+        name: LabelledGenes(
+            split.gene_id,
+            _label(split),
+            split.halflife,
+            features[name],
+            made[name],
+            prints[name],
+            values[name],
+        )
         for name, split in splits.items()
     }
     leaks = report.leakage.exceeds(config.check.max_leaked)
     return DataFacts(report, "", sentence(report.leakage, config.check) if leaks else "", truth)
+
+
+def _features(
+    config: RunConfig, info: CheckpointInfo, splits: Mapping[str, SplitData]
+) -> dict[str, NDArray[np.float32]]:
+    if not info.reads_other_features:
+        return {name: split.halflife for name, split in splits.items()}
+    configs = features_of_model(info.inputs.features, config.data.features, info.run_config.data.features)
+    return read_features(configs, {name: split.files for name, split in splits.items()})
 
 
 def _label(split: SplitData) -> NDArray[np.uint8]:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.drawing import figures
 from raygenex.drawing.style import COLOURS, SIZE, frame
 from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
@@ -18,7 +17,7 @@ from raygenex.errors import DataError
 from raygenex.explain.results import figures as looking
 from raygenex.explain.results.figures import COLOURING_WORDS, METHOD_NAMES, QUANTITY_COLOURINGS, Colouring
 from raygenex.explain.results.projection import Projection
-from raygenex.explain.results.words import words_of
+from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.predict.target_scores import target_figure
 from raygenex.report.dataset import LabelledGenes
 from raygenex.report.evaluation import Measured
@@ -206,27 +205,29 @@ def along_the_promoter(found: Explanation) -> list[Picture]:
 
 
 def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
-    """Draw what the half-life features do to the logit, and what the AUROC loses without them.
+    """Draw what the features do to the logit, and what the AUROC loses without them.
 
-    ``truth`` has the features themselves, for their colours; None: one colour.
+    ``truth`` has their values, for their colours; None: one colour.
     """
     split, words = found.manifest.split, words_of(found.manifest.target)
+    names = found.manifest.features
+    said = features_in_words(names).capitalize()
     pictures = []
     if (shapley := found.halflife) is not None:
         values = _values(found, truth)
-        title = f"Half-life features, Shapley values, {split}"
+        title = f"{said}, Shapley values, {split}"
         svg = draw(
             f"{split}-halflife",
             title,
             _WIDE,
-            lambda axes: looking.halflife_strips(axes, shapley, HALFLIFE_FEATURES, values, words),
+            lambda axes: looking.halflife_strips(axes, shapley, names, values, words),
         )
         n = f"n = {len(shapley):,} genes"
         text = f"What each feature adds to the {words.unit}, a dot per gene, {n}; the largest on top."
         text = found.captions.get("halflife", text)
         pictures.append(Picture(svg, title, text, look="paper" if values is not None else ""))
     if (loss := found.importance) is not None:
-        title = f"Half-life features, loss of {words.metric}, {split}"
+        title = f"{said}, loss of {words.metric}, {split}"
         svg = draw(
             f"{split}-halflife-loss",
             title,
@@ -240,7 +241,7 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
 
 
 def _values(found: Explanation, truth: LabelledGenes | None) -> NDArray[np.float32] | None:
-    """Return the half-life features of the explained genes, shape ``(n, 8)``, if they are known."""
+    """Return the features of the explained genes, shape ``(n, f)``, if they are known."""
     if truth is None or found.halflife_genes is None:
         return None
     row_of = {gene: row for row, gene in enumerate(truth.gene_id.tolist())}
@@ -250,7 +251,7 @@ def _values(found: Explanation, truth: LabelledGenes | None) -> NDArray[np.float
         raise DataError(
             f"the explanation of {split} has genes that {split} has not: run `raygenex explain` with --force"
         )
-    return truth.halflife[[row_of[gene] for gene in genes]]
+    return truth.features[[row_of[gene] for gene in genes]]
 
 
 def logos(found: Explanation) -> list[Picture]:

@@ -47,7 +47,7 @@ class Explanation:
     tops: dict[str, TopPositions]
     """By method."""
     halflife: NDArray[np.float32] | None
-    """Shapley values, shape ``(n, 8)``."""
+    """Shapley values, shape ``(n, f)``."""
     importance: Importance | None
     halflife_genes: NDArray[np.str_] | None
     """Their genes, shape ``(n,)``."""

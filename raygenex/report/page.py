@@ -12,7 +12,7 @@ from raygenex.data.check.page import page_values
 from raygenex.data.check.plots import LABEL_COLOURS
 from raygenex.drawing import html
 from raygenex.drawing.style import MINUS
-from raygenex.explain.results.words import words_of
+from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.report import drawing
 from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
@@ -22,6 +22,7 @@ from raygenex.report.targets import TITLES as TARGET_TITLES
 from raygenex.stats.metrics import METRICS, TITLES
 from raygenex.stats.resamples import Interval
 from raygenex.tracking.store import tracking_uri
+from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.stopping import SCORE
 
 GENERATOR = "raygenex report"
@@ -79,6 +80,7 @@ def render_page(facts: Facts, day: str) -> str:
         values["data"] = page_values(facts.data.report, facts.config.check)
     if facts.trained is not None:
         info = facts.trained.info
+        values["reads"] = _features_read(info)
         values["settings"] = yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
         if info.history:
             values["learning"] = drawing.learning(info.history, SCORE if info.targets else "valid_auroc")
@@ -95,6 +97,17 @@ def render_page(facts: Facts, day: str) -> str:
 def headline(facts: Facts) -> Measured | None:
     """Return what the first sentence is about: test if it was measured, else valid."""
     return next((facts.measured[name] for name in reversed(SPLITS) if name in facts.measured), None)
+
+
+def _features_read(info: CheckpointInfo) -> dict[str, str]:
+    """Return what the page says of the numbers beside the DNA: which the model reads, and what it takes when served."""
+    names = info.inputs.features
+    kind = features_in_words(names)
+    listed = f"{kind} {', '.join(names)}" if info.run_config.reads_halflife else "no half-life features"
+    if info.inputs.lacking:
+        listed += f" (genes of train lack {', '.join(info.inputs.lacking)})"
+    taken = f"the {kind} {', '.join(names)}" if info.reads_other_features else "the eight half-life features"
+    return {"features": listed, "taken": taken}
 
 
 def _targets(facts: Facts) -> list[dict[str, Any]]:
@@ -232,6 +245,7 @@ def _explained(found: Explanation, facts: Facts) -> dict[str, Any]:
         "unit": words_of(found.manifest.target).unit,
         "projections": [(one, "" if one.genes is None else _script_json(one.genes)) for one in projections],
         "separation": _separation(numbers),
+        "features": features_in_words(found.manifest.features).capitalize(),
         "promoter": drawing.along_the_promoter(found),
         "halflife": drawing.halflife(found, None if facts.data is None else facts.data.truth.get(found.manifest.split)),
         "logos": drawing.logos(found),

@@ -157,7 +157,7 @@ class LogitFunction:
     def logits_of_halflives(self, codes: NDArray[np.uint8], halflife: NDArray[Any]) -> NDArray[np.float64]:
         """Return the logits of each gene's DNA with many half-life features, for which the DNA is worked through once.
 
-        ``codes`` are as in `logits_of_codes`, ``halflife`` has shape ``(N, K, 8)``, and the logits ``(N, K)``.
+        ``codes`` are as in `logits_of_codes`, ``halflife`` has shape ``(N, K, F)``, and the logits ``(N, K)``.
         """
         found = np.empty(halflife.shape[:2])
         rows = max(_HALFLIFE_ROWS, self.batch_size) if isinstance(self.model, (Cnn, Lstm)) else self.forward_rows

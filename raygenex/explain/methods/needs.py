@@ -13,6 +13,8 @@ SHARED = ("saliency", "input_x_gradient")
 """Methods that are read off one gradient, and computed together where both are missing."""
 GRADIENTS = (*SHARED, "integrated_gradients", "deeplift")
 _WITH_REFERENCE = ("integrated_gradients", "deeplift")
+MOST_FEATURES = 14
+"""Features that Shapley values are computed of: every one more doubles the mixtures that are scored for a gene."""
 
 
 def check_methods(info: CheckpointInfo, options: ExplainConfig) -> None:
@@ -28,6 +30,12 @@ def check_methods(info: CheckpointInfo, options: ExplainConfig) -> None:
         if method == "halflife" and not info.run_config.reads_halflife:
             raise ConfigError(
                 f"this {model.kind} reads no half-life features: leave halflife out of explain.methods, as in "
+                "`-o explain.methods=[saliency]`"
+            )
+        if method == "halflife" and (count := len(info.inputs.features)) > MOST_FEATURES:
+            raise ConfigError(
+                f"method halflife scores 2^{count} mixtures of the {count} features of this {model.kind} for a gene "
+                f"and takes {MOST_FEATURES} features at most: leave halflife out of explain.methods, as in "
                 "`-o explain.methods=[saliency]`"
             )
 

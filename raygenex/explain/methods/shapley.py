@@ -1,4 +1,4 @@
-"""Exact Shapley values of the half-life features for the logit of a gene."""
+"""Exact Shapley values of the features beside the DNA for the logit of a gene."""
 
 import math
 from typing import Any
@@ -40,9 +40,9 @@ def shapley_values(values: Floats) -> Floats:
 def halflife_shapley(
     function: LogitFunction, codes: NDArray[np.uint8], halflife: NDArray[Any], reference: NDArray[Any]
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Share out the change of the logit from a reference's half-life features to the gene's among them.
+    """Share out the change of the logit from a reference's features to the gene's among them.
 
-    All 256 mixtures of the two are scored, so that nothing is estimated. The gene's DNA stays what it is, and is
+    All ``2**F`` mixtures of the two are scored, so that nothing is estimated. The gene's DNA stays what it is, and is
     worked through once.
 
     Parameters
@@ -52,13 +52,13 @@ def halflife_shapley(
     codes
         Base indices, uint8 ``(N, L)``; passed over by a model that reads no DNA.
     halflife
-        Features in their own units, shape ``(N, 8)``.
+        Features in their own units, shape ``(N, F)``; NaN where a gene has no value.
     reference
-        Features of the reference, such as the median of the genes, shape ``(8,)``.
+        Features of the reference, such as the median of the genes, shape ``(F,)``.
 
     Returns
     -------
-    Attribution, shape ``(N, 8)``, and the logit at the reference's features, ``(N,)``; both sum to the gene's logit.
+    Attribution, shape ``(N, F)``, and the logit at the reference's features, ``(N,)``; both sum to the gene's logit.
     """
     count = halflife.shape[1]
     mixtures = (np.arange(1 << count)[:, None] >> np.arange(count) & 1).astype(bool)

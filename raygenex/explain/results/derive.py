@@ -22,7 +22,7 @@ from raygenex.explain.results.feature_importance import (
     quantity_importance,
     write_importance,
 )
-from raygenex.explain.results.words import words_of
+from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.files.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ def derive(config: RunConfig, folder: Path, genes: ExplainedGenes, manifest: Exp
         genes.halflife,
         genes.measured if words.is_quantity else None,
         words,
+        manifest.features,
     )
     logger.info("drawing tables and figures of %d genes", manifest.genes)
     drawn = draw_results(
@@ -156,22 +157,22 @@ def _importance(
     manifest: ExplanationManifest,
     notes: list[str],
 ) -> dict[str, Any] | None:
-    """Write the importance of half-life features, and return that of the most important one."""
+    """Write the importance of features, and return that of the most important one."""
     permuted = read_parts(folder / "halflife", manifest.genes, ("permuted",))["permuted"]
     # Of the label all genes count, or none; of a target those that were measured.
     known = np.ones(len(label), bool) if genes.target is None else label >= 0
-    found = None
+    how, found = (manifest.features, manifest.confidence), None
     if genes.target is not None and genes.target.kind != "binary":
         assert genes.measured is not None, "comes with the target"
         predicted = genes.target.of_additive(permuted)
-        found = quantity_importance(genes.measured, scores["predicted"], predicted, manifest.confidence)
+        found = quantity_importance(genes.measured, scores["predicted"], predicted, *how)
         needs = "measured values that differ, of three genes or more"
     else:
         needs = "labels, two genes or more of each class"
         if permuted.shape[1] and measurable(label[known]):
-            found = permutation_importance(label[known], scores["logit"][known], permuted[known], manifest.confidence)
+            found = permutation_importance(label[known], scores["logit"][known], permuted[known], *how)
     if found is None:
-        notes.append(f"no importance of half-life features: it needs {needs}")
+        notes.append(f"no importance of {features_in_words(manifest.features)}: it needs {needs}")
         return None
     write_importance(folder / "halflife_importance.csv", found)
     best = int(np.argmax(found.drop))

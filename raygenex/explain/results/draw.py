@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.explain import ExplainConfig
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.errors import DataError
 from raygenex.explain.results import figures
 from raygenex.explain.results.agreement import agreement
@@ -24,6 +23,7 @@ from raygenex.explain.results.profile import mean_importance, profiles, top_posi
 from raygenex.explain.results.projection import FEWEST, project, write_projection
 from raygenex.explain.results.projection_page import write_page
 from raygenex.explain.results.saving import save_figure, write_table
+from raygenex.explain.results.words import features_in_words
 from raygenex.files.whole import replace_text
 from raygenex.terminal.progress import progress
 
@@ -240,7 +240,10 @@ def _known(value: float) -> float | None:
 
 def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
     attribution, words = _of(explained, columns), explained.words
-    genes = len(attribution)
+    genes, said = len(attribution), features_in_words(explained.features)
+    text = f"Shapley values of the {said}, a dot per gene."
+    if explained.halflife is not None and np.isnan(explained.halflife).any():
+        text += " Grey: no value of the feature."
     drawn.add(
         folder,
         "halflife",
@@ -248,12 +251,12 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
         partial(
             figures.halflife_strips,
             attribution=attribution,
-            features=HALFLIFE_FEATURES,
+            features=explained.features,
             values=explained.halflife,
             words=words,
         ),
-        "What the half-life features add to the score",
-        caption("Shapley values of the half-life features, a dot per gene.", genes, explained.split),
+        f"What the {said} add to the score",
+        caption(text, genes, explained.split),
     )
     table = folder / "halflife_importance.csv"
     if table.is_file():

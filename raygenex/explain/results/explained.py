@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain.results.saving import save_figure
 from raygenex.explain.results.words import LABEL_WORDS, Words
 
@@ -46,11 +47,13 @@ class Explained(PredictedGenes):
     bases: NDArray[np.uint8] | None = None
     """Base indices, shape ``(n, L)``; None: no logos and no motifs."""
     halflife: NDArray[np.floating] | None = None
-    """Half-life features, shape ``(n, 8)``, for their colours; None: one colour."""
+    """Features, shape ``(n, f)``, NaN where a gene has no value, for their colours; None: one colour."""
     measured: NDArray[np.float64] | None = None
     """Of a quantity, what was measured, shape ``(n,)``, NaN where nothing was; None of classes."""
     words: Words = LABEL_WORDS
     """What is explained."""
+    features: tuple[str, ...] = HALFLIFE_FEATURES
+    """Names of the features."""
 
 
 @dataclass

@@ -1,6 +1,7 @@
-"""Permutation importance: what AUROC or Pearson's r loses when a half-life feature is shuffled among the genes."""
+"""Permutation importance: what AUROC or Pearson's r loses when a feature is shuffled among the genes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -8,7 +9,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain.results.saving import write_table
 from raygenex.stats.compare import placements
 
@@ -21,7 +21,7 @@ FEWEST_MEASURED = 3
 
 @dataclass(frozen=True)
 class Importance:
-    """What a model's AUROC, or Pearson's r of a quantity, owes to each half-life feature, in their order."""
+    """What a model's AUROC, or Pearson's r of a quantity, owes to each feature, in their order."""
 
     features: tuple[str, ...]
     """Names, ``f`` of them."""
@@ -44,7 +44,11 @@ def measurable(label: NDArray[np.int8]) -> bool:
 
 
 def permutation_importance(
-    label: NDArray[np.int8], logit: NDArray[np.float64], permuted: NDArray[np.float64], confidence: float
+    label: NDArray[np.int8],
+    logit: NDArray[np.float64],
+    permuted: NDArray[np.float64],
+    features: Sequence[str],
+    confidence: float,
 ) -> Importance:
     """Measure the loss of AUROC, averaged over shuffles (Breiman, Machine Learning 45:5, 2001).
 
@@ -58,7 +62,9 @@ def permutation_importance(
     logit
         Shape ``(n,)``.
     permuted
-        Logits with one feature taken from another gene, shape ``(n, shuffles, 8)``.
+        Logits with one feature taken from another gene, shape ``(n, shuffles, f)``.
+    features
+        Their names.
     confidence
         Coverage of each interval, in (0, 1).
     """
@@ -74,11 +80,15 @@ def permutation_importance(
         low = of_low - np.mean([found for _, found in others], axis=0)
         drop[feature] = high.mean()
         half[feature] = quantile * math.sqrt(high.var(ddof=1) / len(high) + low.var(ddof=1) / len(low))
-    return Importance(HALFLIFE_FEATURES, drop, drop - half, drop + half)
+    return Importance(tuple(features), drop, drop - half, drop + half)
 
 
 def quantity_importance(
-    measured: NDArray[np.float64], predicted: NDArray[np.float64], permuted: NDArray[np.float64], confidence: float
+    measured: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    permuted: NDArray[np.float64],
+    features: Sequence[str],
+    confidence: float,
 ) -> Importance | None:
     """Measure the loss of Pearson's r, averaged over shuffles, as `permutation_importance` does that of AUROC.
 
@@ -93,7 +103,9 @@ def quantity_importance(
     predicted
         On the same scale, shape ``(n,)``.
     permuted
-        Predictions with one feature taken from another gene, shape ``(n, shuffles, 8)``.
+        Predictions with one feature taken from another gene, shape ``(n, shuffles, f)``.
+    features
+        Their names.
     confidence
         Coverage of each interval, in (0, 1).
 
@@ -114,7 +126,7 @@ def quantity_importance(
         drop[feature] = r - np.mean([value for value, _ in found])
         moved = moves - np.mean([move for _, move in found], axis=0)
         half[feature] = quantile * math.sqrt(moved.var(ddof=1) / len(truth))
-    return Importance(HALFLIFE_FEATURES, drop, drop - half, drop + half)
+    return Importance(tuple(features), drop, drop - half, drop + half)
 
 
 def _pearson(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

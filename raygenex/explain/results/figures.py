@@ -187,7 +187,7 @@ def halflife_strips(
     values: NDArray[np.floating] | None = None,
     words: Words = LABEL_WORDS,
 ) -> Axes:
-    """Draw the Shapley values of every half-life feature, a dot per gene, the features with the largest ones on top.
+    """Draw the Shapley values of every feature, a dot per gene, the features with the largest ones on top.
 
     Parameters
     ----------
@@ -198,7 +198,8 @@ def halflife_strips(
     features
         Their names.
     values
-        The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour; None: one colour.
+        The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour, grey where it is NaN;
+        None: one colour.
     words
         What is explained.
     """
@@ -210,9 +211,12 @@ def halflife_strips(
         if values is None:
             _dots(axes, x, y, "o", many=attribution.size, color=COLOURS["blue"])
         else:
-            rank = _share_of_rank(values[:, column])
+            known = ~np.isnan(values[:, column])
+            if not known.all():
+                _dots(axes, x[~known], y[~known], "o", many=attribution.size, color=COLOURS["faint"])
+            rank = _share_of_rank(values[known, column])
             norm = Normalize(0.0, 1.0)
-            points = _dots(axes, x, y, "o", many=attribution.size, c=rank, cmap="cividis", norm=norm)
+            points = _dots(axes, x[known], y[known], "o", many=attribution.size, c=rank, cmap="cividis", norm=norm)
     if points is not None:
         bar = _colour_bar(axes, points, "Feature value (rank)")
         bar.set_ticks([0, 1], labels=["lowest", "highest"])

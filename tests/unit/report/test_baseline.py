@@ -19,7 +19,7 @@ def genes(n, seed, composed=True):
     content = rng.normal(0.5, 0.05, size=(n, 2)).astype(np.float32)
     content[:, 0] += 0.2 * label
     names = np.array([f"G{seed}-{i}" for i in range(n)], dtype=object)
-    return LabelledGenes(names, label, halflife, content if composed else None, ("print",))
+    return LabelledGenes(names, label, halflife, halflife, content if composed else None, ("print",))
 
 
 def scores(split, order):

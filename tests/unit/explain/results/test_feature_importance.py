@@ -25,7 +25,7 @@ def permuted(*columns):
 
 def test_drops_are_losses_of_auroc():
     # Reversed: no pair is right any more. One high gene below one low one: three of four pairs are right.
-    found = permutation_importance(LABEL, LOGIT, permuted([1, 2, 3, 4], [4, 1.5, 2, 1]), 0.95)
+    found = permutation_importance(LABEL, LOGIT, permuted([1, 2, 3, 4], [4, 1.5, 2, 1]), HALFLIFE_FEATURES, 0.95)
     assert found.drop.tolist() == [1.0, 0.25, 0, 0, 0, 0, 0, 0]
     assert found.features == HALFLIFE_FEATURES
     assert found.largest == "UTR5LEN"
@@ -37,7 +37,7 @@ def test_with_one_shuffle_the_interval_is_delongs():
     rng = np.random.default_rng(0)
     label = (rng.random(60) < 0.4).astype(np.int8)
     logit, other = label + rng.normal(size=60), rng.normal(size=60)
-    found = permutation_importance(label, logit, np.tile(other[:, None, None], (1, 1, 8)), 0.9)
+    found = permutation_importance(label, logit, np.tile(other[:, None, None], (1, 1, 8)), HALFLIFE_FEATURES, 0.9)
     expected = delong(label, logit, other, 0.9)
     assert (found.drop[3], found.low[3], found.high[3]) == pytest.approx(expected[:3])
 
@@ -47,10 +47,10 @@ def test_shuffles_are_averaged():
     label = np.array([0, 1] * 20, dtype=np.int8)
     logit = label + rng.normal(size=40)
     logits = rng.normal(size=(40, 5, 8))
-    found = permutation_importance(label, logit, logits, 0.95)
+    found = permutation_importance(label, logit, logits, HALFLIFE_FEATURES, 0.95)
     mean = np.mean([auroc(label, logits[:, number, 2]) for number in range(5)])
     assert found.drop[2] == pytest.approx(auroc(label, logit) - mean)
-    single = permutation_importance(label, logit, logits[:, :1], 0.95)
+    single = permutation_importance(label, logit, logits[:, :1], HALFLIFE_FEATURES, 0.95)
     assert (found.high - found.low).mean() < (single.high - single.low).mean()
 
 
@@ -62,7 +62,7 @@ def test_what_can_be_measured(label, known):
 
 
 def test_the_table_has_the_largest_drop_first(tmp_path):
-    found = permutation_importance(LABEL, LOGIT, permuted(LOGIT, [1, 2, 3, 4]), 0.95)
+    found = permutation_importance(LABEL, LOGIT, permuted(LOGIT, [1, 2, 3, 4]), HALFLIFE_FEATURES, 0.95)
     write_importance(tmp_path / "halflife_importance.csv", found)
     lines = (tmp_path / "halflife_importance.csv").read_text().splitlines()
     assert lines[:3] == [
@@ -79,13 +79,13 @@ def test_drops_of_quantities_are_losses_of_r():
     others = np.tile(predicted[:, None, None], (1, 2, 8))
     # Reversed once: r is -1 and 1. Constant twice: r is 0.
     others[:, 0, 0], others[:, :, 1] = [4, 3, 99, 2, 1], 5
-    found = quantity_importance(measured, predicted, others, 0.95)
+    found = quantity_importance(measured, predicted, others, HALFLIFE_FEATURES, 0.95)
     assert found.drop == pytest.approx([1, 1, 0, 0, 0, 0, 0, 0])
     # Every gene lies on the line, so that none moves r = 1.
     assert found.low == pytest.approx(found.drop)
     for few in (np.full(5, np.nan), np.array([1.0, 2.0, *[np.nan] * 3]), np.full(5, 7.0)):
-        assert quantity_importance(few, predicted, others, 0.95) is None
-    assert quantity_importance(measured, np.ones(5), others, 0.95) is None
+        assert quantity_importance(few, predicted, others, HALFLIFE_FEATURES, 0.95) is None
+    assert quantity_importance(measured, np.ones(5), others, HALFLIFE_FEATURES, 0.95) is None
 
 
 def test_intervals_of_quantities_are_those_of_resampled_genes():
@@ -95,7 +95,7 @@ def test_intervals_of_quantities_are_those_of_resampled_genes():
     permuted = 0.5 * measured + rng.normal(size=400)
     others = np.tile(predicted[:, None, None], (1, 1, 8))
     others[:, 0, 0] = permuted
-    found = quantity_importance(measured, predicted, others, 0.95)
+    found = quantity_importance(measured, predicted, others, HALFLIFE_FEATURES, 0.95)
     drops = []
     for _ in range(2000):
         rows = rng.integers(0, 400, 400)

@@ -206,3 +206,14 @@ def test_a_quantity_is_drawn_by_value_in_its_own_words(axes, found):
 def test_axes_say_the_unit_of_a_target(axes):
     figures.halflife_strips(axes, np.ones((3, 8)), HALFLIFE_FEATURES, words=Words(unit="ln reads"))
     assert axes.get_xlabel() == "Shapley value (ln reads)"
+
+
+def test_strips_draw_genes_without_a_value_in_grey(axes):
+    values = np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan]])
+    figures.halflife_strips(axes, np.array([[3.0, 0.1], [-3.0, 0.2], [2.0, 0.3]]), ("part", "none"), values)
+    grey = [dots for dots in axes.collections if dots.get_array() is None and len(dots.get_offsets())]
+    assert [len(dots.get_offsets()) for dots in grey] == [1, 3]
+    assert grey[0].get_offsets()[0, 0] == 2.0
+    coloured = next(dots for dots in axes.collections if dots.get_array() is not None and len(dots.get_offsets()))
+    assert coloured.get_array().tolist() == [0.0, 1.0]
+    axes.figure.draw_without_rendering()
