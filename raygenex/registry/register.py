@@ -26,6 +26,7 @@ from raygenex.tracking.runs import Tracker, training_params
 from raygenex.tracking.store import database_file, mlflow_errors
 from raygenex.train.checkpoint import CheckpointInfo, checkpoint_sha256, read_info
 from raygenex.train.state import read_state
+from raygenex.train.targets import score_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,15 +217,21 @@ def _zip_package(folder: Path) -> Path:
 def _version_tags(info: CheckpointInfo) -> dict[str, str]:
     """Return what a checkpoint says of itself, as tags of its version."""
     train, valid = (",".join(info.fingerprints.get(split, ())) for split in ("train", "valid"))
-    return {
-        "raygenex.run_name": info.config["name"],
-        "raygenex.model_kind": info.config["model"]["kind"],
-        "raygenex.config_hash": info.config_hash,
-        "raygenex.data_fingerprint": train,
-        "raygenex.train_fingerprint": train,
-        "raygenex.valid_fingerprint": valid,
-        "raygenex.version": __version__,
-    } | {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
+    # Tags have no order, and the first target is the main one.
+    main = {"raygenex.main_metric": score_names(info.targets)[0]} if info.targets else {}
+    return (
+        {
+            "raygenex.run_name": info.config["name"],
+            "raygenex.model_kind": info.config["model"]["kind"],
+            "raygenex.config_hash": info.config_hash,
+            "raygenex.data_fingerprint": train,
+            "raygenex.train_fingerprint": train,
+            "raygenex.valid_fingerprint": valid,
+            "raygenex.version": __version__,
+        }
+        | main
+        | {f"valid_{metric}": f"{value:.6f}" for metric, value in info.metrics.items()}
+    )
 
 
 def _example(window: int, features: Sequence[str]) -> "pd.DataFrame":

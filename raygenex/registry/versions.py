@@ -56,6 +56,8 @@ class Version:
     """Metrics on valid."""
     checkpoint_sha256: str | None = None
     """Of the weights and their description."""
+    main_metric: str | None = None
+    """Of a model of targets, which of ``metrics`` is the main one of its first target, such as ``level_pearson``."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Listing:
             "registered (UTC)",
             "run",
             "kind",
-            "valid AUROC",
+            "on valid",
             "config",
             "valid data",
             "commit",
@@ -179,11 +181,11 @@ def _describe(entry: Any, aliases: Mapping[str, str]) -> Version:
         git_commit=tags.get("raygenex.git_commit"),
         metrics={key.removeprefix(_VALID): float(value) for key, value in tags.items() if key.startswith(_VALID)},
         checkpoint_sha256=tags.get("raygenex.checkpoint_sha256"),
+        main_metric=tags.get("raygenex.main_metric"),
     )
 
 
 def _row(version: Version) -> tuple[str, ...]:
-    auroc = version.metrics.get("auroc")
     commit = version.git_commit
     return (
         version.version,
@@ -191,11 +193,20 @@ def _row(version: Version) -> tuple[str, ...]:
         _minute(version.created),
         version.run_name or DASH,
         version.model_kind or DASH,
-        DASH if auroc is None else f"{auroc:.4f}",
+        _main(version),
         version.config_hash or DASH,
         (version.valid_fingerprint or DASH)[:_SHORT],
         DASH if commit is None else commit[:_SHORT] + ("-dirty" if commit.endswith("-dirty") else ""),
     )
+
+
+def _main(version: Version) -> str:
+    """Return the main metric on valid with its name, of a model of targets that of the first."""
+    name = version.main_metric or "auroc"
+    if (value := version.metrics.get(name)) is None:
+        return DASH
+    target, _, metric = name.rpartition("_")
+    return f"{target} {TITLES[metric]} {value:.4f}".strip()
 
 
 def _event(event: Event) -> str:

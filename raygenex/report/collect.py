@@ -14,6 +14,7 @@ from raygenex.report.dataset import DataFacts, read_data
 from raygenex.report.evaluation import SPLITS, Measured, read_measured
 from raygenex.report.explanation import Explanation, read_explanations
 from raygenex.report.studies import Benchmark, StudyTable, read_benchmark, read_study
+from raygenex.report.target_comparison import TargetComparison, read_target_comparison
 from raygenex.report.targets import (
     MeasuredTargets,
     TargetBaseline,
@@ -71,6 +72,8 @@ class Facts:
     target_baselines: dict[str, tuple[TargetBaseline, ...]]
     """By split: simple models of the same targets."""
     benchmark: Benchmark | None
+    target_benchmark: TargetComparison | None
+    """A comparison of models of targets."""
     study: StudyTable | None
     explained: dict[str, Explanation]
     """By split."""
@@ -127,8 +130,8 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
     """
     named, folder = find_run(target, overrides)
     trained = _read_trained(folder)
-    benchmark, study = read_benchmark(folder), read_study(folder)
-    if trained is None and benchmark is None and study is None:
+    benchmark, compared, study = read_benchmark(folder), read_target_comparison(folder), read_study(folder)
+    if trained is None and benchmark is None and compared is None and study is None:
         raise ConfigError(f"{folder} holds nothing to report: train a model with `raygenex run {target}`")
     notes: list[str] = []
     data: DataFacts | None = None
@@ -174,6 +177,7 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         targets=targets,
         target_baselines=target_baselines,
         benchmark=benchmark,
+        target_benchmark=compared,
         study=study,
         explained=explained,
         registered=registered,

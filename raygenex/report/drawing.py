@@ -1,6 +1,7 @@
 """The figures of a report, as SVG that follows the page's colours."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
@@ -100,32 +101,42 @@ def curves(measured: Measured) -> list[Picture]:
 
 
 def search(study: StudyTable) -> Picture:
-    """Draw the valid AUROC of every trial, and the best so far."""
+    """Draw the valid AUROC, or score of targets, of every trial, and the best so far."""
+    name = study.title[0].upper() + study.title[1:]
 
     def plot(axes: Axes) -> Axes:
         number = np.array([trial.number for trial in study.trials])
-        known = np.isfinite(study.auroc)
-        best = np.fmax.accumulate(study.auroc)
-        axes.plot(number[known], study.auroc[known], "o", color=COLOURS["faint"], markersize=4, label="trial")
+        known = np.isfinite(study.scores)
+        best = np.fmax.accumulate(study.scores)
+        axes.plot(number[known], study.scores[known], "o", color=COLOURS["faint"], markersize=4, label="trial")
         axes.plot(number, best, color=COLOURS["blue"], linewidth=1.5, drawstyle="steps-post", label="best so far")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.legend(loc="lower right", fontsize=SIZE, frameon=False, labelcolor=COLOURS["ink"])
-        return frame(axes, "Trial", "Valid AUROC")
+        return frame(axes, "Trial", name)
 
     failed = sum(trial.state == "failed" for trial in study.trials)
     stopped = sum(trial.state == "stopped" for trial in study.trials)
-    title = "Valid AUROC by trial"
+    title = f"{name} by trial"
     text = f"n = {len(study.trials)} trials, {stopped} of them stopped early and {failed} failed."
     return Picture(draw("search", title, _WIDE, plot), title, text)
 
 
 def comparison(benchmark: Benchmark) -> Picture | None:
     """Return the figure of the compared models' areas, if the comparison drew one."""
-    if benchmark.figure is None:
+    return marks(benchmark.figure, "AUROC", "", benchmark.split, benchmark.genes, benchmark.confidence)
+
+
+def marks(figure: Path | None, metric: str, target: str, split: str, genes: int, confidence: float) -> Picture | None:
+    """Return the figure of a metric of the compared models, if the comparison drew one.
+
+    ``target`` is what they were compared on, empty for the label.
+    """
+    if figure is None:
         return None
-    title = f"AUROC of the compared models on {benchmark.split}"
-    text = f"n = {benchmark.genes:,} genes of {benchmark.split}; bars are {100 * benchmark.confidence:g} % intervals."
-    return Picture(from_file("comparison", title, benchmark.figure), title, text, look="broad")
+    name = f"comparison-{_dashed(target)}" if target else "comparison"
+    title = f"{metric} of the compared models on {split}"
+    text = f"n = {genes:,} genes of {split}; bars are {100 * confidence:g} % intervals."
+    return Picture(from_file(name, title, figure), title, text, look="broad")
 
 
 def projections(found: Explanation) -> list[Picture]:

@@ -63,10 +63,13 @@ def read_table(path: Path, again: str, columns: tuple[str, ...]) -> list[dict[st
 
 
 def numbers(rows: list[dict[str, str]], column: str, path: Path, again: str) -> NDArray[np.float64]:
-    """Return a column of a table as float64, shape ``(rows,)``, empty cells as NaN; raises as `read_json` does."""
+    """Return a column of a table as float64, shape ``(rows,)``, empty cells as NaN; raises as `read_json` does.
+
+    A table without the column is damaged.
+    """
     try:
         return np.array([float(row[column] or "nan") for row in rows], dtype=np.float64)
-    except ValueError:
+    except (ValueError, KeyError):
         raise _damaged(path, again) from None
 
 

@@ -14,13 +14,13 @@ from raygenex.drawing import html
 from raygenex.drawing.style import MINUS
 from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.report import drawing
+from raygenex.report.cells import NOTHING, difference_text, interval_text, short
 from raygenex.report.collect import Facts
 from raygenex.report.evaluation import SPLITS, Measured
 from raygenex.report.explanation import Explanation
-from raygenex.report.studies import ComparedModel, StudyTable
+from raygenex.report.studies_page import benchmark_values, study_values, target_values
 from raygenex.report.targets import TITLES as TARGET_TITLES
 from raygenex.stats.metrics import METRICS, TITLES
-from raygenex.stats.resamples import Interval
 from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.stopping import SCORE
@@ -28,13 +28,8 @@ from raygenex.train.stopping import SCORE
 GENERATOR = "raygenex report"
 """What the page's head says that it was made by."""
 
-TRIALS = 10
-"""As many trials are in the table, the best."""
-
 ROWS = 20
 """As many rows has a table of an explanation."""
-
-_NOTHING = "\N{EN DASH}"
 
 
 def render_page(facts: Facts, day: str) -> str:
@@ -68,8 +63,9 @@ def render_page(facts: Facts, day: str) -> str:
         "labels": LABEL_COLOURS,
         "pictures": {name: drawing.curves(one) for name, one in facts.measured.items()},
         "learning": None,
-        "benchmark": None,
-        "study": None,
+        "benchmark": benchmark_values(facts.benchmark),
+        "target_benchmark": target_values(facts.target_benchmark),
+        "study": study_values(facts.study),
         "explained": {name: _explained(one, facts) for name, one in facts.explained.items()},
         "tracking_uri": tracking_uri(facts.config),
         "settings": "",
@@ -84,13 +80,6 @@ def render_page(facts: Facts, day: str) -> str:
         values["settings"] = yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True).rstrip()
         if info.history:
             values["learning"] = drawing.learning(info.history, SCORE if info.targets else "valid_auroc")
-    if facts.benchmark is not None:
-        values["benchmark"] = {
-            "rows": [_row(row) for row in facts.benchmark.rows],
-            "picture": drawing.comparison(facts.benchmark),
-        }
-    if facts.study is not None and facts.study.trials:
-        values["study"] = {"rows": _trials(facts.study), "picture": drawing.search(facts.study)}
     return html.render("report/report.html.j2", values)
 
 
@@ -131,7 +120,7 @@ def _target_rows(facts: Facts) -> list[tuple[str, list[str]]]:
             cells = [interval_text(one.metrics[target.name][metric]) for one in measured]
             rows.append((f"{target.name}: {TARGET_TITLES[metric]}", cells))
     if any(one.specificity is not None for one in measured):
-        cells = [_NOTHING if one.specificity is None else f"{one.specificity:.3f}" for one in measured]
+        cells = [NOTHING if one.specificity is None else f"{one.specificity:.3f}" for one in measured]
         rows.append(("Specificity", cells))
     return rows
 
@@ -142,7 +131,7 @@ def _target_baselines(facts: Facts) -> list[tuple[str, list[str]]]:
     for found in facts.target_baselines.values():
         for one in found:
             cells = rows.setdefault(f"{one.target}, {one.metric}: {one.reads}", [])
-            cells.extend((f"{one.value:.3f}", _difference(*one.lead[:3])))
+            cells.extend((f"{one.value:.3f}", difference_text(*one.lead[:3])))
     return [(name, cells) for name, cells in rows.items() if len(cells) == 2 * len(facts.target_baselines)]
 
 
@@ -150,11 +139,6 @@ def _target_pictures(facts: Facts) -> dict[str, list[drawing.Picture]]:
     if facts.trained is None:
         return {}
     return {name: drawing.target_curves(facts.trained.info.targets, one) for name, one in facts.targets.items()}
-
-
-def interval_text(value: Interval) -> str:
-    """Write a number and the ends of its interval."""
-    return f"{value.value:.3f} ({value.low:.3f} to {value.high:.3f})"
 
 
 def _metrics(facts: Facts) -> list[tuple[str, list[str]]]:
@@ -169,12 +153,8 @@ def _baselines(facts: Facts) -> list[tuple[str, list[str]]]:
     rows: dict[str, list[str]] = {}
     for found in facts.baselines.values():
         for one in found:
-            rows.setdefault(one.reads, []).extend((f"{one.auroc:.3f}", _difference(*one.lead[:3])))
+            rows.setdefault(one.reads, []).extend((f"{one.auroc:.3f}", difference_text(*one.lead[:3])))
     return list(rows.items())
-
-
-def _difference(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", MINUS)
 
 
 def _published(facts: Facts) -> list[dict[str, Any]]:
@@ -182,7 +162,7 @@ def _published(facts: Facts) -> list[dict[str, Any]]:
     own = []
     for split in SPLITS:
         one = facts.measured.get(split)
-        own += [_NOTHING] * 2 if one is None else [interval_text(one.metrics[name]) for name in ("auroc", "f1")]
+        own += [NOTHING] * 2 if one is None else [interval_text(one.metrics[name]) for name in ("auroc", "f1")]
     rows = [{"name": facts.name, "kind": facts.described.model.kind, "cells": own, "own": True}]
     for kind in sorted(PUBLISHED["test"], key=lambda kind: -PUBLISHED["test"][kind].auroc):
         cells = [f"{value:.4f}" for split in SPLITS for value in PUBLISHED[split][kind]]
@@ -197,43 +177,6 @@ def _confusion(measured: Measured) -> dict[str, Any]:
         total = max(sum(counts), 1)
         rows.append((name, [(count, count / total) for count in counts]))
     return {"split": measured.split, "genes": measured.genes, "threshold": f"{measured.threshold:.3f}", "rows": rows}
-
-
-def _row(row: ComparedModel) -> dict[str, str]:
-    def spread(value: tuple[float, float | None]) -> str:
-        mean, sd = value
-        return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
-
-    difference = p = _NOTHING
-    if row.difference is not None:
-        value, low, high, adjusted = row.difference
-        difference = _difference(value, low, high)
-        p = "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}"
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "seeds": str(row.seeds),
-        "auroc": spread(row.auroc),
-        "f1": spread(row.f1),
-        "ensemble": interval_text(Interval(*row.ensemble)),
-        "difference": difference,
-        "p": p,
-    }
-
-
-def _trials(study: StudyTable) -> list[list[str]]:
-    """Return the best trials, the best first: number, AUROC, how it ended, and the searched keys."""
-    scored = [trial for trial in study.trials if trial.auroc == trial.auroc]
-    best = sorted(scored, key=lambda trial: (-trial.auroc, trial.number))[:TRIALS]
-    return [[str(one.number), f"{one.auroc:.4f}", one.state, *map(_short, one.settings.values())] for one in best]
-
-
-def _short(text: str, digits: str = ".4g") -> str:
-    """Write a number in so many digits, and anything else as it is."""
-    try:
-        return f"{float(text):{digits}}"
-    except ValueError:
-        return text
 
 
 def _explained(found: Explanation, facts: Facts) -> dict[str, Any]:
@@ -258,7 +201,7 @@ def _explained(found: Explanation, facts: Facts) -> dict[str, Any]:
 def _cells(row: dict[str, str]) -> dict[str, str]:
     """Write the correlations of a row in two decimals."""
     return {
-        name: _short(cell, ".2f").replace("-", MINUS) if name.startswith("spearman") else cell
+        name: short(cell, ".2f").replace("-", MINUS) if name.startswith("spearman") else cell
         for name, cell in row.items()
     }
 

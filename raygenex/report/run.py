@@ -14,6 +14,7 @@ from raygenex.files.locate import short_path, written_path
 from raygenex.report.collect import CHECKPOINT, Facts, collect, find_run
 from raygenex.report.page import GENERATOR, render_page
 from raygenex.report.studies import BENCHMARK_TABLES, STUDY_TRIALS
+from raygenex.report.target_comparison import TARGET_TABLES
 from raygenex.tracking.outbox import Outbox
 from raygenex.tracking.runs import Tracker
 from raygenex.tracking.store import database_file, tracking_uri
@@ -106,6 +107,7 @@ def plan_report(
         "evaluation on valid": Path("evaluation", "valid", "metrics.json"),
         "evaluation on test": Path("evaluation", "test", "metrics.json"),
         "benchmark": BENCHMARK_TABLES,
+        "benchmark of targets": TARGET_TABLES,
         "study": STUDY_TRIALS,
         "explanations": Path("explain"),
     }
@@ -121,7 +123,7 @@ def contents(facts: Facts) -> dict[str, bool]:
         "data": facts.data is not None and facts.data.report is not None,
         "valid": "valid" in facts.measured | facts.targets,
         "test": "test" in facts.measured | facts.targets,
-        "benchmark": facts.benchmark is not None,
+        "benchmark": facts.benchmark is not None or facts.target_benchmark is not None,
         "study": facts.study is not None,
         "explanation": bool(facts.explained),
         "registered version": facts.registered is not None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.config.tune import OBJECTIVES
+from raygenex.config.tune import OBJECTIVES, SCORES
 from raygenex.report.files import numbers, read_json, read_table
 
 BENCHMARK_TABLES = Path("benchmark", "tables.json")
@@ -55,8 +55,8 @@ class StudyTrial:
 
     number: int
     state: str
-    auroc: float
-    """Best valid AUROC, NaN for a trial that failed."""
+    score: float
+    """The best it had on valid, NaN for a trial that failed."""
     settings: dict[str, str]
 
 
@@ -69,10 +69,13 @@ class StudyTable:
     best: str
     """The best settings as YAML; empty if there are none."""
 
+    title: str = "valid AUROC"
+    """What trials are compared by: that, or ``valid score`` of targets."""
+
     @property
-    def auroc(self) -> NDArray[np.float64]:
-        """The best valid AUROC of each trial, shape ``(trials,)``."""
-        return np.array([trial.auroc for trial in self.trials])
+    def scores(self) -> NDArray[np.float64]:
+        """The best score of each trial, shape ``(trials,)``."""
+        return np.array([trial.score for trial in self.trials])
 
 
 def read_benchmark(folder: Path) -> Benchmark | None:
@@ -119,15 +122,18 @@ def _row(values: dict[str, Any]) -> ComparedModel:
 def read_study(folder: Path) -> StudyTable | None:
     """Read the trials of a study; None if there is none, DataError if the table is damaged."""
     path, again = folder / STUDY_TRIALS, "raygenex tune CONFIG --resume"
-    rows = read_table(path, again, ("trial", "state", "valid_auroc", *_SECONDS))
+    rows = read_table(path, again, ("trial", "state", *_SECONDS))
     if rows is None:
         return None
+    auroc, score = SCORES
+    metric = score if rows and score in rows[0] else auroc
     fixed = {"trial", "state", "reason", "epochs", *OBJECTIVES, *_SECONDS}
     keys = tuple(name for name in (rows[0] if rows else ()) if name not in fixed)
-    order, auroc = (numbers(rows, column, path, again) for column in ("trial", "valid_auroc"))
+    order, scores = (numbers(rows, column, path, again) for column in ("trial", metric))
     trials = tuple(
-        StudyTrial(int(number), row["state"], float(area), {key: row[key] for key in keys})
-        for number, area, row in zip(order, auroc, rows, strict=True)
+        StudyTrial(int(number), row["state"], float(value), {key: row[key] for key in keys})
+        for number, value, row in zip(order, scores, rows, strict=True)
     )
     best = path.with_name("best.yaml")
-    return StudyTable(keys, trials, best.read_text(encoding="utf-8").rstrip() if best.exists() else "")
+    chosen = best.read_text(encoding="utf-8").rstrip() if best.exists() else ""
+    return StudyTable(keys, trials, chosen, "valid score" if metric == score else "valid AUROC")

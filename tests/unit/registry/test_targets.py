@@ -161,3 +161,14 @@ def test_versions_stand_side_by_side_target_by_target(toy):
     apart = compare(toy.config, "2", "5")
     assert apart.metrics == {}
     assert "other" in apart.note
+
+
+def test_the_list_names_the_main_metric_of_the_first_target(toy):
+    listing = list_versions(toy.config)
+    metrics = {version.version: version.metrics for version in listing.versions}
+    lines = {line.split()[0]: line for line in listing.text().splitlines() if line}
+    assert " on valid " in lines["version"]
+    assert f" level Pearson r {metrics['2']['level_pearson']:.4f} " in lines["2"]
+    assert f" label AUROC {metrics['3']['label_auroc']:.4f} " in lines["3"]
+    assert f" AUROC {metrics['4']['auroc']:.4f} " in lines["4"]
+    assert [version.main_metric for version in listing.versions[:2]] == ["other_pearson", None]

@@ -61,7 +61,7 @@ def test_the_best_trials_and_what_was_searched(full):
     study = collect(full[1]).study
     assert study.keys == ("model.dropout",)
     assert [trial.state for trial in study.trials] == ["finished", "failed", "stopped", "finished"]
-    np.testing.assert_array_equal(study.auroc, [0.7101, np.nan, 0.6902, 0.7303])
+    np.testing.assert_array_equal(study.scores, [0.7101, np.nan, 0.6902, 0.7303])
     assert study.best.startswith("# trial 3")
 
 

@@ -12,11 +12,17 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import Ridge
 from toy_targets import GENES, explain_here, make_target_run
 
+from raygenex.benchmark.cells import plain
+from raygenex.benchmark.tables import Failure
+from raygenex.benchmark.target_tables import ModelRow, TargetBenchmark, TargetRow, TargetTable, TargetVersus
+from raygenex.errors import DataError
 from raygenex.evaluate import evaluate
 from raygenex.explain.run import explain
 from raygenex.report.collect import collect
 from raygenex.report.page import render_page
 from raygenex.report.targets import measure_target_baselines
+from raygenex.stats.compare import Summary
+from raygenex.stats.resamples import Comparison, Interval
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +144,65 @@ def test_what_was_measured_with_another_checkpoint_is_left_out(copied):
 
 def test_all_genes_are_counted(measured):
     assert collect(measured[0].folder).targets["valid"].genes == GENES
+
+
+def comparison():
+    """Return two models compared on two targets, of made-up numbers."""
+    one = Summary(0.5, float("nan"), 1)
+    models = tuple(ModelRow(name, "logistic", (0,), 0, one, 0, one, one, one) for name in ("ridge", "trees"))
+    versus = TargetVersus(Comparison(-0.1, -0.2, 0.05, 0.3), 0.0004, Comparison(0.2, 0.1, 0.3, 0.04))
+
+    def table(name, kind, main, other):
+        metrics = {main: Summary(0.61, 0.02, 2), other: Summary(1.5, float("nan"), 1)}
+        rows = [
+            TargetRow(model, metrics, metrics, (0.6,), Interval(0.63, 0.5, 0.7), against)
+            for model, against in (("ridge", None), ("trees", versus))
+        ]
+        return TargetTable(name, kind, "", "none", main, other, 38, tuple(rows))
+
+    tables = (table("level", "continuous", "pearson", "mae"), table("high", "binary", "auroc", "auprc"))
+    failed = (Failure("broken", "cnn", 1, "no memory"),)
+    return TargetBenchmark(models, tables, failed, "test", None, "ridge", 100, 0.9)
+
+
+def test_a_comparison_target_by_target(copied, blank_figures):
+    folder = copied / "runs" / "toy"
+    part = folder / "benchmark"
+    part.mkdir()
+    (part / "targets.json").write_text(json.dumps(plain(comparison())))
+    (part / "high_auroc.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt"></svg>')
+    facts = collect(folder)
+    level, high = facts.target_benchmark.targets
+    assert (level.test, level.figure) == ("Steiger's", None)
+    assert (high.test, high.figure) == ("DeLong's", part / "high_auroc.svg")
+    assert high.rows[1].difference == (-0.1, -0.2, 0.05, 0.0004)
+    page = unescape(render_page(facts, "2026-01-01"))
+    for text in (
+        "Models on test, target by target, the best mean over targets on valid (AUROC, Pearson r) first",
+        "difference from ridge's",
+        "Models of level",
+        "0.610 ± 0.020",
+        "0.630 (0.500 to 0.700)",
+        "\N{MINUS SIGN}0.100 (\N{MINUS SIGN}0.200 to +0.050)",
+        "< 0.001",
+        "broken, seed 1, failed: no memory",
+        "AUROC of the compared models on test",
+    ):
+        assert text in page, text
+    assert "was not compared with others" not in page
+    (part / "targets.json").write_text('{"models": []}')
+    with pytest.raises(DataError, match="raygenex benchmark"):
+        collect(folder)
+
+
+def test_a_search_of_models_of_targets(copied, blank_figures):
+    folder = copied / "runs" / "toy"
+    part = folder / "tune" / "report"
+    part.mkdir(parents=True)
+    head = "trial,state,reason,valid_score,epochs,training_s,wall_s,overhead_s,model.dropout"
+    (part / "trials.csv").write_text(f"{head}\n0,finished,,0.41,3,1,1,0,0.1\n1,finished,,0.52,3,1,1,0,0.3\n")
+    study = collect(folder).study
+    assert (study.title, study.keys, study.scores.tolist()) == ("valid score", ("model.dropout",), [0.41, 0.52])
+    page = render_page(collect(folder), "2026-01-01")
+    assert "Valid score by trial" in page
+    assert "A score that is the best of many is too high." in page
