@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes
+from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, frame_unit_square, label_axes, wrapped
 from raygenex.stats import metrics
 from raygenex.stats.resamples import Interval
 
@@ -143,7 +143,8 @@ def quantity_figure(
     label = _with_interval("Pearson r", interval.value, interval, confidence) + f"\n{x.size:,} genes"
     # Thousands of points stay a small file, and a crowd shows as a darker place.
     axes.plot(x, y, ".", color=BLUE, markersize=3, alpha=min(1.0, 200 / x.size + 0.05), rasterized=True, label=label)
-    label_axes(axes, f"Measured {name}", f"Predicted {name}")
+    x_name, y_name = wrapped(axes, f"Measured {name}", points=10), wrapped(axes, f"Predicted {name}", True, 10)
+    label_axes(axes, x_name, y_name)
     _legend(axes, "upper left")
     return figure
 

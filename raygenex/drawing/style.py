@@ -4,6 +4,7 @@ Nothing here touches pyplot or the global settings, so figures can be drawn in a
 Ito (2008), which colour-blind readers can tell apart.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ SIZE = 8.5
 
 MINUS = "\N{MINUS SIGN}"
 
+_AXIS, _LETTER = 0.8, 0.55
+
 _UNDATED: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
 
@@ -56,6 +59,29 @@ def label_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_ylabel(y, fontsize=10)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def wrapped(axes: Axes, text: str, upright: bool = False, points: float = SIZE) -> str:
+    """Break the lines of a label that its axis is too short for, as where a unit is long.
+
+    Parameters
+    ----------
+    axes
+        In a figure of its own, whose size counts.
+    text
+        The label; its own breaks stay.
+    upright
+        Whether it stands along the height of the figure.
+    points
+        Size of the text.
+    """
+    assert axes.figure is not None
+    box = axes.figure.bbox
+    inches = (box.height if upright else box.width) / axes.figure.dpi
+    # An axis has most of a figure's length, and letters are half as wide as they are high.
+    letters = max(int(_AXIS * inches * 72 / (_LETTER * points)), 1)
+    lines = [textwrap.wrap(line, letters, break_long_words=False) or [""] for line in text.split("\n")]
+    return "\n".join(part for line in lines for part in line)
 
 
 def frame(axes: Axes, x: str, y: str) -> Axes:

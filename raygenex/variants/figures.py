@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, label_axes, save
+from raygenex.drawing.style import BLUE, DPI, GREY, ORANGE, label_axes, save, wrapped
 from raygenex.train.targets import TargetInfo
 
 POINTS = 5000
@@ -67,10 +67,11 @@ def draw_effects(
     axes.set_xlim(first - 0.5, stop - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if target is None:
-        what = "the logit (log-odds of high)"
+        what = "Change of the logit (log-odds of high)"
     else:
-        what = target.additive_title if target.kind == "binary" else target.title
-    label_axes(axes, "Position of the variant (bases from the TSS)", f"Change of {what}")
+        changed = target.additive_title if target.kind == "binary" else target.title
+        what = wrapped(axes, f"Change of {changed}", upright=True, points=10)
+    label_axes(axes, "Position of the variant (bases from the TSS)", what)
     return axes
 
 

@@ -243,7 +243,7 @@ def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn
     genes, said = len(attribution), features_in_words(explained.features)
     text = f"Shapley values of the {said}, a dot per gene."
     if explained.halflife is not None and np.isnan(explained.halflife).any():
-        text += " Grey: no value of the feature."
+        text += " Grey crosses: no value of the feature."
     drawn.add(
         folder,
         "halflife",

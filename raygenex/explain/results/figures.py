@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, legend_above, signed, zero_line
+from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, legend_above, signed, wrapped, zero_line
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
 from raygenex.explain.results.words import LABEL_WORDS, Words
@@ -137,7 +137,7 @@ def importance_profile(
     axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
     axes.yaxis.get_offset_text().set_fontsize(SIZE)
     average = f"\nmoving average of {smoothing:,} bases" if smoothing > 1 else ""
-    frame(axes, "Bases from the TSS", f"Mean |attribution| ({words.unit}){average}")
+    frame(axes, "Bases from the TSS", wrapped(axes, f"Mean |attribution| ({words.unit}){average}", upright=True))
     # Beside the power of ten that may stand above the left end of the axis.
     _legend_above(axes, 2, right=True)
     return axes
@@ -198,8 +198,8 @@ def halflife_strips(
     features
         Their names.
     values
-        The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour, grey where it is NaN;
-        None: one colour.
+        The features themselves, shape ``(n, f)``, of which the rank gives each dot its colour, a grey cross where it is
+        NaN; None: one colour.
     words
         What is explained.
     """
@@ -213,7 +213,7 @@ def halflife_strips(
         else:
             known = ~np.isnan(values[:, column])
             if not known.all():
-                _dots(axes, x[~known], y[~known], "o", many=attribution.size, color=COLOURS["faint"])
+                _dots(axes, x[~known], y[~known], "x", many=attribution.size, color=COLOURS["faint"])
             rank = _share_of_rank(values[known, column])
             norm = Normalize(0.0, 1.0)
             points = _dots(axes, x[known], y[known], "o", many=attribution.size, c=rank, cmap="cividis", norm=norm)
@@ -221,7 +221,7 @@ def halflife_strips(
         bar = _colour_bar(axes, points, "Feature value (rank)")
         bar.set_ticks([0, 1], labels=["lowest", "highest"])
     zero_line(axes)
-    return _feature_rows(axes, [features[i] for i in order], f"Shapley value ({words.unit})")
+    return _feature_rows(axes, [features[i] for i in order], wrapped(axes, f"Shapley value ({words.unit})"))
 
 
 def permutation_bars(
@@ -290,7 +290,8 @@ def agreement_scatter(
         axes.set(xscale="log", yscale="log")
     text = f"Spearman {spearman:.2f}, median over genes".replace("-", MINUS)
     axes.set_title(text, loc="left", fontsize=SIZE, color=COLOURS["ink"])
-    return frame(axes, *(f"{METHOD_NAMES[name]}\nmean |attribution| ({words.unit})" for name in methods))
+    x_name, y_name = (f"{METHOD_NAMES[name]}\nmean |attribution| ({words.unit})" for name in methods)
+    return frame(axes, wrapped(axes, x_name), wrapped(axes, y_name, upright=True))
 
 
 def _dots(axes: Axes, x: ArrayLike, y: ArrayLike, marker: str, many: int | None = None, **style: Any) -> Any:
@@ -341,7 +342,7 @@ def _share_of_rank(values: NDArray[np.floating]) -> NDArray[np.float64]:
 def _colour_bar(axes: Axes, drawn: Any, label: str, **options: Any) -> Any:
     assert axes.figure is not None
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03, **options)
-    bar.set_label(label, fontsize=SIZE, color=COLOURS["ink"])
+    bar.set_label(wrapped(axes, label, upright=True), fontsize=SIZE, color=COLOURS["ink"])
     bar.ax.tick_params(labelsize=SIZE, labelcolor=COLOURS["ink"], color=COLOURS["faint"])
     bar.outline.set_visible(False)
     return bar

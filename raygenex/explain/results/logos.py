@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from raygenex.drawing.style import COLOURS, MINUS, frame
+from raygenex.drawing.style import COLOURS, MINUS, frame, wrapped
 from raygenex.extras import require
 
 BASE_COLOURS = {
@@ -134,7 +134,7 @@ def _logo(axes: Axes, heights: NDArray[np.float64], first: int, y: str, x: str) 
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace("-", MINUS))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    return frame(axes, x, y)
+    return frame(axes, x, wrapped(axes, y, upright=True))
 
 
 def consensus(frequency: NDArray[np.floating], least: float = 0.5) -> str:

@@ -73,7 +73,7 @@ def test_names_sums_and_figures(make, monkeypatch):
     captions = json.loads((folder / "figures" / "captions.json").read_text())
     assert captions["halflife"]["title"] == "What the features add to the score"
     assert captions["halflife"]["caption"].startswith(
-        "Shapley values of the features, a dot per gene. Grey: no value of the feature."
+        "Shapley values of the features, a dot per gene. Grey crosses: no value of the feature."
     )
     assert {"halflife", "halflife_importance"} <= drawn.keys()
 
