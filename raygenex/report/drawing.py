@@ -15,8 +15,9 @@ from raygenex.drawing import figures
 from raygenex.drawing.style import COLOURS, SIZE, frame
 from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
 from raygenex.errors import DataError
+from raygenex.explain.results import feature_figures
 from raygenex.explain.results import figures as looking
-from raygenex.explain.results.figures import COLOURING_WORDS, METHOD_NAMES, QUANTITY_COLOURINGS, Colouring
+from raygenex.explain.results.figure_words import COLOURING_WORDS, METHOD_NAMES, QUANTITY_COLOURINGS, Colouring
 from raygenex.explain.results.projection import Projection
 from raygenex.explain.results.words import features_in_words, words_of
 from raygenex.predict.target_scores import target_figure
@@ -231,7 +232,7 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
             f"{split}-halflife",
             title,
             _WIDE,
-            lambda axes: looking.halflife_strips(axes, shapley, names, values, words),
+            lambda axes: feature_figures.halflife_strips(axes, shapley, names, values, words),
         )
         n = f"n = {len(shapley):,} genes"
         text = f"What each feature adds to the {words.unit}, a dot per gene, {n}; the largest on top."
@@ -243,7 +244,7 @@ def halflife(found: Explanation, truth: LabelledGenes | None) -> list[Picture]:
             f"{split}-halflife-loss",
             title,
             _WIDE,
-            lambda axes: looking.permutation_bars(axes, loss.features, loss.drop, loss.low, loss.high, words),
+            lambda axes: feature_figures.permutation_bars(axes, loss.features, loss.drop, loss.low, loss.high, words),
         )
         what = f"Loss of {words.metric} when a feature is shuffled"
         text = f"{what} among the {found.manifest.genes:,} genes, with its interval."

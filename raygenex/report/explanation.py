@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raygenex.explain.genes import UNLABELLED
 from raygenex.explain.parts import ExplanationManifest, read_manifest, read_parts
 from raygenex.explain.results.feature_importance import Importance
-from raygenex.explain.results.figures import METHOD_NAMES
+from raygenex.explain.results.figure_words import METHOD_NAMES
 from raygenex.explain.results.profile import Profile, TopPositions
 from raygenex.explain.results.projection import Projection
 from raygenex.explain.results.words import LABEL_WORDS, Words, words_of

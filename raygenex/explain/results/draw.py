@@ -1,6 +1,5 @@
 """Tables, figures and pages of an explained split, drawn from what was computed for its genes."""
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,15 +14,21 @@ from raygenex.config.explain import ExplainConfig
 from raygenex.errors import DataError
 from raygenex.explain.results import figures
 from raygenex.explain.results.agreement import agreement
-from raygenex.explain.results.explained import Columns, Drawn, Explained
-from raygenex.explain.results.figures import COLOURING_WORDS, caption
+from raygenex.explain.results.draw_features import draw_features
+from raygenex.explain.results.explained import Columns, Drawn, Explained, attribution_of
+from raygenex.explain.results.figure_words import (
+    COLOURING_WORDS,
+    COLOURINGS,
+    METHOD_NAMES,
+    QUANTITY_COLOURINGS,
+    caption,
+)
 from raygenex.explain.results.logos import contribution_logo, frequency_logo, strongest_stretches
 from raygenex.explain.results.motifs import complete_stretch, discover, known_motifs, match, write_motifs
 from raygenex.explain.results.profile import mean_importance, profiles, top_positions, write_profiles, write_top
 from raygenex.explain.results.projection import FEWEST, project, write_projection
 from raygenex.explain.results.projection_page import write_page
 from raygenex.explain.results.saving import save_figure, write_table
-from raygenex.explain.results.words import features_in_words
 from raygenex.files.whole import replace_text
 from raygenex.terminal.progress import progress
 
@@ -81,7 +86,7 @@ def draw_results(
         _agreements(folder, explained, means, read, drawn)
         advance(1, "agreement")
         if "halflife" in methods:
-            _halflife(folder, explained, read("halflife"), drawn)
+            draw_features(folder, explained, read("halflife"), drawn)
             advance(1, "halflife")
         if settings.discover:
             _motifs(folder, explained, along, read, known, drawn)
@@ -106,7 +111,7 @@ def _projection(folder: Path, settings: ExplainConfig, explained: Explained, dra
     text = f"UMAP of the first dense layer's output ({width} values per gene), {neighbours} neighbours."
     title = f"How the network sees {genes:,} genes of {explained.split}"
     write_page(folder / "projection.html", found, title, caption(text, genes, explained.split))
-    for colouring in figures.QUANTITY_COLOURINGS if explained.words.is_quantity else figures.COLOURINGS:
+    for colouring in QUANTITY_COLOURINGS if explained.words.is_quantity else COLOURINGS:
         drawn.add(
             folder,
             f"projection_{colouring}",
@@ -121,14 +126,14 @@ def _method(
     folder: Path, settings: ExplainConfig, explained: Explained, method: str, columns: Columns, drawn: Drawn
 ) -> NDArray[np.float64]:
     """Write the profile, the top positions and the logos of a method; returns the mean importance, not smoothed."""
-    attribution = _of(explained, columns)
+    attribution = attribution_of(explained, columns)
     high, words = explained.probability >= explained.threshold, explained.words
     genes = len(attribution)
     found = profiles(
         attribution, high, explained.window_first, settings.smoothing, explained.confidence, explained.seed
     )
     write_profiles(folder / f"importance_{method}.csv", found)
-    name = figures.METHOD_NAMES[method]
+    name = METHOD_NAMES[method]
     drawn.add(
         folder,
         f"importance_{method}",
@@ -208,7 +213,7 @@ def _agreements(
 ) -> None:
     rows = []
     for one, other in combinations(means, 2):
-        found = agreement(_of(explained, read(one)), _of(explained, read(other)))
+        found = agreement(attribution_of(explained, read(one)), attribution_of(explained, read(other)))
         low, high = found.quartiles
         rows.append((one, other, *map(_known, (found.median, low, high)), found.genes))
         text = "Mean absolute attribution of every position by two methods, a dot per position."
@@ -224,7 +229,7 @@ def _agreements(
                 spearman=found.median,
                 words=explained.words,
             ),
-            f"{figures.METHOD_NAMES[one]} and {figures.METHOD_NAMES[other]}",
+            f"{METHOD_NAMES[one]} and {METHOD_NAMES[other]}",
             caption(text, len(explained.gene_id), explained.split),
         )
     if rows:
@@ -236,47 +241,6 @@ def _agreements(
 def _known(value: float) -> float | None:
     """Return None for NaN, which is an empty field in CSV and null in JSON."""
     return None if math.isnan(value) else value
-
-
-def _halflife(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:
-    attribution, words = _of(explained, columns), explained.words
-    genes, said = len(attribution), features_in_words(explained.features)
-    text = f"Shapley values of the {said}, a dot per gene."
-    if explained.halflife is not None and np.isnan(explained.halflife).any():
-        text += " Grey crosses: no value of the feature."
-    drawn.add(
-        folder,
-        "halflife",
-        (4.8, 3.6),
-        partial(
-            figures.halflife_strips,
-            attribution=attribution,
-            features=explained.features,
-            values=explained.halflife,
-            words=words,
-        ),
-        f"What the {said} add to the score",
-        caption(text, genes, explained.split),
-    )
-    table = folder / "halflife_importance.csv"
-    if table.is_file():
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-        features = [row["feature"] for row in rows]
-        drop, low, high = ([float(row[key]) for row in rows] for key in ("drop", "low", "high"))
-        drawn.add(
-            folder,
-            "halflife_importance",
-            (4.2, 3.0),
-            partial(figures.permutation_bars, features=features, drop=drop, low=low, high=high, words=words),
-            f"Loss of {words.metric} without a feature"
-            if words.is_quantity
-            else "What the AUROC loses without a feature",
-            caption(
-                f"Loss of {words.metric} when a feature is shuffled among the genes, with intervals of "
-                f"{100 * explained.confidence:g} % by {words.method}.",
-                *(genes, explained.split),
-            ),
-        )
 
 
 def _motifs(
@@ -294,7 +258,7 @@ def _motifs(
     else:
         drawn.notes.append("no motifs: no method kept what each base would contribute; set explain.hypothetical=true")
         return
-    _of(explained, columns)
+    attribution_of(explained, columns)
     hypothetical = columns["hypothetical"]
     try:
         patterns = discover(explained.bases, hypothetical)
@@ -320,8 +284,3 @@ def _motifs(
             (max(0.22 * len(one.frequency) + 0.8, 2.0), 1.7),
             partial(frequency_logo, frequency=one.frequency),
         )
-
-
-def _of(explained: Explained, columns: Columns) -> NDArray[np.float32]:
-    assert np.array_equal(columns["gene_id"], explained.gene_id), "a method explained other genes"
-    return columns["attribution"]

@@ -79,3 +79,9 @@ class Drawn:
         """Draw a figure into ``folder/figures``, and keep what is said of it."""
         save_figure(folder / "figures", name, size, plot)
         self.captions[name] = {"title": title, "caption": caption}
+
+
+def attribution_of(explained: Explained, columns: Columns) -> NDArray[np.float32]:
+    """Return the attributions of a method, shape ``(n, L)``, which must be of the genes explained."""
+    assert np.array_equal(columns["gene_id"], explained.gene_id), "a method explained other genes"
+    return columns["attribution"]

@@ -9,7 +9,8 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from raygenex.drawing.style import COLOURS
-from raygenex.explain.results.figures import COLOURINGS, QUANTITY_COLOURINGS, Colouring, projection_classes
+from raygenex.explain.results.figure_words import COLOURINGS, QUANTITY_COLOURINGS, Colouring
+from raygenex.explain.results.figures import projection_classes
 from raygenex.explain.results.projection import Projection
 from raygenex.extras import require
 from raygenex.files.whole import replace_text

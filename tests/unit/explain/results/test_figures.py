@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.drawing.style import COLOURS
 from raygenex.drawing.svg import draw
-from raygenex.explain.results import figures
-from raygenex.explain.results.figures import caption
+from raygenex.explain.results import feature_figures, figures
+from raygenex.explain.results.figure_words import caption
 from raygenex.explain.results.profile import profiles, top_positions
 from raygenex.explain.results.projection import Projection
 from raygenex.explain.results.words import Words
@@ -139,7 +139,7 @@ def test_top_heatmap_of_nothing_but_zeros(axes):
 def test_halflife_strips(axes):
     rng = np.random.default_rng(0)
     attribution = rng.normal(size=(50, 8)) * 2.0 ** np.arange(8)
-    assert figures.halflife_strips(axes, attribution, HALFLIFE_FEATURES, rng.normal(size=(50, 8))) is axes
+    assert feature_figures.halflife_strips(axes, attribution, HALFLIFE_FEATURES, rng.normal(size=(50, 8))) is axes
     assert ticks(axes.yaxis) == list(reversed(HALFLIFE_FEATURES))
     first = axes.collections[0].get_offsets()
     np.testing.assert_allclose(np.sort(first[:, 0]), np.sort(attribution[:, 7]))
@@ -149,14 +149,16 @@ def test_halflife_strips(axes):
 
 
 def test_halflife_strips_of_one_colour_and_constant_values(axes):
-    figures.halflife_strips(axes, np.zeros((3, 2)), ("a", "b"))
+    feature_figures.halflife_strips(axes, np.zeros((3, 2)), ("a", "b"))
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), np.zeros((3, 2)))
     assert axes.figure.axes == [axes]
 
 
 def test_permutation_bars(axes):
     names = ("a", "b", "c")
-    assert figures.permutation_bars(axes, names, [0.1, 0.3, -0.01], [0.05, 0.2, -0.03], [0.2, 0.35, 0.0]) is axes
+    assert (
+        feature_figures.permutation_bars(axes, names, [0.1, 0.3, -0.01], [0.05, 0.2, -0.03], [0.2, 0.35, 0.0]) is axes
+    )
     assert ticks(axes.yaxis) == ["b", "a", "c"]
     assert [bar.get_width() for bar in axes.patches] == [0.3, 0.1, -0.01]
     (arms,) = axes.collections
@@ -204,13 +206,13 @@ def test_a_quantity_is_drawn_by_value_in_its_own_words(axes, found):
 
 
 def test_axes_say_the_unit_of_a_target(axes):
-    figures.halflife_strips(axes, np.ones((3, 8)), HALFLIFE_FEATURES, words=Words(unit="ln reads"))
+    feature_figures.halflife_strips(axes, np.ones((3, 8)), HALFLIFE_FEATURES, words=Words(unit="ln reads"))
     assert axes.get_xlabel() == "Shapley value (ln reads)"
 
 
 def test_strips_draw_genes_without_a_value_in_grey(axes):
     values = np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan]])
-    figures.halflife_strips(axes, np.array([[3.0, 0.1], [-3.0, 0.2], [2.0, 0.3]]), ("part", "none"), values)
+    feature_figures.halflife_strips(axes, np.array([[3.0, 0.1], [-3.0, 0.2], [2.0, 0.3]]), ("part", "none"), values)
     grey = [dots for dots in axes.collections if dots.get_array() is None and len(dots.get_offsets())]
     assert [len(dots.get_offsets()) for dots in grey] == [1, 3]
     assert grey[0].get_offsets()[0, 0] == 2.0
