@@ -33,7 +33,8 @@ SIZE = 8.5
 
 MINUS = "\N{MINUS SIGN}"
 
-_AXIS, _LETTER = 0.8, 0.55
+# Of a figure, how much a label along its height and along its width has; how wide letters are for their height.
+_UPRIGHT, _LEVEL, _LETTER = 0.8, 0.65, 0.55
 
 _UNDATED: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 
@@ -77,9 +78,8 @@ def wrapped(axes: Axes, text: str, upright: bool = False, points: float = SIZE) 
     """
     assert axes.figure is not None
     box = axes.figure.bbox
-    inches = (box.height if upright else box.width) / axes.figure.dpi
-    # An axis has most of a figure's length, and letters are half as wide as they are high.
-    letters = max(int(_AXIS * inches * 72 / (_LETTER * points)), 1)
+    inches = (_UPRIGHT * box.height if upright else _LEVEL * box.width) / axes.figure.dpi
+    letters = max(int(inches * 72 / (_LETTER * points)), 1)
     lines = [textwrap.wrap(line, letters, break_long_words=False) or [""] for line in text.split("\n")]
     return "\n".join(part for line in lines for part in line)
 

@@ -9,7 +9,7 @@ from raygenex.explain.results.logos import Stretch, strongest_stretches
 
 
 def axes():
-    return Figure(figsize=(4, 1.5)).subplots()
+    return Figure(figsize=(4, 1.7)).subplots()
 
 
 def letters(drawn):
