@@ -2,7 +2,6 @@
 
 import csv
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +37,11 @@ def other_target(config, name):
     return config.model_copy(update={"explain": config.explain.model_copy(update={"target": name})})
 
 
-def test_the_first_target_of_quantities(run, caplog):
-    caplog.set_level(logging.INFO, "raygenex")
+def test_the_first_target_of_quantities(run, monkeypatch):
+    said = []
+    monkeypatch.setattr("raygenex.explain.job.logger.info", lambda text, *values: said.append(text % values))
     _, found = run()
-    assert "explaining level, the first target: explain.target names another of high, reads, life" in caplog.text
+    assert "explaining level, the first target: explain.target names another of high, reads, life" in said
     assert "target: level, in level, log2(1 + TPM)" in found.text()
     folder = Path(found.folder)
     manifest = read_manifest(folder)
