@@ -23,7 +23,7 @@ from raygenex.train.complete import complete_checkpoint, track
 from raygenex.train.inputs import Inputs, open_inputs, start_backbone
 from raygenex.train.needs import check_workers, needs_ray, room_for_workers, uses_gpu
 from raygenex.train.state import RunState, known_state, write_state
-from raygenex.train.training import UNTRACKED, TrackedTraining
+from raygenex.train.training import SHOWN_TARGETS, UNTRACKED, TrackedTraining
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,15 @@ class TrainResult:
         told = f"training: {verb} {short_path(self.checkpoint)}, epoch {self.epoch} of 0 to {self.epochs - 1} kept"
         if self.threshold is not None:
             return f"{told}, valid AUROC {self.metrics['auroc']:.4f}, threshold {self.threshold:.4f}"
-        shown = {"_pearson": "Pearson r", "_auroc": "AUROC"}
-        for name, value in self.metrics.items():
-            for ending, title in shown.items():
-                if name.endswith(ending):
-                    told += f"; {name.removesuffix(ending)}: valid {title} {value:.4f}"
-        return told
+        titles = {"_pearson": "Pearson r", "_auroc": "AUROC"}
+        shown = [
+            f"; {name.removesuffix(ending)}: valid {title} {value:.4f}"
+            for name, value in self.metrics.items()
+            for ending, title in titles.items()
+            if name.endswith(ending)
+        ]
+        more = f"; and {len(shown) - SHOWN_TARGETS} more" if len(shown) > SHOWN_TARGETS else ""
+        return "".join([told, *shown[:SHOWN_TARGETS], more])
 
 
 def train(config: RunConfig, force: bool = False, strict: bool = False, parent: str | None = None) -> TrainResult:

@@ -134,9 +134,20 @@ def shown_score(metrics: dict[str, float]) -> str:
     return f"{what} {metrics.get(SCORE, metrics.get('valid_auroc', math.nan)):.4f}"
 
 
+SHOWN_TARGETS = 4
+"""Targets that are told one by one."""
+
+
 def describe(metrics: dict[str, float]) -> str:
-    """Return an epoch's numbers as text."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in _measured(metrics).items())
+    """Return an epoch's numbers as text; of many targets, their range."""
+    numbers = _measured(metrics)
+    each = [name for name in numbers if name not in (*LOSSES, SCORE)]
+    shown = {name: value for name, value in numbers.items() if len(each) <= SHOWN_TARGETS or name not in each}
+    text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
+    if len(each) <= SHOWN_TARGETS:
+        return text
+    values = [numbers[name] for name in each]
+    return f"{text}  of {len(each)} targets {min(values):.4f} to {max(values):.4f}"
 
 
 def epoch_numbers(metrics: dict[str, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ import pytest
 from raygenex.errors import TrackingAway
 from raygenex.tracking.outbox import Outbox
 from raygenex.train.stopping import ENDED
-from raygenex.train.training import UNTRACKED, TrackedTraining
+from raygenex.train.training import UNTRACKED, TrackedTraining, describe
 
 
 class Store:
@@ -99,3 +99,12 @@ def test_another_process_completes_what_was_kept(training, store, tmp_path):
     assert later.series == training.series
     later.complete_series()
     assert store.numbers == {"run": {0: numbers(0)}, "child": {3: {"triplet_loss": 0.25}}}
+
+
+def test_an_epoch_of_many_targets_is_one_short_line():
+    few = {"train_loss": 0.5, "valid_loss": 0.6} | {f"valid_t{number}_pearson": number / 10 for number in range(4)}
+    assert "valid_t3_pearson 0.3000" in describe(few)
+    many = few | {f"valid_t{number}_pearson": number / 100 for number in range(4, 20)} | {"valid_score": 0.25}
+    assert describe(many) == (
+        "train_loss 0.5000  valid_loss 0.6000  valid_score 0.2500  of 20 targets 0.0000 to 0.3000"
+    )
