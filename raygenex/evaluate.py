@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raygenex.config.run import RunConfig
-from raygenex.data.feature_values import chosen_features
+from raygenex.data.feature_values import chosen_features, digest
 from raygenex.data.opening import SplitData, open_run, window_offsets
 from raygenex.data.rows import Columns, PromoterRows, ReplacedRows, Rows
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
@@ -106,6 +106,9 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
     }
     if measured is not None:
         key["values"] = hashlib.sha256(measured.tobytes()).hexdigest()
+    # A table beside the files may change, and they not.
+    if isinstance(rows, PromoterRows | ReplacedRows) and rows.features is not None:
+        key["features"] = digest(rows.features)
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, short_path(str(folder)))
         if untracked.exists():

@@ -83,7 +83,8 @@ class PromoterRows:
     @property
     def row_bytes(self) -> int:
         """Bytes of a gene in memory."""
-        return self.window + 8 * 4 + 48
+        beside = 8 if self.features is None else self.features.shape[1]
+        return self.window + beside * 4 + 48
 
     @cached_property
     def has_label(self) -> bool:
@@ -158,6 +159,11 @@ class ReplacedRows:
     def count(self) -> int:
         """Genes in the table."""
         return self.rows.count
+
+    @property
+    def features(self) -> np.ndarray | None:
+        """What ``halflife`` holds in place of its own, float32 ``(N, F)``; None: its own."""
+        return self.columns.get("halflife")
 
     @property
     def row_bytes(self) -> int:

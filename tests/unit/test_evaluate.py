@@ -12,6 +12,7 @@ from raygenex.errors import CheckpointError
 from raygenex.evaluate import evaluate, open_rows
 from raygenex.files.fingerprint import fingerprint
 from raygenex.files.parts import write_manifest
+from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import InputInfo, read_info
 
 WEIGHTS = "f" * 64
@@ -79,3 +80,33 @@ def test_a_backbone_that_is_gone_is_named_before_a_cluster_is_started(model, tmp
     monkeypatch.setattr("raygenex.evaluate.open_rows", lambda *args: (["print"], object(), None))
     with pytest.raises(AssertionError, match="was started"):
         evaluate(config, "valid")
+
+
+def test_a_changed_table_of_features_is_measured_again(tmp_path, monkeypatch):
+    table = tmp_path / "marks.tsv"
+
+    def write(first):
+        lines = [f"G{number}\t{first if number == 0 else number}" for number in range(8)]
+        table.write_text("\n".join(["gene_id\tmark", *lines]) + "\n")
+
+    def score(rows, checkpoint, config, what):
+        (piece,) = rows.pieces(0, rows.count, 64)
+        part = piece.read()
+        return part | {"probability": Predictor(checkpoint).score(part["sequence"], part["halflife"])}
+
+    write(0.5)
+    data = {
+        "valid": write_promoters(tmp_path / "valid.h5", columns(8, 20)),
+        "features": ["UTR5LEN", {"name": "mark", "table": str(table)}],
+    }
+    values = small_config(evaluate={"bootstrap": 100}).dump() | {"output": str(tmp_path), "name": "toy", "data": data}
+    config = parse_config(values, "test")
+    reads = InputInfo(kind="bases", length=20, channels=4, window=20, features=("UTR5LEN", "mark"))
+    save_toy(Path(config.checkpoint), config, reads)
+    monkeypatch.setattr("raygenex.evaluate.score_rows", score)
+    monkeypatch.setattr("raygenex.evaluate.Tracker", lambda config: None)
+    monkeypatch.setattr("raygenex.evaluate._track", lambda *_: None)
+    monkeypatch.setattr("raygenex.drawing.style.save", lambda *_: None)
+    assert [evaluate(config, "valid").reused for _ in range(2)] == [False, True]
+    write(7.5)
+    assert not evaluate(config, "valid").reused
