@@ -1,6 +1,7 @@
 """What a run trains on: rows of each split, the input shape, and an identity that says when two runs are one."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
 from raygenex.config.model import AutoencoderXgboost, CnnHalflifeOnly, KmerConfig, Logistic
 from raygenex.config.run import RunConfig
+from raygenex.config.targets import LABEL
 from raygenex.data.feature_values import chosen_features, digest, read_features, warn_of_unseen_gaps
 from raygenex.data.opening import SplitData, window_offsets
 from raygenex.data.rows import PromoterRows, ReplacedRows, Rows
@@ -34,6 +36,9 @@ START_BACKBONE = "online_backbone"
 _INCIDENTAL = {"workers", "min_workers", "cpus_per_worker", "use_gpu", "memory_gib", "max_failures", "keep_checkpoints"}
 
 _OF_TARGETS = {"monitor", "target_weights"}
+
+# So many genes with both values, or all where there are fewer, that agree make a feature a copy of what is learned.
+_COPIED = 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     Raises
     ------
     ConfigError
-        If the model cannot learn the targets, or another number is to choose the epoch than they have.
+        If the model cannot learn the targets or would read one, or another number is to choose the epoch than they
+        have.
     DataError
         If the data have no promoters and the model cannot do without, or the values of targets cannot be used.
     CheckpointError
@@ -118,9 +124,12 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         targets = fit_targets(config.targets, measured)
         _refuse_unknown_monitor(config, targets)
         values = {name: learned_values(targets, measured.values[name]) for name in splits}
+        _refuse_copies(config, train, dict(zip(measured.names, measured.values["train"].T, strict=True)))
         replaced = {name: replaced[name] | {"label": values[name]} for name in splits}
         known = hashlib.sha256(b"".join(values[name].tobytes() for name in ("train", "valid"))).hexdigest()
         learned = {"targets": [target.model_dump(mode="json") for target in targets], "values": known}
+    else:
+        _refuse_copies(config, train, {LABEL: splits["train"].label})
     # A table beside the files may change, and they not.
     prints = [digest(own) for own in features.values()] if config.data.features else []
     learned |= {"features": prints} if prints else {}
@@ -147,6 +156,24 @@ def _features(
         return {name: split.halflife for name, split in splits.items()}, {name: {} for name in splits}
     found = read_features(chosen_features(config.data.features), {name: split.files for name, split in splits.items()})
     return found, {name: {"halflife": values} for name, values in found.items()}
+
+
+def _refuse_copies(config: RunConfig, features: NDArray[np.float32], learned: Mapping[str, NDArray[Any]]) -> None:
+    """Raise a ConfigError if a chosen feature of train is what is learned under another name or from another place.
+
+    ``features`` are ``(N, F)``, and ``learned`` has values ``(N,)`` by target.
+    """
+    chosen = chosen_features(config.data.features) if config.data.features else ()
+    for feature, column in zip(chosen, features.T, strict=False):
+        for target, values in learned.items():
+            both = ~(np.isnan(column) | np.isnan(values))
+            known = column[both]
+            enough = known.size >= min(_COPIED, len(column))
+            if enough and np.ptp(known) > 0 and np.array_equal(known, values[both].astype(np.float32)):
+                raise ConfigError(
+                    f"{config.said('data.features')}: {feature.name} has the value of {target} in every gene of "
+                    "data.train that has both, and a model is not to read what it learns: leave one of them out"
+                )
 
 
 def check_targets(config: RunConfig) -> None:

@@ -13,7 +13,7 @@ from raygenex.data.rows import PromoterRows
 from raygenex.embed.hyenadna.model import random_hyenadna
 from raygenex.embed.hyenadna.weights import load_backbone, weights_sha256
 from raygenex.embed.run import embed
-from raygenex.errors import CheckpointError, DataError
+from raygenex.errors import CheckpointError, ConfigError, DataError
 from raygenex.evaluate import open_rows
 from raygenex.train import inputs
 from raygenex.train.checkpoint import InputInfo, read_info
@@ -234,3 +234,30 @@ def test_a_run_without_a_store_is_measured_from_bases_whatever_lies_there(with_d
     (tmp_path / "store" / "manifest.json").write_text("{")
     _, rows, _ = open_rows(config, "valid", read_info(tmp_path / "a"))
     assert (rows.count, rows.window) == (6, 20)
+
+
+@pytest.mark.parametrize("targets", [[], ["label"], [{"name": "level", "table": "levels.tsv"}]])
+def test_no_feature_is_what_is_learned_under_another_name(files, tmp_path, targets):
+    genes = [columns(8, 0, 0, "T"), columns(6, 0, 1, "V")]
+    rows = [
+        f"{gene}\t{label}\t{7.25 * place}\t{label if place < 3 else ''}"
+        for part in genes
+        for place, (gene, label) in enumerate(zip(part["gene_id"], part["label"], strict=True))
+    ]
+    for name in ("levels.tsv", "copy.tsv"):
+        (tmp_path / name).write_text("\n".join(["gene_id\thigh\tlevel\tfew", *rows]) + "\n")
+    if targets and targets != ["label"]:
+        targets = [targets[0] | {"table": str(tmp_path / "levels.tsv")}]
+    column = "level" if targets and targets != ["label"] else "high"
+    mark = {"name": "mark", "table": str(tmp_path / "copy.tsv")}
+
+    def read(column):
+        data = files | {"features": ["halflife", mark | {"column": column}]}
+        return opened(data, "cnn_halflife_only", targets=targets)
+
+    with pytest.raises(ConfigError) as info:
+        read(column)
+    sentence(info, "data.features", f"mark has the value of {'level' if column == 'level' else 'label'}")
+    assert read("high" if column == "level" else "level").info.features[-1] == "mark"
+    # Three genes may agree by chance.
+    assert read("few").info.lacking == ("mark",)
