@@ -58,7 +58,7 @@ def features_of_model(
     given, trained
         ``data.features`` of the configuration at hand and of the training.
     """
-    known = {config.name: config for configs in (trained, given) for config in chosen_features(configs)}
+    known = {config.name: config for configs in (trained, given) if configs for config in chosen_features(configs)}
     return tuple(known.get(name, FeatureConfig(name=name)) for name in names)
 
 
@@ -131,7 +131,9 @@ def digest(values: Values) -> str:
 
 
 def warn_of_unseen_gaps(names: Sequence[str], lacking: Sequence[str], values: Values, what: str) -> None:
-    """Say which features genes lack that every gene of the training had; a network reads the mean of train there.
+    """Say which features genes lack that every gene of the training had, or that none of several genes has.
+
+    Networks and regressions read the mean of train there.
 
     Parameters
     ----------
@@ -143,10 +145,16 @@ def warn_of_unseen_gaps(names: Sequence[str], lacking: Sequence[str], values: Va
         The genes, for the sentence.
     """
     for name, column in zip(names, values.T, strict=True):
-        if name not in lacking and (gaps := int(np.isnan(column).sum())):
+        gaps = int(np.isnan(column).sum())
+        if gaps == len(column) > 1:
             logger.warning(
-                "%d of %d genes of %s have no value of %s, which every gene of the training has: the mean of those is "
-                "read",
+                "none of %d genes of %s has a value of %s: check that its table is of the same kind of gene ids",
+                *(gaps, what, name),
+            )
+        elif gaps and name not in lacking:
+            logger.warning(
+                "%d of %d genes of %s have no value of %s, which every gene of the training has: networks read the "
+                "mean of those, and trees follow no rule that they learned",
                 *(gaps, len(column), what, name),
             )
 

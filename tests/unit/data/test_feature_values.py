@@ -131,8 +131,22 @@ def test_a_model_finds_its_features_where_it_is_told_or_where_they_were():
         assert [(feature.name, feature.table) for feature in found] == [("CDSGC", None), ("rate", expected)]
 
 
+def test_a_column_under_the_name_of_one_of_the_eight_stays_that_column():
+    trained = parse({"name": "UTR5LEN", "table": "own.tsv", "column": "length"}).data.features
+    assert features_of_model(("UTR5LEN",), (), trained) == trained
+
+
+def test_a_feature_that_no_gene_has_is_said_whatever_training_lacked(caplog):
+    with caplog.at_level(logging.WARNING):
+        warn_of_unseen_gaps(("rate",), ("rate",), np.full((3, 1), np.nan, np.float32), "genes.h5")
+        # One gene alone may well lack it.
+        warn_of_unseen_gaps(("rate",), ("rate",), np.full((1, 1), np.nan, np.float32), "the table")
+    (line,) = caplog.messages
+    assert line.startswith("none of 3 genes of genes.h5 has a value of rate")
+
+
 def test_gaps_that_training_had_not_are_said(caplog):
-    values = np.array([[1, np.nan], [np.nan, np.nan]], np.float32)
+    values = np.array([[1, np.nan], [np.nan, 2]], np.float32)
     with caplog.at_level(logging.WARNING):
         warn_of_unseen_gaps(("rate", "age"), ("age",), values, "genes.h5")
     (line,) = caplog.messages
