@@ -21,7 +21,7 @@ from raygenex.redact import redact
 from raygenex.terminal.progress import duration, progress
 from raygenex.tracking.store import tracking_uri
 from raygenex.train.checkpoint import read_info
-from raygenex.train.inputs import open_inputs
+from raygenex.train.inputs import check_targets, open_inputs
 from raygenex.train.needs import uses_gpu
 from raygenex.train.state import known_state, read_state
 from raygenex.train.targets import joint_score
@@ -55,13 +55,16 @@ def plan_jobs(config: RunConfig) -> list[SeedTraining]:
     Raises
     ------
     ConfigError
-        If a row changes a key that does not exist, or a value does not fit.
+        If a row changes a key that does not exist, a value does not fit, or its model cannot learn the targets.
     """
-    return [
+    jobs = [
         SeedTraining(model.name, seed, job_config(config, model, seed))
         for seed in config.benchmark.seeds
         for model in config.benchmark.models
     ]
+    for job in jobs:
+        check_targets(job.config)
+    return jobs
 
 
 def job_config(config: RunConfig, model: BenchmarkModel, seed: int) -> RunConfig:

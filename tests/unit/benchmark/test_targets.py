@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from toy_models import columns, write_splits
+from toy_models import columns, sentence, write_splits
 
 from raygenex.benchmark import run as door
 from raygenex.benchmark.jobs import run_job
 from raygenex.config.load import parse_config
-from raygenex.errors import DataError
+from raygenex.errors import ConfigError, DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.stats.compare import delong, holm, paired_bootstrap
 from raygenex.stats.quantities import steiger
@@ -174,3 +174,12 @@ def test_a_table_without_a_target_is_refused_before_training(config):
     with pytest.raises(DataError, match="has no column no"):
         door.benchmark(broken)
     assert not Path(config.folder).exists()
+
+
+def test_a_row_that_cannot_learn_the_targets_is_refused_before_anything_is_trained(config):
+    values = config.dump()
+    values["targets"][1]["loss"] = "gaussian"
+    for doing in (door.benchmark, lambda config: door.plan_benchmark(config, force=False)):
+        with pytest.raises(ConfigError) as info:
+            doing(parse_config(values, "test"))
+        sentence(info, "logistic does not learn level by loss gaussian")
