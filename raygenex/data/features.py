@@ -1,5 +1,7 @@
 """The eight half-life features: names, order, units, and scales."""
 
+from collections.abc import Sequence
+
 HALFLIFE_FEATURES = (
     "UTR5LEN",
     "CDSLEN",
@@ -44,3 +46,8 @@ LENGTHS = slice(0, 4)
 
 GC_FRACTIONS = slice(4, 7)
 """Columns that hold GC fractions."""
+
+
+def features_in_words(names: Sequence[str]) -> str:
+    """Return what a model's features are called in figures and sentences: by their kind where they are the eight."""
+    return "half-life features" if set(names) <= set(HALFLIFE_FEATURES) else "features"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from raygenex.cluster.connect import Request, connect
 from raygenex.config.run import RunConfig
+from raygenex.data.features import features_in_words
 from raygenex.errors import DataError
 from raygenex.explain.actors import Explainer
 from raygenex.explain.genes import donors_of, typical
@@ -19,7 +20,7 @@ from raygenex.explain.job import ExplainJob, Work, leave_out_incomplete, missing
 from raygenex.explain.job import plan as plan_work
 from raygenex.explain.mlflow_run import ExplainTrack
 from raygenex.explain.parts import SCORES, ExplanationManifest, MethodRecord, read_parts
-from raygenex.explain.results.words import features_in_words, words_of
+from raygenex.explain.results.words import words_of
 from raygenex.files.locate import short_path
 from raygenex.files.lock import exclusive
 from raygenex.files.parts import write_manifest

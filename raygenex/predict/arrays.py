@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenex.data.features import HALFLIFE_FEATURES
+from raygenex.data.features import HALFLIFE_FEATURES, features_in_words
 from raygenex.errors import DataError
 from raygenex.sequence import UNKNOWN, from_one_hot, from_string
 
@@ -56,7 +56,7 @@ def read_table(
             codes[row] = from_string(text)
         except ValueError as error:
             raise DataError(f"row {row}: {error}") from None
-    return codes, _usable(table[list(features)].to_numpy(), features)
+    return codes, _usable(table[list(features)].to_numpy(na_value=np.nan), features)
 
 
 def read_arrays(
@@ -113,9 +113,10 @@ def _usable(values: NDArray[Any], features: Sequence[str]) -> NDArray[np.float32
         with np.errstate(over="ignore"):
             found = values.astype(np.float32)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"a half-life feature is not a number: give numbers in {', '.join(features)}") from None
+        raise DataError(f"a feature is not a number: give numbers in {', '.join(features)}") from None
     may_lack = np.array([name not in HALFLIFE_FEATURES for name in features])
     if (wrong := np.argwhere(~np.isfinite(found) & ~(np.isnan(found) & may_lack))).size:
         row, column = wrong[0]
-        raise DataError(f"row {row}: half-life feature {features[column]} is not a finite number")
+        kind = features_in_words(features[column : column + 1]).removesuffix("s")
+        raise DataError(f"row {row}: {kind} {features[column]} is not a finite number")
     return found

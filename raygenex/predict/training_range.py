@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenex.data.features import features_in_words
 from raygenex.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def check_range(halflife: NDArray[Any], names: Sequence[str], known: Range | Non
             found.append(f"{name} {low:g} to {high:g}, in training {first:g} to {last:g}")
     if not found:
         return
-    message = f"half-life features of {what} are far outside those of training ({'; '.join(found)})"
+    message = f"{features_in_words(names)} of {what} are far outside those of training ({'; '.join(found)})"
     if strict:
         raise DataError(f"{message}: give them in the units of the training data, or leave strict out")
     logger.warning("%s: are they in the units of the training data?", message)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from raygenex.data.features import features_in_words
 from raygenex.drawing import figures
 from raygenex.drawing.style import COLOURS, SIZE, frame
 from raygenex.drawing.svg import DOTS_PER_INCH, draw, from_figure, from_file
@@ -19,7 +20,7 @@ from raygenex.explain.results import feature_figures
 from raygenex.explain.results import figures as looking
 from raygenex.explain.results.figure_words import COLOURING_WORDS, METHOD_NAMES, QUANTITY_COLOURINGS, Colouring
 from raygenex.explain.results.projection import Projection
-from raygenex.explain.results.words import features_in_words, words_of
+from raygenex.explain.results.words import words_of
 from raygenex.predict.target_scores import target_figure
 from raygenex.report.dataset import LabelledGenes
 from raygenex.report.evaluation import Measured

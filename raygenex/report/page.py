@@ -10,9 +10,10 @@ import yaml
 from raygenex.benchmark.tables import PUBLISHED
 from raygenex.data.check.page import page_values
 from raygenex.data.check.plots import LABEL_COLOURS
+from raygenex.data.features import features_in_words
 from raygenex.drawing import html
 from raygenex.drawing.style import MINUS
-from raygenex.explain.results.words import features_in_words, words_of
+from raygenex.explain.results.words import words_of
 from raygenex.report import drawing
 from raygenex.report.cells import NOTHING, difference_text, interval_text, short
 from raygenex.report.collect import Facts

@@ -23,7 +23,7 @@ def fix_dna(model: ExpressionModel, sequence: Tensor) -> Callable[[Tensor], Tens
 
     Returns
     -------
-    Takes features in their own units, ``(K, 8)``, and returns logits, ``(K,)``, or ``(K, outputs)`` of several.
+    Takes features in their own units, ``(K, features)``, and returns logits, ``(K,)``, or ``(K, outputs)`` of several.
     """
     if isinstance(model, Lstm):
         state = model.state(sequence)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.config.run import RunConfig
+from raygenex.data.features import features_in_words
 from raygenex.explain.genes import UNLABELLED, ExplainedGenes
 from raygenex.explain.parts import SCORES, ExplanationManifest, column_names, read_parts
 from raygenex.explain.results.draw import draw_results
@@ -22,7 +23,7 @@ from raygenex.explain.results.feature_importance import (
     quantity_importance,
     write_importance,
 )
-from raygenex.explain.results.words import features_in_words, words_of
+from raygenex.explain.results.words import words_of
 from raygenex.files.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from raygenex.data.features import features_in_words
 from raygenex.explain.results import feature_figures
 from raygenex.explain.results.explained import Columns, Drawn, Explained, attribution_of
 from raygenex.explain.results.figure_words import caption
-from raygenex.explain.results.words import features_in_words
 
 
 def draw_features(folder: Path, explained: Explained, columns: Columns, drawn: Drawn) -> None:

@@ -1,9 +1,7 @@
 """How tables and figures name what is explained, a label or a target, and the features that it is explained by."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.explain.parts import ExplainedTarget
 
 
@@ -47,8 +45,3 @@ def words_of(target: ExplainedTarget | None) -> Words:
         method="the infinitesimal jackknife",
         is_quantity=True,
     )
-
-
-def features_in_words(names: Sequence[str]) -> str:
-    """Return what a model's features are called in figures and sentences: by their kind where they are the eight."""
-    return "half-life features" if set(names) <= set(HALFLIFE_FEATURES) else "features"

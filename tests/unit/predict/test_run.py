@@ -522,3 +522,19 @@ def test_work_for_others_is_done_on_ray(monkeypatch, predict, cluster, variable)
     monkeypatch.setenv("RAY_ADDRESS", variable)
     with pytest.raises(Asked):
         score_rows(Table(), "", small_config(predict=predict, cluster=cluster), "prediction")
+
+
+def test_values_that_a_table_lacks_are_missing_in_whatever_form_pandas_has_them(tmp_path):
+    reads = BASES.model_copy(update={"features": ("UTR5LEN", "mark"), "lacking": ("mark",)})
+    save_toy(tmp_path / "model", small_config(data={"features": ["UTR5LEN", "mark"]}), reads)
+    predictor = Predictor(tmp_path / "model")
+    table = pd.DataFrame({"sequence": ["ACGT" * 5] * 3, "UTR5LEN": [1.0, 2.0, 3.0]})
+    found = [
+        predictor.predict_table(table.assign(mark=values))
+        for values in ([0.5, np.nan, 2.0], pd.array([0.5, pd.NA, 2.0], dtype="Float64"))
+    ]
+    pd.testing.assert_frame_equal(*found)
+    with pytest.raises(DataError, match="row 1: feature mark is not a finite number"):
+        predictor.predict_table(table.assign(mark=[0.5, np.inf, 2.0]))
+    with pytest.raises(DataError, match="row 2: half-life feature UTR5LEN is not a finite number"):
+        predictor.predict_table(table.assign(UTR5LEN=[1.0, 2.0, np.nan], mark=0.5))
