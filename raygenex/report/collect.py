@@ -11,7 +11,7 @@ from raygenex.errors import ConfigError, TrackingAway, TrackingError
 from raygenex.redact import redact_values
 from raygenex.report.baseline import Baseline, measure_baselines
 from raygenex.report.dataset import DataFacts, read_data
-from raygenex.report.evaluation import SPLITS, Measured, read_measured
+from raygenex.report.evaluation import Measured, read_measured
 from raygenex.report.explanation import Explanation, read_explanations
 from raygenex.report.studies import Benchmark, StudyTable, read_benchmark, read_study
 from raygenex.report.target_comparison import TargetComparison, read_target_comparison
@@ -145,7 +145,7 @@ def collect(target: str | Path, overrides: list[str] | None = None) -> Facts:
         data = read_data(named, trained.info)
         learned = trained.info.targets
         if learned:
-            targets, stale = read_measured_targets(folder, SPLITS, trained.sha256, learned, data)
+            targets, stale = read_measured_targets(folder, trained.sha256, learned, data)
         else:
             measured, stale = read_measured(folder, trained.sha256, data)
         known = {name: tuple(prints) for name, prints in trained.info.fingerprints.items()}

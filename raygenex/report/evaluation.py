@@ -1,8 +1,9 @@
 """What `raygenex evaluate` measured, and the scores that its curves are drawn from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,17 @@ from raygenex.stats.metrics import METRICS
 from raygenex.stats.resamples import Interval
 
 SPLITS = ("valid", "test")
+
+
+class OfCheckpoint(Protocol):
+    """Numbers of a split, which know the checkpoint that they are of."""
+
+    @property
+    def checkpoint_sha256(self) -> str:
+        """The sha256 of its files."""
+
+
+M = TypeVar("M", bound=OfCheckpoint)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,30 @@ class Measured:
 
 
 def read_measured(folder: Path, checkpoint_sha256: str, data: DataFacts) -> tuple[dict[str, Measured], list[str]]:
+    """Read what was measured of the label: see `read_splits`."""
+    return read_splits(
+        folder, checkpoint_sha256, _measured, lambda measured, path, again: _with_scores(measured, path, data, again)
+    )
+
+
+def read_splits(
+    folder: Path,
+    checkpoint_sha256: str,
+    parse: Callable[[dict[str, Any]], M],
+    complete: Callable[[M, Path, str], M],
+) -> tuple[dict[str, M], list[str]]:
     """Read what was measured with a checkpoint.
+
+    Parameters
+    ----------
+    folder
+        That of the run.
+    checkpoint_sha256
+        The checkpoint.
+    parse
+        Makes the numbers of a split of its metrics.json.
+    complete
+        Adds what was predicted: takes the numbers, the table of predictions, and the command that makes both again.
 
     Returns
     -------
@@ -58,18 +93,18 @@ def read_measured(folder: Path, checkpoint_sha256: str, data: DataFacts) -> tupl
     DataError
         If a file is damaged.
     """
-    found: dict[str, Measured] = {}
+    found: dict[str, M] = {}
     notes = []
     for split in SPLITS:
         part = folder / "evaluation" / split
         again = f"raygenex evaluate CONFIG --split {split} --force"
-        measured = read_json(part / "metrics.json", again, _measured)
+        measured = read_json(part / "metrics.json", again, parse)
         if measured is None:
             continue
         if measured.checkpoint_sha256 != checkpoint_sha256:
             notes.append(f"what was measured on {split} is of an earlier checkpoint and is left out")
             continue
-        found[split] = _with_scores(measured, part / "predictions.parquet", data, again)
+        found[split] = complete(measured, part / "predictions.parquet", again)
     return found, notes
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raygenex.errors import DataError
 from raygenex.report.baseline import features_of, regress
 from raygenex.report.dataset import DataFacts, LabelledGenes
-from raygenex.report.files import read_json
+from raygenex.report.evaluation import read_splits
 from raygenex.stats import metrics, quantities
 from raygenex.stats.compare import delong
 from raygenex.stats.resamples import Comparison, Interval
@@ -72,32 +72,15 @@ class TargetBaseline:
 
 
 def read_measured_targets(
-    folder: Path, splits: tuple[str, ...], checkpoint_sha256: str, targets: list[TargetInfo], data: DataFacts
+    folder: Path, checkpoint_sha256: str, targets: list[TargetInfo], data: DataFacts
 ) -> tuple[dict[str, MeasuredTargets], list[str]]:
-    """Read what was measured of the targets of a checkpoint.
-
-    Returns
-    -------
-    The numbers by split, and a sentence for each split that was measured with another checkpoint.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged.
-    """
-    found: dict[str, MeasuredTargets] = {}
-    notes = []
-    for split in splits:
-        part = folder / "evaluation" / split
-        again = f"raygenex evaluate CONFIG --split {split} --force"
-        measured = read_json(part / "metrics.json", again, lambda values: _measured(values, targets))
-        if measured is None:
-            continue
-        if measured.checkpoint_sha256 != checkpoint_sha256:
-            notes.append(f"what was measured on {split} is of an earlier checkpoint and is left out")
-            continue
-        found[split] = _with_scores(measured, part / "predictions.parquet", targets, data, again)
-    return found, notes
+    """Read what was measured of the targets of a checkpoint: see `raygenex.report.evaluation.read_splits`."""
+    return read_splits(
+        folder,
+        checkpoint_sha256,
+        lambda values: _measured(values, targets),
+        lambda measured, path, again: _with_scores(measured, path, targets, data, again),
+    )
 
 
 def _measured(values: dict[str, Any], targets: list[TargetInfo]) -> MeasuredTargets:
