@@ -53,8 +53,9 @@ def draw_tissues(config: SimulateConfig, truth: SimulatedTruth, rng: np.random.G
     A level is ``sqrt(1 - s)`` times what all tissues share, the standardised log-odds of label 1 without label noise,
     and ``sqrt(s)`` times the tissue's own part, where ``s`` is ``config.target_specific``. That part is a standardised
     sum over motifs: the summed strengths of a gene's sites, standardised over genes, times a weight that is drawn from
-    a normal distribution for each tissue and motif. What is measured has normal noise of standard deviation
-    ``config.target_noise`` besides, and a share ``config.target_missing`` of it is missing.
+    a normal distribution for each tissue and motif; what all share is taken out of it, so that a level's variance is 1.
+    What is measured has normal noise of standard deviation ``config.target_noise`` besides, and a share
+    ``config.target_missing`` of it is missing.
     """
     count, genes = config.targets, len(truth.sites)
     strengths = np.zeros((genes, len(MOTIFS)))
@@ -62,8 +63,10 @@ def draw_tissues(config: SimulateConfig, truth: SimulatedTruth, rng: np.random.G
     for gene, sites in enumerate(truth.sites):
         for site in sites:
             strengths[gene, place[site.motif.name]] += site.strength
-    own = _standardised(_standardised(strengths) @ rng.standard_normal((len(MOTIFS), count)))
     shared = _standardised(config.dna_effect * truth.dna_score + config.halflife_effect * truth.halflife_score)
+    own = _standardised(strengths) @ rng.standard_normal((len(MOTIFS), count))
+    # What a tissue reads as all do is no part of its own, and a level's variance is the sum of both parts.
+    own = _standardised(own - np.outer(shared, shared @ own / max(genes, 1)))
     level = np.sqrt(1 - config.target_specific) * shared[:, None] + np.sqrt(config.target_specific) * own
     measured = level + config.target_noise * rng.standard_normal(level.shape)
     measured[rng.random(level.shape) < config.target_missing] = np.nan

@@ -26,6 +26,7 @@ def test_levels_vary_by_one_and_correlate_by_what_is_shared():
     """Own parts are near independent, since each tissue weighs eleven motifs in its own way."""
     tissues = draw(targets=40, target_specific=0.4)
     np.testing.assert_allclose(tissues.level.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(tissues.level.std(axis=0), 1, atol=1e-9)
     between = np.corrcoef(tissues.level.T)[np.triu_indices(40, 1)]
     assert np.mean(between) == pytest.approx(0.6, abs=0.06)
     same = draw(targets=3, target_specific=0.0).level
