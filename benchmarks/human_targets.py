@@ -4,7 +4,8 @@
 [-o section.key=value ...]``. DATA holds core60, human_targets and halflife17k.tsv.gz, which says the chromosomes. Four
 folds are chromosomes by number mod 4 (X is 23) of core60/train.h5; genes of core60/valid.h5 that are on none of the
 held chromosomes choose the epoch. Settings are those of jobs/human_targets.yaml. The targets are learned together, with
-``--label`` beside high or low expression, and with ``--alone`` each by itself too. Printed are Pearson's r over all
+``--label`` beside high or low expression, and with ``--alone`` each by itself too. With ``--trees`` xgboost_kmer, with
+its own settings, predicts each as well, and the mean of both is measured. Printed are Pearson's r over all
 genes of train.h5 that have a value, by target, the mean and the range of the seeds, and r of the mean of the seeds with
 a 95 % bootstrap interval; with ``--alone`` also how much more that is than alone, by Steiger's test.
 """
@@ -31,6 +32,7 @@ from raygenex.train.run import train
 
 JOB = Path(__file__).parent.parent / "jobs" / "human_targets.yaml"
 FOLDS = 4
+TOGETHER, TREES = "together", "trees"
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["expression"], help="columns of the table, learned together")
     parser.add_argument("--label", action="store_true", help="learn the label beside them")
     parser.add_argument("--alone", action="store_true", help="learn each by itself too")
+    parser.add_argument("--trees", action="store_true", help="predict by boosted trees too, and by the mean of both")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one network each in every fold")
     parser.add_argument("-o", "--override", action="append", default=[], help="section.key=value")
     given = parser.parse_args()
@@ -50,22 +53,26 @@ def main() -> None:
     chromosome, chosen = (np.array([number.get(gene, -1) for gene in part["gene_id"]]) for part in (genes, more))
     table = given.data / "human_targets" / "targets.tsv.gz"
     truth = {name: column(table, name, genes["gene_id"]) for name in given.targets}
-    sides = {"together": given.targets} | ({name: [name] for name in given.targets} if given.alone else {})
+    sides = {TOGETHER: given.targets} | ({name: [name] for name in given.targets} if given.alone else {})
+    # Trees of each target are their own, whatever they learn beside it.
+    sides |= {TREES: given.targets} if given.trees else {}
     predicted = {side: {name: [] for name in names} for side, names in sides.items()}
     with tempfile.TemporaryDirectory() as name, open_cluster(ClusterConfig(), 3.0):
         for fold in range(FOLDS):
             write(path, Path(name, f"train{fold}.h5"), genes, chromosome % FOLDS != fold)
             write(other, Path(name, f"valid{fold}.h5"), more, (chosen % FOLDS != fold) & (chosen >= 0))
         for side, names in sides.items():
-            for seed in given.seeds:
+            for seed in given.seeds if side != TREES else given.seeds[:1]:
                 found = {target: np.full(len(chromosome), np.nan) for target in names}
                 for fold in range(FOLDS):
                     targets = [f"{{name: {target}, table: '{table}'}}" for target in names]
-                    targets += ["label"] if given.label else []
+                    targets += ["label"] if given.label and side != TREES else []
                     changes = [f"data.{split}={name}/{split}{fold}.h5" for split in ("train", "valid")]
                     changes += [f"targets=[{', '.join(targets)}]", f"seed={seed}", f"output={name}/runs"]
-                    changes += [f"name={side}-{seed}-{fold}", f"train.monitor={names[0]}_pearson"]
-                    config = load_config(JOB, [*changes, "check.max_leaked=1.0", *given.override])
+                    monitor = "null" if side == TREES else f"{names[0]}_pearson"
+                    changes += [f"name={side}-{seed}-{fold}", f"train.monitor={monitor}"]
+                    changes += ["model.kind=xgboost_kmer"] if side == TREES else given.override
+                    config = load_config(JOB, [*changes, "check.max_leaked=1.0", "train.workers=1"])
                     train(config)
                     held = chromosome % FOLDS == fold
                     model = Predictor(config.checkpoint, batch_size=512)
@@ -84,28 +91,30 @@ def main() -> None:
     for side, names in sides.items():
         for target in names:
             known = ~np.isnan(truth[target])
-            each = [pearson(truth[target], scores) for scores in predicted[side][target]]
-            mean = np.mean(predicted[side][target], axis=0)[known]
-            together = interval(truth[target][known], mean)
-            text = f"{together.value:.4f} ({together.low:.4f} to {together.high:.4f})"
-            gain = ""
-            if given.alone and side == "together":
-                alone = np.mean(predicted[target][target], axis=0)[known]
-                test = steiger(truth[target][known], mean, alone)
-                gain = f"{test.difference:+.4f} ({test.low:+.4f} to {test.high:+.4f})"
-            spread = f"{min(each):.4f} to {max(each):.4f}"
-            learned = "together" if side == "together" else "alone"
-            rows.append([target, learned, f"{known.sum():,}", f"{statistics.mean(each):.4f}", spread, text, gain])
-    head = [
-        "target",
-        "learned",
-        "genes",
-        "r, mean of seeds",
-        "range",
-        "r of the mean prediction (95 %)",
-        "more than alone",
-    ]
-    print_table(head if given.alone else head[:-1], rows if given.alone else [row[:-1] for row in rows])
+            scores = predicted[side][target]
+            each = [pearson(truth[target], one) for one in scores]
+            mean = np.mean(scores, axis=0)
+            row = [target, "alone" if side == target else side, f"{known.sum():,}", f"{statistics.mean(each):.4f}"]
+            row += [f"{min(each):.4f} to {max(each):.4f}", told(truth[target], mean), ""]
+            if given.alone and side == TOGETHER:
+                alone = np.mean(predicted[target][target], axis=0)
+                test = steiger(truth[target][known], mean[known], alone[known])
+                row[-1] = f"{test.difference:+.4f} ({test.low:+.4f} to {test.high:+.4f})"
+            rows.append(row)
+            if side == TREES:
+                both = (mean + np.mean(predicted[TOGETHER][target], axis=0)) / 2
+                rows.append([target, "mean of both", row[2], "", "", told(truth[target], both), ""])
+    head = ["target", "learned", "genes", "r, mean of seeds", "range", "r of the mean prediction (95 %)"]
+    print_table(
+        [*head, "more than alone"] if given.alone else head, rows if given.alone else [row[:-1] for row in rows]
+    )
+
+
+def told(truth: np.ndarray, scores: np.ndarray) -> str:
+    """Return Pearson's r over the genes that have a value, with its interval."""
+    known = ~np.isnan(truth)
+    found = interval(truth[known], scores[known])
+    return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
 
 
 def pearson(truth: np.ndarray, scores: np.ndarray) -> float:
