@@ -11,13 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
+from toy_jobs import run_jobs_here, score_outputs
 from toy_models import columns, sentence, write_splits
 
 from raygenex.benchmark import run as door
-from raygenex.benchmark.jobs import run_job
 from raygenex.config.load import parse_config
 from raygenex.errors import ConfigError, DataError
-from raygenex.predict.predictor import Predictor
 from raygenex.stats.compare import delong, holm, paired_bootstrap
 from raygenex.stats.quantities import steiger
 
@@ -57,18 +56,9 @@ def config(tmp_path):
 def compared(config, monkeypatch):
     """The comparison, with its trainings one after another in this process."""
 
-    def score(rows, checkpoint, config, what):
-        (piece,) = rows.pieces(0, rows.count, 4096)
-        part = piece.read()
-        return part | {"outputs": Predictor(checkpoint).logits(part["sequence"], part["halflife"])}
-
-    def run_jobs(config, jobs, done, parent, force):
-        for number, job in enumerate(jobs):
-            yield number, run_job(job.config.dump(), config.benchmark.split, parent, force)
-
     registered = []
-    monkeypatch.setattr("raygenex.evaluate.score_rows", score)
-    monkeypatch.setattr(door, "run_jobs", run_jobs)
+    monkeypatch.setattr("raygenex.evaluate.score_rows", score_outputs)
+    monkeypatch.setattr(door, "run_jobs", run_jobs_here)
     monkeypatch.setattr(door, "workers_ahead", lambda cluster: nullcontext())
     monkeypatch.setattr(
         door, "register", lambda config: registered.append(config.name) or SimpleNamespace(uri="models:/m/1")

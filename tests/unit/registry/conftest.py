@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from toy_models import build_toy, columns, small_config, write_promoters
+from toy_registry import forget_champion
 
 from raygenex.config.load import parse_config
 from raygenex.config.run import RunConfig
@@ -16,8 +17,7 @@ from raygenex.embed.hyenadna.weights import save_backbone, weights_sha256
 from raygenex.files.fingerprint import fingerprint
 from raygenex.predict.predictor import Predictor
 from raygenex.registry import scoring
-from raygenex.registry.history import PREFIX
-from raygenex.registry.register import CANDIDATE, CHAMPION, register
+from raygenex.registry.register import CANDIDATE, register
 from raygenex.registry.versions import Registry
 from raygenex.train.checkpoint import BACKBONE, CheckpointInfo, InputInfo, save_checkpoint, scaler_values
 
@@ -103,13 +103,8 @@ def toy(made, monkeypatch):
     """Return the same versions without a champion or a history, version 1 being the candidate."""
     monkeypatch.setattr(scoring, "score_rows", score_here)
     monkeypatch.setattr(scoring, "open_cluster", lambda config, cpus: contextlib.nullcontext())
+    forget_champion(made.config)
     client = Registry(made.config).client
-    found = client.get_registered_model("toy")
-    if CHAMPION in found.aliases:
-        client.delete_registered_model_alias("toy", CHAMPION)
-    for key in found.tags:
-        if key.startswith(PREFIX):
-            client.delete_registered_model_tag("toy", key)
     client.set_registered_model_alias("toy", CANDIDATE, "1")
 
     def champion():

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from toy_models import columns, sentence, write_splits
+from toy_registry import forget_champion
 
 from raygenex.config.load import parse_config
 from raygenex.errors import DataError
 from raygenex.predict.predictor import Predictor
 from raygenex.registry import scoring
 from raygenex.registry.compare import compare
-from raygenex.registry.history import PREFIX
 from raygenex.registry.promote import plan_promote, promote
-from raygenex.registry.register import CHAMPION, register
+from raygenex.registry.register import register
 from raygenex.registry.versions import Registry, list_versions
 from raygenex.stats.compare import paired_bootstrap
 from raygenex.stats.quantities import paired_quantity_bootstrap, quantity_metrics
@@ -80,13 +80,7 @@ def made(tmp_path_factory):
 def toy(made, monkeypatch):
     """The same versions without a champion or a history."""
     monkeypatch.setattr(scoring, "open_cluster", lambda config, cpus: contextlib.nullcontext())
-    client = Registry(made.config).client
-    found = client.get_registered_model("toy")
-    if CHAMPION in found.aliases:
-        client.delete_registered_model_alias("toy", CHAMPION)
-    for key in found.tags:
-        if key.startswith(PREFIX):
-            client.delete_registered_model_tag("toy", key)
+    forget_champion(made.config)
     return made
 
 

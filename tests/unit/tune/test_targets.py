@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from scipy import stats
+from toy_jobs import run_jobs_here, score_outputs
 from toy_models import columns, sentence, write_splits
 
-from raygenex.benchmark.jobs import run_job
 from raygenex.config.load import parse_config
 from raygenex.data.opening import open_splits
 from raygenex.errors import ConfigError
-from raygenex.predict.predictor import Predictor
 from raygenex.stats.metrics import auroc
 from raygenex.train.checkpoint import CheckpointInfo
 from raygenex.train.inputs import open_inputs
@@ -146,17 +145,8 @@ def test_the_best_settings_are_trained_again_and_the_median_is_registered(make, 
     )
     registered = []
 
-    def score(rows, checkpoint, config, what):
-        (piece,) = rows.pieces(0, rows.count, 4096)
-        part = piece.read()
-        return part | {"outputs": Predictor(checkpoint).logits(part["sequence"], part["halflife"])}
-
-    def run_jobs(config, jobs, done, parent, force):
-        for number, job in enumerate(jobs):
-            yield number, run_job(job.config.dump(), config.benchmark.split, parent, force)
-
-    monkeypatch.setattr("raygenex.evaluate.score_rows", score)
-    monkeypatch.setattr(best, "run_jobs", run_jobs)
+    monkeypatch.setattr("raygenex.evaluate.score_rows", score_outputs)
+    monkeypatch.setattr(best, "run_jobs", run_jobs_here)
     monkeypatch.setattr(best, "register", lambda config: registered.append(config.name) or SimpleNamespace(uri="m"))
     found = best.train_best(config, Space(config), trial(4, 0.5, params={"model.trees.depth": 2}), None, force=False)
     assert found.shown == ("label_auroc", "level_pearson")
