@@ -113,7 +113,8 @@ def _usable(values: NDArray[Any], features: Sequence[str]) -> NDArray[np.float32
         with np.errstate(over="ignore"):
             found = values.astype(np.float32)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"a feature is not a number: give numbers in {', '.join(features)}") from None
+        kind = features_in_words(features).removesuffix("s")
+        raise DataError(f"a {kind} is not a number: give numbers in {', '.join(features)}") from None
     may_lack = np.array([name not in HALFLIFE_FEATURES for name in features])
     if (wrong := np.argwhere(~np.isfinite(found) & ~(np.isnan(found) & may_lack))).size:
         row, column = wrong[0]
