@@ -1,6 +1,5 @@
 """Metrics with their uncertainty, and the figures that go with them, for one split."""
 
-import hashlib
 import json
 import logging
 import time
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raygenex.config.run import RunConfig
-from raygenex.data.feature_values import chosen_features, digest
+from raygenex.data.feature_values import chosen_features
 from raygenex.data.opening import SplitData, open_run, window_offsets
 from raygenex.data.rows import Columns, PromoterRows, ReplacedRows, Rows
 from raygenex.embed.store import StoreManifest, open_store, read_manifest, settings_differences
 from raygenex.errors import ConfigError, DataError
+from raygenex.files.fingerprint import array_sha256
 from raygenex.files.json_file import load_json
 from raygenex.files.locate import short_path
 from raygenex.files.whole import whole_folder
-from raygenex.predict.inputs import NO_DNA, features_of_files, refuse_other_place, refuse_other_scale
+from raygenex.predict.inputs import NO_DNA, features_of_genes, refuse_other_place, refuse_other_scale
 from raygenex.predict.predictor import Predictor
 from raygenex.predict.scoring import score_rows
 from raygenex.predict.table import open_predictions, prediction_types
@@ -105,10 +105,10 @@ def evaluate(config: RunConfig, split: str, force: bool = False) -> EvaluateResu
         "seed": config.seed,
     }
     if measured is not None:
-        key["values"] = hashlib.sha256(measured.tobytes()).hexdigest()
+        key["values"] = array_sha256(measured)
     # A table beside the files may change, and they not.
     if isinstance(rows, PromoterRows | ReplacedRows) and rows.features is not None:
-        key["features"] = digest(rows.features)
+        key["features"] = array_sha256(rows.features)
     if not force and (written := _read_report(folder)) is not None and written["key"] == key:
         logger.info("%s was measured with this checkpoint already: reusing %s", split, short_path(str(folder)))
         if untracked.exists():
@@ -189,7 +189,7 @@ def open_rows(config: RunConfig, split: str, info: CheckpointInfo) -> tuple[list
     # All splits, so that a gene that is in two of them is found before anything is measured.
     data = open_run(config, config.data.configured)[split]
     refuse_other_scale(f"data.{split}", data.halflife_scale, info)
-    features = features_of_files(data.files, info, config.data.features, f"data.{split}")
+    features = features_of_genes(info, config.data.features, data.gene_id, data.halflife, data.files, f"data.{split}")
     if not info.reads_dna:
         return data.fingerprints, PromoterRows(data.files, 0, split, features), data
     if not data.window:

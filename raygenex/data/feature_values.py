@@ -1,10 +1,7 @@
 """What models read of genes beside their DNA: the eight half-life features, or those that ``data.features`` names."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +10,9 @@ from raygenex.config.features import ALL_EIGHT, FeatureConfig
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.hdf5.read import read_extra, read_table, read_targets
 from raygenex.data.hdf5.schema import PromoterFile
-from raygenex.data.table_file import read_table_file
-from raygenex.data.tables import shown, values_of_genes
+from raygenex.data.opening import SplitData
+from raygenex.data.tables import GeneColumns, shown
 from raygenex.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -62,15 +56,29 @@ def features_of_model(
     return tuple(known.get(name, FeatureConfig(name=name)) for name in names)
 
 
-def read_features(configs: Sequence[FeatureConfig], files: Mapping[str, Sequence[PromoterFile]]) -> dict[str, Values]:
-    """Read the features of the genes of some splits.
+def read_feature_values(configs: Sequence[FeatureConfig], splits: Mapping[str, SplitData]) -> dict[str, Values]:
+    """Read the features of the genes of some splits: see `values_of_features`."""
+    genes = {name: split.gene_id for name, split in splits.items()}
+    eight = {name: split.halflife for name, split in splits.items()}
+    return values_of_features(configs, genes, eight, {name: split.files for name, split in splits.items()})
+
+
+def values_of_features(
+    configs: Sequence[FeatureConfig],
+    genes: Mapping[str, NDArray[np.object_]],
+    eight: Mapping[str, Values],
+    files: Mapping[str, Sequence[PromoterFile]],
+) -> dict[str, Values]:
+    """Return the features of genes.
 
     Parameters
     ----------
     configs
         The features one by one, as of `chosen_features`.
+    genes, eight
+        Of each split, the gene ids ``(N,)`` and the half-life features ``(N, 8)``.
     files
-        The files of each split, by its name.
+        Of each split, the files that hold its genes, one after the other; none if they are of an annotation.
 
     Returns
     -------
@@ -81,31 +89,7 @@ def read_features(configs: Sequence[FeatureConfig], files: Mapping[str, Sequence
     DataError
         If a feature is nowhere or holds no numbers, or nothing of it was measured in train.
     """
-    tables = {name: [read_table(file) for file in its] for name, its in files.items()}
-    genes = {name: np.concatenate([table.gene_id for table in its]) for name, its in tables.items()}
-    eight = {name: np.concatenate([table.halflife for table in its]) for name, its in tables.items()}
-    return values_of_features(configs, genes, eight, files)
-
-
-def values_of_features(
-    configs: Sequence[FeatureConfig],
-    genes: Mapping[str, NDArray[np.object_]],
-    eight: Mapping[str, Values],
-    files: Mapping[str, Sequence[PromoterFile]],
-) -> dict[str, Values]:
-    """Do as `read_features`, of genes and half-life features that were read before.
-
-    Parameters
-    ----------
-    configs
-        As of `read_features`.
-    genes, eight
-        Of each split, the gene ids ``(N,)`` and the half-life features ``(N, 8)``.
-    files
-        Of each split, the files that hold its genes, one after the other; none if they are of an annotation.
-    """
-    # Several features are columns of one table.
-    read: Callable[[str], pd.DataFrame] = cache(read_table_file)
+    tables = GeneColumns("data.features", genes)
     columns: list[dict[str, Values]] = []
     for config in configs:
         if _is_held(config):
@@ -114,8 +98,7 @@ def values_of_features(
         elif config.table is None:
             found = {name: _of_files(config, its) for name, its in files.items()}
         else:
-            section = "data.features"
-            found = values_of_genes(config.table, config.place, config.gene_column, section, genes, read)
+            found = tables.read(config.table, config.place, config.gene_column)
         if "train" in found and np.isnan(found["train"]).all():
             raise DataError(
                 f"nothing of {config.name} was measured in the {len(found['train'])} genes of data.train: leave it out "
@@ -123,11 +106,6 @@ def values_of_features(
             )
         columns.append(found)
     return {name: np.stack([column[name] for column in columns], axis=1) for name in genes}
-
-
-def digest(values: Values) -> str:
-    """Return the sha256 of features, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def warn_of_unseen_gaps(names: Sequence[str], lacking: Sequence[str], values: Values, what: str) -> None:

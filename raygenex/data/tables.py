@@ -2,15 +2,16 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.data.gene_ids import check_unique_ids, strip_version
-from raygenex.data.table_file import ROW_NAMES
+from raygenex.data.table_file import ROW_NAMES, read_table_file
 from raygenex.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -147,52 +148,60 @@ def numbers(table: "pd.DataFrame", path: str, column: str, gene_id: NDArray[np.o
     return values
 
 
-def values_of_genes(
-    path: str,
-    column: str,
-    ids: str,
-    section: str,
-    genes: Mapping[str, NDArray[np.object_]],
-    read: "Callable[[str], pd.DataFrame]",
-) -> dict[str, NDArray[np.float32]]:
-    """Return a column of a table, one row per gene, for the genes of splits.
+class GeneColumns:
+    """Columns of tables, one row per gene, for the genes of splits; a table is read and its ids are found once.
 
     Parameters
     ----------
-    path, column, ids
-        The table, its column of numbers, and that of gene ids.
     section
-        The section of the configuration that names them, such as ``targets``.
+        The section of the configuration that names the tables, such as ``targets``.
     genes
         The ids of each split, shape ``(N,)``.
-    read
-        Reads a table.
-
-    Returns
-    -------
-    By split, shape ``(N,)``, NaN for a gene without a row or without a value.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a value is not a finite number, or, where train is among the splits, the table has
-        fewer than half of the genes.
     """
-    table = read(path)
-    gene_id = gene_column(table, path, ids, key=f"{section}.gene_column")
-    if column not in table.columns:
-        raise DataError(
-            f"{path} has no column {column}; it has {shown(list(table.columns))}: name it in {section}.column"
-        )
-    by_gene = dict(zip(gene_id, numbers(table, path, column, gene_id), strict=True))
-    total, matched = sum(map(len, genes.values())), sum(gene in by_gene for own in genes.values() for gene in own)
-    # A split of few genes that is measured later may have fewer.
-    if "train" in genes and 2 * matched < total:
-        raise DataError(
-            f"{path} has {matched} of the {total} genes of {', '.join(f'data.{name}' for name in genes)}, fewer than "
-            f"half (its ids are such as {next(iter(by_gene), 'none')}): use a table of the same kind of gene ids"
-        )
-    return {name: np.array([by_gene.get(gene, np.nan) for gene in own], np.float32) for name, own in genes.items()}
+
+    def __init__(self, section: str, genes: Mapping[str, NDArray[np.object_]]) -> None:
+        self._section = section
+        self._genes = genes
+        self._open = cache(self._opened)
+
+    def read(self, path: str, column: str, ids: str) -> dict[str, NDArray[np.float32]]:
+        """Return a column of numbers of a table, whose gene ids are in the column ``ids``.
+
+        Returns
+        -------
+        By split, shape ``(N,)``, NaN for a gene without a row or without a value.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, a value is not a finite number, or, where train is among the splits, the table has
+            fewer than half of the genes.
+        """
+        table, gene_id, rows = self._open(path, ids)
+        if column not in table.columns:
+            raise DataError(
+                f"{path} has no column {column}; it has {shown(list(table.columns))}: name it in {self._section}.column"
+            )
+        # Genes without a row have the last one, of nothing.
+        values = np.append(numbers(table, path, column, gene_id), np.nan).astype(np.float32)
+        total = sum(map(len, rows.values()))
+        matched = sum(int((found >= 0).sum()) for found in rows.values())
+        # A split of few genes that is measured later may have fewer.
+        if "train" in rows and 2 * matched < total:
+            raise DataError(
+                f"{path} has {matched} of the {total} genes of {', '.join(f'data.{name}' for name in rows)}, fewer "
+                f"than half (its ids are such as {next(iter(gene_id), 'none')}): use a table of the same kind of gene "
+                "ids"
+            )
+        return {name: values[found] for name, found in rows.items()}
+
+    def _opened(self, path: str, ids: str) -> "tuple[pd.DataFrame, NDArray[np.object_], dict[str, NDArray[np.intp]]]":
+        """Return a table, its gene ids, and the row of each gene of every split, -1 where it has none."""
+        table = read_table_file(path)
+        gene_id = gene_column(table, path, ids, key=f"{self._section}.gene_column")
+        row_of = {gene: row for row, gene in enumerate(gene_id)}
+        rows = {name: np.array([row_of.get(gene, -1) for gene in own], np.intp) for name, own in self._genes.items()}
+        return table, gene_id, rows
 
 
 def words(column: "pd.Series[Any]") -> NDArray[np.object_]:

@@ -1,8 +1,7 @@
 """What the genes of a run are to be predicted: the values of its targets, from promoter files and from tables."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +11,11 @@ from raygenex.config.targets import LABEL, TargetConfig
 from raygenex.data.hdf5.read import read_targets
 from raygenex.data.hdf5.schema import Target, check_target
 from raygenex.data.opening import SplitData
-from raygenex.data.table_file import read_table_file
-from raygenex.data.tables import shown, values_of_genes
+from raygenex.data.tables import GeneColumns, shown
 from raygenex.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Values = NDArray[np.float32]
 
@@ -59,10 +57,9 @@ def read_target_values(
     """
     targets: list[Target] = []
     columns: list[dict[str, Values]] = []
-    # Several targets are columns of one table.
-    read = cache(read_table_file)
+    tables = GeneColumns("targets", {name: split.gene_id for name, split in splits.items()})
     for config in configs:
-        target, found = _of_files(config, splits) if config.table is None else _of_table(config, splits, read)
+        target, found = _of_files(config, splits) if config.table is None else _of_table(config, tables)
         for name, column in found.items():
             _check(target, column, splits[name], config.table or f"data.{name}", may_lack)
         targets.append(target)
@@ -108,13 +105,10 @@ def _of_files(config: TargetConfig, splits: Mapping[str, SplitData]) -> tuple[Ta
     return target, found
 
 
-def _of_table(
-    config: TargetConfig, splits: Mapping[str, SplitData], read: "Callable[[str], pd.DataFrame]"
-) -> tuple[Target, dict[str, Values]]:
+def _of_table(config: TargetConfig, tables: GeneColumns) -> tuple[Target, dict[str, Values]]:
     """Read a target that a table holds, one row per gene; a gene without a row was not measured."""
     assert config.table is not None, "checked by the caller"
-    genes = {name: split.gene_id for name, split in splits.items()}
-    found = values_of_genes(config.table, config.place, config.gene_column, "targets", genes, read)
+    found = tables.read(config.table, config.place, config.gene_column)
     kind = config.kind_known
     assert kind is not None, "a table's has one"
     return Target(config.name, kind, config.unit), found

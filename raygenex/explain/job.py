@@ -8,7 +8,6 @@ from pathlib import Path
 
 from raygenex import __version__
 from raygenex.config.run import RunConfig
-from raygenex.data.feature_values import digest
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.tables import shown
 from raygenex.errors import CheckpointError
@@ -29,6 +28,7 @@ from raygenex.explain.parts import (
 from raygenex.explain.results.meme import read_meme
 from raygenex.explain.target import explained_target
 from raygenex.extras import check_installed
+from raygenex.files.fingerprint import array_sha256
 from raygenex.files.parts import MANIFEST, cut
 from raygenex.predict.predictor import Predictor
 from raygenex.train.checkpoint import checkpoint_sha256
@@ -99,7 +99,7 @@ def prepare(config: RunConfig, model: str, name: str | None = None) -> ExplainJo
         read_meme(config.explain.motifs)
     genes = open_explained(config, info)
     # The files' own fingerprints do not tell when a table of features changed.
-    values = {"features_sha256": digest(genes.halflife)} if info.reads_other_features else {}
+    values = {"features_sha256": array_sha256(genes.halflife)} if info.reads_other_features else {}
     methods = {
         name: MethodRecord(settings=method_settings(config, name, genes.labelled, genes.window_first) | values)
         for name in (SCORES, *config.explain.methods)

@@ -1,10 +1,13 @@
-"""What identifies a file of data: the sha256 of its bytes."""
+"""What identifies a file of data, or an array: the sha256 of its bytes."""
 
 import functools
 import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from numpy.typing import NDArray
 
 from raygenex.errors import DataError
 from raygenex.files.locate import local_copy
@@ -31,6 +34,11 @@ def fingerprints(paths: Iterable[str]) -> list[str]:
     # Hashing holds no lock of Python's, and on a network file system waiting is most of it.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(fingerprint, paths))
+
+
+def array_sha256(values: NDArray[Any]) -> str:
+    """Return the sha256 of the values of an array in the order of its rows, 64 hex digits."""
+    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)

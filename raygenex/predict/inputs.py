@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.data import DataConfig
 from raygenex.config.features import FeatureConfig
-from raygenex.data.feature_values import features_of_model, read_features, warn_of_unseen_gaps
+from raygenex.data.feature_values import features_of_model, values_of_features, warn_of_unseen_gaps
 from raygenex.data.hdf5.read import inspect, read_table
 from raygenex.data.hdf5.schema import PromoterFile
 from raygenex.data.repeats import Repeat, first_repeat
@@ -63,31 +63,45 @@ def open_genes(paths: list[str], info: CheckpointInfo, data: DataConfig, strict:
         if file.first is not None:
             refuse_other_place(file.path, file.first + crop_start(file.window, wanted), info)
     where = ", ".join(file.path for file in files)
-    features = features_of_files(files, info, data.features, where)
+    features = None
+    if info.reads_other_features:
+        # Read again: files of any number are looked at without holding their genes, for most models.
+        tables = [read_table(file) for file in files]
+        gene_id, eight = (
+            np.concatenate([getattr(table, name) for table in tables]) for name in ("gene_id", "halflife")
+        )
+        features = features_of_genes(info, data.features, gene_id, eight, files, where)
     known = np.array(extremes) if features is None else features
     check_range(known, info.inputs.features, info.checked_range, where, strict)
     return PromoterRows(files, wanted if info.reads_dna else 0, "predict", features)
 
 
-def features_of_files(
-    files: Sequence[PromoterFile], info: CheckpointInfo, given: Sequence[FeatureConfig], what: str
+def features_of_genes(
+    info: CheckpointInfo,
+    given: Sequence[FeatureConfig],
+    gene_id: NDArray[np.object_],
+    eight: NDArray[np.float32],
+    files: Sequence[PromoterFile],
+    what: str,
 ) -> NDArray[np.float32] | None:
-    """Read what a model reads of genes beside their DNA, where that is not the eight half-life features.
+    """Return what a model reads of genes beside their DNA, where that is not the eight half-life features.
 
     Parameters
     ----------
-    files
-        The genes.
     info
         The model.
     given
         ``data.features`` of the configuration at hand; what it does not name is where it was in training.
+    gene_id, eight
+        The genes, shape ``(N,)``, and their half-life features, ``(N, 8)``.
+    files
+        Those that hold the genes, in their order; none of an annotation's.
     what
         The genes, for sentences.
 
     Returns
     -------
-    Shape ``(N, features)``; None for the eight.
+    Shape ``(N, features)``, NaN where there is no value; None for the eight.
 
     Raises
     ------
@@ -97,7 +111,7 @@ def features_of_files(
     if not info.reads_other_features:
         return None
     configs = features_of_model(info.inputs.features, given, info.run_config.data.features)
-    found = read_features(configs, {"genes": files})["genes"]
+    found = values_of_features(configs, {"genes": gene_id}, {"genes": eight}, {"genes": files})["genes"]
     warn_of_unseen_gaps(info.inputs.features, info.inputs.lacking, found, what)
     return found
 

@@ -10,7 +10,7 @@ from raygenex.config.run import RunConfig
 from raygenex.data.check.check import check
 from raygenex.data.check.describe import DataReport
 from raygenex.data.check.leakage import sentence
-from raygenex.data.feature_values import features_of_model, read_features
+from raygenex.data.feature_values import features_of_model, read_feature_values
 from raygenex.data.opening import SplitData, open_splits
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
@@ -121,7 +121,7 @@ def _features(
     if not info.reads_other_features:
         return {name: split.halflife for name, split in splits.items()}
     configs = features_of_model(info.inputs.features, config.data.features, info.run_config.data.features)
-    return read_features(configs, {name: split.files for name, split in splits.items()})
+    return read_feature_values(configs, splits)
 
 
 def _label(split: SplitData) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """What a report says of a model of targets: its metrics, its figures, and simple models of the same quantities."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenex.errors import DataError
+from raygenex.files.fingerprint import array_sha256
+from raygenex.predict.target_scores import main_difference
 from raygenex.report.baseline import features_of, regress
 from raygenex.report.dataset import DataFacts, LabelledGenes
 from raygenex.report.evaluation import read_splits
 from raygenex.stats import metrics, quantities
-from raygenex.stats.compare import delong
 from raygenex.stats.resamples import Comparison, Interval
 from raygenex.train.targets import TargetInfo
 
@@ -116,7 +116,7 @@ def _with_scores(
         reason = data.missing or f"data.{measured.split} is not set in this configuration"
     elif truth.fingerprints != measured.fingerprints:
         reason = f"the files of {measured.split} are not those that were measured"
-    elif hashlib.sha256(truth.values.tobytes()).hexdigest() != measured.values_sha256:
+    elif array_sha256(truth.values) != measured.values_sha256:
         reason = f"the values of the targets in {measured.split} are not those that were measured"
     elif not path.exists():
         reason = f"{path.name} is not in the folder"
@@ -198,8 +198,7 @@ def measure_target_baselines(
 
 
 def _lead(target: TargetInfo, scores: TargetScores, told: Floats, confidence: float) -> tuple[Comparison, float]:
+    lead = main_difference(target, scores.truth, scores.predicted, told, confidence)
     if target.kind == "binary":
-        label = scores.truth.astype(np.uint8)
-        return delong(label, scores.predicted, told, confidence), metrics.auroc(label, told)
-    r = quantities.quantity_metrics(scores.truth, told)["pearson"]
-    return quantities.steiger(scores.truth, scores.predicted, told, confidence), r
+        return lead, metrics.auroc(scores.truth, told)
+    return lead, quantities.quantity_metrics(scores.truth, told)["pearson"]

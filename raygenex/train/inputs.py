@@ -1,7 +1,6 @@
 """What a run trains on: rows of each split, the input shape, and an identity that says when two runs are one."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.embed import HyenaBackbone
+from raygenex.config.features import FeatureConfig
 from raygenex.config.model import AutoencoderXgboost, CnnHalflifeOnly, KmerConfig, Logistic
 from raygenex.config.run import RunConfig
 from raygenex.config.targets import LABEL
-from raygenex.data.feature_values import chosen_features, digest, read_features, warn_of_unseen_gaps
+from raygenex.data.feature_values import chosen_features, read_feature_values, warn_of_unseen_gaps
 from raygenex.data.opening import SplitData, window_offsets
 from raygenex.data.rows import PromoterRows, ReplacedRows, Rows
 from raygenex.data.targets import read_target_values
@@ -26,6 +26,7 @@ from raygenex.embed.store import (
     settings_differences,
 )
 from raygenex.errors import CheckpointError, ConfigError, DataError
+from raygenex.files.fingerprint import array_sha256
 from raygenex.train.checkpoint import InputInfo
 from raygenex.train.targets import TargetInfo, fit_targets, learned_values, score_names
 
@@ -88,7 +89,9 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     scale = next(iter(splits.values())).halflife_scale
     offsets = window_offsets(next(iter(splits.values())))
     first = None if offsets is None else offsets[0]
-    features, replaced = _features(config, splits)
+    chosen = chosen_features(config.data.features)
+    features = read_feature_values(chosen, splits)
+    replaced = {name: {"halflife": values} if config.data.features else {} for name, values in features.items()}
     tables: dict[str, Rows] = {}
     if config.reads_store:
         tables = {name: open_store(config.store, name) for name in splits}
@@ -111,7 +114,7 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
             sha256, channels = describe_backbone(config.online, window)
             bins = bin_count(window, config.embed.bin_size)
             info = info.model_copy(update={"kind": "embedding", "length": bins, "channels": channels})
-    names = tuple(feature.name for feature in chosen_features(config.data.features))
+    names = tuple(feature.name for feature in chosen)
     train = features["train"]
     lacking = tuple(name for place, name in enumerate(names) if np.isnan(train[:, place]).any())
     info = info.model_copy(update={"features": names, "lacking": lacking})
@@ -124,14 +127,16 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
         targets = fit_targets(config.targets, measured)
         _refuse_unknown_monitor(config, targets)
         values = {name: learned_values(targets, measured.values[name]) for name in splits}
-        _refuse_copies(config, train, dict(zip(measured.names, measured.values["train"].T, strict=True)))
         replaced = {name: replaced[name] | {"label": values[name]} for name in splits}
-        known = hashlib.sha256(b"".join(values[name].tobytes() for name in ("train", "valid"))).hexdigest()
+        known = array_sha256(np.concatenate([values["train"], values["valid"]]))
         learned = {"targets": [target.model_dump(mode="json") for target in targets], "values": known}
+        sought = dict(zip(measured.names, measured.values["train"].T, strict=True))
     else:
-        _refuse_copies(config, train, {LABEL: splits["train"].label})
+        sought = {LABEL: splits["train"].label}
+    if config.data.features:
+        _refuse_copies(config, chosen, train, sought)
     # A table beside the files may change, and they not.
-    prints = [digest(own) for own in features.values()] if config.data.features else []
+    prints = [array_sha256(own) for own in features.values()] if config.data.features else []
     learned |= {"features": prints} if prints else {}
     identity = _identity(config, info, fingerprints, sha256, learned)
     return Inputs(
@@ -148,23 +153,17 @@ def open_inputs(config: RunConfig, splits: dict[str, SplitData]) -> Inputs:
     )
 
 
-def _features(
-    config: RunConfig, splits: dict[str, SplitData]
-) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict[str, NDArray[Any]]]]:
-    """Read what the model reads beside the DNA, by split; and that as a column, where it is not that of the files."""
-    if not config.data.features:
-        return {name: split.halflife for name, split in splits.items()}, {name: {} for name in splits}
-    found = read_features(chosen_features(config.data.features), {name: split.files for name, split in splits.items()})
-    return found, {name: {"halflife": values} for name, values in found.items()}
-
-
-def _refuse_copies(config: RunConfig, features: NDArray[np.float32], learned: Mapping[str, NDArray[Any]]) -> None:
+def _refuse_copies(
+    config: RunConfig,
+    chosen: Sequence[FeatureConfig],
+    features: NDArray[np.float32],
+    learned: Mapping[str, NDArray[Any]],
+) -> None:
     """Raise a ConfigError if a chosen feature of train is what is learned under another name or from another place.
 
     ``features`` are ``(N, F)``, and ``learned`` has values ``(N,)`` by target.
     """
-    chosen = chosen_features(config.data.features) if config.data.features else ()
-    for feature, column in zip(chosen, features.T, strict=False):
+    for feature, column in zip(chosen, features.T, strict=True):
         for target, values in learned.items():
             both = ~(np.isnan(column) | np.isnan(values))
             known = column[both]

@@ -14,7 +14,6 @@ from raygenex.config.run import RunConfig
 from raygenex.data.build.annotation import read_annotation
 from raygenex.data.build.candidates import find_candidates, none_left
 from raygenex.data.build.halflife import halflife_features
-from raygenex.data.feature_values import features_of_model, values_of_features, warn_of_unseen_gaps
 from raygenex.data.genome import Genome, GenomeReader
 from raygenex.data.hdf5.read import inspect, read_locations, read_rows, read_table
 from raygenex.data.hdf5.schema import PromoterFile
@@ -22,7 +21,7 @@ from raygenex.data.repeats import first_repeat
 from raygenex.data.tables import shown
 from raygenex.errors import DataError
 from raygenex.files.locate import locate
-from raygenex.predict.inputs import refuse_other_place, refuse_other_scale, repeated_gene
+from raygenex.predict.inputs import features_of_genes, refuse_other_place, refuse_other_scale, repeated_gene
 from raygenex.predict.training_range import check_range
 from raygenex.sequence import crop_start
 from raygenex.terminal.progress import progress, steps
@@ -233,13 +232,9 @@ def _features(
     files: list[PromoterFile],
 ) -> NDArray[np.float32]:
     """Return what the model reads of genes, whose half-life features are ``eight``, beside their DNA."""
-    if not info.reads_other_features:
-        return eight
-    configs = features_of_model(info.inputs.features, config.data.features, info.run_config.data.features)
-    ids = {"genes": gene_id.astype(object)}
-    found = values_of_features(configs, ids, {"genes": eight}, {"genes": files})["genes"]
-    warn_of_unseen_gaps(info.inputs.features, info.inputs.lacking, found, "the variants")
-    return found
+    ids = gene_id.astype(object)
+    found = features_of_genes(info, config.data.features, ids, eight, files, "the variants")
+    return eight if found is None else found
 
 
 def _check_ends(genes: ScoredGenes, genome: Genome, where: str) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raygenex.config.features import FeatureConfig
 from raygenex.config.targets import TargetConfig
-from raygenex.data.feature_values import chosen_features, read_features
+from raygenex.data.feature_values import chosen_features, read_feature_values
 from raygenex.data.features import HALFLIFE_FEATURES
 from raygenex.data.opening import SplitData
 from raygenex.data.targets import read_target_values
@@ -47,13 +47,13 @@ def summarise_targets(
     Raises
     ------
     DataError
-        As `raygenex.data.targets.read_target_values` and `raygenex.data.feature_values.read_features`.
+        As `raygenex.data.targets.read_target_values` and `raygenex.data.feature_values.read_feature_values`.
     """
     read = [feature for feature in chosen_features(features) if feature.name not in HALFLIFE_FEATURES]
     if not targets and not read:
         return {name: {} for name in splits}, []
     learned = read_target_values(targets, splits, may_lack=True) if targets else None
-    beside = read_features(read, {name: split.files for name, split in splits.items()}) if read else {}
+    beside = read_feature_values(read, splits) if read else {}
     found: dict[str, dict[str, TargetSummary]] = {}
     sentences: list[str] = []
     for name, split in splits.items():

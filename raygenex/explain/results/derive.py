@@ -24,7 +24,7 @@ from raygenex.explain.results.feature_importance import (
     write_importance,
 )
 from raygenex.explain.results.words import words_of
-from raygenex.files.fingerprint import fingerprint
+from raygenex.files.fingerprint import array_sha256, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def derived_key(config: RunConfig, manifest: ExplanationManifest, measured: NDAr
     found["motifs"] = config.explain.motifs and fingerprint(config.explain.motifs)
     found["seed"] = config.seed
     if measured is not None:
-        found["measured"] = hashlib.sha256(measured.tobytes()).hexdigest()
+        found["measured"] = array_sha256(measured)
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,9 +7,8 @@ import pytest
 from toy_models import columns, sentence, write_promoters
 
 from raygenex.config.load import parse_config
-from raygenex.data.feature_values import chosen_features, features_of_model, read_features, warn_of_unseen_gaps
+from raygenex.data.feature_values import chosen_features, features_of_model, read_feature_values, warn_of_unseen_gaps
 from raygenex.data.features import HALFLIFE_FEATURES
-from raygenex.data.hdf5.read import inspect
 from raygenex.data.hdf5.schema import Target
 from raygenex.data.hdf5.write import PromoterWriter
 from raygenex.data.opening import open_run
@@ -22,7 +21,8 @@ def parse(*features, **sections):
 
 
 def read(path, *features):
-    return read_features(chosen_features(parse(*features).data.features), {"train": [inspect(path)]})["train"]
+    splits = open_run(parse_config({"data": {"train": path}}, "test"), ("train",))
+    return read_feature_values(chosen_features(parse(*features).data.features), splits)["train"]
 
 
 @pytest.fixture
