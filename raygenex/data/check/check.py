@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from raygenex.data.check.describe import (
     Histogram,
     SplitReport,
 )
-from raygenex.data.check.leakage import find_leaks
+from raygenex.data.check.leakage import LeakageReport, find_leaks
 from raygenex.data.check.scan import Scan, leak_genes, scan, scan_in_tasks
 from raygenex.data.check.targets import TargetSummary, summarise_targets
 from raygenex.data.features import HALFLIFE_FEATURES
@@ -85,7 +86,37 @@ def check(
     ClusterError
         If the cluster has no room for the workers.
     """
-    splits = open_splits(data, data.configured or ("train",), both_labels=not targets, labelled=not targets)
+    looked = look(data, config, on_progress, on_bases, cluster, labelled=not targets)
+    splits, scans = looked.splits, looked.scans
+    measured, telling = summarise_targets(targets, data.features, splits)
+    reports = {name: _summarise(split, scans[name], measured[name]) for name, split in splits.items()}
+    warnings = [text for name, report in reports.items() for text in _warnings(name, report, splits[name].has_labels)]
+    warnings += without_bases(reports)
+    warnings += _differences(reports)
+    return DataReport(reports, looked.leakage, tuple(warnings + telling))
+
+
+class Looked(NamedTuple):
+    """Splits that were read, and what leaks between them."""
+
+    splits: dict[str, SplitData]
+    scans: dict[str, Scan]
+    leakage: LeakageReport
+
+
+def look(
+    data: DataConfig,
+    config: CheckConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_bases: Callable[[str, NDArray[np.uint8]], None] | None = None,
+    cluster: ClusterConfig | None = None,
+    labelled: bool = True,
+) -> Looked:
+    """Read every base, and compare the splits, as `check` does; nothing is summed up.
+
+    ``labelled`` says whether a file without labels is an error, and train and valid must have both.
+    """
+    splits = open_splits(data, data.configured or ("train",), both_labels=labelled, labelled=labelled)
     total = sum(split.rows for split in splits.values())
     done = 0
 
@@ -102,15 +133,10 @@ def check(
     else:
         scans = {name: scan(split, partial(on_block, name)) for name, split in splits.items()}
     leakage = find_leaks({name: leak_genes(split, scans[name]) for name, split in splits.items()}, config)
-    measured, telling = summarise_targets(targets, data.features, splits)
-    reports = {name: _summarise(split, scans[name], measured[name]) for name, split in splits.items()}
-    warnings = [text for name, report in reports.items() for text in _warnings(name, report, splits[name].has_labels)]
-    warnings += without_bases(reports)
-    warnings += _differences(reports)
-    return DataReport(reports, leakage, tuple(warnings + telling))
+    return Looked(splits, scans, leakage)
 
 
-def without_bases(reports: Mapping[str, SplitReport]) -> list[str]:
+def without_bases(reports: Mapping[str, SplitReport] | Mapping[str, Scan]) -> list[str]:
     """Name the genes of whose promoters no base is known, one sentence for each split that has some."""
     sentences = []
     for name, genes in ((name, report.without_bases) for name, report in reports.items() if report.without_bases):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from raygenex.config.base import canonical_hash
 from raygenex.config.run import RunConfig
-from raygenex.data.check.check import check_run, without_bases
+from raygenex.data.check.check import look, without_bases
 from raygenex.data.check.describe import DataReport
-from raygenex.data.check.leakage import sentence
+from raygenex.data.check.leakage import LeakageReport, sentence
 from raygenex.errors import DataError
 from raygenex.files.fingerprint import fingerprints
 from raygenex.files.json_file import load_json
@@ -51,8 +51,10 @@ def guard(config: RunConfig, strict: bool) -> Verdict:
     verdict = _read(path)
     if verdict is None:
         with steps("looking for leaks between splits") as on_progress:
-            report = check_run(config, on_progress)
-        verdict = _keep(path, config, report)
+            _, scans, leakage = look(
+                config.data, config.check, on_progress, cluster=config.cluster, labelled=not config.targets
+            )
+        verdict = _keep(path, config, leakage, without_bases(scans))
     if verdict.without_bases:
         logger.warning("%s: leave these genes out, or write their promoters again", verdict.without_bases)
     if verdict.worst > config.check.max_leaked:
@@ -70,13 +72,12 @@ def keep_verdict(config: RunConfig, report: DataReport) -> Verdict:
     DataError
         If the output folder cannot be written.
     """
-    return _keep(_path(config), config, report)
+    return _keep(_path(config), config, report.leakage, without_bases(report.splits))
 
 
-def _keep(path: Path, config: RunConfig, report: DataReport) -> Verdict:
-    leaks = report.leakage
+def _keep(path: Path, config: RunConfig, leaks: LeakageReport, bare: list[str]) -> Verdict:
     told = sentence(leaks, config.check) if leaks.worst > 0 else ""
-    verdict = Verdict(leaks.worst, told, "; ".join(without_bases(report.splits)))
+    verdict = Verdict(leaks.worst, told, "; ".join(bare))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, json.dumps(vars(verdict)))

@@ -32,7 +32,7 @@ def no_check(monkeypatch):
     def fail(*arguments, **more):
         raise AssertionError("the promoters were read again")
 
-    return lambda: monkeypatch.setattr(module, "check_run", fail)
+    return lambda: monkeypatch.setattr(module, "look", fail)
 
 
 def verdicts(config):
