@@ -42,6 +42,20 @@ def _as_texts(value: object) -> object:
     return _as_list(value, "a name or a list of names")
 
 
+def as_named(value: object) -> object:
+    """Let a name stand for a section of it, and one section for a list of it."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [{"name": item} if isinstance(item, str) else item for item in values]
+
+
+def refuse_repeats(names: list[str], *taken: str) -> None:
+    """Raise a ValueError if a name is there twice, or names another column of every table."""
+    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+        raise ValueError(f"the name {twice} is there twice")
+    if (found := next((name for name in ("gene_id", *taken) if name in names), None)) is not None:
+        raise ValueError(f"{found} names another column in every table of genes: choose another name")
+
+
 def _as_names(value: object) -> object:
     """Let one value stand for a list, and a number for a name: YAML reads the chromosomes 1, 2 as numbers."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from raygenex.config.base import PathText, Section
-from raygenex.config.targets import TargetName, as_named, refuse_repeats
+from raygenex.config.base import PathText, Section, as_named, refuse_repeats
+from raygenex.config.targets import TargetName
 
 ALL_EIGHT = "halflife"
 """Stands for the eight half-life features of the promoter files."""

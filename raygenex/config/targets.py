@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from raygenex.config.base import PathText, PositiveFloat, Section
+from raygenex.config.base import PathText, PositiveFloat, Section, as_named, refuse_repeats
 
 TargetKind = Literal["binary", "continuous", "counts"]
 TargetName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
@@ -66,20 +66,6 @@ class TargetConfig(Section):
     def loss_of(self, kind: TargetKind) -> LossName:
         """Return its loss as a target of a kind."""
         return LOSSES[kind][0] if self.loss == "auto" else self.loss
-
-
-def as_named(value: object) -> object:
-    """Let a name stand for a section of it, and one section for a list of it."""
-    values = value if isinstance(value, list | tuple) else [value]
-    return [{"name": item} if isinstance(item, str) else item for item in values]
-
-
-def refuse_repeats(names: list[str], *taken: str) -> None:
-    """Raise a ValueError if a name is there twice, or names another column of every table."""
-    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
-        raise ValueError(f"the name {twice} is there twice")
-    if (found := next((name for name in ("gene_id", *taken) if name in names), None)) is not None:
-        raise ValueError(f"{found} names another column in every table of genes: choose another name")
 
 
 def _differ(targets: tuple[TargetConfig, ...]) -> tuple[TargetConfig, ...]:

@@ -41,27 +41,20 @@ def study_values(found: StudyTable | None) -> dict[str, Any] | None:
 
 
 def _row(row: ComparedModel) -> dict[str, str]:
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "seeds": str(row.seeds),
-        "auroc": spread_text(*row.auroc),
-        "f1": spread_text(*row.f1),
-        "ensemble": interval_text(Interval(*row.ensemble)),
-        **_against(row.difference),
-    }
+    return _common(row) | {"auroc": spread_text(*row.auroc), "f1": spread_text(*row.f1)}
 
 
 def _target_row(row: TargetModel) -> dict[str, str]:
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "seeds": str(row.seeds),
-        "main": spread_text(*row.main),
-        "other": NOTHING if row.other is None else spread_text(*row.other),
-        "ensemble": interval_text(Interval(*row.ensemble)),
-        **_against(row.difference),
-    }
+    other = NOTHING if row.other is None else spread_text(*row.other)
+    return _common(row) | {"main": spread_text(*row.main), "other": other}
+
+
+def _common(row: ComparedModel | TargetModel) -> dict[str, str]:
+    """Return the cells that both kinds of comparisons have."""
+    ensemble = interval_text(Interval(*row.ensemble))
+    return {"name": row.name, "kind": row.kind, "seeds": str(row.seeds), "ensemble": ensemble} | _against(
+        row.difference
+    )
 
 
 def _against(difference: tuple[float, float, float, float] | None) -> dict[str, str]:
