@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from raygenex.drawing.style import COLOURS, MINUS, SIZE, frame, signed, wrapped, zero_line
@@ -192,6 +192,9 @@ def agreement_scatter(
     if len(one) and one.min() > 0 and other.min() > 0:
         # Importance spans orders of magnitude.
         axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            # Over few orders all of 2 to 9 would be named, one over another.
+            axis.set_minor_locator(LogLocator(subs=(2, 5)))
     text = f"Spearman {spearman:.2f}, median over genes".replace("-", MINUS)
     axes.set_title(text, loc="left", fontsize=SIZE, color=COLOURS["ink"])
     x_name, y_name = (f"{METHOD_NAMES[name]}\nmean |attribution| ({words.unit})" for name in methods)
